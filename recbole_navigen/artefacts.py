@@ -1,0 +1,268 @@
+"""Artefacts on disk: content hashes, atomic writes and manifests. NumPy and the standard library only.
+
+A stage writes its files into `atomic_directory`, closes with `write_manifest`, and asks `stage_is_current` on the next
+run whether the work can be skipped. A reader therefore sees a whole artefact or none.
+"""
+
+import contextlib
+import errno
+import glob
+import hashlib
+import json
+import logging
+import math
+import os
+import shutil
+import struct
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recbole_navigen.errors import DamagedArtefact
+
+MANIFEST = "manifest.json"
+FORMAT_VERSION = 1
+_BLOCK = 1 << 20
+
+logger = logging.getLogger(__name__)
+
+
+def content_hash(*parts: Any) -> str:
+    """Name a value by its content.
+
+    Args:
+        parts: None, bool, int, float, str, bytes, NumPy arrays and scalars, and dicts, lists and tuples of these.
+
+    Returns:
+        The sha256 of all parts in order, 64 hexadecimal digits. The same on every machine and in every process.
+
+    A list equals a tuple of the same values and a dict does not depend on its order, as in JSON. An array counts with
+    its type and shape. Every value is written with its kind and length, so ("ab", "c") and ("a", "bc") differ.
+    """
+    digest = hashlib.sha256()
+    _feed(digest, parts)
+    return digest.hexdigest()
+
+
+def _feed(digest: Any, value: Any) -> None:
+    """Write one value into the digest as: kind, length of the body, body."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, np.ndarray):
+        if value.dtype.hasobject:
+            raise TypeError("content_hash takes arrays of numbers, booleans or fixed-width strings, not object arrays")
+        # Little-endian and C order, so that the bytes are a function of the values alone.
+        little = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<"))
+        _header(digest, b"a", f"{little.dtype.str}{value.shape}".encode())
+        digest.update(little.view(np.uint8).data if little.size else b"")
+    elif isinstance(value, dict):
+        keyed = sorted(((content_hash(key), key) for key in value), key=lambda pair: pair[0])
+        _header(digest, b"d", str(len(keyed)).encode())
+        for _, key in keyed:
+            _feed(digest, key)
+            _feed(digest, value[key])
+    elif isinstance(value, list | tuple):
+        _header(digest, b"l", str(len(value)).encode())
+        for entry in value:
+            _feed(digest, entry)
+    elif value is None:
+        _header(digest, b"n", b"")
+    elif isinstance(value, bool):
+        _header(digest, b"b", b"1" if value else b"0")
+    elif isinstance(value, int):
+        _header(digest, b"i", str(value).encode())
+    elif isinstance(value, float):
+        _header(digest, b"f", b"nan" if math.isnan(value) else struct.pack("<d", value))
+    elif isinstance(value, str):
+        _header(digest, b"s", value.encode("utf-8", "surrogatepass"))
+    elif isinstance(value, bytes | bytearray):
+        _header(digest, b"y", bytes(value))
+    else:
+        raise TypeError(f"content_hash cannot name a {type(value).__name__}; give it plain values or arrays")
+
+
+def _header(digest: Any, kind: bytes, body: bytes) -> None:
+    digest.update(kind + struct.pack("<Q", len(body)) + body)
+
+
+def file_hash(path: str | os.PathLike) -> str:
+    """Return the sha256 of a file's bytes, read in blocks."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """Turn a nest of dicts, lists, tuples, arrays and NumPy scalars into what JSON holds (keys become strings)."""
+    if isinstance(value, dict):
+        return {str(plain(key)): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return value.item()
+    return value
+
+
+@contextlib.contextmanager
+def atomic_directory(path: str | os.PathLike) -> Iterator[Path]:
+    """Fill a directory that appears under its name only when it is complete.
+
+    Args:
+        path: the directory to make; an older one is replaced. Its parents are made.
+
+    Yields:
+        A temporary directory beside `path`. It is synced and renamed when the block ends, removed when it raises.
+
+    Replacing takes two renames. A process killed between them leaves the older directory beside its place, where
+    `verify_manifest` finds it and puts it back.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    temporary.mkdir()
+    replaced = []
+    try:
+        yield temporary
+        for folder, _, names in os.walk(temporary):
+            for name in names:
+                _sync(Path(folder, name))
+            _sync(Path(folder))
+        # Two processes may write the same artefact: whoever comes second moves the first one's away and tries again.
+        while True:
+            try:
+                os.rename(temporary, path)
+                break
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            aside = path.parent / f".{path.name}.{uuid.uuid4().hex}.old"
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(path, aside)
+                replaced.append(aside)
+        _sync(path.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        _restore(path)
+        raise
+    for aside in replaced:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _restore(path: Path) -> None:
+    """Put back the newest version that an interrupted replacement left beside `path`, when `path` is missing."""
+    if path.exists():
+        return
+    candidates = sorted(path.parent.glob(f".{glob.escape(path.name)}.*.old"), key=lambda old: old.stat().st_mtime_ns)
+    if candidates:
+        with contextlib.suppress(OSError):
+            os.rename(candidates[-1], path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Write a value as JSON, all or nothing. NumPy scalars and arrays become plain numbers and lists."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    try:
+        with open(temporary, "x", encoding="utf-8") as file:
+            file.write(json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Read a JSON file; what is not JSON is a DamagedArtefact."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DamagedArtefact(f"{path} is damaged: it is not valid JSON ({error}); delete it and run again") from error
+
+
+def write_manifest(directory: str | os.PathLike, inputs: dict) -> None:
+    """Close an artefact: record the size and sha256 of each of its files.
+
+    Args:
+        directory: where the files already are; usually the one that `atomic_directory` yields.
+        inputs: what the artefact was computed from (hashes, settings, seeds). Plain values.
+    """
+    directory = Path(directory)
+    files = {
+        file.relative_to(directory).as_posix(): {"size": file.stat().st_size, "sha256": file_hash(file)}
+        for file in sorted(directory.rglob("*"))
+        if file.is_file() and file != directory / MANIFEST
+    }
+    manifest = {"format": FORMAT_VERSION, "inputs": plain(inputs), "files": files}
+    write_json(directory / MANIFEST, {**manifest, "checksum": content_hash(manifest)})
+
+
+def verify_manifest(directory: str | os.PathLike) -> dict:
+    """Check each file of an artefact against its manifest.
+
+    Returns:
+        The manifest: `format`, `inputs`, `files` (name -> size and sha256) and `checksum`.
+
+    Raises:
+        DamagedArtefact: naming the file that is missing, cut short or changed. Files it does not list are ignored.
+    """
+    directory = Path(directory)
+    _restore(directory)
+    path = directory / MANIFEST
+    if not path.is_file():
+        raise DamagedArtefact(f"{path} is missing, so {directory} is not a complete artefact; run its stage again")
+    manifest = read_json(path)
+    body = {key: manifest.get(key) for key in ("format", "inputs", "files")} if isinstance(manifest, dict) else {}
+    if not body or manifest.get("checksum") != content_hash(body):
+        raise DamagedArtefact(f"{path} is damaged: its checksum does not fit; delete {directory} and run again")
+    if body["format"] != FORMAT_VERSION:
+        raise DamagedArtefact(
+            f"{path} has format {body['format']} and this version reads format {FORMAT_VERSION}; "
+            f"delete {directory} and run again"
+        )
+    for name, entry in body["files"].items():
+        file = directory / name
+        if not file.is_file():
+            raise DamagedArtefact(f"{file} is missing; delete {directory} and run again")
+        if file.stat().st_size != entry["size"]:
+            raise DamagedArtefact(
+                f"{file} is damaged: {file.stat().st_size} bytes instead of {entry['size']}; "
+                f"delete {directory} and run again"
+            )
+        if file_hash(file) != entry["sha256"]:
+            raise DamagedArtefact(f"{file} is damaged: its content changed; delete {directory} and run again")
+    return manifest
+
+
+def stage_is_current(directory: str | os.PathLike, inputs: dict) -> bool:
+    """True if the artefact is whole and was computed from these inputs, so that its stage may be skipped.
+
+    A damaged artefact counts as not current, with a warning in the log: the caller builds it again.
+    """
+    directory = Path(directory)
+    _restore(directory)
+    if not directory.exists():
+        return False
+    try:
+        return verify_manifest(directory)["inputs"] == plain(inputs)
+    except DamagedArtefact as error:
+        logger.warning("%s; building it again", error)
+        return False

@@ -1,0 +1,83 @@
+"""The few lines that let RecBole 1.2.1 run on today's NumPy, SciPy, pandas and torch, without editing it.
+
+Importing this module applies them; every module of ours that imports RecBole imports this one first. Each entry below
+names what breaks and where, so that it can be deleted when RecBole mends it. RecBole's pickled checkpoints, which
+current torch refuses to load, are the business of `training/trainer.py`. `recbole.quick_start` is never imported: it
+drags in a Ray that cannot be imported on NumPy 2.
+"""
+
+import copy
+import warnings
+from importlib import import_module
+
+import numpy as np
+import recbole
+import scipy.sparse
+import torch
+
+SUPPORTED = "1.2.1"
+
+# Names that NumPy 2 dropped: the first two are used by RecBole's data code, the others by `Config.compatibility_settings`.
+_NUMPY_NAMES = {
+    "float": np.float64,
+    "str": np.str_,
+    "float_": np.float64,
+    "complex_": np.complex128,
+    "unicode_": np.str_,
+}
+
+# Noise that RecBole 1.2.1 makes once an epoch or once a batch and that its users can do nothing about.
+_NOISE = (
+    (FutureWarning, r"`torch\.cuda\.amp\.GradScaler", ""),
+    (DeprecationWarning, r"__array_wrap__ must accept context", ""),
+    (FutureWarning, "", r"recbole\..*"),
+    (DeprecationWarning, r"distutils Version classes", ""),
+)
+
+# What one evaluation leaves in the collector and the next one must not see.
+_PER_EVALUATION = ("rec.topk", "rec.meanrank", "rec.score", "rec.items", "data.label")
+
+
+def apply() -> None:
+    """Apply every entry. Doing it again changes nothing."""
+    if recbole.__version__ != SUPPORTED:
+        raise ImportError(
+            f"RecBole-NaviGen works with recbole=={SUPPORTED} and found recbole {recbole.__version__}; "
+            f"run `pip install recbole=={SUPPORTED}`"
+        )
+    for name, value in _NUMPY_NAMES.items():
+        if name not in vars(np):
+            setattr(np, name, value)
+    # LightGCN, NGCF, GCMC, SpectralCF and NCL fill a dok_matrix by a method that SciPy 1.13 made private to its dict.
+    if not hasattr(scipy.sparse.dok_matrix, "_update"):
+        scipy.sparse.dok_matrix._update = _dok_update
+    from recbole.evaluator.collector import Collector
+
+    # ItemCoverage, GiniIndex, AveragePopularity and TailPercentage crash: the method asks plain numbers for `.cpu()`.
+    Collector.get_data_struct = _get_data_struct
+    # SINE switches torch's anomaly detection on for the whole process when it is imported, which it is with every sequential
+    # model: each operation of a backward pass is then searched for NaN, and training takes twice as long.
+    anomaly = torch.is_anomaly_enabled()
+    import_module("recbole.model.sequential_recommender")
+    torch.autograd.set_detect_anomaly(anomaly)
+    for category, message, module in _NOISE:
+        warnings.filterwarnings("ignore", message=message, category=category, module=module)
+
+
+def _dok_update(self: scipy.sparse.dok_matrix, entries: dict) -> None:
+    self._dict.update(entries)
+
+
+def _get_data_struct(self):
+    """Return what the evaluator needs, on the CPU, and forget what belongs to this evaluation only."""
+    held = self.data_struct._data_dict
+    for key, value in held.items():
+        if hasattr(value, "cpu"):
+            held[key] = value.cpu()
+    struct = copy.deepcopy(self.data_struct)
+    for key in _PER_EVALUATION:
+        held.pop(key, None)
+    return struct
+
+
+apply()

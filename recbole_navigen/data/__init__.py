@@ -1,0 +1,164 @@
+"""Data: exact order, RecBole's splits, one row a user, item text."""
+
+from logging import getLogger
+from pathlib import Path
+
+import recbole.data.dataset
+from recbole.config import Config
+from recbole.data import create_samplers
+from recbole.data.dataloader import AbstractDataLoader, FullSortEvalDataLoader
+from recbole.data.dataset import Dataset
+from recbole.data.utils import get_dataloader
+from recbole.sampler import KGSampler
+from recbole.utils import ModelType, set_color
+
+import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
+from recbole_navigen.data.checks import check_columns, check_history_lengths, check_row_widths, read_header
+from recbole_navigen.data.dataset import ExactSequence, NaviGenDataset, exact
+from recbole_navigen.data.loader import HistoryMaskedLoader, UserRowLoader
+from recbole_navigen.data.locate import dataset_folder
+from recbole_navigen.data.sequences import UserSequences, windows
+from recbole_navigen.data.text import ItemText, read_item_text
+from recbole_navigen.errors import InputError
+
+__all__ = [
+    "ItemText",
+    "NaviGenDataset",
+    "UserRowLoader",
+    "UserSequences",
+    "create_dataset",
+    "data_preparation",
+    "dataset_folder",
+    "read_item_text",
+    "windows",
+]
+
+# RecBole's classes by kind of model, for models that have no class of their own (`<Model>Dataset`).
+_BY_TYPE = {
+    ModelType.GENERAL: "Dataset",
+    ModelType.SEQUENTIAL: "SequentialDataset",
+    ModelType.CONTEXT: "Dataset",
+    ModelType.KNOWLEDGE: "KnowledgeBasedDataset",
+    ModelType.TRADITIONAL: "Dataset",
+    ModelType.DECISIONTREE: "Dataset",
+}
+_PICKLES = ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path")
+
+
+def uses_user_rows(config: Config) -> bool:
+    """True if the model trains on one row a user: NaviGen, and sequential models with `train_rows: user`."""
+    rows = config["train_rows"]
+    if rows not in (None, "prefix", "user"):
+        raise InputError(f"train_rows must be user or prefix, not {rows!r}")
+    if rows == "user" and config["MODEL_TYPE"] != ModelType.SEQUENTIAL:
+        raise InputError(f"train_rows: user needs a sequential model, and {config['model']} is none; remove it")
+    user_rows = config["model"] == "NaviGen" or rows == "user"
+    if user_rows and config["benchmark_filename"]:
+        raise InputError("user rows cannot be built from pre-split files; unset benchmark_filename or train_rows")
+    return user_rows
+
+
+def create_dataset(config: Config) -> Dataset:
+    """Load and filter the data set that `config` names.
+
+    Returns:
+        A NaviGenDataset for models on user rows, else RecBole's own class for the model; both in exact order of time.
+
+    Raises:
+        InputError: whatever is wrong with the files, in one sentence.
+    """
+    for key in _PICKLES:
+        if config[key]:
+            raise InputError(
+                f"{key} is not available: RecBole stores data as pickles, which are never read here; remove it"
+            )
+    _check_files(config)
+    own = getattr(recbole.data.dataset, f"{config['model']}Dataset", None)
+    recbole_class = own or getattr(recbole.data.dataset, _BY_TYPE[config["MODEL_TYPE"]])
+    dataset_class = NaviGenDataset if uses_user_rows(config) else exact(recbole_class)
+    try:
+        dataset = dataset_class(config)
+    except InputError:
+        raise
+    except (ValueError, NotImplementedError, UnicodeDecodeError) as error:
+        # RecBole and pandas refuse bad files and settings with these; to the user they are bad input like any other.
+        raise InputError(f"data set {config['dataset']} in {config['data_path']}: {error}") from error
+    split = config["eval_args"]["split"]
+    if isinstance(split, dict) and "LS" in split and dataset.benchmark_filename_list is None:
+        users = dataset.inter_feat[dataset.uid_field].to_numpy()
+        check_history_lengths(users, dataset.field2id_token[dataset.uid_field], 3, f"LS: {split['LS']}")
+    return dataset
+
+
+def _check_files(config: Config) -> None:
+    """Refuse atomic files without header, rows or the columns that the settings ask for."""
+    folder, name, separator, encoding = (
+        Path(config["data_path"]),
+        *(config[key] for key in ("dataset", "field_separator", "encoding")),
+    )
+    load_col, pre_split = config["load_col"] or {}, config["benchmark_filename"]
+    needed = [config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]]
+    if config["eval_args"]["order"] == "TO" and not pre_split:
+        needed.append(config["TIME_FIELD"])
+    loaded = load_col.get("inter", "*")
+    for field in needed:
+        if load_col and loaded != "*" and field not in (loaded or ()):
+            raise InputError(f"load_col must list {field} for inter, and has {loaded}; add it")
+    for stem in [f"{name}.{part}" for part in pre_split] if pre_split else [name]:
+        path = folder / f"{stem}.inter"
+        check_columns(path, read_header(path, separator, encoding), needed, "the model")
+        check_row_widths(path, separator, encoding)
+    for suffix, wanted in load_col.items():
+        path = folder / f"{name}.{suffix}"
+        # RecBole goes on without a user or item file that is not there, and so do we.
+        if wanted and wanted != "*" and path.is_file():
+            check_columns(path, read_header(path, separator, encoding), wanted, "load_col")
+
+
+def data_preparation(
+    config: Config, dataset: Dataset
+) -> tuple[AbstractDataLoader, AbstractDataLoader, AbstractDataLoader]:
+    """Split the data set and make the loaders for training, validation and test.
+
+    `exclude_history: true` hides from every model's ranking what the user consumed before the target. The default is
+    RecBole's rule: general models do not see it again (unless `repeatable: true`), sequential models do.
+    """
+    exclude = bool(config["exclude_history"])
+    sequential = config["MODEL_TYPE"] == ModelType.SEQUENTIAL
+    if exclude and set(config["eval_args"]["mode"].values()) != {"full"}:
+        raise InputError(
+            "exclude_history works with full ranking only; set eval_args mode: full or exclude_history: false"
+        )
+    if exclude and sequential and not isinstance(dataset, ExactSequence):
+        raise InputError(f"exclude_history is not available for {config['model']}; set it to false")
+    if exclude and not sequential:
+        config["repeatable"] = False
+    try:
+        parts = dataset.build()
+        samplers = create_samplers(config, dataset, parts)
+    except InputError:
+        raise
+    except (ValueError, NotImplementedError) as error:
+        raise InputError(f"data set {config['dataset']} cannot be split as eval_args says: {error}") from error
+
+    if isinstance(dataset, NaviGenDataset):
+        train_data = UserRowLoader(config, parts[0], samplers[0], shuffle=config["shuffle"])
+    elif config["MODEL_TYPE"] == ModelType.KNOWLEDGE:
+        negative = config["train_neg_sample_args"]
+        kg_sampler = KGSampler(dataset, negative["distribution"], negative["alpha"])
+        train_data = get_dataloader(config, "train")(config, parts[0], samplers[0], kg_sampler, shuffle=True)
+    else:
+        train_data = get_dataloader(config, "train")(config, parts[0], samplers[0], shuffle=config["shuffle"])
+    loaders = []
+    for phase, part, sampler in zip(("valid", "test"), parts[1:], samplers[1:], strict=True):
+        loader = get_dataloader(config, phase)
+        if exclude and sequential and loader is FullSortEvalDataLoader:
+            loader = HistoryMaskedLoader
+        loaders.append(loader(config, part, sampler, shuffle=False))
+    for line, keys in (
+        ("Training", ("train_batch_size", "train_neg_sample_args")),
+        ("Evaluation", ("eval_batch_size", "eval_args")),
+    ):
+        shown = " ".join(f"{set_color(key, 'cyan')} = {set_color(f'[{config[key]}]', 'yellow')}" for key in keys)
+        getLogger().info(set_color(f"[{line}]: ", "pink") + shown)
+    return train_data, *loaders

@@ -1,0 +1,290 @@
+"""RecBole's data sets in exact order of time, and NaviGenDataset: one row a user instead of one row a prefix."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import torch
+from recbole.data.dataset import Dataset, SequentialDataset
+from recbole.data.interaction import Interaction
+from recbole.utils import FeatureSource
+
+import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
+from recbole_navigen.artefacts import content_hash
+from recbole_navigen.data.checks import check_items_known, read_header
+from recbole_navigen.data.order import exact_rank, read_times
+from recbole_navigen.data.sequences import UserSequences
+from recbole_navigen.errors import InputError
+
+# Column that sequential rows carry beside RecBole's own: the place of the target in the `Timeline`.
+TARGET_POSITION = "target_position"
+
+
+class ExactOrder:
+    """Mixin for RecBole's Dataset classes: rows are ordered by exact time instead of float32 time.
+
+    The rows are put in exact order once, while they are still a DataFrame; `sort` by the time field then keeps that order.
+    Internal ids are RecBole's own, because ids are numbered before the rows are moved.
+    """
+
+    content_hash: str  # sha256 over raw user ids, raw item ids and all interactions in order
+
+    def _load_inter_feat(self, token: str, dataset_path: str) -> None:
+        # Every row gets its place in time here, in the order of the file, before any filter drops some.
+        self._rank: pd.Series | None = None
+        self._in_exact_order = False
+        path = f"{dataset_path}/{token}.inter"
+        columns = self._loaded_columns(path) if self.benchmark_filename_list is None else {}
+        if self.time_field in columns:
+            column = f"{self.time_field}:{columns[self.time_field]}"
+            times = read_times(path, column, self.config["field_separator"], self.config["encoding"])
+            self._rank = pd.Series(exact_rank(times, _seed(self.config["shuffle_ties"])))
+        super()._load_inter_feat(token, dataset_path)
+        if self._rank is not None and len(self._rank) != len(self.inter_feat):
+            raise InputError(
+                f"{path} reads as {len(self.inter_feat)} or as {len(self._rank)} rows, which points to a stray quotation "
+                f"mark; remove the quotation marks from its ids"
+            )
+
+    def _loaded_columns(self, path: str) -> dict[str, str]:
+        """Columns of an interaction file that the settings load, name -> type."""
+        header = read_header(path, self.config["field_separator"], self.config["encoding"])
+        load_col, unload_col = self._get_load_and_unload_col(FeatureSource.INTERACTION)
+        return {
+            name: kind
+            for name, kind in header.items()
+            if (load_col is None or name in load_col) and name not in (unload_col or ())
+        }
+
+    def _remove_duplication(self) -> None:
+        """Keep the first or last of repeated interactions in exact order (RecBole's own sort here is not even stable)."""
+        keep = self.config["rm_dup_inter"]
+        if keep is None or self._rank is None:
+            super()._remove_duplication()
+            return
+        ordered = self.inter_feat.loc[self._rank.loc[self.inter_feat.index].sort_values().index]
+        repeated = ordered.duplicated(subset=[self.uid_field, self.iid_field], keep=keep)
+        self.inter_feat.drop(repeated.index[repeated], inplace=True)
+
+    def _filter_inter_by_user_or_item(self) -> None:
+        # RecBole drops interactions whose item has no row in the item file without a word; that hides a broken file.
+        if self.item_feat is not None:
+            path = f"{self.dataset_path}/{self.dataset_name}.item"
+            check_items_known(path, self.item_feat[self.iid_field], self.inter_feat[self.iid_field])
+        super()._filter_inter_by_user_or_item()
+
+    def _reset_index(self) -> None:
+        if self._rank is not None:
+            self._rank = self._rank.loc[self.inter_feat.index].reset_index(drop=True)
+        super()._reset_index()
+
+    def _data_processing(self) -> None:
+        super()._data_processing()
+        if self.uid_field is None:
+            return
+        feat = self.inter_feat if self._rank is None else self.inter_feat.iloc[np.argsort(self._rank.to_numpy())]
+        tokens = (np.asarray(self.field2id_token[field], dtype=str) for field in (self.uid_field, self.iid_field))
+        self.content_hash = content_hash(
+            *tokens, *(feat[f].to_numpy(np.int64) for f in (self.uid_field, self.iid_field))
+        )
+
+    def _change_feat_format(self) -> None:
+        if self._rank is not None:
+            self.inter_feat = self.inter_feat.iloc[np.argsort(self._rank.to_numpy())].reset_index(drop=True)
+            self._in_exact_order = True
+        super()._change_feat_format()
+
+    def _exact_rank(self) -> np.ndarray | None:
+        """Return each row's place in time, shape (rows,), or None where only RecBole's time column is left."""
+        return np.arange(len(self.inter_feat)) if self._in_exact_order else None
+
+    def sort(self, by: str | list[str], ascending: bool | list[bool] = True) -> None:
+        """Sort the rows in place; the time field counts by exact time."""
+        keys = [by] if isinstance(by, str) else list(by)
+        rank = self._exact_rank() if self.time_field in keys else None
+        if rank is None or not np.all(ascending):
+            super().sort(by, ascending)
+        else:
+            columns = [rank if key == self.time_field else self.inter_feat[key].numpy() for key in keys]
+            self.inter_feat._reindex(torch.from_numpy(np.lexsort(columns[::-1])))
+        self._in_exact_order = self._in_exact_order and keys == [self.time_field] and bool(np.all(ascending))
+
+    def shuffle(self) -> None:
+        """Shuffle the rows in place."""
+        super().shuffle()
+        self._in_exact_order = False
+
+    def copy(self, new_inter_feat: Interaction) -> Dataset:
+        """Return the same data set with other rows."""
+        other = super().copy(new_inter_feat)
+        other._in_exact_order = False
+        return other
+
+
+def _seed(shuffle_ties: object) -> int | None:
+    if shuffle_ties is None or shuffle_ties is False:
+        return None
+    if isinstance(shuffle_ties, bool) or not isinstance(shuffle_ties, int) or shuffle_ties < 0:
+        raise InputError(f"shuffle_ties must be a seed (a whole number from 0 up) or empty, not {shuffle_ties!r}")
+    return shuffle_ties
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """All interactions of a sequential data set, by user and then by exact time.
+
+    Attributes:
+        users: internal user ids, not decreasing. Shape (S,), int64.
+        items: internal item ids. Shape (S,), int64.
+        ranks: place in time among all interactions. Shape (S,), int64.
+        starts: where the row's user begins. Shape (S,), int64.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    ranks: np.ndarray
+    starts: np.ndarray
+
+    @classmethod
+    def of(cls, users: np.ndarray, items: np.ndarray) -> "Timeline":
+        """Build it from interactions in exact order of time.
+
+        Args:
+            users: internal user ids. Shape (S,).
+            items: internal item ids. Shape (S,).
+        """
+        ranks = np.argsort(users, kind="stable")
+        users = users[ranks]
+        first = np.concatenate(([True], users[1:] != users[:-1]))[: len(users)]
+        return cls(users, items[ranks], ranks, np.maximum.accumulate(np.where(first, np.arange(len(users)), 0)))
+
+    def targets(self) -> np.ndarray:
+        """Positions that have something before them: every interaction but a user's first. Shape (S - users,), int64."""
+        return np.flatnonzero(self.starts != np.arange(len(self.starts)))
+
+    def history(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """List everything a user did before some targets.
+
+        Args:
+            positions: places of the targets. Shape (R,).
+
+        Returns:
+            Row number and item of each earlier interaction, without the items that equal the row's target: an item that
+            is consumed again stays a target. Two arrays of one length.
+        """
+        lengths = positions - self.starts[positions]
+        rows = np.repeat(np.arange(len(positions)), lengths)
+        within = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        items = self.items[self.starts[positions][rows] + within]
+        other = items != self.items[positions][rows]
+        return rows[other], items[other]
+
+
+class ExactSequence(ExactOrder):
+    """ExactOrder for sequential data sets: each row also knows the place of its target, `TARGET_POSITION`."""
+
+    timeline: Timeline
+
+    def _exact_rank(self) -> np.ndarray | None:
+        if TARGET_POSITION in self.inter_feat:
+            return self.timeline.ranks[self.inter_feat[TARGET_POSITION].numpy()]
+        return super()._exact_rank()
+
+    def data_augmentation(self) -> None:
+        """Expand prefixes as the RecBole class does, then note each row's target."""
+        self._note_timeline()
+        super().data_augmentation()
+        self.inter_feat[TARGET_POSITION] = torch.from_numpy(self.timeline.targets())
+
+    def _note_timeline(self) -> None:
+        if not self._in_exact_order:
+            raise InputError(
+                f"sequential models need times: load column {self.time_field} of {self.dataset_name}.inter (load_col)"
+            )
+        self.timeline = Timeline.of(self.inter_feat[self.uid_field].numpy(), self.inter_feat[self.iid_field].numpy())
+
+
+class ExactSequentialDataset(ExactSequence, SequentialDataset):
+    """RecBole's SequentialDataset, one row a prefix: the same rows, in exact order, without its loop over rows."""
+
+    def data_augmentation(self) -> None:
+        self._index_targets()
+        self._add_histories(self.inter_feat)
+
+    def _index_targets(self) -> None:
+        """Turn the interactions into one row a target: the target's columns and its place, histories still missing."""
+        self._aug_presets()
+        self._note_timeline()
+        self.sort(by=[self.uid_field, self.time_field])
+        self._interactions = self.inter_feat
+        targets = self.timeline.targets()
+        self.inter_feat = self._interactions[targets]
+        self.inter_feat[TARGET_POSITION] = torch.from_numpy(targets)
+
+    def _add_histories(self, rows: Interaction) -> None:
+        """Add RecBole's `item_length` and `FIELD_list` columns: the last MAX_ITEM_LIST_LENGTH values before the target."""
+        positions = rows[TARGET_POSITION].numpy()
+        lengths = np.minimum(positions - self.timeline.starts[positions], self.max_item_list_len)
+        place = np.arange(self.max_item_list_len)
+        inside = place < lengths[:, None]
+        source = torch.from_numpy(np.where(inside, (positions - lengths)[:, None] + place, 0))
+        outside = torch.from_numpy(~inside)
+        rows[self.item_list_length_field] = torch.from_numpy(lengths)
+        for field in self._interactions:
+            if field != self.uid_field:
+                values = self._interactions[field][source]
+                values[outside] = 0
+                rows[getattr(self, f"{field}_list_field")] = values
+
+
+class NaviGenDataset(ExactSequentialDataset):
+    """Sequential data without the expansion of prefixes.
+
+    `build` splits with RecBole's own code. The training part holds the training interactions as they are, one row each,
+    and `sequences`, one row a user. The validation and test parts hold RecBole's own rows: the target and, in
+    `item_id_list`, the last MAX_ITEM_LIST_LENGTH items before it.
+
+    RecBole's leave-one-out counts rows that have a history, so a user with exactly three interactions has a test row but
+    no validation row here and in every sequential baseline; RecBole's general models validate on the second one.
+    """
+
+    sequences: UserSequences  # of the training part only
+
+    def data_augmentation(self) -> None:
+        self._index_targets()
+
+    def build(self) -> list["NaviGenDataset"]:
+        """Split into training, validation and test part."""
+        train, valid, test = super().build()
+        for part in (valid, test):
+            self._add_histories(part.inter_feat)
+        positions = train.inter_feat[TARGET_POSITION].numpy()
+
+        # The training sequence of a user runs from the first interaction to the last training target.
+        last = np.full(len(self.timeline.users), -1)
+        np.maximum.at(last, self.timeline.starts[positions], positions)
+        kept = np.flatnonzero(np.arange(len(last)) <= last[self.timeline.starts])
+        users, lengths = np.unique(self.timeline.users[kept], return_counts=True)
+        if len(kept) - len(users) != len(positions):
+            raise InputError(
+                f"the split {self.config['eval_args']['split']} leaves gaps in training sequences; use LS: valid_and_test"
+            )
+        train.sequences = UserSequences(users, self.timeline.items[kept], np.concatenate(([0], np.cumsum(lengths))))
+        train.inter_feat = self._interactions[kept]
+        # Samplers look at the whole data set's rows: give them all interactions, not the rows that were just split.
+        self.inter_feat = self._interactions
+        return [train, valid, test]
+
+    def inter_matrix(self, form: str = "coo", value_field: str | None = None):
+        """Users x items matrix of this part's interactions. Shape (n_users, n_items)."""
+        return Dataset.inter_matrix(self, form, value_field)
+
+
+@cache
+def exact(recbole_class: type[Dataset]) -> type[Dataset]:
+    """Return the class with exact order mixed in, under its own name."""
+    if recbole_class is SequentialDataset:
+        return ExactSequentialDataset
+    mixin = ExactSequence if issubclass(recbole_class, SequentialDataset) else ExactOrder
+    return type(recbole_class.__name__, (mixin, recbole_class), {"__doc__": recbole_class.__doc__})

@@ -1,0 +1,111 @@
+"""Loaders: windows of user rows for training, and RecBole's evaluation rows with the history masked."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from recbole.config import Config
+from recbole.data.dataloader import FullSortEvalDataLoader
+from recbole.data.interaction import Interaction
+from torch import Tensor
+
+import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
+from recbole_navigen.data.dataset import TARGET_POSITION, NaviGenDataset
+from recbole_navigen.data.sequences import windows
+from recbole_navigen.errors import InputError
+
+# Rows of a batch have similar, not equal lengths: a row's length counts with up to this share of noise.
+_LENGTH_NOISE = 0.2
+
+
+class UserRowLoader:
+    """Batches of windows over users' training sequences, with the habits of RecBole's training loaders.
+
+    Each batch is an Interaction with ITEM_SEQ, shape (B, T), right-padded with 0 and trimmed to its longest row, and
+    ITEM_SEQ_LEN, shape (B,): items in the row. T is at most MAX_ITEM_LIST_LENGTH + 1: inputs are row[:-1], targets row[1:].
+
+    Every epoch cuts and shuffles anew. What an epoch holds is a function of `seed` and the epoch's number alone, so a
+    resumed run sees what the uninterrupted one would have seen.
+    """
+
+    def __init__(self, config: Config, dataset: NaviGenDataset, sampler: None = None, shuffle: bool = True):
+        """
+        Args:
+            config: gives MAX_ITEM_LIST_LENGTH, `window_stride` (empty = MAX_ITEM_LIST_LENGTH, so that every item is a
+                target once), `train_batch_size` in windows, `seed`.
+            dataset: the training part of a NaviGenDataset.
+            sampler: RecBole's negative sampler; user rows need none.
+            shuffle: False cuts all epochs alike and keeps the windows in order of length.
+        """
+        if not hasattr(dataset, "sequences"):
+            raise InputError("user rows need the training part of a NaviGenDataset; build the data set first")
+        self.config = config
+        self.shuffle = bool(shuffle)
+        self._dataset = dataset
+        self._sampler = sampler
+        self._length = int(config["MAX_ITEM_LIST_LENGTH"])
+        self._stride = config["window_stride"]
+        self._item_seq = config["ITEM_ID_FIELD"] + config["LIST_SUFFIX"]
+        self._item_seq_len = config["ITEM_LIST_LENGTH_FIELD"]
+        self._epoch = 0
+        self._cut: tuple[int, Tensor, list[Tensor]] | None = None
+        self.set_batch_size(config["train_batch_size"])
+        if not self._batches(0)[1]:
+            raise InputError(
+                "no user has two training interactions, so there is nothing to train on; check the filters"
+            )
+
+    @property
+    def dataset(self) -> NaviGenDataset:
+        """The training part."""
+        return self._dataset
+
+    def set_batch_size(self, batch_size: int) -> None:
+        """Set the number of windows in a batch."""
+        self.step = self._batch_size = int(batch_size)
+        self._cut = None
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration yields; without it, epochs follow each other from 0."""
+        self._epoch = int(epoch)
+
+    def _batches(self, epoch: int) -> tuple[Tensor, list[Tensor]]:
+        """Return an epoch's windows, shape (R, T), and the rows of each batch."""
+        epoch = epoch if self.shuffle else 0
+        if self._cut is None or self._cut[0] != epoch:
+            rng = np.random.default_rng([self.config["seed"], epoch]) if self.shuffle else None
+            cut = windows(self._dataset.sequences, self._length, self._stride, rng)
+            lengths = (cut != 0).sum(dim=1).numpy()
+            order = np.argsort(
+                lengths if rng is None else lengths * (1 + _LENGTH_NOISE * rng.random(len(lengths))), kind="stable"
+            )
+            batches = [torch.from_numpy(order[start : start + self.step]) for start in range(0, len(order), self.step)]
+            if rng is not None:
+                batches = [batches[i] for i in rng.permutation(len(batches))]
+            self._cut = (epoch, cut, batches)
+        return self._cut[1], self._cut[2]
+
+    def __len__(self) -> int:
+        return len(self._batches(self._epoch)[1])
+
+    def __iter__(self) -> Iterator[Interaction]:
+        cut, batches = self._batches(self._epoch)
+        for rows in batches:
+            batch = cut[rows]
+            lengths = (batch != 0).sum(dim=1)
+            yield Interaction({self._item_seq: batch[:, : int(lengths.max())], self._item_seq_len: lengths})
+        self._epoch += 1
+
+
+class HistoryMaskedLoader(FullSortEvalDataLoader):
+    """RecBole's full-ranking loader for sequential models, with `exclude_history: true`.
+
+    RecBole never hides what a user has already consumed from a sequential model, and always hides it from a general one.
+    This loader also returns everything the user did before the target, not only the items the model sees, in the place where
+    general models have it; RecBole's trainer then sets those scores to -inf. The target itself is never hidden.
+    """
+
+    def collate_fn(self, index: list[int]) -> tuple:
+        interaction, _, positive_u, positive_i = super().collate_fn(index)
+        rows, items = self._dataset.timeline.history(interaction[TARGET_POSITION].numpy())
+        return interaction, (torch.from_numpy(rows), torch.from_numpy(items)), positive_u, positive_i

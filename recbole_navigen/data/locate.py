@@ -1,0 +1,42 @@
+"""Where a data set lives on disk. Standard library only."""
+
+import difflib
+from importlib.util import find_spec
+from pathlib import Path
+
+from recbole_navigen.errors import InputError
+
+BUNDLED = "ml-100k"
+
+
+def bundled_folder() -> Path:
+    """Folder of the ml-100k that the recbole wheel carries."""
+    return Path(find_spec("recbole").origin).parent / "dataset_example" / BUNDLED
+
+
+def dataset_folder(data_path: str | Path, name: str) -> Path:
+    """Find the folder that holds `name.inter`.
+
+    Args:
+        data_path: folder of data sets, as in `--data_path`.
+        name: name of the data set, as in `--dataset`.
+
+    Returns:
+        `data_path/name` if it exists; else, for ml-100k, the copy inside the installed recbole package.
+
+    Raises:
+        InputError: no such data set, with the nearest names and the folder that was searched.
+    """
+    root = Path(data_path)
+    folder = root / name
+    if name and folder.is_dir():
+        return folder
+    if name == BUNDLED:
+        return bundled_folder()
+    present = sorted(entry.name for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else []
+    known = [*present, BUNDLED] if BUNDLED not in present else present
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:5]
+    raise InputError(
+        f"unknown data set `{name}`: there is no folder {folder.absolute()}; nearest names: {', '.join(near)} "
+        f"(set --data_path to the folder that holds the folder `{name}`)"
+    )

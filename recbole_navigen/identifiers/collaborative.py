@@ -1,0 +1,71 @@
+"""Item embeddings of a trained RecBole model, from which the collaborative codes are made; cached by content."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from recbole_navigen.artefacts import atomic_directory, content_hash, stage_is_current, write_manifest
+from recbole_navigen.errors import InputError
+
+EMBEDDINGS_FILE = "embeddings.safetensors"
+
+
+def item_embeddings(model) -> np.ndarray:
+    """Vectors of all items of a trained RecBole model, without the padding item.
+
+    Models that compute embeddings of all users and items without input (LightGCN and other graph models) give those of
+    their `forward`; others the rows of `item_embedding`.
+
+    Returns:
+        (N, D), float32.
+    """
+    import torch
+
+    name = type(model).__name__
+    model.eval()
+    with torch.no_grad():
+        if not inspect.signature(model.forward).parameters:
+            vectors = model.forward()[1]
+        elif hasattr(model, "item_embedding"):
+            vectors = model.item_embedding.weight
+        else:
+            raise InputError(
+                f"collaborative_model={name} has no item embeddings; choose one that has, such as SASRec, LightGCN or BPR."
+            )
+    return vectors[1 : model.n_items].float().cpu().numpy().copy()
+
+
+def cached_embeddings(folder: str | Path, inputs: dict, train: Callable[[], np.ndarray]) -> tuple[np.ndarray, bool]:
+    """Embeddings trained from exactly these inputs, from the cache if they are there.
+
+    Args:
+        folder: where caches live; one entry a content hash.
+        inputs: everything the embeddings depend on: settings and the hash of the training split.
+        train: trains the model and returns its embeddings, (N, D).
+
+    Returns:
+        The embeddings (N, D), float32, and True if they came from the cache.
+    """
+    entry = Path(folder) / f"collaborative-{content_hash(inputs)[:16]}"
+    if stage_is_current(entry, inputs):
+        return load_file(entry / EMBEDDINGS_FILE)["embeddings"], True
+    embeddings = train()
+    with atomic_directory(entry) as temporary:
+        save_file({"embeddings": embeddings}, temporary / EMBEDDINGS_FILE)
+        write_manifest(temporary, inputs)
+    return embeddings, False
+
+
+def nearest_items(vectors: np.ndarray, count: int, chunk: int = 2048) -> np.ndarray:
+    """The items most similar to each item by cosine, itself left out. (N, D) -> (N, min(count, N - 1)), nearest first."""
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    count = min(count, len(vectors) - 1)
+    result = np.empty((len(vectors), count), dtype=np.int64)
+    for begin in range(0, len(vectors), chunk):
+        similarity = unit[begin : begin + chunk] @ unit.T
+        similarity[np.arange(len(similarity)), begin + np.arange(len(similarity))] = -np.inf
+        result[begin : begin + chunk] = np.argsort(-similarity, axis=1, kind="stable")[:, :count]
+    return result

@@ -1,0 +1,216 @@
+"""The dual-identifier table: each item's collaborative code (CID) and textual terms (TID), checked once, then trusted.
+
+Symbols: N items, L levels, K codes per level, D width of the codebooks. Item index i = RecBole's internal id - 1.
+"""
+
+import string
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.numpy import load_file, save_file
+
+from recbole_navigen.artefacts import atomic_directory, read_json, verify_manifest, write_json, write_manifest
+from recbole_navigen.errors import InputError
+from recbole_navigen.identifiers.trie import CatalogueTrie, lexicographic_order
+
+MAX_TERMS = 10
+CID_BEGIN, CID_END = "<|cid_begin|>", "<|cid_end|>"
+LEVEL_LETTERS = string.ascii_lowercase
+
+ITEMS_FILE, CODEBOOKS_FILE, HEADER_FILE = ("items.parquet", "codebooks.safetensors", "table.json")
+
+
+def code_token(level: int, code: int) -> str:
+    """Surface form of one code, for example ``<s_b_17>`` for code 17 of level 1."""
+    return f"<s_{LEVEL_LETTERS[level]}_{code}>"
+
+
+@dataclass(frozen=True, eq=False)
+class DualIdentifierTable:
+    """Both identifiers of every item. The constructor refuses a table that anyone downstream would have to doubt.
+
+    Attributes:
+        item_tokens: raw item ids by item index, all different. N strings.
+        codes: the CIDs, no two alike. Shape (N, L), int64, read-only.
+        codebook_size: K.
+        codebooks: centroid of each code in the quantizer's standardised space. Shape (L, K, D), float32, read-only.
+        terms: the TIDs, 1 to 10 terms an item, most important first. N tuples of strings.
+        report: how the identifiers came about, as JSON values: "codes" from the quantizer, "terms" from the text.
+    """
+
+    item_tokens: tuple[str, ...]
+    codes: np.ndarray
+    codebook_size: int
+    codebooks: np.ndarray
+    terms: tuple[tuple[str, ...], ...]
+    report: dict = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        own = object.__setattr__  # the only moment at which a frozen table may still change
+        own(self, "item_tokens", tuple(self.item_tokens))
+        own(self, "terms", tuple(tuple(terms) for terms in self.terms))
+        own(self, "codebook_size", int(self.codebook_size))
+        codes, codebooks = (np.array(self.codes), np.array(self.codebooks, dtype=np.float32))
+        self._check_items(codes)
+        self._check_codes(codes, codebooks)
+        self._check_terms()
+        codes = codes.astype(np.int64)
+        for name, array in (("codes", codes), ("codebooks", codebooks)):
+            array.setflags(write=False)
+            own(self, name, array)
+
+    def _check_items(self, codes: np.ndarray) -> None:
+        n_items = len(self.item_tokens)
+        if codes.ndim != 2 or not np.issubdtype(codes.dtype, np.integer):
+            raise InputError(
+                f"codes must be a table of integers, one row per item, not {codes.dtype} of {codes.shape}."
+            )
+        if not n_items or not codes.shape[1]:
+            raise InputError("an identifier table needs at least one item and one level of codes.")
+        for name, length in (("codes", len(codes)), ("terms", len(self.terms))):
+            if length < n_items:
+                raise InputError(
+                    f"item {self.item_tokens[length]!r} is missing from the {name}: "
+                    f"they cover {length} of {n_items} items."
+                )
+            if length > n_items:
+                raise InputError(
+                    f"the {name} have {length} rows for {n_items} items; item index {n_items} has no raw id."
+                )
+        seen: dict[str, int] = {}
+        for index, token in enumerate(self.item_tokens):
+            if not isinstance(token, str) or not token:
+                raise InputError(f"item index {index} has no raw id (found {token!r}).")
+            if seen.setdefault(token, index) != index:
+                raise InputError(f"item {token!r} appears twice, at item indices {seen[token]} and {index}.")
+
+    def _check_codes(self, codes: np.ndarray, codebooks: np.ndarray) -> None:
+        levels = codes.shape[1]
+        if levels > len(LEVEL_LETTERS):
+            raise InputError(f"{levels} levels have no letters to write them with; use at most {len(LEVEL_LETTERS)}.")
+        if codebooks.ndim != 3 or codebooks.shape[:2] != (levels, self.codebook_size) or not codebooks.shape[2]:
+            raise InputError(
+                f"codebooks must have shape ({levels}, {self.codebook_size}, D) to match the codes, "
+                f"not {codebooks.shape}."
+            )
+        bad = np.argwhere(~np.isfinite(codebooks))
+        if len(bad):
+            raise InputError(f"the centroid of {code_token(*bad[0][:2])} is not finite; rebuild the codes.")
+        bad = np.argwhere((codes < 0) | (codes >= self.codebook_size))
+        if len(bad):
+            index, level = bad[0]
+            raise InputError(
+                f"item {self.item_tokens[index]!r} has code {codes[index, level]} at level {level}, "
+                f"outside 0..{self.codebook_size - 1}."
+            )
+        order = lexicographic_order(codes.astype(np.int64), self.codebook_size)
+        same = np.flatnonzero((codes[order[1:]] == codes[order[:-1]]).all(axis=1))
+        if len(same):
+            first, second = sorted(order[same[0] : same[0] + 2].tolist())
+            raise InputError(
+                f"items {self.item_tokens[first]!r} and {self.item_tokens[second]!r} share the code "
+                f"{tuple(codes[first].tolist())}; every item needs its own."
+            )
+
+    def _check_terms(self) -> None:
+        for token, terms in zip(self.item_tokens, self.terms, strict=True):
+            if not terms:
+                raise InputError(f"item {token!r} has an empty TID; every item needs at least one term.")
+            if len(terms) > MAX_TERMS:
+                raise InputError(f"item {token!r} has {len(terms)} terms; a TID holds at most {MAX_TERMS}.")
+            for term in terms:
+                if not isinstance(term, str) or not term or " ".join(term.split()) != term:
+                    raise InputError(f"item {token!r} has the term {term!r}, which is blank or not trimmed.")
+            if len(set(terms)) < len(terms):
+                raise InputError(f"item {token!r} repeats a term: {', '.join(terms)}.")
+
+    @property
+    def n_items(self) -> int:
+        """N."""
+        return len(self.item_tokens)
+
+    @property
+    def levels(self) -> int:
+        """L."""
+        return self.codes.shape[1]
+
+    @cached_property
+    def trie(self) -> CatalogueTrie:
+        """The trie over the codes; its item indices are this table's."""
+        return CatalogueTrie.build(self.codes, self.codebook_size)
+
+    def cid_text(self, index: int) -> str:
+        """Surface form of an item's CID, for example ``<|cid_begin|><s_a_3><s_b_0><s_c_61><|cid_end|>``."""
+        if not 0 <= index < self.n_items:
+            raise InputError(f"item index {index} is outside 0..{self.n_items - 1}.")
+        return CID_BEGIN + "".join(code_token(level, code) for level, code in enumerate(self.codes[index])) + CID_END
+
+    def describe(self) -> str:
+        """The report in a few short lines: use and evenness per level, collisions, terms."""
+        lines = [f"{self.n_items} items, {self.levels} levels x {self.codebook_size} codes"]
+        for level, column in enumerate(self.codes.T):
+            counts = np.bincount(column, minlength=self.codebook_size)
+            share = counts[counts > 0] / self.n_items
+            lines.append(
+                f"  level {LEVEL_LETTERS[level]}: {len(share)} codes in use, "
+                f"entropy {-(share * np.log2(share)).sum() + 0.0:.2f} of {np.log2(self.codebook_size):.2f} bits, "
+                f"largest {counts.max()} items, {self.trie.n_nodes(level + 1)} distinct prefixes"
+            )
+        if codes := self.report.get("codes"):
+            lines.append(
+                f"  collisions: {codes['colliding_items_before']} items shared a code "
+                f"(largest group {codes['largest_group_before']}), {codes['items_moved']} moved, "
+                f"{codes['colliding_items_after']} still share one"
+            )
+            lines.append(
+                f"  codes re-seeded: {sum(level['reseeded_codes'] for level in codes['per_level'])}; variance left: "
+                + ", ".join(f"{level['reconstruction_error']:.3f}" for level in codes["per_level"])
+            )
+        lengths = np.array([len(terms) for terms in self.terms])
+        distinct = len({term for terms in self.terms for term in terms})
+        lines.append(f"  terms: {distinct} distinct, {lengths.mean():.1f} an item ({lengths.min()} to {lengths.max()})")
+        if terms := self.report.get("terms"):
+            lines.append(
+                f"  items without text: {terms['items_without_text']}; "
+                f"terms borrowed from neighbours: {terms['items_borrowed']} items"
+            )
+        return "\n".join(lines)
+
+    def save(self, directory: str | Path, inputs: dict) -> None:
+        """Write the table as one directory, atomically: parquet rows, safetensors codebooks, JSON header, manifest.
+
+        Args:
+            directory: where to write; an older table there is replaced.
+            inputs: what the table was computed from (hashes, settings, seeds); goes into the manifest.
+        """
+        columns = {"item_token": pa.array(self.item_tokens, pa.string())}
+        for level in range(self.levels):
+            columns[f"code_{LEVEL_LETTERS[level]}"] = pa.array(self.codes[:, level])
+        columns["terms"] = pa.array(self.terms, pa.list_(pa.string()))
+        header = {"codebook_size": self.codebook_size, "levels": self.levels, "report": self.report}
+        with atomic_directory(directory) as folder:
+            pq.write_table(pa.table(columns), folder / ITEMS_FILE)
+            save_file({"codebooks": self.codebooks}, folder / CODEBOOKS_FILE)
+            write_json(folder / HEADER_FILE, header)
+            write_manifest(folder, inputs)
+
+    @classmethod
+    def load(cls, directory: str | Path) -> "DualIdentifierTable":
+        """Read a table that `save` wrote. Raises DamagedArtefact, naming the file, when a byte of it has changed."""
+        directory = Path(directory)
+        verify_manifest(directory)
+        header = read_json(directory / HEADER_FILE)
+        rows = pq.read_table(directory / ITEMS_FILE)
+        letters = LEVEL_LETTERS[: header["levels"]]
+        return cls(
+            item_tokens=rows["item_token"].to_pylist(),
+            codes=np.stack([rows[f"code_{letter}"].to_numpy() for letter in letters], axis=1),
+            codebook_size=header["codebook_size"],
+            codebooks=load_file(directory / CODEBOOKS_FILE)["codebooks"],
+            terms=rows["terms"].to_pylist(),
+            report=header["report"],
+        )

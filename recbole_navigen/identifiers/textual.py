@@ -1,0 +1,300 @@
+"""Textual identifiers: at most ten ordered, normalised English terms an item, from the catalogue's own text.
+
+Symbols: N items, M neighbours an item, df = number of items that have a term.
+
+A TID must do two things. It says what the item *is*, so it needs words that few other items have; and it lets the
+model carry what it learnt from one item to the next, so it needs words that other items have too. Plain tf-idf serves
+only the first: it puts every word that occurs once in the catalogue before "animation", and beside a plot summary it
+leaves no room for "comedy" at all. The importance of a term in an item is therefore
+
+    weight = (1 + ln tf) * sqrt(idf) * support * lead,    idf = 1 + ln((1 + N) / (1 + df)),    support = df / (df + 4)
+
+- sublinear tf and smooth idf are scikit-learn's; the root keeps the order by rarity but halves its reach, so that a
+  category held by a third of the catalogue still stands beside a word held by ten items;
+- `support` says how far other items confirm a term: 1/5 for a word of one item only, nearly 1 from some twenty items
+  on. So shared terms come first, the item's own words after them;
+- `lead` falls from 2 at the first word towards 1, with a half-life of eight words: the text starts with the title, and
+  a long description must not outvote it.
+
+Up to a fifth of a full list is kept for words of that item only (df = 1): they tell it from its like.
+"""
+
+import html
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
+
+from recbole_navigen.errors import InputError
+
+SUPPORT = 4.0
+LEAD_HALF_LIFE = 8.0
+COLLOCATION_ITEMS = 3  # a pair of words must be found together in this many items
+COLLOCATION_NPMI = 0.6  # and this much more often than chance; 0 = independent, 1 = never apart
+NUMBER_NPMI = 0.4  # for a word and the number after it: the model of a console, the part of a series
+LONGEST_WORD = 24  # letters; what is longer is an address or a key, not a word
+LAST_RESORT = "item"  # the term of every item in a catalogue without a single English word
+
+# scikit-learn's list holds a few words that name things.
+CONTENT_WORDS = {"bill", "computer", "cry", "fire", "interest", "mill", "mine", "system", "thick", "thin"}
+# Light verbs and fillers that it lacks, contractions without their apostrophe, and numerals.
+MORE_STOP_WORDS = """
+able ago away came come comes coming did didn does doesn doing don gave gets getting given gives giving goes going
+gonna got gotta just knew know known knows let lets like likes look looking looks lot lots made make makes making oh
+really said saw say says see seen tell telling tells thing things told took used uses using vs want wanted wants
+went yeah ain aint arent cant couldnt didnt doesnt dont hadnt hasnt havent hes id ill im isnt ive ll shes shouldnt
+thats theres theyre til ve wanna wasnt werent whats wont wouldnt youll youre youve
+ii iii iv vi vii viii ix xi xii xiii
+"""
+STOP_WORDS = (ENGLISH_STOP_WORDS - CONTENT_WORDS) | set(MORE_STOP_WORDS.split())
+
+IRREGULAR = {"children": "child", "men": "man", "women": "woman", "wolves": "wolf", "knives": "knife", "lives": "life"}
+# These end in s and are not the plural of what is left.
+NO_PLURAL = {"news", "series", "species", "lens", "mars", "hans"}
+UNDECOMPOSED = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"})
+
+MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|https?://\S+|www\.\S+")
+HASHTAG = re.compile(r"#(\w+)")
+CASE_CHANGE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+WORD = re.compile(r"\d+(?:[.,]\d+)+|[^\W_]+(?:-[^\W_]+)*")  # 200,000 is one number, not two
+BREAK = re.compile(r"\S")  # anything but blanks between two words: they are no pair
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TermResult:
+    """Terms of all items.
+
+    Attributes:
+        terms: 1 to max_terms terms an item, most important first. N tuples.
+        report: plain JSON values; see `extract_terms`.
+    """
+
+    terms: tuple[tuple[str, ...], ...]
+    report: dict
+
+
+def extract_terms(texts: Sequence[str], neighbours: np.ndarray | None = None, max_terms: int = 10) -> TermResult:
+    """Choose each item's terms.
+
+    Args:
+        texts: text by item index, the title first; "" where there is none. N strings.
+        neighbours: item indices of each item's nearest items, nearest first, -1 for none. Shape (N, M).
+        max_terms: 1..10.
+
+    Returns:
+        The terms: lower-case ASCII with a letter in them, no stop words, no two of an item alike up to plural. The
+        report: `items_without_text`, `items_without_terms` (text, but no English word in it), `items_borrowed` (terms
+        come from neighbours), `items_last_resort` (the catalogue's commonest term), `terms_per_item` (entry n: items
+        with n terms), `distinct_terms`, `shared_terms` (of these, held by two items or more), `collocations`,
+        `items_with_equal_terms` (the same list as another item), `commonest` (ten pairs of term and items).
+    """
+    n_items = len(texts)
+    if not 1 <= max_terms <= 10:
+        raise InputError(f"max_terms={max_terms} must be between 1 and 10.")
+    if not n_items:
+        raise InputError("there are no items to find terms for.")
+    if neighbours is not None:
+        neighbours = np.asarray(neighbours)
+        if neighbours.ndim != 2 or len(neighbours) != n_items or not np.issubdtype(neighbours.dtype, np.integer):
+            raise InputError(
+                f"neighbours must be integers with one row for each of {n_items} items, not {neighbours.shape}."
+            )
+        if neighbours.size and not -1 <= neighbours.min() <= neighbours.max() < n_items:
+            raise InputError(f"neighbours must be item indices 0..{n_items - 1}, or -1 for none.")
+
+    # 1. Words, then one spelling for singular and plural, then pairs of words that belong together.
+    phrases = [words_of(text) for text in texts]
+    one_spelling = _plural_map(phrases)
+    phrases = [[[one_spelling.get(word, word) for word in phrase] for phrase in item] for item in phrases]
+    collocations = _collocations(phrases)
+    documents = [_merge_pairs(item, collocations) for item in phrases]
+
+    # 2. Weigh and order.
+    own = _ranked_terms(documents, max_terms)
+
+    # 3. Items that have no term of their own.
+    terms, borrowed, last_resort = list(own), 0, 0
+    if neighbours is not None:
+        terms, borrowed = _borrow(terms, neighbours, max(max_terms // 2, 1))
+    held = Counter(term for item in own for term in item)
+    commonest = sorted(held.items(), key=lambda pair: (-pair[1], pair[0]))
+    for index, item in enumerate(terms):
+        if not item:
+            terms[index] = (commonest[0][0] if commonest else LAST_RESORT,)
+            last_resort += 1
+
+    held = Counter(term for item in terms for term in item)
+    lists = Counter(terms)
+    blank = sum(not text.strip() for text in texts)
+    report = {
+        "items": n_items,
+        "items_without_text": blank,
+        "items_without_terms": sum(not item for item in own) - blank,
+        "items_borrowed": borrowed,
+        "items_last_resort": last_resort,
+        "terms_per_item": np.bincount([len(item) for item in terms], minlength=max_terms + 1).tolist(),
+        "distinct_terms": len(held),
+        "shared_terms": sum(count > 1 for count in held.values()),
+        "collocations": len(collocations),
+        "items_with_equal_terms": sum(count for count in lists.values() if count > 1),
+        "commonest": [list(pair) for pair in sorted(held.items(), key=lambda pair: (-pair[1], pair[0]))[:10]],
+    }
+    return TermResult(tuple(terms), report)
+
+
+def words_of(text: str) -> list[list[str]]:
+    """The text's English words, lower-case ASCII, as phrases: runs of words with nothing but blanks between them.
+
+    Hashtags are split at their capitals (#HomeCooking), accents folded, possessives cut, stop words left out. A stop
+    word or a foreign word ends a phrase as punctuation does, so that no pair of words reaches across it. Short numbers
+    stay: one that belongs to the word before it ("xbox 360") makes a term with it, any other is dropped later.
+    """
+    text = unicodedata.normalize("NFKC", MARKUP.sub(" . ", html.unescape(text)))
+    text = HASHTAG.sub(lambda tag: " # " + CASE_CHANGE.sub(" ", tag[1]) + " # ", text)
+    text = unicodedata.normalize("NFD", text.casefold())
+    text = "".join(letter for letter in text if unicodedata.category(letter) != "Mn").translate(UNDECOMPOSED)
+    text = re.sub(r"(?<=\w)['’`](s\b)?", "", text)  # children's -> children, don't -> dont
+    phrases, phrase, end = [], [], 0
+    for match in WORD.finditer(text):
+        word = match[0]
+        if BREAK.search(text, end, match.start()) and phrase:
+            phrases.append(phrase)
+            phrase = []
+        end = match.end()
+        number = word.isdigit() and len(word) <= 4
+        legal = 2 <= len(word) <= LONGEST_WORD and any(letter.isalpha() for letter in word) and word not in STOP_WORDS
+        if word.isascii() and (number or legal):
+            phrase.append(word)
+        elif phrase:
+            phrases.append(phrase)
+            phrase = []
+    return [*phrases, phrase] if phrase else phrases
+
+
+def _plural_map(phrases: list[list[list[str]]]) -> dict[str, str]:
+    """Words to spell otherwise: singular and plural both as whichever more items use (the singular on a tie).
+
+    A word counts as a plural only when its singular occurs in the catalogue: that needs no dictionary and leaves James
+    alone.
+    """
+    count = Counter(word for item in phrases for word in {word for phrase in item for word in phrase})
+    mapping = {}
+    for word in sorted(count):
+        candidates = [IRREGULAR[word]] if word in IRREGULAR else []
+        if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")) and word not in NO_PLURAL:
+            candidates += [word[:-1]] + [word[:-2]] * word.endswith("es") + [word[:-3] + "y"] * word.endswith("ies")
+        found = [candidate for candidate in candidates if candidate in count]
+        if found:
+            singular = max(found, key=lambda candidate: count[candidate])
+            keep, drop = (word, singular) if count[word] > count[singular] else (singular, word)
+            mapping[drop] = keep
+    # A chain (words -> word -> another plural) would leave two spellings of one word.
+    for word, spelling in mapping.items():
+        while spelling in mapping:
+            spelling = mapping[spelling]
+        mapping[word] = spelling
+    return mapping
+
+
+def _collocations(phrases: list[list[list[str]]]) -> dict[tuple[str, str], float]:
+    """Pairs of neighbouring words that are found together far more often than chance, with their strength.
+
+    The strength is normalised pointwise mutual information over items, ln(p(a, b) / (p(a) p(b))) / -ln p(a, b).
+    """
+    single, pairs = Counter(), Counter()  # in how many items
+    for item in phrases:
+        single.update({word for phrase in item for word in phrase})
+        pairs.update({pair for phrase in item for pair in pairwise(phrase) if pair[0] != pair[1]})
+    n_items, strong = len(phrases), {}
+    for pair, count in pairs.items():
+        if COLLOCATION_ITEMS <= count < n_items and not pair[0].isdigit():
+            above_chance = np.log(count * n_items / (single[pair[0]] * single[pair[1]]))
+            strength = float(above_chance / np.log(n_items / count))
+            if strength >= (NUMBER_NPMI if pair[1].isdigit() else COLLOCATION_NPMI):
+                strong[pair] = strength
+    return strong
+
+
+def _merge_pairs(item: list[list[str]], collocations: dict[tuple[str, str], float]) -> list[str]:
+    """The item's terms in order of appearance: strong pairs as one term, strongest first, then the words left over."""
+    document = []
+    for phrase in item:
+        found = [(-collocations[pair], place) for place, pair in enumerate(pairwise(phrase)) if pair in collocations]
+        taken, starts = set(), set()
+        for _, place in sorted(found):
+            if place not in taken and place + 1 not in taken:
+                taken |= {place, place + 1}
+                starts.add(place)
+        for place, word in enumerate(phrase):
+            if place in starts:
+                document.append(f"{word} {phrase[place + 1]}")
+            elif place not in taken and not word.isdigit():
+                document.append(word)
+    return document
+
+
+def _ranked_terms(documents: list[list[str]], max_terms: int) -> list[tuple[str, ...]]:
+    """Each document's most important terms, by the weight that the module's docstring defines."""
+    if not any(documents):
+        return [()] * len(documents)
+    vectorizer = TfidfVectorizer(analyzer=list, sublinear_tf=True, smooth_idf=True, norm=None)
+    matrix = vectorizer.fit_transform(documents)
+    names = vectorizer.get_feature_names_out().tolist()
+    held = np.bincount(matrix.indices, minlength=len(names))  # df
+    # The matrix holds (1 + ln tf) * idf.
+    matrix.data *= (held / (held + SUPPORT) / np.sqrt(vectorizer.idf_))[matrix.indices]
+    ranked = []
+    for row, document in enumerate(documents):
+        place = {term: position for position, term in reversed(list(enumerate(document)))}  # of its first appearance
+        entries = slice(matrix.indptr[row], matrix.indptr[row + 1])
+        scored = []
+        for column, weight in zip(matrix.indices[entries].tolist(), matrix.data[entries].tolist(), strict=True):
+            position = place[names[column]]
+            lead = 1.0 + 0.5 ** (position / LEAD_HALF_LIFE)
+            scored.append((-weight * lead, position, names[column], bool(held[column] == 1)))
+        scored.sort()  # ties by first appearance
+        if len(scored) > max_terms:
+            own = [entry for entry in scored if entry[3]][: max_terms // 5]
+            others = [entry for entry in scored if entry not in own]
+            scored = sorted(others[: max_terms - len(own)] + own)
+        ranked.append(tuple(name for _, _, name, _ in scored))
+    return ranked
+
+
+def _borrow(terms: list[tuple[str, ...]], neighbours: np.ndarray, most: int) -> tuple[list[tuple[str, ...]], int]:
+    """Fill empty lists with what the nearest items' terms agree on.
+
+    Args:
+        terms: N lists, some empty.
+        neighbours: nearest first, -1 for none. Shape (N, M).
+        most: terms to borrow at most.
+
+    Returns:
+        The lists, and how many were filled.
+
+    The term at place p of the list of the neighbour at rank r gets 1 / ((1 + r) (1 + p)) votes. Where all neighbours
+    are empty too, they are filled first: terms spread along the neighbour graph until nothing changes.
+    """
+    terms, borrowed = list(terms), 0
+    empty = [index for index, item in enumerate(terms) if not item]
+    while empty:
+        filled = {}
+        for index in empty:
+            votes: dict[str, float] = {}
+            for rank, neighbour in enumerate(neighbours[index].tolist()):
+                for place, term in enumerate(terms[neighbour] if neighbour >= 0 else ()):
+                    votes[term] = votes.get(term, 0.0) + 1.0 / ((1 + rank) * (1 + place))
+            if votes:
+                filled[index] = tuple(sorted(votes, key=lambda term: (-votes[term], term))[:most])
+        if not filled:
+            break
+        for index, item in filled.items():
+            terms[index] = item
+        borrowed += len(filled)
+        empty = [index for index in empty if index not in filled]
+    return terms, borrowed

@@ -1,0 +1,115 @@
+"""Any Hugging Face causal LM as the body of NaviGen: a small Qwen3 built from scratch, or a pretrained one by path."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
+
+from recbole_navigen.errors import InputError
+from recbole_navigen.language.attention import ATTENTION, KeyValue, Tree
+
+
+def scratch_lm(vocab_size: int, width: int, layers: int, heads: int, inner: int, dropout: float) -> PreTrainedModel:
+    """A Qwen3-architecture causal LM of the given sizes, randomly initialised under torch's current seed."""
+    if width % heads or (width // heads) % 2:
+        raise InputError(
+            f"hidden_size={width} cannot be split into n_heads={heads} heads of even width; choose n_heads so that "
+            "hidden_size / n_heads is an even number."
+        )
+    config = Qwen3Config(
+        vocab_size=vocab_size,
+        hidden_size=width,
+        intermediate_size=inner,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        head_dim=width // heads,
+        max_position_embeddings=4096,
+        attention_dropout=dropout,
+        tie_word_embeddings=True,
+        attn_implementation=ATTENTION,
+    )
+    return Qwen3ForCausalLM(config)
+
+
+def pretrained_lm(path: str, **options) -> PreTrainedModel:
+    """A causal LM from a local folder or a hub id (safetensors only), set to NaviGen's attention."""
+    try:
+        config = AutoConfig.from_pretrained(path, **{k: v for k, v in options.items() if k == "gguf_file"})
+        return AutoModelForCausalLM.from_pretrained(
+            path, config=config, attn_implementation=ATTENTION, dtype=torch.float32, **options
+        )
+    except OSError as error:
+        place = "is not a model folder" if Path(path).exists() else "is neither a folder here nor a model on the hub"
+        raise InputError(
+            f"backbone={path} {place}; give `scratch`, a folder with config.json and safetensors, or a hub id."
+        ) from error
+
+
+class Backbone(nn.Module):
+    """Runs contexts and trie nodes through a causal LM's decoder.
+
+    Args:
+        lm: a causal LM whose attention is ``ATTENTION``.
+        dropout: dropout on the output of each attention and feed-forward block (transformers' decoders have none).
+    """
+
+    def __init__(self, lm: PreTrainedModel, dropout: float = 0.0):
+        super().__init__()
+        self.lm = lm
+        self.width = lm.config.hidden_size
+        self.dropout = dropout
+        if dropout:
+            for layer in self.body.layers:
+                for block in (layer.self_attn, layer.mlp):
+                    block.register_forward_hook(self._residual_dropout)
+
+    @property
+    def body(self) -> nn.Module:
+        """The decoder below the language-model head."""
+        return getattr(self.lm, self.lm.base_model_prefix)
+
+    @property
+    def text_rows(self) -> Tensor:
+        """Input rows of the text vocabulary. Shape (text vocabulary, D)."""
+        return self.lm.get_input_embeddings().weight
+
+    def text_logits(self, hidden: Tensor) -> Tensor:
+        """Scores over the text vocabulary. (..., D) -> (..., text vocabulary)."""
+        return self.lm.get_output_embeddings()(hidden)
+
+    def run_context(self, embeddings: Tensor, lengths: Tensor) -> tuple[Tensor, list[KeyValue]]:
+        """Causal pass over right-padded contexts.
+
+        Args:
+            embeddings: (B, T, D). lengths: tokens that count, (B,).
+
+        Returns:
+            Hidden states (B, T, D), whatever at padding, and the keys and values per layer, (B, G, T, E) each.
+        """
+        tokens = embeddings.shape[1]
+        tree = Tree()
+        # Right padding needs no mask of its own: under the causal mask no real token reads what stands behind it.
+        causal = torch.ones(tokens, tokens, dtype=torch.bool, device=embeddings.device).tril()[None, None]
+        positions = torch.arange(tokens, device=embeddings.device)[None]
+        return self._run(embeddings, positions, causal, tree), tree.captured
+
+    def run_nodes(self, embeddings: Tensor, positions: Tensor, tree: Tree) -> Tensor:
+        """Trie nodes below their contexts. embeddings (B, V, D), positions (B or 1, V) -> hidden states (B, V, D)."""
+        unused = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=embeddings.device)
+        return self._run(embeddings, positions, unused, tree)
+
+    def _run(self, embeddings: Tensor, positions: Tensor, mask: Tensor, tree: Tree) -> Tensor:
+        # A four-dimensional mask is taken as it is by transformers; `tree` travels to the attention function.
+        return self.body(
+            inputs_embeds=embeddings, position_ids=positions, attention_mask=mask, use_cache=False, tree=tree
+        ).last_hidden_state
+
+    def _residual_dropout(self, module: nn.Module, inputs, output):
+        if not self.training:
+            return output
+        if isinstance(output, tuple):
+            return (F.dropout(output[0], self.dropout), *output[1:])
+        return F.dropout(output, self.dropout)

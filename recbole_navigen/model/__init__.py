@@ -1,0 +1,1 @@
+"""The NaviGen model, its scoring, and the lookup of models by name."""

@@ -1,0 +1,137 @@
+"""NaviGen: a RecBole sequential recommender around a causal language model over dual identifiers.
+
+Reference: "Navigating User Behavior toward Personalized Multimodal Generation", arXiv:2606.24196.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from recbole.config import Config
+from recbole.data.dataset import Dataset
+from recbole.data.interaction import Interaction
+from recbole.model.abstract_recommender import SequentialRecommender
+from recbole.utils import InputType
+from torch import Tensor
+from torch.nn import functional as F
+
+import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
+from recbole_navigen.errors import InputError
+from recbole_navigen.identifiers.table import DualIdentifierTable
+from recbole_navigen.language.backbone import Backbone, pretrained_lm, scratch_lm
+from recbole_navigen.language.rendering import Renderer
+from recbole_navigen.language.vocabulary import Vocabulary, train_tokenizer
+from recbole_navigen.model.legal import LegalCodes
+from recbole_navigen.model.lm import DualIdentifierLM
+from recbole_navigen.model.scoring import ExactScorer
+from recbole_navigen.model.topk import TopK, TopKSearch
+
+SCRATCH = "scratch"
+
+
+class NaviGen(SequentialRecommender):
+    """Reads a history of dual identifiers and gives every item its exact log-probability of being next.
+
+    Args:
+        config: RecBole's config with the keys of properties/model/NaviGen.yaml.
+        dataset: the training part of the data set.
+        table: both identifiers of every item, in the order of RecBole's internal ids.
+        texts: item texts by item index, for the tokenizer of a backbone from scratch; () trains it on the terms alone.
+    """
+
+    input_type = InputType.POINTWISE
+    scores_are_log_probabilities = True
+
+    def __init__(self, config: Config, dataset: Dataset, table: DualIdentifierTable, texts: tuple[str, ...] = ()):
+        super().__init__(config, dataset)
+        if table.n_items != self.n_items - 1:
+            raise InputError(
+                f"the identifier table has {table.n_items} items and the data set {self.n_items - 1}; build it for this data."
+            )
+        self.table = table
+        codes = np.concatenate([np.zeros((1, table.levels), dtype=np.int64), table.codes])
+        tokenizer, lm = self._build_lm(config, table, texts)
+        vocabulary = Vocabulary(tokenizer, lm.get_input_embeddings().num_embeddings, table.levels, table.codebook_size)
+        self.renderer = Renderer(vocabulary, codes, table.terms, config["history"])
+        self.lm = DualIdentifierLM(
+            backbone=Backbone(lm, config["dropout"]),
+            vocabulary=vocabulary,
+            legal=LegalCodes(table.trie),
+            codes=codes,
+            codebooks=table.codebooks,
+            term_tokens=self.renderer.term_tokens,
+            dropout=config["embedding_dropout"],
+            seed=config["seed"],
+            start_text=config["backbone"] == SCRATCH,
+        )
+        self.scorer = ExactScorer(self.lm, config["scoring_memory"])
+        self.search = TopKSearch(self.scorer)
+        self.evaluation_top_k: int | None = None
+
+    @staticmethod
+    def _build_lm(config: Config, table: DualIdentifierTable, texts: tuple[str, ...]):
+        if config["backbone"] == SCRATCH:
+            words = [*texts, *(", ".join(terms) for terms in table.terms)]
+            tokenizer = train_tokenizer(words, config["text_vocabulary"])
+            lm = scratch_lm(
+                vocab_size=len(tokenizer),
+                width=config["hidden_size"],
+                layers=config["n_layers"],
+                heads=config["n_heads"],
+                inner=config["inner_size"],
+                dropout=config["dropout"],
+            )
+            return tokenizer, lm
+        from transformers import AutoTokenizer
+
+        lm = pretrained_lm(config["backbone"])
+        return AutoTokenizer.from_pretrained(config["backbone"]), lm
+
+    def calculate_loss(self, interaction: Interaction) -> Tensor:
+        """Negative log-likelihood of every next item of the windows in a batch, in nats an item.
+
+        Args:
+            interaction: ITEM_SEQ (B, T) windows of user rows and ITEM_SEQ_LEN (B,), as UserRowLoader yields them.
+        """
+        rendered = self.renderer.cid2cid(interaction[self.ITEM_SEQ].cpu(), interaction[self.ITEM_SEQ_LEN].cpu(), True)
+        return -self.lm.target_log_probs(rendered.to(self.device)).sum(dim=0).mean()
+
+    @torch.no_grad()
+    def predict(self, interaction: Interaction) -> Tensor:
+        """Exact log-probability of one given item a row, shape (B,)."""
+        rendered = replace(self._history(interaction), targets=interaction[self.ITEM_ID][:, None])
+        return self.lm.target_log_probs(rendered).sum(dim=0)
+
+    @torch.no_grad()
+    def full_sort_predict(self, interaction: Interaction) -> Tensor:
+        """Log-probability of every item, by internal id; the padding item has -inf. Shape (B, N + 1), float32.
+
+        While `evaluation_top_k` is set (by the trainer, for metrics that look at the top of the ranking only), just the exact
+        top of each row carries its value; all other items share one finite score below it.
+        """
+        rendered = self._history(interaction)
+        if self.evaluation_top_k is None:
+            return F.pad(self.scorer.full_sort(rendered), (1, 0), value=-torch.inf)
+        top = self.search.top_k(rendered, min(self.evaluation_top_k, self.table.n_items))
+        floor = top.log_probs[:, -1:] - 1.0
+        scores = floor.repeat(1, self.n_items).scatter_(1, top.items + 1, top.log_probs)
+        scores[:, 0] = -torch.inf
+        return scores
+
+    @torch.no_grad()
+    def recommend(self, histories: Tensor, lengths: Tensor, k: int, banned: Tensor | None = None) -> TopK:
+        """Exact top-k after some histories.
+
+        Args:
+            histories: internal item ids, oldest first, right-padded with 0. Shape (B, W).
+            lengths: (B,). k: how many items. banned: (B, N) by item index, True where an item must not appear.
+
+        Returns:
+            `TopK` with item indices (internal id - 1).
+        """
+        rendered = self.renderer.cid2cid(histories[:, -self.max_seq_length :], lengths.clamp(max=self.max_seq_length))
+        return self.search.top_k(rendered.to(self.device), k, banned)
+
+    def _history(self, interaction: Interaction):
+        rendered = self.renderer.cid2cid(interaction[self.ITEM_SEQ].cpu(), interaction[self.ITEM_SEQ_LEN].cpu())
+        return rendered.to(self.device)

@@ -1,0 +1,115 @@
+"""From a data set to a NaviGen model that is ready to train: collaborative embeddings, identifiers, language model."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from recbole.utils import init_seed
+
+from recbole_navigen.artefacts import content_hash
+from recbole_navigen.config import Config
+from recbole_navigen.data import create_dataset, data_preparation, read_item_text
+from recbole_navigen.errors import InputError
+from recbole_navigen.identifiers.collaborative import cached_embeddings, item_embeddings, nearest_items
+from recbole_navigen.identifiers.quantizer import residual_kmeans
+from recbole_navigen.identifiers.table import DualIdentifierTable
+from recbole_navigen.identifiers.textual import extract_terms
+from recbole_navigen.model.navigen import NaviGen
+from recbole_navigen.quick_start.stages import Stages
+from recbole_navigen.training.sft import NaviGenTrainer
+from recbole_navigen.training.trainer import get_trainer
+
+NEIGHBOURS = 20  # collaborative neighbours from which an item without text may borrow terms
+
+logger = logging.getLogger(__name__)
+
+
+def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any, stages: Stages):
+    """Build identifiers and model from the training split.
+
+    Args:
+        config: settings of the run. dataset: the whole data set, for ids and text.
+        train_data: user rows of the training split. valid_data: not looked at here.
+        stages: records what each step took.
+
+    Returns:
+        The model and its trainer.
+    """
+    text = read_item_text(config, dataset)
+    with stages("collaborative") as stage:
+        vectors, cached = collaborative_vectors(config, train_data._dataset)
+        stage.metric = f"{config['collaborative_model']}, {vectors.shape[1]} dimensions" + (
+            ", cached" if cached else ""
+        )
+    with stages("identifiers") as stage:
+        table = build_table(config, dataset, vectors, text.text[1:])
+        table.save(Path(config["run_dir"]) / "identifiers", {"embeddings": content_hash(vectors)})
+        logger.info(table.describe())
+        codes = table.report["codes"]
+        stage.metric = f"{table.levels} x {table.codebook_size} codes, {codes['items_moved']} collisions resolved"
+    init_seed(config["seed"], config["reproducibility"])
+    model = NaviGen(config, train_data._dataset, table, text.text[1:]).to(config["device"])
+    return model, NaviGenTrainer(config, model)
+
+
+def build_table(config: Config, dataset: Any, vectors: np.ndarray, texts: tuple[str, ...]) -> DualIdentifierTable:
+    """Codes from collaborative vectors (N, D), terms from item texts (N strings)."""
+    quantized = residual_kmeans(vectors, config["levels"], config["codes"], config["seed"], config["balanced"])
+    terms = extract_terms(texts, nearest_items(vectors, NEIGHBOURS))
+    return DualIdentifierTable(
+        item_tokens=tuple(str(token) for token in dataset.field2id_token[dataset.iid_field][1:]),
+        codes=quantized.codes,
+        codebook_size=config["codes"],
+        codebooks=np.stack(quantized.codebooks),
+        terms=terms.terms,
+        report={"codes": quantized.report, "terms": terms.report},
+    )
+
+
+def collaborative_vectors(config: Config, train_part: Any) -> tuple[np.ndarray, bool]:
+    """Item embeddings of `collaborative_model` trained on the training split, and True if they were cached.
+
+    The number of epochs is fixed and validation targets are not looked at, so nothing in the identifiers can know them.
+    """
+    name, own = config["collaborative_model"], collaborative_config(config)
+    inputs = {
+        "model": name,
+        "settings": {
+            key: value for key, value in sorted(own.items()) if key not in ("show_progress", "checkpoint_dir")
+        },
+        "train": train_part.sequences.content_hash(),
+        "items": content_hash([str(token) for token in train_part.field2id_token[train_part.iid_field]]),
+    }
+
+    def train() -> np.ndarray:
+        sub = Config(name, config["dataset"], None, {**own, "data_path": str(Path(config["data_path"]).parent)})
+        data = create_dataset(sub)
+        if list(data.field2id_token[data.iid_field]) != list(train_part.field2id_token[train_part.iid_field]):
+            raise InputError(f"collaborative_model={name} loads other items than NaviGen; give both the same filters.")
+        train_data, _, _ = data_preparation(sub, data)
+        init_seed(sub["seed"], sub["reproducibility"])
+        model = sub.model_class(sub, train_data._dataset).to(sub["device"])
+        trainer = get_trainer(sub, model)(sub, model)
+        trainer.fit(train_data, None, saved=False, show_progress=sub["show_progress"])
+        return item_embeddings(model)
+
+    return cached_embeddings(Path(config["checkpoint_dir"]) / "cache", inputs, train)
+
+
+def collaborative_config(config: Config) -> dict[str, Any]:
+    """Settings of the collaborative model: `collaborative_config` for it, and what it must share with NaviGen."""
+    name = config["collaborative_model"]
+    given = (config["collaborative_config"] or {}).get(name, {})
+    shared = ("seed", "reproducibility", "MAX_ITEM_LIST_LENGTH", "load_col", "user_inter_num_interval", "eval_args")
+    shared += (
+        "item_inter_num_interval",
+        "val_interval",
+        "shuffle_ties",
+        "gpu_id",
+        "use_gpu",
+        "show_progress",
+        "autocast",
+    )
+    own = {key: config[key] for key in (*shared, "checkpoint_dir") if config[key] is not None}
+    return {**own, **given}

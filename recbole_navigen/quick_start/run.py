@@ -1,0 +1,199 @@
+"""`run_navigen`: one model on one data set, from atomic files to test metrics."""
+
+import contextlib
+import importlib.metadata
+import logging
+import os
+import platform
+import resource
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import colorama
+from recbole.utils import ModelType, init_logger, init_seed, set_color
+
+import recbole_navigen
+from recbole_navigen.artefacts import write_json
+from recbole_navigen.config import Config
+from recbole_navigen.data import create_dataset, data_preparation
+from recbole_navigen.errors import InputError
+from recbole_navigen.quick_start.display import SampleUser, sample_users, show
+from recbole_navigen.quick_start.stages import Stages
+
+_VERSIONS_OF = ("recbole", "torch", "numpy", "pandas", "scipy", "scikit-learn", "transformers", "tokenizers", "peft")
+
+logger = logging.getLogger(__name__)
+_log_handlers: list[logging.Handler] = []
+
+
+def run_navigen(
+    model: str | type | None = None,
+    dataset: str | None = None,
+    config_file_list: Sequence[str] | None = None,
+    config_dict: dict[str, Any] | None = None,
+    argv: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Train and test a model as RecBole's `run_recbole` does, NaviGen or any model of RecBole.
+
+    Args:
+        model: name or class; None takes `model` from the settings, or else NaviGen.
+        dataset: name of the data set; None takes `dataset` from the settings, or else ml-100k.
+        config_file_list: yaml files of settings.
+        config_dict: settings as typed Python values.
+        argv: settings as `--key=value`. `sys.argv` is never read.
+
+    Returns:
+        RecBole's `best_valid_score`, `valid_score_bigger`, `best_valid_result` and `test_result` (plain floats), and
+        `run_dir`, the folder that holds `result.json` and the checkpoint.
+
+    Raises:
+        InputError: bad input, found before any training.
+    """
+    # 1. Settings and the places to write to: everything that can be refused early is refused here.
+    config = Config(model, dataset, config_file_list, config_dict, argv)
+    _require_writable(config["checkpoint_dir"], "checkpoint_dir")
+    _start_logging(config)
+    init_seed(config["seed"], config["reproducibility"])
+    logger.info(config)
+
+    # 2. Data.
+    stages = Stages()
+    with stages("data") as stage:
+        data = create_dataset(config)
+        logger.info(data)
+        train_data, valid_data, test_data = data_preparation(config, data)
+        stage.metric = f"{data.user_num - 1} users, {data.item_num - 1} items, {data.inter_num} interactions"
+
+    # 3. Model and training. The run folder is made only now, so that refused input leaves none behind.
+    config["run_dir"] = str(_make_run_dir(config))
+    init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
+    if config["model"] == "NaviGen":
+        from recbole_navigen.quick_start.pipeline import build_navigen
+
+        net, trainer = build_navigen(config, data, train_data, valid_data, stages)
+    else:
+        from recbole_navigen.training.trainer import get_trainer
+
+        net = config.model_class(config, train_data._dataset).to(config["device"])
+        trainer = get_trainer(config, net)(config, net)
+    logger.info(net)
+    with stages("train") as stage:
+        best_valid_score, best_valid_result = trainer.fit(
+            train_data, valid_data, saved=True, show_progress=config["show_progress"]
+        )
+        stage.metric = f"best valid {config['valid_metric']} {best_valid_score:.4f}"
+
+    # 4. Test, with RecBole's own evaluator on the best checkpoint.
+    with stages("test") as stage:
+        test_result = trainer.evaluate(test_data, load_best_model=True, show_progress=config["show_progress"])
+        chosen = config["valid_metric"].lower()
+        stage.metric = f"test {config['valid_metric']} {test_result[chosen]:.4f}"
+    logger.info(set_color("best valid ", "yellow") + f": {best_valid_result}")
+    logger.info(set_color("test result", "yellow") + f": {test_result}")
+
+    # 5. Report.
+    result = {
+        "best_valid_score": float(best_valid_score),
+        "valid_score_bigger": bool(config["valid_metric_bigger"]),
+        "best_valid_result": _floats(best_valid_result),
+        "test_result": _floats(test_result),
+    }
+    write_json(Path(config["run_dir"]) / "result.json", {**result, **_provenance(config, data, net, stages)})
+    probabilities = bool(getattr(net, "scores_are_log_probabilities", False))
+    show(stages, result["test_result"], _samples(config, data, test_data, net), probabilities)
+    logger.info("results are in %s", Path(config["run_dir"]) / "result.json")
+    return {**result, "run_dir": config["run_dir"]}
+
+
+def _samples(config: Config, data: Any, test_data: Any, net: Any) -> list[SampleUser]:
+    """Return three users of a sequential model; models that rank item by item only are left out."""
+    if config["MODEL_TYPE"] != ModelType.SEQUENTIAL or "full" not in config["eval_args"]["mode"]["test"]:
+        return []
+    try:
+        return sample_users(config, data, test_data, net)
+    except NotImplementedError:
+        return []
+
+
+def _floats(result: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in result.items()}
+
+
+def _require_writable(folder: str, key: str) -> None:
+    """Refuse an output folder in which no file can be made."""
+    probe = Path(folder) / f".write-test-{os.getpid()}"
+    try:
+        probe.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(
+            f"{key} {Path(folder).resolve()} cannot be written ({error.strerror}); choose another with --{key}=FOLDER"
+        ) from error
+
+
+def _make_run_dir(config: Config) -> Path:
+    """Make `checkpoint_dir/MODEL-DATASET-TIME`; a second run in the same second gets -2, and so on."""
+    base = f"{config['model']}-{config['dataset']}-{time.strftime('%b-%d-%Y_%H-%M-%S')}"
+    number = 1
+    while True:
+        path = Path(config["checkpoint_dir"]) / (base if number == 1 else f"{base}-{number}")
+        try:
+            path.mkdir()
+            return path
+        except FileExistsError:
+            number += 1
+
+
+def _start_logging(config: Config) -> None:
+    """Log as RecBole does: coloured on the console, plain in `log/MODEL/`.
+
+    RecBole adds its handlers only to a root logger without any. So those of an earlier run in this process are closed,
+    and those of the program around us stand aside for a moment: every run gets a log file of its own.
+    """
+    root = logging.getLogger()
+    while _log_handlers:
+        handler = _log_handlers.pop()
+        root.removeHandler(handler)
+        handler.close()
+    colorama.deinit()
+    others, root.handlers = root.handlers, []
+    try:
+        init_logger(config)
+    except OSError as error:
+        raise InputError(
+            f"the folder {Path('log').resolve()} for log files cannot be written ({error.strerror}); "
+            "run from a folder that can"
+        ) from error
+    finally:
+        _log_handlers.extend(root.handlers)
+        root.handlers = others + root.handlers
+
+
+def _provenance(config: Config, data: Any, net: Any, stages: Stages) -> dict[str, Any]:
+    """Say where a result comes from: settings, data, machine, versions, time and size."""
+    versions = {"recbole_navigen": recbole_navigen.__version__, "python": platform.python_version()}
+    for package in _VERSIONS_OF:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    parameters = list(net.parameters())
+    kilobyte = 1024 if sys.platform == "darwin" else 1  # the unit of ru_maxrss: bytes on macOS, kilobytes on Linux
+    return {
+        "model": config["model"],
+        "dataset": config["dataset"],
+        "seed": config["seed"],
+        "dataset_hash": data.content_hash,
+        "seconds": stages.seconds,
+        "stages": [{"name": row.name, "seconds": row.seconds, "metric": row.metric} for row in stages.rows],
+        "parameters": {
+            "total": sum(parameter.numel() for parameter in parameters),
+            "trainable": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+        },
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / kilobyte / 1024, 1),
+        "machine": {"platform": platform.platform(), "processors": os.cpu_count(), "device": str(config["device"])},
+        "versions": versions,
+        "config": config.public(),
+    }

@@ -1,0 +1,1 @@
+"""Training: trainers, checkpoints without pickle, losses on user rows."""

@@ -1,0 +1,132 @@
+"""Supervised fine-tuning of NaviGen in two stages, on RecBole's training loop.
+
+1. *align*: the body is frozen; identifier rows, text rows and head biases learn cid2tid, tid2cid and cid2cid.
+2. *finetune*: all weights learn the same tasks through the same renderer, with early stopping on RecBole's `valid_metric`.
+
+In cid2cid every position of a history is a target. The mapping tasks see a few items beside each batch of histories.
+"""
+
+from time import time
+from typing import Any
+
+import torch
+from recbole.config import Config
+from recbole.data.dataloader import AbstractDataLoader
+from recbole.data.interaction import Interaction
+from recbole.trainer import Trainer
+from recbole.utils import EvaluatorType
+from torch import Tensor
+
+import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
+from recbole_navigen.model.navigen import NaviGen
+from recbole_navigen.training.precision import use_bf16
+from recbole_navigen.training.schedule import rate
+from recbole_navigen.training.trainer import SafeCheckpoint
+
+RATE_FLOOR = 0.05  # share of the learning rate at the end of the cosine
+
+
+class NaviGenTrainer(SafeCheckpoint, Trainer):
+    """RecBole's Trainer with NaviGen's two stages, its schedule and its cheap exact evaluation."""
+
+    def __init__(self, config: Config, model: NaviGen):
+        self._stage = "finetune"
+        super().__init__(config, model)
+        self._bf16 = use_bf16(config["autocast"], self.device)
+        self._weights = config["task_weights"]
+        self._items = torch.Generator().manual_seed(config["seed"])
+        self._steps_done = 0
+        self._steps_in_all = 1
+        topk = config["topk"] if isinstance(config["topk"], list) else [config["topk"]]
+        self._top = max(topk) if _only_top_matters(config) else None
+
+    def fit(self, train_data: AbstractDataLoader, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float] | None]:
+        """Align (unless a checkpoint was resumed, which is past it), then finetune with early stopping."""
+        if self.start_epoch == 0 and self.config["align_epochs"]:
+            self._align(train_data, kwargs.get("show_progress", False))
+        self._steps_in_all = len(train_data) * self.epochs
+        return super().fit(train_data, *args, **kwargs)
+
+    def _align(self, train_data: AbstractDataLoader, show_progress: bool) -> None:
+        epochs, optimizer = self.config["align_epochs"], self.optimizer
+        body = [p for name, p in self.model.named_parameters() if _in_body(name)]
+        self._stage, self._steps_done, self._steps_in_all = "align", 0, len(train_data) * epochs
+        for parameter in body:
+            parameter.requires_grad_(False)
+        try:
+            self.optimizer = self._build_optimizer()
+            for epoch in range(epochs):
+                start = time()
+                # Epochs before 0: the windows of alignment are cut differently from those of the epochs to come.
+                loss = self._train_epoch(train_data, self.epochs + epoch, show_progress=show_progress)
+                self.logger.info(f"align {self._generate_train_loss_output(epoch, start, time(), loss)}")
+        finally:
+            for parameter in body:
+                parameter.requires_grad_(True)
+            self.optimizer = optimizer
+            self._stage, self._steps_done = "finetune", 0
+
+    def _build_optimizer(self, **kwargs: Any) -> torch.optim.Optimizer:
+        """AdamW; weight decay in full on the body's matrices, a tenth on identifier and text rows, none on norms and biases."""
+        decay, groups = self.config["weight_decay"] or 0.0, {}
+        for name, parameter in self.model.named_parameters():
+            if parameter.requires_grad:
+                share = 0.0 if parameter.ndim < 2 or name.endswith("code_bias") else 1.0 if _in_body(name) else 0.1
+                groups.setdefault(share, []).append(parameter)
+        fused = self.device.type in ("cpu", "cuda")
+        return torch.optim.AdamW(
+            [{"params": parameters, "weight_decay": decay * share} for share, parameters in groups.items()],
+            lr=self.learning_rate,
+            fused=fused,
+        )
+
+    def _train_epoch(self, train_data: AbstractDataLoader, epoch_idx: int, *args: Any, **kwargs: Any) -> float:
+        kwargs["loss_func"] = self._loss
+        return super()._train_epoch(train_data, epoch_idx, *args, **kwargs)
+
+    def _loss(self, batch: Interaction) -> Tensor:
+        """Weighted sum of the tasks' losses on one batch. Sets the step's learning rate on the way."""
+        warmup = int(self.config["warmup_ratio"] * self._steps_in_all)
+        share = rate(self._steps_done, self._steps_in_all, warmup, self.config["lr_schedule"], RATE_FLOOR)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate * share
+        self._steps_done += 1
+        weights, model = self._weights, self.model
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._bf16):
+            loss = weights["cid2cid"] * model.calculate_loss(batch)
+            items = torch.randint(1, model.n_items, (self.config["mapping_batch_size"],), generator=self._items)
+            if weights["tid2cid"]:
+                rendered = model.renderer.tid2cid(items).to(self.device)
+                loss = loss - weights["tid2cid"] * model.lm.target_log_probs(rendered).sum(dim=0).mean()
+            if weights["cid2tid"]:
+                loss = loss + weights["cid2tid"] * model.lm.text_loss(model.renderer.cid2tid(items).to(self.device))
+        return loss
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float] | None:
+        """RecBole's evaluation; where only the top of the ranking counts, the model ranks no further than that, exactly."""
+        self.model.evaluation_top_k = self._top
+        try:
+            return super().evaluate(*args, **kwargs)
+        finally:
+            self.model.evaluation_top_k = None
+
+    def extra_state(self) -> dict[str, Any]:
+        return {"steps_done": self._steps_done, "items": self._items.get_state()}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        self._steps_done = state["steps_done"]
+        self._items.set_state(state["items"])
+
+
+def _in_body(name: str) -> bool:
+    """True for the transformer's own weights: not the identifier rows, not the text rows."""
+    return "backbone" in name and not name.endswith(("embed_tokens.weight", "lm_head.weight", "wte.weight"))
+
+
+def _only_top_matters(config: Config) -> bool:
+    """True if the top-max(topk) of the exact ranking decides every metric, and nothing is masked after scoring."""
+    from recbole.evaluator.register import metric_types
+
+    ranking = all(metric_types[metric.lower()] == EvaluatorType.RANKING for metric in config["metrics"])
+    needs_more = {"gauc"} & {metric.lower() for metric in config["metrics"]}
+    return bool(config["evaluate_top_only"]) and ranking and not needs_more and not config["exclude_history"]

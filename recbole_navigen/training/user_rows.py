@@ -1,0 +1,156 @@
+"""RecBole's SASRec trained on user rows: every position of a window is a target, one forward a window.
+
+RecBole trains one row a prefix, so the encoder reads an item of the history up to MAX_ITEM_LIST_LENGTH times an epoch and
+keeps one position each time. The causal encoder gives the same value at every position of one row: same model, same
+parameters, same loss (see the test against RecBole's own `calculate_loss`), a fraction of the work.
+"""
+
+import math
+from typing import Any
+
+import torch
+from recbole.config import Config
+from recbole.data.interaction import Interaction
+from recbole.trainer import Trainer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
+from recbole_navigen.data import UserRowLoader
+from recbole_navigen.errors import InputError
+from recbole_navigen.training.precision import use_bf16
+from recbole_navigen.training.trainer import SafeCheckpoint
+
+_LAYOUT = ("item_embedding", "position_embedding", "trm_encoder", "LayerNorm", "dropout")
+
+
+def encode_windows(model: nn.Module, inputs: Tensor) -> Tensor:
+    """Run a model of SASRec's layout over whole windows, as its own `forward` does for their last position.
+
+    Args:
+        model: the RecBole model.
+        inputs: internal item ids, right-padded with 0. Shape (B, T).
+
+    Returns:
+        State after each position. Shape (B, T, D).
+    """
+    positions = torch.arange(inputs.shape[1], device=inputs.device)
+    embedded = model.item_embedding(inputs) + model.position_embedding(positions)
+    hidden = model.dropout(model.LayerNorm(embedded))
+    return model.trm_encoder(hidden, model.get_attention_mask(inputs), output_all_encoded_layers=True)[-1]
+
+
+def next_item_loss(
+    model: nn.Module, rows: Tensor, sampled_softmax: int = 0, generator: torch.Generator | None = None
+) -> Tensor:
+    """Cross entropy of the next item at every position whose target is not padding, averaged over those.
+
+    Args:
+        model: a RecBole model of SASRec's layout.
+        rows: windows, right-padded with 0: inputs are row[:-1], targets row[1:]. Shape (B, T).
+        sampled_softmax: number of items to normalise over, drawn anew for each batch; 0 = the whole catalogue.
+        generator: draws the sampled items.
+
+    Returns:
+        The loss, a scalar. The padding item takes part in neither softmax.
+
+    The sampled softmax draws n of the N items uniformly and without repeats, so an item is in the sample with probability
+    n/N; subtracting log(n/N) from its logit makes the sum of exponentials unbiased (with n = N it is the full softmax).
+    Each position's target is always in, uncorrected, and left out of the sample.
+    """
+    inputs, targets = rows[:, :-1], rows[:, 1:]
+    wanted = targets != 0
+    # Padding goes before the product with the item matrix, which is where the time is spent.
+    states, targets = encode_windows(model, inputs)[wanted], targets[wanted]
+    weight = model.item_embedding.weight
+    n_items = model.n_items - 1
+    if not 0 < sampled_softmax < n_items:
+        return F.cross_entropy((states @ weight[1 : model.n_items].T).float(), targets - 1)
+    sample = 1 + torch.randperm(n_items, device=rows.device, generator=generator)[:sampled_softmax]
+    logits = (states @ weight[sample].T).float() - math.log(sampled_softmax / n_items)
+    logits = logits.masked_fill(sample == targets[:, None], -math.inf)
+    positive = (states * weight[targets]).sum(dim=-1, keepdim=True).float()
+    return F.cross_entropy(torch.cat((positive, logits), dim=1), targets.new_zeros(len(targets)))
+
+
+class UserRowTrainer(SafeCheckpoint, Trainer):
+    """RecBole's Trainer for models of SASRec's layout on windows of user rows; constructor and `fit` are RecBole's.
+
+    Settings it reads beside RecBole's: `autocast` (auto, True, False), `sampled_softmax` (0 = full), `warmup_steps`
+    (optimizer steps of linear warm-up, 0 = none) and `lr_schedule` (constant, or cosine down to 0 at the last epoch).
+    """
+
+    def __init__(self, config: Config, model: nn.Module):
+        super().__init__(config, model)
+        _refuse_other_layout(model)
+        self._bf16 = use_bf16(config["autocast"], self.device)
+        self._sampled = int(config["sampled_softmax"] or 0)
+        if self._sampled < 0:
+            raise InputError(f"sampled_softmax must be 0 (full softmax) or a number of items, not {self._sampled}")
+        self._warmup = int(config["warmup_steps"] or 0)
+        self._schedule = config["lr_schedule"] or "constant"
+        if self._schedule not in ("constant", "cosine"):
+            raise InputError(f"lr_schedule must be constant or cosine, not {self._schedule!r}")
+        self._steps_done = 0
+        self._steps_in_all = 0
+
+    def fit(self, train_data: UserRowLoader, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float] | None]:
+        """Train on windows of user rows; arguments and result are those of RecBole's `fit`."""
+        if not isinstance(train_data, UserRowLoader):
+            raise InputError("training on user rows needs a UserRowLoader; set train_rows: user before create_dataset")
+        self._steps_in_all = len(train_data) * self.epochs
+        return super().fit(train_data, *args, **kwargs)
+
+    def _train_epoch(self, train_data: UserRowLoader, epoch_idx: int, *args: Any, **kwargs: Any) -> float:
+        kwargs["loss_func"] = self._loss
+        return super()._train_epoch(train_data, epoch_idx, *args, **kwargs)
+
+    def _loss(self, batch: Interaction) -> Tensor:
+        """Loss of one batch of windows; a scalar. Sets the step's learning rate on the way."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate * self._rate(self._steps_done)
+        self._steps_done += 1
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._bf16):
+            return next_item_loss(self.model, batch[self.model.ITEM_SEQ], self._sampled)
+
+    def _rate(self, step: int) -> float:
+        """Share of the learning rate at an optimizer step."""
+        if step < self._warmup:
+            return (step + 1) / self._warmup
+        if self._schedule == "constant":
+            return 1.0
+        done = (step - self._warmup) / max(1, self._steps_in_all - self._warmup)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+    def extra_state(self) -> dict[str, Any]:
+        return {"steps_done": self._steps_done}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        self._steps_done = state["steps_done"]
+
+
+def _refuse_other_layout(model: nn.Module) -> None:
+    """Refuse a model whose own `forward` is not `encode_windows` at the last position."""
+    name = type(model).__name__
+    message = (
+        f"model {name} cannot be trained on user rows: that needs a causal encoder of SASRec's layout; "
+        f"remove train_rows: user"
+    )
+    if not all(hasattr(model, part) for part in _LAYOUT):
+        raise InputError(message)
+    # Two windows, one with padding, whose items are spread over the catalogue.
+    probe = 1 + torch.arange(2 * min(3, model.max_seq_length), device=model.device).reshape(2, -1) % (model.n_items - 1)
+    lengths = torch.tensor([probe.shape[1], max(1, probe.shape[1] - 1)], device=model.device)
+    probe[1, lengths[1] :] = 0
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            ours = encode_windows(model, probe)[torch.arange(2), lengths - 1]
+            theirs = model.forward(probe, lengths)
+    except (TypeError, RuntimeError, AttributeError) as error:
+        raise InputError(message) from error
+    finally:
+        model.train(training)
+    if not isinstance(theirs, Tensor) or theirs.shape != ours.shape or not torch.allclose(ours, theirs, atol=1e-5):
+        raise InputError(message)

