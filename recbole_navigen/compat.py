@@ -17,7 +17,7 @@ import torch
 
 SUPPORTED = "1.2.1"
 
-# Names that NumPy 2 dropped: the first two are used by RecBole's data code, the others by `Config.compatibility_settings`.
+# Names that NumPy 2 dropped. RecBole's data code uses the first two, its `Config.compatibility_settings` the others.
 _NUMPY_NAMES = {
     "float": np.float64,
     "str": np.str_,
@@ -55,8 +55,8 @@ def apply() -> None:
 
     # ItemCoverage, GiniIndex, AveragePopularity and TailPercentage crash: the method asks plain numbers for `.cpu()`.
     Collector.get_data_struct = _get_data_struct
-    # SINE switches torch's anomaly detection on for the whole process when it is imported, which it is with every sequential
-    # model: each operation of a backward pass is then searched for NaN, and training takes twice as long.
+    # SINE switches torch's anomaly detection on for the whole process when it is imported, which it is with every
+    # sequential model: each operation of a backward pass is then searched for NaN, and training takes twice as long.
     anomaly = torch.is_anomaly_enabled()
     import_module("recbole.model.sequential_recommender")
     torch.autograd.set_detect_anomaly(anomaly)

@@ -7,16 +7,14 @@ import numpy as np
 
 from recbole_navigen.config import Config
 
-# Settings of the loaders and trainers, which no yaml file needs to name for a test to set them.
-LATE = {"exclude_history", "window_stride", "autocast", "sampled_softmax", "warmup_steps", "lr_schedule"}
 BASE_SECOND = 1_500_000_000  # where float32 seconds fall into steps of 128
 
 
 def write_atomic(path: str | Path, name: str, users: int = 30, items: int = 25, seed: int = 0) -> Path:
     """Write NAME.inter and NAME.item into path/name.
 
-    Each user has 5 to 12 interactions, seconds apart (so float32 cannot order them), some at equal times, in shuffled file
-    order. Items follow each other in a ring often enough for a model to learn it.
+    Each user has 5 to 12 interactions, seconds apart (so float32 cannot order them), some at equal times, in shuffled
+    file order. Items follow each other in a ring often enough for a model to learn it.
 
     Returns:
         `path`, to be used as `data_path`.
@@ -63,8 +61,4 @@ def make_config(model: str, data_path: str | Path, name: str = "tiny", **setting
         "valid_metric": "NDCG@5",
         "use_gpu": False,
     }
-    late = {key: settings.pop(key) for key in LATE & set(settings)}
-    config = Config(model, name, config_dict={**quiet, **settings})
-    for key, value in late.items():
-        config[key] = value
-    return config
+    return Config(model, name, config_dict={**quiet, **settings})

@@ -27,11 +27,10 @@ SMALL = {
 }
 
 
-@pytest.fixture(autouse=True)
-def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """RecBole writes log_tensorboard/ into the working directory."""
-    monkeypatch.chdir(tmp_path)
-    return write_atomic(tmp_path, "tiny")
+@pytest.fixture
+def in_tmp(own_folder: Path) -> Path:
+    """30 users, 25 items."""
+    return write_atomic(own_folder, "tiny")
 
 
 def prepare(model: str, data_path: Path, **settings):
@@ -107,7 +106,7 @@ def test_resumed_run_ends_as_an_uninterrupted_one(model: str, settings: dict, in
 
 
 def test_resuming_a_finished_run_keeps_its_checkpoint(in_tmp: Path) -> None:
-    trainer, train, valid, test = prepare("BPR", in_tmp)
+    trainer, train, _, test = prepare("BPR", in_tmp)
     trainer.fit(train)  # without validation every epoch is saved
     expected = trainer.evaluate(test)
     again, train, _, test = prepare("BPR", in_tmp)
@@ -140,12 +139,10 @@ def test_checkpoints_of_other_models_are_refused(in_tmp: Path) -> None:
 
 @pytest.mark.parametrize("rows", [None, "user"])
 def test_exclude_history_hides_exactly_what_came_before(rows: str | None, in_tmp: Path) -> None:
-    trainer, train, valid, test = prepare(
-        "SASRec", in_tmp, exclude_history=True, train_rows=rows, MAX_ITEM_LIST_LENGTH=3
-    )
+    trainer, _, valid, test = prepare("SASRec", in_tmp, exclude_history=True, train_rows=rows, MAX_ITEM_LIST_LENGTH=3)
     trainer.tot_item_num = test._dataset.item_num
     interactions = {}
-    plain, *_, plain_test = prepare("SASRec", in_tmp, train_rows=rows)
+    *_, plain_test = prepare("SASRec", in_tmp, train_rows=rows)
     timeline = test._dataset.timeline
     for user, item in zip(timeline.users, timeline.items, strict=True):
         interactions.setdefault(int(user), []).append(int(item))

@@ -1,6 +1,7 @@
 """The command as its users type it, and what a run leaves behind."""
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -10,10 +11,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 
 from recbole_navigen import __version__
 from recbole_navigen.__main__ import main, split_files
+from recbole_navigen.config import Config
+from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.quick_start import run_navigen
+from recbole_navigen.quick_start.display import sample_users
 from recbole_navigen.quick_start.stages import Stages
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,18 +59,22 @@ def test_bad_input_is_one_line_and_exit_code_2(tiny: Path, capsys: pytest.Captur
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_a_sequential_baseline_from_end_to_end(tiny: Path) -> None:
+def test_a_sequential_baseline_from_end_to_end(
+    tiny: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     Path("small.yaml").write_text("hidden_size: 8\ninner_size: 8\nn_layers: 1\nn_heads: 1\nMAX_ITEM_LIST_LENGTH: 10\n")
-    done = run("-m", "SASRec", "-d", "tiny", *SHORT, "--item_text_fields=[title,genre]", "--config_files", "small.yaml")
-    assert done.returncode == 0, done.stderr
+    given = ["-m", "SASRec", "-d", "tiny", *SHORT, "--item_text_fields=[title,genre]", "--config_files", "small.yaml"]
+    assert main(given) == 0
+    shown = capsys.readouterr()
     # 1. Tables and three users in words.
-    assert all(word in done.stdout for word in ("Stages", "data", "train", "test", "total", "Test metrics", "@10"))
-    assert done.stdout.count("User u") == 3 and done.stdout.count("  next  Tale ") == 3
-    assert done.stdout.count("  5. ") == 3 and "%" not in done.stdout
+    assert all(word in shown.out for word in ("Stages", "data", "train", "test", "total", "Test metrics", "@10"))
+    assert shown.out.count("User u") == 3 and shown.out.count("  next  Tale ") == 3
+    assert shown.out.count("  5. ") == 3 and "%" not in shown.out
     # 2. RecBole's log lines, on the console and in log/MODEL/.
     log = next(Path("log/SASRec").glob("SASRec-tiny-*.log")).read_text()
     for line in ("epoch 0 training [time: ", "epoch 0 evaluating [time: ", "Saving current: saved", "test result: "):
-        assert line in log and line.split(":")[0] in done.stderr
+        assert line in log and line.split(":")[0] in shown.err
     # 3. The run folder.
     (folder,) = Path("saved").iterdir()
     assert folder.name.startswith("SASRec-tiny-")
@@ -96,6 +105,38 @@ def test_the_function_and_a_second_run_in_one_process(tiny: Path, capsys: pytest
     logs = sorted(Path("log/Pop").glob("*.log"))
     assert sum("test result" in log.read_text() for log in logs) == len(logs)
     assert "User" not in capsys.readouterr().out
+
+
+def test_without_a_validation_split(tiny: Path) -> None:
+    result = run_navigen("BPR", "tiny", config_dict={"eval_args": {"split": {"LS": "test_only"}}}, argv=SHORT)
+    assert result["best_valid_score"] is None and result["best_valid_result"] == {} and result["test_result"]
+
+
+def test_names_and_probabilities_of_the_sample(tiny: Path) -> None:
+    small = {"hidden_size": 8, "inner_size": 8, "n_layers": 1, "n_heads": 1, "show_progress": False, "state": "ERROR"}
+    config = Config("SASRec", "tiny", config_dict=small)
+    data = create_dataset(config)
+    train_data, _, test_data = data_preparation(config, data)
+
+    torch.manual_seed(0)
+    model = config.model_class(config, train_data._dataset)
+    users = sample_users(config, data, test_data, model, count=4, k=3)
+    model.scores_are_log_probabilities = True
+    for user, same in zip(users, sample_users(config, data, test_data, model, count=4, k=3), strict=True):
+        assert [title for title, _ in user.recommended] == [title for title, _ in same.recommended]
+        for (_, score), (_, probability) in zip(user.recommended, same.recommended, strict=True):
+            assert math.isclose(probability, math.exp(score), rel_tol=1e-5)
+    assert len({user.user for user in users}) == 4
+    rows = test_data._dataset.inter_feat
+    by_user = {data.id2token("user_id", [row["user_id"]])[0]: row for row in (rows[i] for i in range(len(rows)))}
+    for user in users:
+        row = by_user[user.user]
+        seen = row["item_id_list"][: row["item_length"]][-3:]
+        assert user.history == tuple(f"item {token}" for token in data.id2token("item_id", seen))
+        assert user.target == f"item {data.id2token('item_id', [row['item_id']])[0]}"
+        assert user.hit == 0 or user.recommended[user.hit - 1][0] == user.target
+        values = [value for _, value in user.recommended]
+        assert len(values) == 3 and values == sorted(values, reverse=True) and "[PAD]" not in str(user.recommended)
 
 
 def test_config_files_in_both_spellings(own_folder: Path) -> None:

@@ -80,7 +80,7 @@ def test_evaluation_rows_equal_stock_recbole_where_float32_can_order(tmp_path: P
 
 def test_training_sequences_are_everything_but_the_held_out(tiny: Path) -> None:
     dataset = create_dataset(make_config("SASRec", tiny, train_rows="user"))
-    train, valid, test = dataset.build()
+    train = dataset.build()[0]
     frame = pd.read_csv(tiny / "tiny/tiny.inter", sep="\t")
     frame = frame.sort_values("timestamp:float", kind="stable")
     sequences = train.sequences

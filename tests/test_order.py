@@ -153,3 +153,29 @@ def test_hash_names_the_data_not_the_file_order(tmp_path: Path) -> None:
         hashes.append(create_dataset(make_config("BPR", tmp_path, name)).content_hash)
     assert hashes[0] == hashes[1] != hashes[2]
     assert create_dataset(make_config("SASRec", tmp_path, "a", train_rows="user")).content_hash == hashes[0]
+
+
+def test_knowledge_models_filter_by_links_and_keep_exact_order(tmp_path: Path) -> None:
+    nanosecond_data(tmp_path)
+    linked = [f"i{user}_{step}" for user in range(6) for step in range(7) if step not in (2, 6)]
+    (tmp_path / "nano/nano.link").write_text(
+        "item_id:token\tentity_id:token\n" + "".join(f"{i}\te{i}\n" for i in linked)
+    )
+    triples = "".join(f"e{i}\tr\te{linked[0]}\n" for i in linked)
+    (tmp_path / "nano/nano.kg").write_text(f"head_id:token\trelation_id:token\ttail_id:token\n{triples}")
+    columns = {"kg": ["head_id", "relation_id", "tail_id"], "link": ["item_id", "entity_id"]}
+    columns["inter"] = ["user_id", "item_id", "timestamp"]
+    dataset = create_dataset(make_config("CKE", tmp_path, "nano", load_col=columns))
+    assert held_out(dataset) == [{f"u{user}": f"i{user}_{step}" for user in range(6)} for step in (4, 5)]
+
+
+def test_random_order_needs_no_times(tmp_path: Path) -> None:
+    lines = [f"u{user}\ti{item}" for user in range(5) for item in range(6)]
+    write_files(tmp_path, "plain", ["user_id:token\titem_id:token", *lines])
+    columns = {"inter": ["user_id", "item_id"]}
+    random_order = {"order": "RO", "split": {"RS": [0.6, 0.2, 0.2]}}
+    dataset = create_dataset(make_config("BPR", tmp_path, "plain", load_col=columns, eval_args=random_order))
+    parts = dataset.build()
+    assert sum(map(len, parts)) == 30 and parts[0].inter_feat["item_id"].tolist()[:3] != [1, 2, 3]
+    with pytest.raises(InputError, match="has no column timestamp"):
+        create_dataset(make_config("SASRec", tmp_path, "plain"))

@@ -198,6 +198,14 @@ def test_an_item_without_text_borrows_what_its_neighbours_agree_on():
     assert result.report["items_last_resort"] == 1
 
 
+def test_the_nearest_neighbour_has_the_most_to_say():
+    texts = ["zebra", "apple", "apple pie", "zebra fish", ""]
+    for nearest, term in ((0, "zebra"), (1, "apple")):
+        neighbours = np.full((5, 2), -1)
+        neighbours[4] = nearest, 1 - nearest
+        assert extract_terms(texts, neighbours).terms[4][0] == term
+
+
 def test_a_catalogue_without_any_text_still_has_terms():
     result = extract_terms(["", "2001", "???"], np.array([[1], [2], [0]]))
     assert result.terms == ((textual.LAST_RESORT,),) * 3

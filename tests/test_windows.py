@@ -1,5 +1,7 @@
 """Windows over users' training sequences, against cutting by hand."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -48,7 +50,7 @@ def test_windows(lengths: list[int], length: int, data: st.DataObject) -> None:
         assert set(targets) == set(items[1:])
         if step == length:
             assert targets == items[1:], "every item but the first is a target exactly once, in order"
-        for left, right in zip(rows, rows[1:], strict=False):
+        for left, right in pairwise(rows):
             assert left[-1] - right[0] + 1 == length + 1 - step, "neighbours overlap by length + 1 - stride items"
         # Without an offset all windows but the first are full; with one, the last may be shorter too.
         for row in rows[1:] if seed is None else rows[1:-1]:

@@ -69,14 +69,14 @@ def check_columns(path: str | Path, header: Iterable[str], wanted: Iterable[str]
 
 
 def check_row_widths(path: str | Path, separator: str = "\t", encoding: str | None = None) -> None:
-    """Refuse a file with a row that has more columns than the header: pandas would shift or refuse it without a line."""
+    """Refuse a row that has more columns than the header, by its line (RecBole's reader would name another one)."""
     with open(path, encoding=encoding or "utf-8") as file:
         width = file.readline().count(separator)
         for number, line in enumerate(file, start=2):
             if line.count(separator) > width:
                 raise InputError(
-                    f"{path} line {number} has {line.count(separator) + 1} columns and its header {width + 1}; remove the "
-                    f"extra separator {separator!r}"
+                    f"{path} line {number} has {line.count(separator) + 1} columns and its header {width + 1}; "
+                    f"remove the extra separator {separator!r}"
                 )
 
 

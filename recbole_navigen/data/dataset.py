@@ -24,8 +24,8 @@ TARGET_POSITION = "target_position"
 class ExactOrder:
     """Mixin for RecBole's Dataset classes: rows are ordered by exact time instead of float32 time.
 
-    The rows are put in exact order once, while they are still a DataFrame; `sort` by the time field then keeps that order.
-    Internal ids are RecBole's own, because ids are numbered before the rows are moved.
+    The rows are put in exact order once, while they are still a DataFrame; `sort` by the time field then keeps that
+    order. Internal ids are RecBole's own, because ids are numbered before the rows are moved.
     """
 
     content_hash: str  # sha256 over raw user ids, raw item ids and all interactions in order
@@ -43,8 +43,8 @@ class ExactOrder:
         super()._load_inter_feat(token, dataset_path)
         if self._rank is not None and len(self._rank) != len(self.inter_feat):
             raise InputError(
-                f"{path} reads as {len(self.inter_feat)} or as {len(self._rank)} rows, which points to a stray quotation "
-                f"mark; remove the quotation marks from its ids"
+                f"{path} reads as {len(self.inter_feat)} or as {len(self._rank)} rows, which points to a stray "
+                f"quotation mark; remove the quotation marks from its ids"
             )
 
     def _loaded_columns(self, path: str) -> dict[str, str]:
@@ -57,14 +57,19 @@ class ExactOrder:
             if (load_col is None or name in load_col) and name not in (unload_col or ())
         }
 
+    def _rows_in_order(self) -> pd.DataFrame:
+        """The interactions in exact order, or as they are if they have no times. Their index is kept."""
+        if self._rank is None:
+            return self.inter_feat
+        return self.inter_feat.iloc[np.argsort(self._rank.loc[self.inter_feat.index].to_numpy())]
+
     def _remove_duplication(self) -> None:
-        """Keep the first or last of repeated interactions in exact order (RecBole's own sort here is not even stable)."""
+        """Keep the first or last of repeated interactions in exact order (RecBole's own sort is not even stable)."""
         keep = self.config["rm_dup_inter"]
         if keep is None or self._rank is None:
             super()._remove_duplication()
             return
-        ordered = self.inter_feat.loc[self._rank.loc[self.inter_feat.index].sort_values().index]
-        repeated = ordered.duplicated(subset=[self.uid_field, self.iid_field], keep=keep)
+        repeated = self._rows_in_order().duplicated(subset=[self.uid_field, self.iid_field], keep=keep)
         self.inter_feat.drop(repeated.index[repeated], inplace=True)
 
     def _filter_inter_by_user_or_item(self) -> None:
@@ -83,16 +88,15 @@ class ExactOrder:
         super()._data_processing()
         if self.uid_field is None:
             return
-        feat = self.inter_feat if self._rank is None else self.inter_feat.iloc[np.argsort(self._rank.to_numpy())]
+        feat = self._rows_in_order()
         tokens = (np.asarray(self.field2id_token[field], dtype=str) for field in (self.uid_field, self.iid_field))
         self.content_hash = content_hash(
             *tokens, *(feat[f].to_numpy(np.int64) for f in (self.uid_field, self.iid_field))
         )
 
     def _change_feat_format(self) -> None:
-        if self._rank is not None:
-            self.inter_feat = self.inter_feat.iloc[np.argsort(self._rank.to_numpy())].reset_index(drop=True)
-            self._in_exact_order = True
+        self.inter_feat = self._rows_in_order().reset_index(drop=True)
+        self._in_exact_order = self._rank is not None
         super()._change_feat_format()
 
     def _exact_rank(self) -> np.ndarray | None:
@@ -160,7 +164,7 @@ class Timeline:
         return cls(users, items[ranks], ranks, np.maximum.accumulate(np.where(first, np.arange(len(users)), 0)))
 
     def targets(self) -> np.ndarray:
-        """Positions that have something before them: every interaction but a user's first. Shape (S - users,), int64."""
+        """Positions of all interactions but each user's first. Shape (S - B,), int64."""
         return np.flatnonzero(self.starts != np.arange(len(self.starts)))
 
     def history(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -223,7 +227,7 @@ class ExactSequentialDataset(ExactSequence, SequentialDataset):
         self.inter_feat[TARGET_POSITION] = torch.from_numpy(targets)
 
     def _add_histories(self, rows: Interaction) -> None:
-        """Add RecBole's `item_length` and `FIELD_list` columns: the last MAX_ITEM_LIST_LENGTH values before the target."""
+        """Add RecBole's `item_length` and `FIELD_list` columns: the last MAX_ITEM_LIST_LENGTH before the target."""
         positions = rows[TARGET_POSITION].numpy()
         lengths = np.minimum(positions - self.timeline.starts[positions], self.max_item_list_len)
         place = np.arange(self.max_item_list_len)
@@ -245,8 +249,8 @@ class NaviGenDataset(ExactSequentialDataset):
     and `sequences`, one row a user. The validation and test parts hold RecBole's own rows: the target and, in
     `item_id_list`, the last MAX_ITEM_LIST_LENGTH items before it.
 
-    RecBole's leave-one-out counts rows that have a history, so a user with exactly three interactions has a test row but
-    no validation row here and in every sequential baseline; RecBole's general models validate on the second one.
+    RecBole's leave-one-out counts rows that have a history, so a user with exactly three interactions has a test row
+    but no validation row here and in every sequential baseline; RecBole's general models validate on the second one.
     """
 
     sequences: UserSequences  # of the training part only
@@ -268,7 +272,8 @@ class NaviGenDataset(ExactSequentialDataset):
         users, lengths = np.unique(self.timeline.users[kept], return_counts=True)
         if len(kept) - len(users) != len(positions):
             raise InputError(
-                f"the split {self.config['eval_args']['split']} leaves gaps in training sequences; use LS: valid_and_test"
+                f"the split {self.config['eval_args']['split']} leaves gaps in training sequences; "
+                f"use LS: valid_and_test"
             )
         train.sequences = UserSequences(users, self.timeline.items[kept], np.concatenate(([0], np.cumsum(lengths))))
         train.inter_feat = self._interactions[kept]

@@ -22,7 +22,8 @@ class UserRowLoader:
     """Batches of windows over users' training sequences, with the habits of RecBole's training loaders.
 
     Each batch is an Interaction with ITEM_SEQ, shape (B, T), right-padded with 0 and trimmed to its longest row, and
-    ITEM_SEQ_LEN, shape (B,): items in the row. T is at most MAX_ITEM_LIST_LENGTH + 1: inputs are row[:-1], targets row[1:].
+    ITEM_SEQ_LEN, shape (B,): items in the row. T is at most MAX_ITEM_LIST_LENGTH + 1. Inputs are row[:-1], targets
+    row[1:].
 
     Every epoch cuts and shuffles anew. What an epoch holds is a function of `seed` and the epoch's number alone, so a
     resumed run sees what the uninterrupted one would have seen.
@@ -100,9 +101,9 @@ class UserRowLoader:
 class HistoryMaskedLoader(FullSortEvalDataLoader):
     """RecBole's full-ranking loader for sequential models, with `exclude_history: true`.
 
-    RecBole never hides what a user has already consumed from a sequential model, and always hides it from a general one.
-    This loader also returns everything the user did before the target, not only the items the model sees, in the place where
-    general models have it; RecBole's trainer then sets those scores to -inf. The target itself is never hidden.
+    RecBole never hides what a user has already consumed from a sequential model, and always hides it from a general
+    one. This loader also returns everything the user did before the target, not only the items the model sees, in the
+    place where general models have it; RecBole's trainer then sets those scores to -inf. The target is never hidden.
     """
 
     def collate_fn(self, index: list[int]) -> tuple:

@@ -1,8 +1,8 @@
 """Exact order in time of the rows of an interaction file.
 
 RecBole turns time stamps into float32 before it sorts: Unix seconds of this century then fall into steps of 64 or 128
-seconds, and on ml-100k 149 of 943 users get another last item. Here a column of whole numbers is compared as int64, up to
-nanoseconds, and any other as float64. Equal times keep the order of the file, or one drawn from `shuffle_ties`.
+seconds, and on ml-100k 149 of 943 users get another last item. Here a column of whole numbers is compared as int64, up
+to nanoseconds, and any other as float64. Equal times keep the order of the file, or one drawn from `shuffle_ties`.
 """
 
 from pathlib import Path

@@ -27,7 +27,8 @@ class UserSequences:
     def __post_init__(self) -> None:
         if len(self.offsets) != len(self.users) + 1 or self.offsets[0] != 0 or self.offsets[-1] != len(self.items):
             raise ValueError(
-                f"offsets must start at 0, have one entry more than the {len(self.users)} users and end at {len(self.items)}"
+                f"offsets must start at 0, have one entry more than the {len(self.users)} users "
+                f"and end at {len(self.items)}"
             )
         if (np.diff(self.offsets) < 0).any():
             raise ValueError("offsets must not decrease")

@@ -44,8 +44,9 @@ def read_item_text(config: Config, dataset: Dataset) -> ItemText:
     header = read_header(path, separator, encoding)
     if not names:
         raise InputError(
-            f"item_text_fields is empty; name the text columns of {path} in properties/dataset/{dataset.dataset_name}.yaml "
-            f"or on the command line, e.g. --item_text_fields='[{next(reversed(header))}]'"
+            f"item_text_fields is empty; name the text columns of {path} in "
+            f"properties/dataset/{dataset.dataset_name}.yaml or on the command line, "
+            f"e.g. --item_text_fields='[{next(reversed(header))}]'"
         )
     names = [names] if isinstance(names, str) else list(names)
     check_columns(path, header, [dataset.iid_field], "ITEM_ID_FIELD")

@@ -35,7 +35,7 @@ def item_embeddings(model) -> np.ndarray:
             raise InputError(
                 f"collaborative_model={name} has no item embeddings; choose one that has, such as SASRec, LightGCN or BPR."
             )
-    return vectors[1 : model.n_items].float().cpu().numpy().copy()
+        return vectors[1 : model.n_items].float().cpu().numpy().copy()
 
 
 def cached_embeddings(folder: str | Path, inputs: dict, train: Callable[[], np.ndarray]) -> tuple[np.ndarray, bool]:

@@ -56,7 +56,7 @@ STOP_WORDS = (ENGLISH_STOP_WORDS - CONTENT_WORDS) | set(MORE_STOP_WORDS.split())
 IRREGULAR = {"children": "child", "men": "man", "women": "woman", "wolves": "wolf", "knives": "knife", "lives": "life"}
 # These end in s and are not the plural of what is left.
 NO_PLURAL = {"news", "series", "species", "lens", "mars", "hans"}
-UNDECOMPOSED = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"})
+UNDECOMPOSED = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "\u0131": "i"})
 
 MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|https?://\S+|www\.\S+")
 HASHTAG = re.compile(r"#(\w+)")
@@ -158,7 +158,7 @@ def words_of(text: str) -> list[list[str]]:
     text = HASHTAG.sub(lambda tag: " # " + CASE_CHANGE.sub(" ", tag[1]) + " # ", text)
     text = unicodedata.normalize("NFD", text.casefold())
     text = "".join(letter for letter in text if unicodedata.category(letter) != "Mn").translate(UNDECOMPOSED)
-    text = re.sub(r"(?<=\w)['’`](s\b)?", "", text)  # children's -> children, don't -> dont
+    text = re.sub(r"(?<=\w)['\u2019`](s\b)?", "", text)  # children's -> children, don't -> dont
     phrases, phrase, end = [], [], 0
     for match in WORD.finditer(text):
         word = match[0]

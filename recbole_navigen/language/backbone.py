@@ -11,7 +11,9 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.language.attention import ATTENTION, KeyValue, Tree
 
 
-def scratch_lm(vocab_size: int, width: int, layers: int, heads: int, inner: int, dropout: float) -> PreTrainedModel:
+def scratch_lm(
+    vocab_size: int, width: int, layers: int, heads: int, inner: int, attention_dropout: float = 0.0
+) -> PreTrainedModel:
     """A Qwen3-architecture causal LM of the given sizes, randomly initialised under torch's current seed."""
     if width % heads or (width // heads) % 2:
         raise InputError(
@@ -27,7 +29,7 @@ def scratch_lm(vocab_size: int, width: int, layers: int, heads: int, inner: int,
         num_key_value_heads=heads,
         head_dim=width // heads,
         max_position_embeddings=4096,
-        attention_dropout=dropout,
+        attention_dropout=attention_dropout,
         tie_word_embeddings=True,
         attn_implementation=ATTENTION,
     )

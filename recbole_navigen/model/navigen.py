@@ -14,13 +14,14 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 from torch import Tensor
 from torch.nn import functional as F
+from transformers import PreTrainedModel
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.backbone import Backbone, pretrained_lm, scratch_lm
 from recbole_navigen.language.rendering import Renderer
-from recbole_navigen.language.vocabulary import Vocabulary, train_tokenizer
+from recbole_navigen.language.vocabulary import Vocabulary
 from recbole_navigen.model.legal import LegalCodes
 from recbole_navigen.model.lm import DualIdentifierLM
 from recbole_navigen.model.scoring import ExactScorer
@@ -36,13 +37,13 @@ class NaviGen(SequentialRecommender):
         config: RecBole's config with the keys of properties/model/NaviGen.yaml.
         dataset: the training part of the data set.
         table: both identifiers of every item, in the order of RecBole's internal ids.
-        texts: item texts by item index, for the tokenizer of a backbone from scratch; () trains it on the terms alone.
+        tokenizer: of the text part of the stream; the backbone's own, or one trained on the catalogue.
     """
 
     input_type = InputType.POINTWISE
     scores_are_log_probabilities = True
 
-    def __init__(self, config: Config, dataset: Dataset, table: DualIdentifierTable, texts: tuple[str, ...] = ()):
+    def __init__(self, config: Config, dataset: Dataset, table: DualIdentifierTable, tokenizer):
         super().__init__(config, dataset)
         if table.n_items != self.n_items - 1:
             raise InputError(
@@ -50,7 +51,7 @@ class NaviGen(SequentialRecommender):
             )
         self.table = table
         codes = np.concatenate([np.zeros((1, table.levels), dtype=np.int64), table.codes])
-        tokenizer, lm = self._build_lm(config, table, texts)
+        lm = _build_lm(config, tokenizer)
         vocabulary = Vocabulary(tokenizer, lm.get_input_embeddings().num_embeddings, table.levels, table.codebook_size)
         self.renderer = Renderer(vocabulary, codes, table.terms, config["history"])
         self.lm = DualIdentifierLM(
@@ -67,25 +68,6 @@ class NaviGen(SequentialRecommender):
         self.scorer = ExactScorer(self.lm, config["scoring_memory"])
         self.search = TopKSearch(self.scorer)
         self.evaluation_top_k: int | None = None
-
-    @staticmethod
-    def _build_lm(config: Config, table: DualIdentifierTable, texts: tuple[str, ...]):
-        if config["backbone"] == SCRATCH:
-            words = [*texts, *(", ".join(terms) for terms in table.terms)]
-            tokenizer = train_tokenizer(words, config["text_vocabulary"])
-            lm = scratch_lm(
-                vocab_size=len(tokenizer),
-                width=config["hidden_size"],
-                layers=config["n_layers"],
-                heads=config["n_heads"],
-                inner=config["inner_size"],
-                dropout=config["dropout"],
-            )
-            return tokenizer, lm
-        from transformers import AutoTokenizer
-
-        lm = pretrained_lm(config["backbone"])
-        return AutoTokenizer.from_pretrained(config["backbone"]), lm
 
     def calculate_loss(self, interaction: Interaction) -> Tensor:
         """Negative log-likelihood of every next item of the windows in a batch, in nats an item.
@@ -135,3 +117,17 @@ class NaviGen(SequentialRecommender):
     def _history(self, interaction: Interaction):
         rendered = self.renderer.cid2cid(interaction[self.ITEM_SEQ].cpu(), interaction[self.ITEM_SEQ_LEN].cpu())
         return rendered.to(self.device)
+
+
+def _build_lm(config: Config, tokenizer) -> PreTrainedModel:
+    """The causal LM that `backbone` names."""
+    if config["backbone"] != SCRATCH:
+        return pretrained_lm(config["backbone"])
+    return scratch_lm(
+        vocab_size=len(tokenizer),
+        width=config["hidden_size"],
+        layers=config["n_layers"],
+        heads=config["n_heads"],
+        inner=config["inner_size"],
+        attention_dropout=config["attention_dropout"],
+    )

@@ -51,10 +51,12 @@ def plan_chunks(trie: CatalogueTrie, size: int) -> list[Chunk]:
     are left out.
     """
     needed = nodes_to_score(trie)
+    if not any(len(nodes) for nodes in needed):
+        return []
     # 1. One list of all of them in depth-first order: by first leaf, then by level.
     level = np.concatenate([np.full(len(nodes), number + 1) for number, nodes in enumerate(needed)])
-    node = np.concatenate(needed) if needed else np.empty(0, dtype=np.int64)
-    first = np.concatenate([trie.leaf_start[number + 1][nodes] for number, nodes in enumerate(needed)] or [node])
+    node = np.concatenate(needed)
+    first = np.concatenate([trie.leaf_start[number + 1][nodes] for number, nodes in enumerate(needed)])
     order = np.lexsort((level, first))
     level, node, first = level[order], node[order], first[order]
 

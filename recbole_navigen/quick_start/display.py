@@ -21,6 +21,7 @@ class SampleUser:
     history: tuple[str, ...]  # the last titles before the target, oldest first
     target: str
     recommended: tuple[tuple[str, float], ...]  # titles with probability (or score), best first
+    hit: int  # rank of the target among the recommended items, from 1; 0 if it is not there
 
 
 @torch.no_grad()
@@ -62,6 +63,7 @@ def sample_users(config: Any, dataset: Any, test_data: Any, model: Any, count: i
             history=tuple(titles[item] for item in sequences[row, max(0, lengths[row] - k) : lengths[row]]),
             target=titles[targets[row]],
             recommended=tuple((titles[item], value) for item, value in zip(ranked[row], values[row], strict=True)),
+            hit=ranked[row].index(targets[row]) + 1 if targets[row] in ranked[row] else 0,
         )
         for row in range(len(interaction))
     ]
@@ -106,6 +108,6 @@ def show(stages: Stages, test_result: Mapping[str, float], users: Sequence[Sampl
     for user in users:
         lines = [f"User {user.user}", *(f"  read  {title}" for title in user.history), f"  next  {user.target}"]
         for rank, (title, value) in enumerate(user.recommended, start=1):
-            mark = "  <- the true next title" if title == user.target else ""
+            mark = "  <- the true next title" if rank == user.hit else ""
             lines.append(f"  {rank}. {f'{value:.2%}' if probabilities else f'{value:.3f}':>8}  {title}{mark}")
         console.print(Text("\n".join(lines) + "\n"), soft_wrap=True)

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 from recbole.utils import init_seed
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from recbole_navigen.artefacts import content_hash
+from recbole_navigen.artefacts import atomic_directory, content_hash
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation, read_item_text
 from recbole_navigen.errors import InputError
@@ -15,11 +16,14 @@ from recbole_navigen.identifiers.collaborative import cached_embeddings, item_em
 from recbole_navigen.identifiers.quantizer import residual_kmeans
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.identifiers.textual import extract_terms
-from recbole_navigen.model.navigen import NaviGen
+from recbole_navigen.language.vocabulary import train_tokenizer
+from recbole_navigen.model.navigen import SCRATCH, NaviGen
 from recbole_navigen.quick_start.stages import Stages
+from recbole_navigen.training.checkpoint import load_checkpoint
 from recbole_navigen.training.sft import NaviGenTrainer
 from recbole_navigen.training.trainer import get_trainer
 
+IDENTIFIERS, TOKENIZER = "identifiers", "tokenizer"  # folders of a run
 NEIGHBOURS = 20  # collaborative neighbours from which an item without text may borrow terms
 
 logger = logging.getLogger(__name__)
@@ -36,6 +40,11 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
     Returns:
         The model and its trainer.
     """
+    if config["codes"] > dataset.item_num - 1:
+        raise InputError(
+            f"codes={config['codes']} is more than the {dataset.item_num - 1} items of {config['dataset']}; "
+            "lower it with --codes=K."
+        )
     text = read_item_text(config, dataset)
     with stages("collaborative") as stage:
         vectors, cached = collaborative_vectors(config, train_data._dataset)
@@ -44,13 +53,37 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
         )
     with stages("identifiers") as stage:
         table = build_table(config, dataset, vectors, text.text[1:])
-        table.save(Path(config["run_dir"]) / "identifiers", {"embeddings": content_hash(vectors)})
+        table.save(Path(config["run_dir"]) / IDENTIFIERS, {"embeddings": content_hash(vectors)})
         logger.info(table.describe())
         codes = table.report["codes"]
         stage.metric = f"{table.levels} x {table.codebook_size} codes, {codes['items_moved']} collisions resolved"
     init_seed(config["seed"], config["reproducibility"])
-    model = NaviGen(config, train_data._dataset, table, text.text[1:]).to(config["device"])
+    tokenizer = build_tokenizer(config, table, text.text[1:])
+    with atomic_directory(Path(config["run_dir"]) / TOKENIZER) as folder:
+        tokenizer.save_pretrained(folder)
+    model = NaviGen(config, train_data._dataset, table, tokenizer).to(config["device"])
     return model, NaviGenTrainer(config, model)
+
+
+def load_navigen(config: Config, dataset: Any, run_dir: str | Path) -> NaviGen:
+    """The model of an earlier run at its best epoch, from the run's folder.
+
+    Args:
+        config: settings of that run. dataset: any part of its data set. run_dir: `saved/RUN`.
+    """
+    run_dir = Path(run_dir)
+    table = DualIdentifierTable.load(run_dir / IDENTIFIERS)
+    tokenizer = AutoTokenizer.from_pretrained(run_dir / TOKENIZER)
+    model = NaviGen(config, dataset, table, tokenizer).to(config["device"])
+    model.load_state_dict(load_checkpoint(run_dir / "checkpoint")["state_dict"])
+    return model.eval()
+
+
+def build_tokenizer(config: Config, table: DualIdentifierTable, texts: tuple[str, ...]) -> PreTrainedTokenizerBase:
+    """The backbone's own tokenizer, or for a backbone from scratch one trained on item texts and terms."""
+    if config["backbone"] != SCRATCH:
+        return AutoTokenizer.from_pretrained(config["backbone"])
+    return train_tokenizer([*texts, *(", ".join(terms) for terms in table.terms)], config["text_vocabulary"])
 
 
 def build_table(config: Config, dataset: Any, vectors: np.ndarray, texts: tuple[str, ...]) -> DualIdentifierTable:

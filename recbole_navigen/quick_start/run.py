@@ -2,17 +2,18 @@
 
 import contextlib
 import importlib.metadata
+import itertools
 import logging
 import os
 import platform
 import resource
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import colorama
+import colorama.initialise
 from recbole.utils import ModelType, init_logger, init_seed, set_color
 
 import recbole_navigen
@@ -68,43 +69,45 @@ def run_navigen(
         stage.metric = f"{data.user_num - 1} users, {data.item_num - 1} items, {data.inter_num} interactions"
 
     # 3. Model and training. The run folder is made only now, so that refused input leaves none behind.
-    config["run_dir"] = str(_make_run_dir(config))
-    init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
-    if config["model"] == "NaviGen":
-        from recbole_navigen.quick_start.pipeline import build_navigen
+    with _run_dir(config):
+        init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
+        if config["model"] == "NaviGen":
+            from recbole_navigen.quick_start.pipeline import build_navigen
 
-        net, trainer = build_navigen(config, data, train_data, valid_data, stages)
-    else:
-        from recbole_navigen.training.trainer import get_trainer
+            net, trainer = build_navigen(config, data, train_data, valid_data, stages)
+        else:
+            from recbole_navigen.training.trainer import get_trainer
 
-        net = config.model_class(config, train_data._dataset).to(config["device"])
-        trainer = get_trainer(config, net)(config, net)
-    logger.info(net)
-    with stages("train") as stage:
-        best_valid_score, best_valid_result = trainer.fit(
-            train_data, valid_data, saved=True, show_progress=config["show_progress"]
-        )
-        stage.metric = f"best valid {config['valid_metric']} {best_valid_score:.4f}"
+            net = config.model_class(config, train_data._dataset).to(config["device"])
+            trainer = get_trainer(config, net)(config, net)
+        logger.info(net)
+        with stages("train") as stage:
+            best_valid_score, best_valid_result = trainer.fit(
+                train_data, valid_data, saved=True, show_progress=config["show_progress"]
+            )
+            if best_valid_result:
+                stage.metric = f"best valid {config['valid_metric']} {best_valid_score:.4f}"
 
-    # 4. Test, with RecBole's own evaluator on the best checkpoint.
-    with stages("test") as stage:
-        test_result = trainer.evaluate(test_data, load_best_model=True, show_progress=config["show_progress"])
-        chosen = config["valid_metric"].lower()
-        stage.metric = f"test {config['valid_metric']} {test_result[chosen]:.4f}"
-    logger.info(set_color("best valid ", "yellow") + f": {best_valid_result}")
-    logger.info(set_color("test result", "yellow") + f": {test_result}")
+        # 4. Test, with RecBole's own evaluator on the best checkpoint.
+        with stages("test") as stage:
+            test_result = trainer.evaluate(test_data, load_best_model=True, show_progress=config["show_progress"])
+            chosen = config["valid_metric"].lower()
+            stage.metric = f"test {config['valid_metric']} {test_result[chosen]:.4f}"
+        logger.info(set_color("best valid ", "yellow") + f": {best_valid_result}")
+        logger.info(set_color("test result", "yellow") + f": {test_result}")
 
-    # 5. Report.
-    result = {
-        "best_valid_score": float(best_valid_score),
-        "valid_score_bigger": bool(config["valid_metric_bigger"]),
-        "best_valid_result": _floats(best_valid_result),
-        "test_result": _floats(test_result),
-    }
-    write_json(Path(config["run_dir"]) / "result.json", {**result, **_provenance(config, data, net, stages)})
-    probabilities = bool(getattr(net, "scores_are_log_probabilities", False))
-    show(stages, result["test_result"], _samples(config, data, test_data, net), probabilities)
-    logger.info("results are in %s", Path(config["run_dir"]) / "result.json")
+        # 5. Report.
+        result = {
+            # Without a validation split (LS: test_only) RecBole keeps the last epoch and has no score.
+            "best_valid_score": float(best_valid_score) if best_valid_result else None,
+            "valid_score_bigger": bool(config["valid_metric_bigger"]),
+            "best_valid_result": _floats(best_valid_result or {}),
+            "test_result": _floats(test_result),
+        }
+        write_json(Path(config["run_dir"]) / "result.json", {**result, **_provenance(config, data, net, stages)})
+        probabilities = bool(getattr(net, "scores_are_log_probabilities", False))
+        show(stages, result["test_result"], _samples(config, data, test_data, net), probabilities)
+        logger.info("results are in %s", Path(config["run_dir"]) / "result.json")
     return {**result, "run_dir": config["run_dir"]}
 
 
@@ -135,17 +138,25 @@ def _require_writable(folder: str, key: str) -> None:
         ) from error
 
 
-def _make_run_dir(config: Config) -> Path:
-    """Make `checkpoint_dir/MODEL-DATASET-TIME`; a second run in the same second gets -2, and so on."""
+@contextlib.contextmanager
+def _run_dir(config: Config) -> Iterator[None]:
+    """Make `checkpoint_dir/MODEL-DATASET-TIME` and note it as `run_dir`; a second run in the same second gets -2.
+
+    A run that ends in an error before it wrote anything leaves no empty folder.
+    """
     base = f"{config['model']}-{config['dataset']}-{time.strftime('%b-%d-%Y_%H-%M-%S')}"
-    number = 1
-    while True:
+    for number in itertools.count(1):
         path = Path(config["checkpoint_dir"]) / (base if number == 1 else f"{base}-{number}")
-        try:
+        with contextlib.suppress(FileExistsError):
             path.mkdir()
-            return path
-        except FileExistsError:
-            number += 1
+            break
+    config["run_dir"] = str(path)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.rmdir()
+        raise
 
 
 def _start_logging(config: Config) -> None:
@@ -159,7 +170,10 @@ def _start_logging(config: Config) -> None:
         handler = _log_handlers.pop()
         root.removeHandler(handler)
         handler.close()
-    colorama.deinit()
+    # RecBole wraps the streams by colorama each time. Undone only where they are still the ones it put there: a program
+    # that has redirected its output since must not get the old one back.
+    if (sys.stdout, sys.stderr) == (colorama.initialise.wrapped_stdout, colorama.initialise.wrapped_stderr):
+        colorama.deinit()
     others, root.handlers = root.handlers, []
     try:
         init_logger(config)

@@ -1,7 +1,7 @@
 """Checkpoints without pickle: any nest of plain values and arrays <-> JSON and safetensors.
 
-A checkpoint is a directory of three files: `objects.json` (the nest, with names where tensors stood), `tensors.safetensors`
-and `manifest.json`. It is written atomically, and a damaged one is refused before any of it is used.
+A checkpoint is a directory of three files: `objects.json` (the nest, with names where tensors stood),
+`tensors.safetensors` and `manifest.json`. It is written atomically, and a damaged one is refused before it is used.
 """
 
 import json
@@ -44,14 +44,14 @@ def save_checkpoint(directory: str | Path, **objects: Any) -> None:
 
     Args:
         directory: the checkpoint; an older one is replaced.
-        objects: nests of dict (keys str, int, float, bool or None), OrderedDict, list, tuple, Tensor, ndarray of numbers,
-            SciPy sparse matrices, numbers, str, bool and None.
+        objects: nests of dict (keys str, int, float, bool or None), OrderedDict, list, tuple, Tensor, ndarray of
+            numbers, SciPy sparse matrices, numbers, str, bool and None.
 
     Raises:
         TypeError: naming the place of a value of another type.
 
-    What comes back equals what went in, with three differences: tensors are on the CPU and detached, views that share
-    memory come back as separate tensors (identical ones are stored once), and NumPy scalars come back as Python numbers.
+    What comes back equals what went in, with three differences: tensors are on the CPU and detached, overlapping views
+    come back as separate tensors (identical ones are stored once), and NumPy scalars come back as Python numbers.
     """
     tensors: dict[str, Tensor] = {}
     names: dict[tuple, str] = {}

@@ -38,8 +38,8 @@ def get_trainer(config: Config, model: nn.Module) -> type[Trainer]:
     stock = recbole_trainer(config["MODEL_TYPE"], name)
     if not issubclass(stock, Trainer) or issubclass(stock, PretrainTrainer):
         raise InputError(
-            f"model {name} is not available: RecBole's {stock.__name__} stores its models as pickles, which are never read "
-            f"here; choose another model"
+            f"model {name} is not available: RecBole's {stock.__name__} stores its models as pickles, which are never "
+            f"read here; choose another model"
         )
     return _safe(stock)
 
@@ -53,9 +53,9 @@ class SafeCheckpoint:
     """Mixin for RecBole trainers, before the trainer in the bases: checkpoints as safetensors and JSON.
 
     The checkpoint is the folder `saved_model_file`: `run_dir/checkpoint` if the settings have a `run_dir`, else
-    `checkpoint_dir/MODEL-TIME/checkpoint`. As in RecBole it holds the best epoch so far. `resume_checkpoint` before `fit`
-    continues from it, and restores what RecBole leaves out: the best result and the states of all random generators,
-    so that a resumed run ends with the same numbers as an uninterrupted one.
+    `checkpoint_dir/MODEL-TIME/checkpoint`. As in RecBole it holds the best epoch so far. `resume_checkpoint` before
+    `fit` continues from it, and restores what RecBole leaves out: the best result and the states of all random
+    generators, so that a resumed run ends with the same numbers as an uninterrupted one.
     """
 
     def __init__(self, config: Config, model: nn.Module):
@@ -109,13 +109,19 @@ class SafeCheckpoint:
             best_valid_result=self._last_valid_result,
             train_loss_dict=self.train_loss_dict,
             state_dict=self.model.state_dict(),
-            other_parameter=self.model.other_parameter(),
+            other_parameter=self._other_parameter(),
             optimizer=self.optimizer.state_dict(),
             random_states=_random_states(self._train_data),
             extra=self.extra_state(),
         )
         if verbose:
             self.logger.info(set_color("Saving current", "blue") + f": {directory}")
+
+    def _other_parameter(self) -> dict[str, Any]:
+        """What the model keeps outside its parameters. Layers that RecBole lists there are in `state_dict` already."""
+        layers = set(self.model.modules())
+        other = self.model.other_parameter()
+        return {name: value for name, value in other.items() if not isinstance(value, nn.Module) or value not in layers}
 
     def resume_checkpoint(self, resume_file: str | Path) -> None:
         """Take model, optimizer, epoch, best result and random states from a checkpoint; `fit` then continues."""

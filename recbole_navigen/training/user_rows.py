@@ -1,7 +1,7 @@
 """RecBole's SASRec trained on user rows: every position of a window is a target, one forward a window.
 
-RecBole trains one row a prefix, so the encoder reads an item of the history up to MAX_ITEM_LIST_LENGTH times an epoch and
-keeps one position each time. The causal encoder gives the same value at every position of one row: same model, same
+RecBole trains one row a prefix, so the encoder reads an item of the history up to MAX_ITEM_LIST_LENGTH times an epoch
+and keeps one position each time. The causal encoder gives the same value at every position of one row: same model, same
 parameters, same loss (see the test against RecBole's own `calculate_loss`), a fraction of the work.
 """
 
@@ -19,6 +19,7 @@ import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.data import UserRowLoader
 from recbole_navigen.errors import InputError
 from recbole_navigen.training.precision import use_bf16
+from recbole_navigen.training.schedule import rate
 from recbole_navigen.training.trainer import SafeCheckpoint
 
 _LAYOUT = ("item_embedding", "position_embedding", "trm_encoder", "LayerNorm", "dropout")
@@ -54,9 +55,9 @@ def next_item_loss(
     Returns:
         The loss, a scalar. The padding item takes part in neither softmax.
 
-    The sampled softmax draws n of the N items uniformly and without repeats, so an item is in the sample with probability
-    n/N; subtracting log(n/N) from its logit makes the sum of exponentials unbiased (with n = N it is the full softmax).
-    Each position's target is always in, uncorrected, and left out of the sample.
+    The sampled softmax draws n of the N items uniformly and without repeats, so an item is in the sample with
+    probability n/N; subtracting log(n/N) from its logit makes the sum of exponentials unbiased (with n = N it is the
+    full softmax). Each position's target is always in, uncorrected, and left out of the sample.
     """
     inputs, targets = rows[:, :-1], rows[:, 1:]
     wanted = targets != 0
@@ -89,10 +90,9 @@ class UserRowTrainer(SafeCheckpoint, Trainer):
             raise InputError(f"sampled_softmax must be 0 (full softmax) or a number of items, not {self._sampled}")
         self._warmup = int(config["warmup_steps"] or 0)
         self._schedule = config["lr_schedule"] or "constant"
-        if self._schedule not in ("constant", "cosine"):
-            raise InputError(f"lr_schedule must be constant or cosine, not {self._schedule!r}")
         self._steps_done = 0
-        self._steps_in_all = 0
+        self._steps_in_all = 1
+        self._set_rate()
 
     def fit(self, train_data: UserRowLoader, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float] | None]:
         """Train on windows of user rows; arguments and result are those of RecBole's `fit`."""
@@ -107,20 +107,15 @@ class UserRowTrainer(SafeCheckpoint, Trainer):
 
     def _loss(self, batch: Interaction) -> Tensor:
         """Loss of one batch of windows; a scalar. Sets the step's learning rate on the way."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate * self._rate(self._steps_done)
+        self._set_rate()
         self._steps_done += 1
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._bf16):
             return next_item_loss(self.model, batch[self.model.ITEM_SEQ], self._sampled)
 
-    def _rate(self, step: int) -> float:
-        """Share of the learning rate at an optimizer step."""
-        if step < self._warmup:
-            return (step + 1) / self._warmup
-        if self._schedule == "constant":
-            return 1.0
-        done = (step - self._warmup) / max(1, self._steps_in_all - self._warmup)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    def _set_rate(self) -> None:
+        share = rate(self._steps_done, self._steps_in_all, self._warmup, self._schedule)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate * share
 
     def extra_state(self) -> dict[str, Any]:
         return {"steps_done": self._steps_done}

@@ -1,0 +1,40 @@
+"""The README's main job as a user runs it: wall time and peak memory of the whole process.
+
+    python benchmarks/main_job.py
+
+Run it with nothing else on the machine. The run goes into a fresh folder, so nothing comes from a cache.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from common import Bar, write_results
+
+ROOT = Path(__file__).parent.parent
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        command = [sys.executable, str(ROOT / "run_navigen.py"), "--dataset=ml-100k", "--show_progress=False"]
+        subprocess.run(command, cwd=folder, check=True)
+        seconds = time.perf_counter() - start
+        gigabytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+        result = json.loads(next(Path(folder).glob("saved/NaviGen-*/result.json")).read_text())
+    write_results(
+        "main_job",
+        [
+            Bar("wall time, minutes", seconds / 60, "at most 12", seconds <= 720),
+            Bar("peak memory, GiB", gigabytes, "at most 4", gigabytes <= 4),
+        ],
+        {"stages": result["stages"], "test_result": result["test_result"], "parameters": result["parameters"]},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""NaviGen against the tuned full-softmax SASRec on ml-100k: the same rows, the same protocol, paired over users.
+
+    python benchmarks/ml100k.py [--seeds=2020,2021,2022]
+
+Leave-one-out by exact time, the whole catalogue ranked, seen items stay in the ranking (RecBole's rule for sequential
+models). Both models choose their epoch by validation NDCG@10. SASRec is RecBole's module trained on user rows (all
+positions, full softmax); its settings were chosen on validation by `--tune`, which prints the grid.
+Runs are kept in benchmarks/runs/ml100k and reused: a killed benchmark goes on where it stopped.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from common import Bar, write_results
+
+from recbole_navigen.artefacts import write_json
+from recbole_navigen.config import Config
+from recbole_navigen.data import create_dataset, data_preparation
+from recbole_navigen.evaluation.ranks import ndcg, recall, target_ranks
+from recbole_navigen.evaluation.statistics import bootstrap
+from recbole_navigen.quick_start import run_navigen
+from recbole_navigen.training.checkpoint import load_checkpoint
+
+RUNS = Path(__file__).parent / "runs" / "ml100k"
+SASREC = {
+    "train_rows": "user",
+    "epochs": 60,
+    "stopping_step": 15,
+    "train_batch_size": 64,
+    "learning_rate": 1e-3,
+    "hidden_size": 64,
+    "inner_size": 256,
+    "n_layers": 2,
+    "n_heads": 2,
+    "hidden_dropout_prob": 0.5,
+    "attn_dropout_prob": 0.5,
+}
+GRID = [{"hidden_dropout_prob": p, "attn_dropout_prob": p, "learning_rate": lr} for p in (0.2, 0.5) for lr in (1e-3, 3e-3)]
+
+
+def run(model: str, name: str, seed: int, **settings) -> dict:
+    """One run's metrics and test ranks, from disk if it is there."""
+    file = RUNS / f"{name}-{seed}.json"
+    if file.is_file():
+        return json.loads(file.read_text())
+    own = {"seed": seed, "checkpoint_dir": str(RUNS / "saved"), "show_progress": False, **settings}
+    result = run_navigen(model, "ml-100k", config_dict=own)
+    record = {**result, "stages": json.loads((Path(result["run_dir"]) / "result.json").read_text())["stages"]}
+    for split in ("valid", "test"):
+        users, ranks = ranks_of(model, own, result["run_dir"], split)
+        record[f"{split}_ranks"] = ranks[np.argsort(users)].tolist()
+    write_json(file, record)
+    return record
+
+
+def ranks_of(name: str, settings: dict, run_dir: str, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Ranks of the targets under a run's best checkpoint, by its exact full ranking."""
+    config = Config(name, "ml-100k", config_dict={**settings, "run_dir": run_dir})
+    train, valid, test = data_preparation(config, create_dataset(config))
+    if name == "NaviGen":
+        from recbole_navigen.quick_start.pipeline import load_navigen
+
+        model = load_navigen(config, train._dataset, run_dir)
+    else:
+        model = config.model_class(config, train._dataset)
+        model.load_state_dict(load_checkpoint(Path(run_dir) / "checkpoint")["state_dict"])
+    return target_ranks(model, {"valid": valid, "test": test}[split])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seeds", default="2020,2021,2022")
+    parser.add_argument("--tune", action="store_true")
+    arguments = parser.parse_args()
+    seeds = [int(seed) for seed in arguments.seeds.split(",")]
+    if arguments.tune:
+        for number, point in enumerate(GRID):
+            record = run("SASRec", f"grid{number}", seeds[0], **{**SASREC, **point})
+            print(point, f"valid ndcg@10 {record['best_valid_score']:.4f}", flush=True)
+        return
+    ranks = {"NaviGen": [], "SASRec": []}
+    minutes = {"NaviGen": [], "SASRec": []}
+    for seed in seeds:
+        for model, settings in (("NaviGen", {}), ("SASRec", SASREC)):
+            record = run(model, model, seed, **settings)
+            ranks[model].append(record["test_ranks"])
+            minutes[model].append(sum(stage["seconds"] for stage in record["stages"]) / 60)
+    arrays = {model: np.array(rows) for model, rows in ranks.items()}
+    table = {
+        model: {
+            "ndcg@10": str(bootstrap(ndcg(rows, 10).mean(axis=0))),
+            "recall@10": str(bootstrap(recall(rows, 10).mean(axis=0))),
+            "ndcg@10 by seed": ndcg(rows, 10).mean(axis=1).round(4).tolist(),
+            "minutes by seed": np.round(minutes[model], 2).tolist(),
+        }
+        for model, rows in arrays.items()
+    }
+    difference = bootstrap((ndcg(arrays["NaviGen"], 10) - ndcg(arrays["SASRec"], 10)).mean(axis=0))
+    table["NaviGen - SASRec"] = {"ndcg@10": str(difference)}
+    for name, row in table.items():
+        print(name, row)
+    write_results(
+        "ml100k",
+        [Bar("NaviGen - SASRec, test NDCG@10", difference.mean, "at least 0", difference.mean >= 0)],
+        {"seeds": seeds, "table": table, "sasrec": SASREC},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Evaluation: ranks of targets and statistics over users."""

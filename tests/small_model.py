@@ -1,0 +1,79 @@
+"""Small language models over random catalogues, shared by the tests of `language/` and `model/`."""
+
+import numpy as np
+import torch
+
+from recbole_navigen.identifiers.trie import CatalogueTrie
+from recbole_navigen.language.attention import ATTENTION
+from recbole_navigen.language.backbone import Backbone, scratch_lm
+from recbole_navigen.language.rendering import Renderer
+from recbole_navigen.language.vocabulary import Vocabulary, train_tokenizer
+from recbole_navigen.model.legal import LegalCodes
+from recbole_navigen.model.lm import DualIdentifierLM
+
+WORDS = ("red", "green", "blue", "space", "war", "love", "robot", "river")
+
+
+def random_codes(n_items: int, levels: int, codes: int, seed: int) -> np.ndarray:
+    """Distinct random code rows, (N, L), clustered so that all kinds of nodes occur: wide, narrow and single-child."""
+    rng = np.random.default_rng(seed)
+    weights = rng.dirichlet(np.full(codes, 0.4), size=levels)
+    rows: dict[tuple, None] = {}
+    while len(rows) < n_items:
+        rows.setdefault(tuple(int(rng.choice(codes, p=0.9 * w + 0.1 / codes)) for w in weights))
+    return np.array(list(rows), dtype=np.int64)[rng.permutation(n_items)]
+
+
+def small_model(
+    n_items=30, levels=3, codes=5, seed=0, history="pooled", dense=None, lm=None, dropout=0.0
+) -> tuple[DualIdentifierLM, Renderer]:
+    """A model in evaluation mode whose weights are far from uniform, and its renderer."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    cids = random_codes(n_items, levels, codes, seed)
+    terms = [tuple(rng.choice(WORDS, size=rng.integers(1, 4), replace=False)) for _ in range(n_items)]
+    tokenizer = train_tokenizer([" ".join(item) for item in terms], 400)
+    lm = lm or scratch_lm(len(tokenizer), width=16, layers=2, heads=2, inner=24)
+    vocabulary = Vocabulary(tokenizer, lm.get_input_embeddings().num_embeddings, levels, codes)
+    by_id = np.concatenate([np.zeros((1, levels), dtype=np.int64), cids])
+    renderer = Renderer(vocabulary, by_id, terms, history)
+    model = DualIdentifierLM(
+        backbone=Backbone(lm, dropout),
+        vocabulary=vocabulary,
+        legal=LegalCodes(CatalogueTrie.build(cids, codes), dense),
+        codes=by_id,
+        codebooks=rng.standard_normal((levels, codes, 8)).astype(np.float32),
+        term_tokens=renderer.term_tokens,
+        dropout=dropout,
+        seed=seed,
+        start_text=True,
+    )
+    with torch.no_grad():
+        model.code_rows.mul_(20)
+        model.code_bias.normal_()
+    return model.eval(), renderer
+
+
+def random_histories(n_items: int, users: int, width: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Internal ids (B, W), right-padded, and lengths (B,), each at least 1."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(1, width + 1, (users,), generator=generator)
+    items = torch.randint(1, n_items + 1, (users, width), generator=generator)
+    return torch.where(torch.arange(width) < lengths[:, None], items, 0), lengths
+
+
+def llama(vocabulary: int):
+    """A Llama layout with grouped-query attention: 4 heads, 2 key-value heads."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=vocabulary,
+            hidden_size=16,
+            intermediate_size=24,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            attn_implementation=ATTENTION,
+        )
+    )

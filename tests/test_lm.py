@@ -1,0 +1,73 @@
+"""The dual-identifier language model: padding, gradients, starts."""
+
+import numpy as np
+import torch
+from small_model import random_histories, small_model
+
+from recbole_navigen.model.lm import code_row_start
+
+
+def test_padding_changes_nothing():
+    model, renderer = small_model()
+    histories, lengths = random_histories(30, 4, 6, 0)
+    wide = torch.cat([histories, torch.zeros(4, 5, dtype=torch.long)], dim=1)
+    narrow_loss = model.target_log_probs(renderer.cid2cid(histories, lengths, targets=True))
+    wide_loss = model.target_log_probs(renderer.cid2cid(wide, lengths, targets=True))
+    assert torch.allclose(narrow_loss, wide_loss, atol=1e-6)
+
+
+def test_no_gradient_reaches_codes_that_are_not_legal():
+    """The softmax runs over legal children only, so the bias of an illegal sibling has no gradient."""
+    model, renderer = small_model(n_items=10, codes=8, seed=6)
+    model.code_rows.data.mul_(0.01)  # far from saturation, where legal gradients would round to 0
+    rendered = renderer.tid2cid(torch.tensor([3]))
+    model.target_log_probs(rendered).sum().backward()
+    codes, path = model.codes[1:].numpy(), model.codes[3].numpy()
+    for level in range(3):
+        legal = np.zeros(8, dtype=bool)
+        legal[codes[(codes[:, :level] == path[:level]).all(axis=1), level]] = True
+        gradient = model.code_bias.grad[level].numpy()
+        assert (gradient[~legal] == 0).all()
+        assert legal.sum() == 1 or (gradient[legal] != 0).all()
+
+
+def test_text_loss_is_over_target_tokens_only():
+    model, renderer = small_model()
+    alone = [model.text_loss(renderer.cid2tid(torch.tensor([item]))) for item in (3, 8)]
+    together = model.text_loss(renderer.cid2tid(torch.tensor([3, 8])))
+    counts = [len(renderer.term_tokens[item - 1]) + 1 for item in (3, 8)]
+    expected = (alone[0] * counts[0] + alone[1] * counts[1]) / sum(counts)
+    assert torch.allclose(together, expected, atol=1e-6)
+
+
+def test_pooled_item_is_its_codes_and_its_terms():
+    model, _ = small_model()
+    item = 5
+    rows = [model.code_rows[level * 5 + int(code)] for level, code in enumerate(model.codes[item])]
+    tokens = model.bag_tokens[model.bag_starts[item] : model.bag_starts[item + 1]]
+    expected = torch.stack(rows).sum(0) + model.backbone.text_rows[tokens].sum(0) / len(tokens) ** 0.5
+    assert torch.allclose(model.item_vectors(torch.tensor([item]))[0], expected, atol=1e-5)
+
+
+def test_a_model_can_learn_its_catalogue():
+    model, renderer = small_model(n_items=12, codes=4)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    items = torch.arange(1, 13)
+    losses = []
+    for _ in range(60):
+        loss = model.text_loss(renderer.cid2tid(items)) - model.target_log_probs(renderer.tid2cid(items)).sum(0).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_code_rows_start_from_the_centroids():
+    codebooks = np.random.default_rng(0).standard_normal((3, 6, 8)).astype(np.float32)
+    assert np.allclose(code_row_start(codebooks, 8, 0), codebooks / codebooks[0].std(), atol=1e-5)
+    wide = code_row_start(codebooks, 20, 0)
+    gram, same = (np.einsum("lkd,ljd->lkj", rows, rows) for rows in (wide, codebooks))
+    ratio = gram / same
+    assert np.allclose(ratio, ratio[0, 0, 0], rtol=1e-3)
+    assert (code_row_start(codebooks, 4, 0) == code_row_start(codebooks, 4, 0)).all()

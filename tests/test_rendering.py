@@ -1,0 +1,74 @@
+"""The renderer: ids and origins of each task, the same in training and inference."""
+
+import torch
+from small_model import small_model
+
+from recbole_navigen.language.rendering import Origin
+from recbole_navigen.language.vocabulary import END
+
+
+def words(renderer, ids):
+    return [renderer.vocabulary.surface(int(token)) for token in ids]
+
+
+def test_pooled_history_is_the_task_and_one_slot_an_item():
+    _, renderer = small_model()
+    rendered = renderer.cid2cid(torch.tensor([[4, 9, 2], [7, 0, 0]]), torch.tensor([3, 1]))
+    assert words(renderer, rendered.tokens[:, 0]) == ["<|cid2cid|>"] * 2
+    assert rendered.items.tolist() == [[0, 4, 9, 2], [0, 7, 0, 0]]
+    assert rendered.lengths.tolist() == [4, 2]
+    assert rendered.anchors.tolist() == [[3], [1]]
+    assert rendered.origin.tolist() == [[Origin.PROMPT] * 4, [Origin.PROMPT] * 2 + [Origin.PAD] * 2]
+
+
+def test_token_history_spells_out_the_codes():
+    model, renderer = small_model(history="tokens")
+    rendered = renderer.cid2cid(torch.tensor([[4, 9]]), torch.tensor([2]))
+    a, b, c = model.codes[4].tolist()
+    assert words(renderer, rendered.tokens[0, :4]) == ["<|cid2cid|>", f"<s_a_{a}>", f"<s_b_{b}>", f"<s_c_{c}>"]
+    assert rendered.lengths.tolist() == [7] and rendered.anchors.tolist() == [[6]]
+
+
+def test_every_item_but_the_first_is_a_target():
+    histories, lengths = torch.tensor([[4, 9, 2], [7, 3, 0], [5, 0, 0]]), torch.tensor([3, 2, 1])
+    for history, anchors in (("pooled", [1, 2]), ("tokens", [3, 6])):
+        rendered = small_model(history=history)[1].cid2cid(histories, lengths, targets=True)
+        assert rendered.targets.tolist() == [[9, 2], [3, 0], [0, 0]]
+        assert rendered.anchors[0].tolist() == anchors
+
+
+def test_training_and_inference_write_identical_prompts():
+    for history in ("pooled", "tokens"):
+        _, renderer = small_model(history=history)
+        trained = renderer.cid2cid(torch.tensor([[4, 9, 2, 6]]), torch.tensor([4]), targets=True)
+        for last in range(1, 4):
+            asked = renderer.cid2cid(torch.tensor([[4, 9, 2, 6]])[:, :last], torch.tensor([last]))
+            length = int(asked.lengths)
+            assert trained.tokens[:, :length].tolist() == asked.tokens.tolist()
+            assert trained.items[:, :length].tolist() == asked.items.tolist()
+            assert trained.anchors[0, last - 1] == asked.anchors[0, 0]
+
+
+def test_token_origins_separate_what_is_learned():
+    _, renderer = small_model(history="tokens")
+    origin = renderer.cid2cid(torch.tensor([[4, 9], [3, 0]]), torch.tensor([2, 1]), targets=True).origin
+    assert origin[0].tolist() == [Origin.PROMPT] * 4 + [Origin.TARGET] * 3
+    assert origin[1].tolist() == [Origin.PROMPT] * 4 + [Origin.PAD] * 3
+
+
+def test_mapping_tasks():
+    model, renderer = small_model()
+    codes = [f"<s_{letter}_{code}>" for letter, code in zip("abc", model.codes[5].tolist(), strict=True)]
+    to_text = renderer.cid2tid(torch.tensor([5]))
+    assert words(renderer, to_text.tokens[0, :4]) == ["<|cid2tid|>", *codes]
+    assert to_text.origin[0].tolist() == [Origin.PROMPT] * 4 + [Origin.TARGET] * (to_text.tokens.shape[1] - 4)
+    assert int(to_text.tokens[0, -1]) == renderer.vocabulary.special(END)
+    to_codes = renderer.tid2cid(torch.tensor([5]))
+    assert to_codes.tokens[0, 1:].tolist() == to_text.tokens[0, 4:-1].tolist() == renderer.term_tokens[4]
+    assert to_codes.targets.tolist() == [[5]] and to_codes.anchors.tolist() == [[to_codes.tokens.shape[1] - 1]]
+
+
+def test_terms_survive_the_tokenizer():
+    _, renderer = small_model()
+    terms = ["space war", "Löwe", "3d robot"]
+    assert renderer.vocabulary.decode_terms(renderer.vocabulary.encode_terms(terms)) == ["space war", "löwe", "3d robot"]
