@@ -26,7 +26,7 @@ setup(
     python_requires=">=3.11,<3.12",
     install_requires=[
         "recbole==1.2.1",
-        "torch>=2.8,<3",
+        "torch>=2.8,<2.14",  # the newest version tested; an open range would pull gigabytes of another build
         "numpy>=2.0,<3",
         "pandas>=2.2,<3",  # pandas 3 silently corrupts RecBole's features
         "scipy>=1.13,<2",

@@ -32,7 +32,11 @@ class Bar:
 def machine() -> dict[str, Any]:
     """Processor, cores and memory of this machine."""
     model = next(
-        (line.split(":", 1)[1].strip() for line in _read("/proc/cpuinfo").splitlines() if line.startswith("model name")),
+        (
+            line.split(":", 1)[1].strip()
+            for line in _read("/proc/cpuinfo").splitlines()
+            if line.startswith("model name")
+        ),
         platform.processor(),
     )
     memory = next((line.split()[1] for line in _read("/proc/meminfo").splitlines() if line.startswith("MemTotal")), "0")
@@ -51,9 +55,13 @@ def machine() -> dict[str, Any]:
 def commit() -> str:
     """The commit measured, with `+` behind it if the tree had changes of code."""
     root = Path(__file__).parent.parent
-    head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True).stdout.strip()
+    head = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True
+    ).stdout.strip()
     code = ["recbole_navigen", "properties", "benchmarks/*.py"]
-    dirty = subprocess.run(["git", "status", "--porcelain", "--", *code], cwd=root, capture_output=True, text=True).stdout
+    dirty = subprocess.run(
+        ["git", "status", "--porcelain", "--", *code], cwd=root, capture_output=True, text=True
+    ).stdout
     return head + ("+" if dirty.strip() else "")
 
 

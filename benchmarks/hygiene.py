@@ -1,6 +1,6 @@
 """The state of the code: ruff, duplicated blocks (pylint's checker), test time and coverage.
 
-    pip install pylint && python benchmarks/hygiene.py
+pip install pylint && python benchmarks/hygiene.py
 """
 
 import json

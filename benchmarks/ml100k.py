@@ -37,7 +37,9 @@ SASREC = {
     "hidden_dropout_prob": 0.5,
     "attn_dropout_prob": 0.5,
 }
-GRID = [{"hidden_dropout_prob": p, "attn_dropout_prob": p, "learning_rate": lr} for p in (0.2, 0.5) for lr in (1e-3, 3e-3)]
+GRID = [
+    {"hidden_dropout_prob": p, "attn_dropout_prob": p, "learning_rate": lr} for p in (0.2, 0.5) for lr in (1e-3, 3e-3)
+]
 
 
 def run(model: str, name: str, seed: int, **settings) -> dict:

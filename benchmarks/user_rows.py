@@ -3,8 +3,8 @@
     python benchmarks/user_rows.py [--epochs=2]
 
 Both train RecBole's own SASRec class with full softmax on ml-100k, from the same seed, in one process, one after the
-other. RecBole's loop runs for a number of epochs with its default batch of 2,048 prefixes; user rows then get exactly the
-wall time that took. Validation is outside the clock for both.
+other. RecBole's loop runs for a number of epochs with its default batch of 2,048 prefixes; user rows then get exactly
+the wall time that took. Validation is outside the clock for both.
 """
 
 import argparse

@@ -71,4 +71,8 @@ def test_mapping_tasks():
 def test_terms_survive_the_tokenizer():
     _, renderer = small_model()
     terms = ["space war", "Löwe", "3d robot"]
-    assert renderer.vocabulary.decode_terms(renderer.vocabulary.encode_terms(terms)) == ["space war", "löwe", "3d robot"]
+    assert renderer.vocabulary.decode_terms(renderer.vocabulary.encode_terms(terms)) == [
+        "space war",
+        "löwe",
+        "3d robot",
+    ]

@@ -16,8 +16,8 @@ def target_ranks(model, loader) -> tuple[np.ndarray, np.ndarray]:
         loader: a full-ranking evaluation loader with one target a row, such as data_preparation's.
 
     Returns:
-        Internal user ids (B,) and ranks from 0 (B,), int64. Ties count half of the items that share the target's score, so
-        that a model that scores everything alike gains nothing.
+        Internal user ids (B,) and ranks from 0 (B,), int64. Ties count half of the items that share the target's score,
+        so that a model that scores everything alike gains nothing.
     """
     model.eval()
     users, ranks = [], []

@@ -33,7 +33,8 @@ def item_embeddings(model) -> np.ndarray:
             vectors = model.item_embedding.weight
         else:
             raise InputError(
-                f"collaborative_model={name} has no item embeddings; choose one that has, such as SASRec, LightGCN or BPR."
+                f"collaborative_model={name} has no item embeddings; "
+                "choose one that has, such as SASRec, LightGCN or BPR."
             )
         return vectors[1 : model.n_items].float().cpu().numpy().copy()
 
@@ -60,7 +61,10 @@ def cached_embeddings(folder: str | Path, inputs: dict, train: Callable[[], np.n
 
 
 def nearest_items(vectors: np.ndarray, count: int, chunk: int = 2048) -> np.ndarray:
-    """The items most similar to each item by cosine, itself left out. (N, D) -> (N, min(count, N - 1)), nearest first."""
+    """The items most similar to each item by cosine, itself left out.
+
+    (N, D) -> (N, min(count, N - 1)), nearest first.
+    """
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     count = min(count, len(vectors) - 1)
     result = np.empty((len(vectors), count), dtype=np.int64)

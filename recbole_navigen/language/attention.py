@@ -1,8 +1,9 @@
 """One attention function for every forward pass, registered with transformers under ``ATTENTION``.
 
-Plain calls behave as SDPA. A call that carries a :class:`Tree` runs trie nodes instead of a sequence: every node reads the
-user's context (keys and values computed once, shared by all nodes), its own ancestors, and itself. No (V, V) mask is ever
-built: a node has at most L - 1 ancestors, so their scores are plain dot products beside one (V, T) matrix product.
+Plain calls behave as SDPA. A call that carries a :class:`Tree` runs trie nodes instead of a sequence: every node reads
+the user's context (keys and values computed once, shared by all nodes), its own ancestors, and itself. No (V, V) mask
+is ever built: a node has at most L - 1 ancestors, so their scores are plain dot products beside one (V, T) matrix
+product.
 
 Because the hook is the attention interface of transformers, any decoder that uses it (Qwen3, Llama, Mistral, ...), with
 grouped-query attention and rotary positions, runs through the same code unmodified.
@@ -41,7 +42,9 @@ class Tree:
     captured: list[KeyValue] = field(default_factory=list)
 
 
-def tree_attention(module, query: Tensor, key: Tensor, value: Tensor, attention_mask, scaling=None, dropout=0.0, **kwargs):
+def tree_attention(
+    module, query: Tensor, key: Tensor, value: Tensor, attention_mask, scaling=None, dropout=0.0, **kwargs
+):
     """Attention interface of transformers. query (B, H, V, E), key and value (B, G, V, E) -> (B, V, H, E), None."""
     tree: Tree | None = kwargs.pop("tree", None)
     if tree is None:
@@ -77,7 +80,9 @@ def tree_attention(module, query: Tensor, key: Tensor, value: Tensor, attention_
 
 
 def _gather_ancestors(tree: Tree, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Keys and values of each node's ancestors, then its own: (B, G, V, A + 1, E); and where none stands, (B or 1, V, A + 1)."""
+    """Keys and values of each node's ancestors, then its own: (B, G, V, A + 1, E);
+    and where none stands, (B or 1, V, A + 1).
+    """
     own_key, own_value = key[:, :, :, None], value[:, :, :, None]
     if tree.ancestors is None or tree.ancestors.shape[-1] == 0:
         return own_key, own_value, None

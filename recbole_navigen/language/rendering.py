@@ -4,8 +4,9 @@ Each token carries its origin. Losses look at TARGET only; nothing is ever learn
 
 A history is written in one of two ways, both under the task token `<|cid2cid|>`:
 
-- ``pooled``: one slot an item. The slot's embedding is the sum of the item's code rows and its TID vector, so the stream
-  stays L times shorter; the codes of a *next* item hang below the slot they follow as a branch (see `model/lm.py`).
+- ``pooled``: one slot an item. The slot's embedding is the sum of the item's code rows and its TID vector, so the
+  stream stays L times shorter; the codes of a *next* item hang below the slot they follow as a branch (see
+  `model/lm.py`).
 - ``tokens``: the item's L codes one after another; the codes of the next item are simply the next tokens.
 
 Symbols: B rows, T tokens, R targets a row, L levels.

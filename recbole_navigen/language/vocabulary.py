@@ -1,4 +1,5 @@
-"""One id space for text and identifiers: [text vocabulary | special tokens | codes of level a | codes of level b | ...].
+"""One id space for text and identifiers:
+[text vocabulary | special tokens | codes of level a | codes of level b | ...].
 
 The text part belongs to a tokenizer (trained on the catalogue, or a pretrained model's own); identifier tokens live in
 separate small tables of the model, so no pretrained matrix is resized.

@@ -1,8 +1,8 @@
 """The catalogue's trie as tensors: which codes are legal where, and log-probabilities over the legal ones only.
 
-Symbols: V_l nodes at level l (V_0 = 1, V_L = N), K codes, F the largest number of children at a level, M any number of rows.
-Legal children are found by a dense mask while K is small and by row pointers (CSR) above: either way the work depends on
-the rows asked about, never on the number of items.
+Symbols: V_l nodes at level l (V_0 = 1, V_L = N), K codes, F the largest number of children at a level, M any number of
+rows. Legal children are found by a dense mask while K is small and by row pointers (CSR) above: either way the work
+depends on the rows asked about, never on the number of items.
 """
 
 import torch
@@ -57,10 +57,12 @@ class LegalCodes(nn.Module):
         """Log of the summed exponentials of the legal codes' logits.
 
         Args:
-            level: 0..L-1. logits: (..., M, K). nodes: the node each row stands at, (M,), shared by what stands before M.
+            level: 0..L-1. logits: (..., M, K).
+            nodes: the node each row stands at, (M,), shared by what stands before M.
 
         Returns:
-            (..., M), float32. A node with a single child has exactly its child's logit here, so that child gets exactly 0.0.
+            (..., M), float32. A node with a single child has exactly its child's logit here, so that child gets exactly
+            0.0.
         """
         logits = logits.float()
         if self.dense:
@@ -70,7 +72,10 @@ class LegalCodes(nn.Module):
         return logits.gather(-1, code).masked_fill(~exists, float("-inf")).logsumexp(dim=-1)
 
     def log_prob(self, level: int, logits: Tensor, nodes: Tensor, child: Tensor) -> Tensor:
-        """Log-probability of one legal child a row. logits (M, K), nodes (M,), child (M,) nodes of level + 1 -> (M,)."""
+        """Log-probability of one legal child a row.
+
+        logits (M, K), nodes (M,), child (M,) nodes of level + 1 -> (M,).
+        """
         code = getattr(self, f"token{level + 1}")[child]
         chosen = logits.float().gather(-1, code[:, None])[:, 0]
         return chosen - self.normaliser(level, logits, nodes)

@@ -136,7 +136,10 @@ class DualIdentifierLM(nn.Module):
         return self.dropout(embeddings)
 
     def node_embeddings(self, level: int, nodes: Tensor) -> Tensor:
-        """Embeddings of trie nodes of one level 1..L-1: the row of the code on the edge into each. (...) -> (..., D)."""
+        """Embeddings of trie nodes of one level 1..L-1: the row of the code on the edge into each.
+
+        (...) -> (..., D).
+        """
         code = getattr(self.legal, f"token{level}")[nodes]
         return self.dropout(F.embedding(code + (level - 1) * self.codebook_size, self.code_rows))
 
@@ -158,7 +161,10 @@ class DualIdentifierLM(nn.Module):
         return Context(last, layers, rendered.lengths)
 
     def code_logits(self, level: int, states: Tensor) -> Tensor:
-        """Scores of the codes of level 0..L-1 from states one level above. (..., D) -> (..., K): the head's slice only."""
+        """Scores of the codes of level 0..L-1 from states one level above.
+
+        (..., D) -> (..., K): the head's slice only.
+        """
         rows = self.code_rows[level * self.codebook_size : (level + 1) * self.codebook_size]
         return F.linear(states, rows, self.code_bias[level])
 
@@ -166,8 +172,8 @@ class DualIdentifierLM(nn.Module):
         """Log-probability of each target item, renormalised over legal codes at every level.
 
         Returns:
-            One entry per target that is not 0, level by level: shape (L, number of targets), float32. Levels at which the
-            target has no sibling are exactly 0.
+            One entry per target that is not 0, level by level: shape (L, number of targets), float32. Levels at which
+            the target has no sibling are exactly 0.
         """
         wanted = rendered.targets > 0
         items = rendered.targets[wanted] - 1
@@ -219,8 +225,8 @@ class DualIdentifierLM(nn.Module):
 def code_row_start(codebooks: np.ndarray, width: int, seed: int) -> np.ndarray:
     """Centroids as code rows, scaled so that the first level has unit standard deviation.
 
-    A codebook of another width is carried over by a random orthonormal map (seeded), which keeps angles and distances when
-    it widens and nearly keeps them when it narrows.
+    A codebook of another width is carried over by a random orthonormal map (seeded), which keeps angles and distances
+    when it widens and nearly keeps them when it narrows.
 
     Args:
         codebooks: (L, K, any). width: D.

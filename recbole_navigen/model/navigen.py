@@ -47,7 +47,8 @@ class NaviGen(SequentialRecommender):
         super().__init__(config, dataset)
         if table.n_items != self.n_items - 1:
             raise InputError(
-                f"the identifier table has {table.n_items} items and the data set {self.n_items - 1}; build it for this data."
+                f"the identifier table has {table.n_items} items and the data set {self.n_items - 1}; "
+                "build it for this data."
             )
         self.table = table
         codes = np.concatenate([np.zeros((1, table.levels), dtype=np.int64), table.codes])
@@ -88,8 +89,8 @@ class NaviGen(SequentialRecommender):
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Log-probability of every item, by internal id; the padding item has -inf. Shape (B, N + 1), float32.
 
-        While `evaluation_top_k` is set (by the trainer, for metrics that look at the top of the ranking only), just the exact
-        top of each row carries its value; all other items share one finite score below it.
+        While `evaluation_top_k` is set (by the trainer, for metrics that look at the top of the ranking only), just the
+        exact top of each row carries its value; all other items share one finite score below it.
         """
         rendered = self._history(interaction)
         if self.evaluation_top_k is None:

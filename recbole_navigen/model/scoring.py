@@ -34,8 +34,8 @@ class Chunk:
         levels: (start, end, nodes) of each level present: rows start..end-1 of the pass are these nodes of that level.
         depth: level of each row. Shape (V,), int64.
         ancestors: rows of each row's strict ancestors below the root, -1 for none. Shape (V, L - 2), int64.
-        scored: for each entry of `levels`, which of its rows have more than one child here to be scored; others run only
-            because nodes below them read their keys and values.
+        scored: for each entry of `levels`, which of its rows have more than one child here to be scored; others run
+            only because nodes below them read their keys and values.
     """
 
     levels: tuple[tuple[int, int, int, Tensor], ...]
@@ -47,8 +47,8 @@ class Chunk:
 def plan_chunks(trie: CatalogueTrie, size: int) -> list[Chunk]:
     """Cut the inner nodes that need a forward pass into chunks of about `size` nodes.
 
-    Subtrees stay together, so that an ancestor is rarely run twice. Nodes with one child and nothing to score below them
-    are left out.
+    Subtrees stay together, so that an ancestor is rarely run twice. Nodes with one child and nothing to score below
+    them are left out.
     """
     needed = nodes_to_score(trie)
     if not any(len(nodes) for nodes in needed):
@@ -109,8 +109,8 @@ class ExactScorer:
 
     Args:
         lm: the model.
-        memory: budget for a pass, in MB. It sets how many users and nodes run at once, so neither a larger catalogue nor
-            a larger batch can exhaust memory; the result (B, N) itself is the caller's.
+        memory: budget for a pass, in MB. It sets how many users and nodes run at once, so neither a larger catalogue
+            nor a larger batch can exhaust memory; the result (B, N) itself is the caller's.
     """
 
     def __init__(self, lm: DualIdentifierLM, memory: float):

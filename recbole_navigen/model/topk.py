@@ -1,8 +1,8 @@
 """Exact top-k with a certificate: batched best-first search over the trie.
 
-Edge log-probabilities are at most 0, so a prefix's score bounds every item below it. Each round expands the most promising
-open prefixes of all users in one forward pass; a user is done when the k-th complete item beats every open bound. Then no
-item left unseen can enter the list: that is the certificate, and nothing approximate stands behind it.
+Edge log-probabilities are at most 0, so a prefix's score bounds every item below it. Each round expands the most
+promising open prefixes of all users in one forward pass; a user is done when the k-th complete item beats every open
+bound. Then no item left unseen can enter the list: that is the certificate, and nothing approximate stands behind it.
 
 Symbols: B users, M expansions a round, F open prefixes, L levels, K codes.
 """

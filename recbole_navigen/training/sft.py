@@ -1,11 +1,13 @@
 """Supervised fine-tuning of NaviGen in two stages, on RecBole's training loop.
 
 1. *align*: the body is frozen; identifier rows, text rows and head biases learn cid2tid, tid2cid and cid2cid.
-2. *finetune*: all weights learn the same tasks through the same renderer, with early stopping on RecBole's `valid_metric`.
+2. *finetune*: all weights learn the same tasks through the same renderer, with early stopping on RecBole's
+   `valid_metric`.
 
 In cid2cid every position of a history is a target. The mapping tasks see a few items beside each batch of histories.
 """
 
+import contextlib
 from time import time
 from typing import Any
 
@@ -19,6 +21,7 @@ from torch import Tensor
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.model.navigen import NaviGen
+from recbole_navigen.training.averaging import WeightAverage
 from recbole_navigen.training.precision import use_bf16
 from recbole_navigen.training.schedule import rate
 from recbole_navigen.training.trainer import SafeCheckpoint
@@ -37,6 +40,8 @@ class NaviGenTrainer(SafeCheckpoint, Trainer):
         self._items = torch.Generator().manual_seed(config["seed"])
         self._steps_done = 0
         self._steps_in_all = 1
+        self._average: WeightAverage | None = None
+        self._resumed: dict[str, Any] | None = None
         topk = config["topk"] if isinstance(config["topk"], list) else [config["topk"]]
         self._top = max(topk) if _only_top_matters(config) else None
 
@@ -44,7 +49,13 @@ class NaviGenTrainer(SafeCheckpoint, Trainer):
         """Align (unless a checkpoint was resumed, which is past it), then finetune with early stopping."""
         if self.start_epoch == 0 and self.config["align_epochs"]:
             self._align(train_data, kwargs.get("show_progress", False))
-        self._steps_in_all = len(train_data) * self.epochs
+        steps = len(train_data)
+        self._steps_in_all = steps * self.epochs
+        if self.config["average_epochs"]:
+            self._average = WeightAverage(self.model, self.config["average_epochs"] * steps)
+            self.optimizer.register_step_post_hook(lambda *_: self._average.update())
+            if self._resumed is not None:
+                self._average.resume(self._resumed["trained"], self._resumed["steps"])
         return super().fit(train_data, *args, **kwargs)
 
     def _align(self, train_data: AbstractDataLoader, show_progress: bool) -> None:
@@ -67,7 +78,9 @@ class NaviGenTrainer(SafeCheckpoint, Trainer):
             self._stage, self._steps_done = "finetune", 0
 
     def _build_optimizer(self, **kwargs: Any) -> torch.optim.Optimizer:
-        """AdamW; weight decay in full on the body's matrices, a tenth on identifier and text rows, none on norms and biases."""
+        """AdamW; weight decay in full on the body's matrices, a tenth on identifier and text rows,
+        none on norms and biases.
+        """
         decay, groups = self.config["weight_decay"] or 0.0, {}
         for name, parameter in self.model.named_parameters():
             if parameter.requires_grad:
@@ -103,19 +116,36 @@ class NaviGenTrainer(SafeCheckpoint, Trainer):
         return loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float] | None:
-        """RecBole's evaluation; where only the top of the ranking counts, the model ranks no further than that, exactly."""
+        """RecBole's evaluation; where only the top of the ranking counts,
+        the model ranks no further than that, exactly.
+        """
         self.model.evaluation_top_k = self._top
         try:
             return super().evaluate(*args, **kwargs)
         finally:
             self.model.evaluation_top_k = None
 
+    def _valid_epoch(self, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:
+        with self._averaged():
+            return super()._valid_epoch(*args, **kwargs)
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        # What is saved is what was validated; the weights in training go along for a resume.
+        trained = self._average.trained() if self._average else None
+        with self._averaged():
+            self._extra = {"trained": trained, "steps": self._average.steps if self._average else 0}
+            super()._save_checkpoint(*args, **kwargs)
+
+    def _averaged(self) -> contextlib.AbstractContextManager:
+        return self._average.in_place() if self._average else contextlib.nullcontext()
+
     def extra_state(self) -> dict[str, Any]:
-        return {"steps_done": self._steps_done, "items": self._items.get_state()}
+        return {"steps_done": self._steps_done, "items": self._items.get_state(), "average": self._extra}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         self._steps_done = state["steps_done"]
         self._items.set_state(state["items"])
+        self._resumed = state["average"] if state["average"]["trained"] else None
 
 
 def _in_body(name: str) -> bool:
