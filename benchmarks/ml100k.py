@@ -5,7 +5,8 @@
 Leave-one-out by exact time, the whole catalogue ranked, seen items stay in the ranking (RecBole's rule for sequential
 models). Both models choose their epoch by validation NDCG@10. SASRec is RecBole's module trained on user rows (all
 positions, full softmax); its settings were chosen on validation by `--tune`, which prints the grid.
-Runs are kept in benchmarks/runs/ml100k and reused: a killed benchmark goes on where it stopped.
+Runs are kept in benchmarks/runs/ml100k and reused: a killed benchmark goes on where it stopped. NaviGen's first seed is
+taken from `main_job.py` if that has run.
 """
 
 import argparse
@@ -23,11 +24,12 @@ from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.quick_start import run_navigen
 from recbole_navigen.training.checkpoint import load_checkpoint
 
-RUNS = Path(__file__).parent / "runs" / "ml100k"
+RUNS = Path(__file__).resolve().parent / "runs" / "ml100k"
+MAIN_JOB, MAIN_SEED = RUNS.parent / "main_job", 2020
 SASREC = {
     "train_rows": "user",
-    "epochs": 60,
-    "stopping_step": 15,
+    "epochs": 50,
+    "stopping_step": 12,
     "train_batch_size": 64,
     "learning_rate": 1e-3,
     "hidden_size": 64,
@@ -48,11 +50,11 @@ def run(model: str, name: str, seed: int, **settings) -> dict:
     if file.is_file():
         return json.loads(file.read_text())
     own = {"seed": seed, "checkpoint_dir": str(RUNS / "saved"), "show_progress": False, **settings}
-    result = run_navigen(model, "ml-100k", config_dict=own)
-    record = {**result, "stages": json.loads((Path(result["run_dir"]) / "result.json").read_text())["stages"]}
-    for split in ("valid", "test"):
-        users, ranks = ranks_of(model, own, result["run_dir"], split)
-        record[f"{split}_ranks"] = ranks[np.argsort(users)].tolist()
+    main_job = next(MAIN_JOB.glob("saved/NaviGen-*"), None) if name == "NaviGen" and seed == MAIN_SEED else None
+    run_dir = str(main_job) if main_job else run_navigen(model, "ml-100k", config_dict=own)["run_dir"]
+    record = json.loads((Path(run_dir) / "result.json").read_text())
+    users, ranks = ranks_of(model, own, run_dir, "test")
+    record["test_ranks"] = ranks[np.argsort(users)].tolist()
     write_json(file, record)
     return record
 

@@ -27,15 +27,13 @@ def item_embeddings(model) -> np.ndarray:
     name = type(model).__name__
     model.eval()
     with torch.no_grad():
-        if not inspect.signature(model.forward).parameters:
-            vectors = model.forward()[1]
-        elif hasattr(model, "item_embedding"):
-            vectors = model.item_embedding.weight
-        else:
+        if not hasattr(model, "item_embedding"):
             raise InputError(
-                f"collaborative_model={name} has no item embeddings; "
-                "choose one that has, such as SASRec, LightGCN or BPR."
+                f"collaborative_model={name} has no item embeddings; choose one that has, such as SASRec, LightGCN "
+                "or BPR."
             )
+        propagates = not inspect.signature(model.forward).parameters
+        vectors = model.forward()[1] if propagates else model.item_embedding.weight
         return vectors[1 : model.n_items].float().cpu().numpy().copy()
 
 

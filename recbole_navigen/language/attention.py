@@ -64,45 +64,43 @@ def tree_attention(
     context = context.view(users, groups, heads // groups, nodes, tokens)
     context = context.masked_fill(~tree.context_mask[:, None, None], float("-inf"))
 
-    # 2. Ancestors and the node itself: A + 1 dot products a node.
-    keys, values, missing = _gather_ancestors(tree, layer, key, value)
-    line = torch.einsum("bgrve,bgvae->bgrva", query, keys)
-    if missing is not None:
-        line = line.masked_fill(missing[:, None, None], float("-inf"))
+    # 2. The node itself and its ancestors: one dot product each.
+    line = _line(tree, layer, key, value)
+    scores = [context]
+    for line_key, _, missing in line:
+        score = (query * line_key[:, :, None]).sum(dim=-1, keepdim=True)
+        scores.append(score if missing is None else score.masked_fill(missing[:, None, None, :, None], float("-inf")))
 
     # 3. One softmax over both, in float32.
-    weights = torch.cat([context, line], dim=-1).softmax(dim=-1, dtype=torch.float32).to(value.dtype)
+    weights = torch.cat(scores, dim=-1).softmax(dim=-1, dtype=torch.float32).to(value.dtype)
     if dropout:
         weights = F.dropout(weights, dropout, training=module.training)
     out = torch.matmul(weights[..., :tokens].flatten(2, 3), context_value).view(users, groups, -1, nodes, width)
-    out = out + torch.einsum("bgrva,bgvae->bgrve", weights[..., tokens:], values)
+    for place, (_, line_value, _) in enumerate(line, start=tokens):
+        out = out + weights[..., place : place + 1] * line_value[:, :, None]
     return out.reshape(users, heads, nodes, width).transpose(1, 2).contiguous(), None
 
 
-def _gather_ancestors(tree: Tree, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Keys and values of each node's ancestors, then its own: (B, G, V, A + 1, E);
-    and where none stands, (B or 1, V, A + 1).
+def _line(tree: Tree, layer: int, key: Tensor, value: Tensor) -> list[tuple[Tensor, Tensor, Tensor | None]]:
+    """What each node reads beside the context, one entry for itself and one for each rank of ancestor.
+
+    Returns:
+        Keys and values, (B, G, V, E) each, and where there is no such ancestor, (B or 1, V), or None if always.
     """
-    own_key, own_value = key[:, :, :, None], value[:, :, :, None]
+    line: list[tuple[Tensor, Tensor, Tensor | None]] = [(key, value, None)]
     if tree.ancestors is None or tree.ancestors.shape[-1] == 0:
-        return own_key, own_value, None
-    pool_key, pool_value = key, value
+        return line
     if tree.store:
-        pool_key = torch.cat([tree.store[layer][0], key], dim=2)
-        pool_value = torch.cat([tree.store[layer][1], value], dim=2)
-    index = tree.ancestors.clamp(min=0)
-    if index.ndim == 2:
-        ancestor_key, ancestor_value = pool_key[:, :, index], pool_value[:, :, index]
-    else:
-        rows = torch.arange(key.shape[0], device=key.device)[:, None, None]
-        ancestor_key = pool_key.transpose(1, 2)[rows, index].permute(0, 3, 1, 2, 4)
-        ancestor_value = pool_value.transpose(1, 2)[rows, index].permute(0, 3, 1, 2, 4)
-    missing = F.pad(tree.ancestors < 0, (0, 1), value=False)
-    return (
-        torch.cat([ancestor_key, own_key], dim=3),
-        torch.cat([ancestor_value, own_value], dim=3),
-        missing if missing.ndim == 3 else missing[None],
-    )
+        key = torch.cat([tree.store[layer][0], key], dim=2)
+        value = torch.cat([tree.store[layer][1], value], dim=2)
+    for place in tree.ancestors.unbind(dim=-1):
+        index, missing = place.clamp(min=0), place < 0
+        if place.ndim == 1:
+            line.append((key[:, :, index], value[:, :, index], missing[None]))
+        else:
+            index = index[:, None, :, None].expand(-1, key.shape[1], -1, key.shape[3])
+            line.append((key.gather(2, index), value.gather(2, index), missing))
+    return line
 
 
 ALL_ATTENTION_FUNCTIONS.register(ATTENTION, tree_attention)

@@ -1,11 +1,20 @@
 """Any Hugging Face causal LM as the body of NaviGen: a small Qwen3 built from scratch, or a pretrained one by path."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.attention import ATTENTION, KeyValue, Tree
@@ -36,14 +45,25 @@ def scratch_lm(
     return Qwen3ForCausalLM(config)
 
 
-def pretrained_lm(path: str, **options) -> PreTrainedModel:
+def pretrained_lm(path: str) -> PreTrainedModel:
     """A causal LM from a local folder or a hub id (safetensors only), set to NaviGen's attention."""
-    try:
-        config = AutoConfig.from_pretrained(path, **{k: v for k, v in options.items() if k == "gguf_file"})
+    with _as_input_error(path):
         return AutoModelForCausalLM.from_pretrained(
-            path, config=config, attn_implementation=ATTENTION, dtype=torch.float32, **options
+            path, attn_implementation=ATTENTION, dtype=torch.float32, use_safetensors=True
         )
-    except OSError as error:
+
+
+def pretrained_tokenizer(path: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a local folder or a hub id."""
+    with _as_input_error(path):
+        return AutoTokenizer.from_pretrained(path)
+
+
+@contextlib.contextmanager
+def _as_input_error(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
         place = "is not a model folder" if Path(path).exists() else "is neither a folder here nor a model on the hub"
         raise InputError(
             f"backbone={path} {place}; give `scratch`, a folder with config.json and safetensors, or a hub id."

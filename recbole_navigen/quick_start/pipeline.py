@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from recbole.utils import init_seed
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from recbole_navigen.artefacts import atomic_directory, content_hash
 from recbole_navigen.config import Config
@@ -16,6 +16,7 @@ from recbole_navigen.identifiers.collaborative import cached_embeddings, item_em
 from recbole_navigen.identifiers.quantizer import residual_kmeans
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.identifiers.textual import extract_terms
+from recbole_navigen.language.backbone import pretrained_tokenizer
 from recbole_navigen.language.vocabulary import train_tokenizer
 from recbole_navigen.model.navigen import SCRATCH, NaviGen
 from recbole_navigen.quick_start.stages import Stages
@@ -73,7 +74,7 @@ def load_navigen(config: Config, dataset: Any, run_dir: str | Path) -> NaviGen:
     """
     run_dir = Path(run_dir)
     table = DualIdentifierTable.load(run_dir / IDENTIFIERS)
-    tokenizer = AutoTokenizer.from_pretrained(run_dir / TOKENIZER)
+    tokenizer = pretrained_tokenizer(str(run_dir / TOKENIZER))
     model = NaviGen(config, dataset, table, tokenizer).to(config["device"])
     model.load_state_dict(load_checkpoint(run_dir / "checkpoint")["state_dict"])
     return model.eval()
@@ -82,7 +83,7 @@ def load_navigen(config: Config, dataset: Any, run_dir: str | Path) -> NaviGen:
 def build_tokenizer(config: Config, table: DualIdentifierTable, texts: tuple[str, ...]) -> PreTrainedTokenizerBase:
     """The backbone's own tokenizer, or for a backbone from scratch one trained on item texts and terms."""
     if config["backbone"] != SCRATCH:
-        return AutoTokenizer.from_pretrained(config["backbone"])
+        return pretrained_tokenizer(config["backbone"])
     return train_tokenizer([*texts, *(", ".join(terms) for terms in table.terms)], config["text_vocabulary"])
 
 
