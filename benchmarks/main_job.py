@@ -2,8 +2,8 @@
 
     python benchmarks/main_job.py
 
-Run it with nothing else on the machine. The run starts from an empty folder, so nothing comes from a cache; it is kept in
-benchmarks/runs/main_job, where `ml100k.py` finds its first seed.
+Run it with nothing else on the machine. The run starts from an empty folder, so nothing comes from a cache; it is kept
+in benchmarks/runs/main_job, where `ml100k.py` finds its first seed.
 """
 
 import json
