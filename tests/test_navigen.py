@@ -15,6 +15,7 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.quick_start import run_navigen
 from recbole_navigen.quick_start.pipeline import build_navigen, collaborative_vectors, load_navigen
+from recbole_navigen.quick_start.recommender import Recommender
 from recbole_navigen.quick_start.stages import Stages
 from recbole_navigen.training.averaging import WeightAverage
 
@@ -204,6 +205,48 @@ def test_a_loaded_run_ranks_as_it_did(tiny):
     interaction = next(iter(test))[0]
     assert torch.equal(loaded.full_sort_predict(interaction), model.eval().full_sort_predict(interaction))
     assert expected
+
+
+def test_the_recommender_ranks_new_histories_as_the_model_does(tiny):
+    result = run_navigen(
+        "NaviGen",
+        "tiny",
+        config_dict={**SMALL, "data_path": str(tiny), "show_progress": False, "use_gpu": False},
+        argv=["--epochs=1", "--train_batch_size=16", "--MAX_ITEM_LIST_LENGTH=8", "--state=ERROR"],
+    )
+    recommender = Recommender.load(result["run_dir"])
+    history = ["i3", "i4", "i9"]
+    config = make_config("NaviGen", tiny, **SMALL)
+    train, _, _ = data_preparation(config, create_dataset(config))
+    model = load_navigen(config, train._dataset, result["run_dir"])
+    ids = torch.tensor([[train._dataset.token2id("item_id", item) for item in history]])
+    scores = model.full_sort_predict({model.ITEM_SEQ: ids, model.ITEM_SEQ_LEN: torch.tensor([3])})[0]
+    best = scores.topk(4)
+    got = recommender.recommend(history, k=4)
+    assert [item.item for item in got] == list(train._dataset.id2token("item_id", best.indices))
+    assert [item.probability for item in got] == pytest.approx(best.values.exp().tolist(), rel=1e-4)
+    without = recommender.recommend(history, k=77, exclude=[got[0].item], exclude_history=True)
+    assert not {item.item for item in without} & {*history, got[0].item}
+    many = recommender.recommend_all([history, ["i7"] * 30], k=4)
+    assert [item.item for item in many[0]] == [item.item for item in got] and len(many[1]) == 4
+
+
+def test_the_recommender_says_what_is_wrong(tiny, own_folder):
+    with pytest.raises(InputError, match="it holds no result"):
+        Recommender.load(own_folder)
+    pop = run_navigen("Pop", "tiny", config_dict={"data_path": str(tiny), "state": "ERROR", "show_progress": False})
+    with pytest.raises(InputError, match="holds a Pop"):
+        Recommender.load(pop["run_dir"])
+    _, _, model, _ = build(tiny)
+    recommender = Recommender(model.table, model.lm, model.renderer, max_length=8, memory=64)
+    with pytest.raises(InputError, match=r"history 0 has the unknown item 'I33'; the nearest .* is 'i33'"):
+        recommender.recommend(["i1", "I33"])
+    with pytest.raises(InputError, match="history 0 is empty"):
+        recommender.recommend([])
+    with pytest.raises(InputError, match="give a list of item ids"):
+        recommender.recommend("i1")
+    with pytest.raises(InputError, match="only 79 are left"):
+        recommender.recommend(["i1"], k=80, exclude_history=True)
 
 
 def test_a_pretrained_backbone_is_read_by_path(tiny, own_folder):

@@ -5,7 +5,6 @@ Reference: "Navigating User Behavior toward Personalized Multimodal Generation",
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 from recbole.config import Config
 from recbole.data.dataset import Dataset
@@ -14,20 +13,13 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import PreTrainedModel
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
-from recbole_navigen.language.backbone import Backbone, pretrained_lm, scratch_lm
-from recbole_navigen.language.rendering import Renderer
-from recbole_navigen.language.vocabulary import Vocabulary
-from recbole_navigen.model.legal import LegalCodes
-from recbole_navigen.model.lm import DualIdentifierLM
+from recbole_navigen.model.build import build_lm
 from recbole_navigen.model.scoring import ExactScorer
 from recbole_navigen.model.topk import TopK, TopKSearch
-
-SCRATCH = "scratch"
 
 
 class NaviGen(SequentialRecommender):
@@ -51,21 +43,7 @@ class NaviGen(SequentialRecommender):
                 "build it for this data."
             )
         self.table = table
-        codes = np.concatenate([np.zeros((1, table.levels), dtype=np.int64), table.codes])
-        lm = _build_lm(config, tokenizer)
-        vocabulary = Vocabulary(tokenizer, lm.get_input_embeddings().num_embeddings, table.levels, table.codebook_size)
-        self.renderer = Renderer(vocabulary, codes, table.terms, config["history"])
-        self.lm = DualIdentifierLM(
-            backbone=Backbone(lm, config["dropout"]),
-            vocabulary=vocabulary,
-            legal=LegalCodes(table.trie),
-            codes=codes,
-            codebooks=table.codebooks,
-            term_tokens=self.renderer.term_tokens,
-            dropout=config["embedding_dropout"],
-            seed=config["seed"],
-            start_text=config["backbone"] == SCRATCH,
-        )
+        self.lm, self.renderer = build_lm(config, table, tokenizer)
         self.scorer = ExactScorer(self.lm, config["scoring_memory"])
         self.search = TopKSearch(self.scorer)
         self.evaluation_top_k: int | None = None
@@ -118,17 +96,3 @@ class NaviGen(SequentialRecommender):
     def _history(self, interaction: Interaction):
         rendered = self.renderer.cid2cid(interaction[self.ITEM_SEQ].cpu(), interaction[self.ITEM_SEQ_LEN].cpu())
         return rendered.to(self.device)
-
-
-def _build_lm(config: Config, tokenizer) -> PreTrainedModel:
-    """The causal LM that `backbone` names."""
-    if config["backbone"] != SCRATCH:
-        return pretrained_lm(config["backbone"])
-    return scratch_lm(
-        vocab_size=len(tokenizer),
-        width=config["hidden_size"],
-        layers=config["n_layers"],
-        heads=config["n_heads"],
-        inner=config["inner_size"],
-        attention_dropout=config["attention_dropout"],
-    )

@@ -1,13 +1,13 @@
 """One function for each command. Importing this package loads nothing heavy: see `run.py`."""
 
+from importlib import import_module
 from typing import Any
 
-__all__ = ["run_navigen"]
+_HOMES = {"run_navigen": "run", "Recommender": "recommender"}
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
-    if name == "run_navigen":
-        from recbole_navigen.quick_start.run import run_navigen
-
-        return run_navigen
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -18,13 +18,15 @@ from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.identifiers.textual import extract_terms
 from recbole_navigen.language.backbone import pretrained_tokenizer
 from recbole_navigen.language.vocabulary import train_tokenizer
-from recbole_navigen.model.navigen import SCRATCH, NaviGen
+from recbole_navigen.model.build import SCRATCH
+from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.quick_start.stages import Stages
 from recbole_navigen.training.checkpoint import load_checkpoint
 from recbole_navigen.training.sft import NaviGenTrainer
 from recbole_navigen.training.trainer import get_trainer
 
 IDENTIFIERS, TOKENIZER = "identifiers", "tokenizer"  # folders of a run
+SMALL_CATALOGUE, SMALL_K, LARGE_K = 5_000, 64, 256
 NEIGHBOURS = 20  # collaborative neighbours from which an item without text may borrow terms
 
 logger = logging.getLogger(__name__)
@@ -41,10 +43,10 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
     Returns:
         The model and its trainer.
     """
-    if config["codes"] > dataset.item_num - 1:
+    if code_count(config, dataset.item_num - 1) > dataset.item_num - 1:
         raise InputError(
-            f"codes={config['codes']} is more than the {dataset.item_num - 1} items of {config['dataset']}; "
-            "lower it with --codes=K."
+            f"codes={code_count(config, dataset.item_num - 1)} is more than the {dataset.item_num - 1} items of "
+            f"{config['dataset']}; lower it with --codes=K."
         )
     text = read_item_text(config, dataset)
     with stages("collaborative") as stage:
@@ -87,14 +89,20 @@ def build_tokenizer(config: Config, table: DualIdentifierTable, texts: tuple[str
     return train_tokenizer([*texts, *(", ".join(terms) for terms in table.terms)], config["text_vocabulary"])
 
 
+def code_count(config: Config, n_items: int) -> int:
+    """K: the setting `codes`, or the default for a catalogue of N items (see benchmarks/codes.py)."""
+    return config["codes"] or (SMALL_K if n_items < SMALL_CATALOGUE else LARGE_K)
+
+
 def build_table(config: Config, dataset: Any, vectors: np.ndarray, texts: tuple[str, ...]) -> DualIdentifierTable:
     """Codes from collaborative vectors (N, D), terms from item texts (N strings)."""
-    quantized = residual_kmeans(vectors, config["levels"], config["codes"], config["seed"], config["balanced"])
+    codes = code_count(config, len(vectors))
+    quantized = residual_kmeans(vectors, config["levels"], codes, config["seed"], config["balanced"])
     terms = extract_terms(texts, nearest_items(vectors, NEIGHBOURS))
     return DualIdentifierTable(
         item_tokens=tuple(str(token) for token in dataset.field2id_token[dataset.iid_field][1:]),
         codes=quantized.codes,
-        codebook_size=config["codes"],
+        codebook_size=codes,
         codebooks=np.stack(quantized.codebooks),
         terms=terms.terms,
         report={"codes": quantized.report, "terms": terms.report},
@@ -125,6 +133,7 @@ def collaborative_vectors(config: Config, train_part: Any) -> tuple[np.ndarray, 
         init_seed(sub["seed"], sub["reproducibility"])
         model = sub.model_class(sub, train_data._dataset).to(sub["device"])
         trainer = get_trainer(sub, model)(sub, model)
+        trainer.stage = f"collaborative {name}"
         trainer.fit(train_data, None, saved=False, show_progress=sub["show_progress"])
         return item_embeddings(model)
 

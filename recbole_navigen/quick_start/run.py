@@ -65,8 +65,9 @@ def run_navigen(
     with stages("data") as stage:
         data = create_dataset(config)
         logger.info(data)
-        train_data, valid_data, test_data = data_preparation(config, data)
+        # Splitting expands prefixes for most models, so interactions are counted before it.
         stage.metric = f"{data.user_num - 1} users, {data.item_num - 1} items, {data.inter_num} interactions"
+        train_data, valid_data, test_data = data_preparation(config, data)
 
     # 3. Model and training. The run folder is made only now, so that refused input leaves none behind.
     with _run_dir(config):

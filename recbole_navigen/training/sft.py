@@ -33,8 +33,8 @@ class NaviGenTrainer(SafeCheckpoint, Trainer):
     """RecBole's Trainer with NaviGen's two stages, its schedule and its cheap exact evaluation."""
 
     def __init__(self, config: Config, model: NaviGen):
-        self._stage = "finetune"
         super().__init__(config, model)
+        self.stage = "finetune"
         self._bf16 = use_bf16(config["autocast"], self.device)
         self._weights = config["task_weights"]
         self._items = torch.Generator().manual_seed(config["seed"])
@@ -61,7 +61,7 @@ class NaviGenTrainer(SafeCheckpoint, Trainer):
     def _align(self, train_data: AbstractDataLoader, show_progress: bool) -> None:
         epochs, optimizer = self.config["align_epochs"], self.optimizer
         body = [p for name, p in self.model.named_parameters() if _in_body(name)]
-        self._stage, self._steps_done, self._steps_in_all = "align", 0, len(train_data) * epochs
+        self.stage, self._steps_done, self._steps_in_all = "align", 0, len(train_data) * epochs
         for parameter in body:
             parameter.requires_grad_(False)
         try:
@@ -75,7 +75,7 @@ class NaviGenTrainer(SafeCheckpoint, Trainer):
             for parameter in body:
                 parameter.requires_grad_(True)
             self.optimizer = optimizer
-            self._stage, self._steps_done = "finetune", 0
+            self.stage, self._steps_done = "finetune", 0
 
     def _build_optimizer(self, **kwargs: Any) -> torch.optim.Optimizer:
         """AdamW; weight decay in full on the body's matrices, a tenth on identifier and text rows,
@@ -93,9 +93,10 @@ class NaviGenTrainer(SafeCheckpoint, Trainer):
             fused=fused,
         )
 
-    def _train_epoch(self, train_data: AbstractDataLoader, epoch_idx: int, *args: Any, **kwargs: Any) -> float:
-        kwargs["loss_func"] = self._loss
-        return super()._train_epoch(train_data, epoch_idx, *args, **kwargs)
+    def _train_epoch(
+        self, train_data: AbstractDataLoader, epoch_idx: int, loss_func: None = None, show_progress: bool = False
+    ) -> float:
+        return super()._train_epoch(train_data, epoch_idx, self._loss, show_progress)
 
     def _loss(self, batch: Interaction) -> Tensor:
         """Weighted sum of the tasks' losses on one batch. Sets the step's learning rate on the way."""

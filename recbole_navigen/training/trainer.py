@@ -1,6 +1,7 @@
 """RecBole's trainers with checkpoints that are not pickles, and with a resume that continues the same run."""
 
 import random
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -10,10 +11,12 @@ import numpy as np
 import torch
 from recbole.config import Config
 from recbole.data.dataloader import AbstractDataLoader
+from recbole.data.interaction import Interaction
 from recbole.trainer import PretrainTrainer, Trainer
 from recbole.utils import get_local_time, set_color
 from recbole.utils import get_trainer as recbole_trainer
 from torch import nn
+from tqdm import tqdm
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.errors import InputError
@@ -49,6 +52,15 @@ def _safe(stock: type[Trainer]) -> type[Trainer]:
     return type(stock.__name__, (SafeCheckpoint, stock), {"__doc__": stock.__doc__})
 
 
+class _Progress(tqdm):
+    """A progress bar that stands in for the loader it runs over."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "iterable":
+            raise AttributeError(name)
+        return getattr(self.iterable, name)
+
+
 class SafeCheckpoint:
     """Mixin for RecBole trainers, before the trainer in the bases: checkpoints as safetensors and JSON.
 
@@ -57,6 +69,8 @@ class SafeCheckpoint:
     `fit` continues from it, and restores what RecBole leaves out: the best result and the states of all random
     generators, so that a resumed run ends with the same numbers as an uninterrupted one.
     """
+
+    stage = "train"  # what the progress bar says is going on
 
     def __init__(self, config: Config, model: nn.Module):
         super().__init__(config, model)
@@ -83,11 +97,28 @@ class SafeCheckpoint:
             self._random_states = None
         return super().fit(train_data, *args, **kwargs)
 
-    def _train_epoch(self, train_data: AbstractDataLoader, epoch_idx: int, *args: Any, **kwargs: Any) -> Any:
+    def _train_epoch(
+        self,
+        train_data: AbstractDataLoader,
+        epoch_idx: int,
+        loss_func: Callable[[Interaction], Any] | None = None,
+        show_progress: bool = False,
+    ) -> Any:
         # Loaders of user rows are a function of the epoch's number; RecBole's go on from their generator's state.
         if hasattr(train_data, "set_epoch"):
             train_data.set_epoch(epoch_idx)
-        return super()._train_epoch(train_data, epoch_idx, *args, **kwargs)
+        if not show_progress:
+            return super()._train_epoch(train_data, epoch_idx, loss_func)
+        own_loss = loss_func or self.model.calculate_loss
+        with _Progress(train_data, desc=f"{self.stage} epoch {epoch_idx}", ncols=100) as bar:
+
+            def shown_loss(batch: Interaction) -> Any:
+                loss = own_loss(batch)
+                total = sum(loss) if isinstance(loss, tuple) else loss
+                bar.set_postfix(loss=f"{total.item():.3f}", refresh=False)
+                return loss
+
+            return super()._train_epoch(bar, epoch_idx, shown_loss)
 
     def _valid_epoch(self, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:
         score, self._last_valid_result = super()._valid_epoch(*args, **kwargs)

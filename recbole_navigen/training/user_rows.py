@@ -101,9 +101,10 @@ class UserRowTrainer(SafeCheckpoint, Trainer):
         self._steps_in_all = len(train_data) * self.epochs
         return super().fit(train_data, *args, **kwargs)
 
-    def _train_epoch(self, train_data: UserRowLoader, epoch_idx: int, *args: Any, **kwargs: Any) -> float:
-        kwargs["loss_func"] = self._loss
-        return super()._train_epoch(train_data, epoch_idx, *args, **kwargs)
+    def _train_epoch(
+        self, train_data: UserRowLoader, epoch_idx: int, loss_func: None = None, show_progress: bool = False
+    ) -> float:
+        return super()._train_epoch(train_data, epoch_idx, self._loss, show_progress)
 
     def _loss(self, batch: Interaction) -> Tensor:
         """Loss of one batch of windows; a scalar. Sets the step's learning rate on the way."""

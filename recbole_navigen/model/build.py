@@ -1,0 +1,55 @@
+"""The language model of a run, from its settings, its identifier table and its tokenizer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from recbole_navigen.identifiers.table import DualIdentifierTable
+from recbole_navigen.language.backbone import Backbone, pretrained_lm, scratch_lm
+from recbole_navigen.language.rendering import Renderer
+from recbole_navigen.language.vocabulary import Vocabulary
+from recbole_navigen.model.legal import LegalCodes
+from recbole_navigen.model.lm import DualIdentifierLM
+
+SCRATCH = "scratch"
+
+
+def build_lm(
+    settings: Mapping[str, Any], table: DualIdentifierTable, tokenizer: PreTrainedTokenizerBase
+) -> tuple[DualIdentifierLM, Renderer]:
+    """Build the model with its start weights, and the renderer that feeds it.
+
+    Args:
+        settings: keys of properties/model/NaviGen.yaml, and `seed`.
+        table: both identifiers of every item.
+        tokenizer: of the text part of the stream; the backbone's own, or one trained on the catalogue.
+    """
+    if settings["backbone"] == SCRATCH:
+        lm = scratch_lm(
+            vocab_size=len(tokenizer),
+            width=settings["hidden_size"],
+            layers=settings["n_layers"],
+            heads=settings["n_heads"],
+            inner=settings["inner_size"],
+            attention_dropout=settings["attention_dropout"],
+        )
+    else:
+        lm = pretrained_lm(settings["backbone"])
+    text_size = lm.get_input_embeddings().num_embeddings
+    vocabulary = Vocabulary(tokenizer, text_size, table.levels, table.codebook_size)
+    codes = np.concatenate([np.zeros((1, table.levels), dtype=np.int64), table.codes])
+    renderer = Renderer(vocabulary, codes, table.terms, settings["history"])
+    model = DualIdentifierLM(
+        backbone=Backbone(lm, settings["dropout"]),
+        vocabulary=vocabulary,
+        legal=LegalCodes(table.trie),
+        codes=codes,
+        codebooks=table.codebooks,
+        term_tokens=renderer.term_tokens,
+        dropout=settings["embedding_dropout"],
+        seed=settings["seed"],
+        start_text=settings["backbone"] == SCRATCH,
+    )
+    return model, renderer
