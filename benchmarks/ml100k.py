@@ -77,12 +77,17 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", default="2020,2021,2022")
     parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--only", choices=["NaviGen", "SASRec"], help="run this model's seeds and stop")
     arguments = parser.parse_args()
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
     if arguments.tune:
         for number, point in enumerate(GRID):
             record = run("SASRec", f"grid{number}", seeds[0], **{**SASREC, **point})
             print(point, f"valid ndcg@10 {record['best_valid_score']:.4f}", flush=True)
+        return
+    if arguments.only:
+        for seed in seeds:
+            run(arguments.only, arguments.only, seed, **(SASREC if arguments.only == "SASRec" else {}))
         return
     ranks = {"NaviGen": [], "SASRec": []}
     minutes = {"NaviGen": [], "SASRec": []}
