@@ -68,7 +68,7 @@ def test_a_run_learns_and_leaves_everything_behind(tiny, capsys, history):
     assert [stage["name"] for stage in record["stages"]] == ["data", "collaborative", "identifiers", "train", "test"]
     assert DualIdentifierTable.load(run / "identifiers").n_items == 80
     shown = capsys.readouterr().out
-    assert "Tale" in shown and "ndcg@10" in shown
+    assert "Tale" in shown and "ndcg" in shown.lower()
 
 
 def test_the_second_run_takes_embeddings_from_the_cache(tiny):
@@ -225,7 +225,7 @@ def test_the_recommender_ranks_new_histories_as_the_model_does(tiny):
     got = recommender.recommend(history, k=4)
     assert [item.item for item in got] == list(train._dataset.id2token("item_id", best.indices))
     assert [item.probability for item in got] == pytest.approx(best.values.exp().tolist(), rel=1e-4)
-    without = recommender.recommend(history, k=77, exclude=[got[0].item], exclude_history=True)
+    without = recommender.recommend(history, k=76, exclude=[got[0].item], exclude_history=True)
     assert not {item.item for item in without} & {*history, got[0].item}
     many = recommender.recommend_all([history, ["i7"] * 30], k=4)
     assert [item.item for item in many[0]] == [item.item for item in got] and len(many[1]) == 4
