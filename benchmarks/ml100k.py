@@ -5,8 +5,8 @@
 Leave-one-out by exact time, the whole catalogue ranked, seen items stay in the ranking (RecBole's rule for sequential
 models). Both models choose their epoch by validation NDCG@10. SASRec is RecBole's module trained on user rows (all
 positions, full softmax); its settings were chosen on validation by `--tune`, which prints the grid.
-Runs are kept in benchmarks/runs/ml100k and reused: a killed benchmark goes on where it stopped. NaviGen's first seed is
-taken from `main_job.py` if that has run.
+Runs are kept in benchmarks/runs/ml100k and reused: a killed benchmark goes on where it stopped. The run of
+`main_job.py` is the first seed if it is there.
 """
 
 import argparse
@@ -25,11 +25,11 @@ from recbole_navigen.quick_start import run_navigen
 from recbole_navigen.training.checkpoint import load_checkpoint
 
 RUNS = Path(__file__).resolve().parent / "runs" / "ml100k"
-MAIN_JOB, MAIN_SEED = RUNS.parent / "main_job", 2020
+MAIN_JOB = RUNS.parent / "main_job"
 SASREC = {
     "train_rows": "user",
     "epochs": 50,
-    "stopping_step": 12,
+    "stopping_step": 50,
     "train_batch_size": 64,
     "learning_rate": 1e-3,
     "hidden_size": 64,
@@ -50,8 +50,7 @@ def run(model: str, name: str, seed: int, **settings) -> dict:
     if file.is_file():
         return json.loads(file.read_text())
     own = {"seed": seed, "checkpoint_dir": str(RUNS / "saved"), "show_progress": False, **settings}
-    main_job = next(MAIN_JOB.glob("saved/NaviGen-*"), None) if name == "NaviGen" and seed == MAIN_SEED else None
-    run_dir = str(main_job) if main_job else run_navigen(model, "ml-100k", config_dict=own)["run_dir"]
+    run_dir = finished(model, seed, settings) or run_navigen(model, "ml-100k", config_dict=own)["run_dir"]
     record = json.loads((Path(run_dir) / "result.json").read_text())
     users, ranks = ranks_of(model, own, run_dir, "test")
     record["test_ranks"] = ranks[np.argsort(users)].tolist()
@@ -59,9 +58,20 @@ def run(model: str, name: str, seed: int, **settings) -> dict:
     return record
 
 
+def finished(model: str, seed: int, settings: dict) -> str | None:
+    """The folder of a finished run of the same model, seed and settings, here or of the main job."""
+    for folder in (RUNS, MAIN_JOB):
+        for file in sorted(folder.glob("saved/*/result.json")):
+            record = json.loads(file.read_text())
+            same = all(record["config"].get(key) == value for key, value in settings.items())
+            if record["model"] == model and record["seed"] == seed and same:
+                return str(file.parent)
+    return None
+
+
 def ranks_of(name: str, settings: dict, run_dir: str, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Ranks of the targets under a run's best checkpoint, by its exact full ranking."""
-    config = Config(name, "ml-100k", config_dict={**settings, "run_dir": run_dir})
+    config = Config(name, "ml-100k", config_dict=settings)
     train, valid, test = data_preparation(config, create_dataset(config))
     if name == "NaviGen":
         from recbole_navigen.quick_start.pipeline import load_navigen

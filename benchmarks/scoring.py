@@ -41,7 +41,7 @@ def seconds(work: Callable[[], object]) -> float:
 def load(users: int):
     """The main job's model and the rendered histories of its first test users, in batches."""
     run_dir = next(MAIN_JOB.glob("saved/NaviGen-*"))
-    config = Config("NaviGen", "ml-100k", config_dict={"run_dir": str(run_dir), "state": "ERROR"})
+    config = Config("NaviGen", "ml-100k", config_dict={"state": "ERROR"})
     train, _, test = data_preparation(config, create_dataset(config))
     model = load_navigen(config, train._dataset, run_dir)
     rows = test._dataset.inter_feat[:users]

@@ -1,0 +1,41 @@
+"""Write benchmarks/results/README.md: every bar of every result file, with its command, commit and machine.
+
+python benchmarks/report.py
+"""
+
+import json
+
+from common import RESULTS
+
+
+def main() -> None:
+    lines = ["# Results", "", "Made by `python benchmarks/report.py` from the JSON files beside it.", ""]
+    for file in sorted(RESULTS.glob("*.json")):
+        result = json.loads(file.read_text())
+        machine = result["machine"]
+        lines += [
+            f"## {result['name']}",
+            "",
+            f"`{result['command'].strip()}`, commit {result['commit']}, {result['date']}, {machine['processor']}, "
+            f"{machine['cores']} cores ({machine['vector_instructions']}), {machine['threads']} torch threads, "
+            f"{machine['memory_gib']} GiB",
+            "",
+            "| bar | value | goal | holds |",
+            "|---|---|---|---|",
+        ]
+        for bar in result["bars"]:
+            lines.append(
+                f"| {bar['name']} | {bar['value']:.4g} | {bar['goal']} | {'yes' if bar['holds'] else '**no**'} |"
+            )
+        if "table" in result:
+            lines += ["", "| row | " + " | ".join(next(iter(result["table"].values()))) + " |"]
+            lines += ["|---" * (1 + len(next(iter(result["table"].values())))) + "|"]
+            columns = list(next(iter(result["table"].values())))
+            for name, row in result["table"].items():
+                lines.append(f"| {name} | " + " | ".join(str(row.get(column, "")) for column in columns) + " |")
+        lines.append("")
+    (RESULTS / "README.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
