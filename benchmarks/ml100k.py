@@ -4,7 +4,8 @@
 
 Leave-one-out by exact time, the whole catalogue ranked, seen items stay in the ranking (RecBole's rule for sequential
 models). Both models choose their epoch by validation NDCG@10. SASRec is RecBole's module trained on user rows (all
-positions, full softmax); its settings were chosen on validation by `--tune`, which prints the grid.
+positions, full softmax). `--tune` runs the grid of its settings on validation; until that is committed beside the result,
+SASRec stands here as set by hand (SASREC below), and the bar needs three seeds to hold.
 Runs are kept in benchmarks/runs/ml100k and reused: a killed benchmark goes on where it stopped. The run of
 `main_job.py` is the first seed if it is there.
 """
@@ -122,7 +123,14 @@ def main() -> None:
         print(name, row)
     write_results(
         "ml100k",
-        [Bar("NaviGen - SASRec, test NDCG@10", difference.mean, "at least 0", difference.mean >= 0)],
+        [
+            Bar(
+                "NaviGen - SASRec, test NDCG@10",
+                difference.mean,
+                "at least 0 over 3 seeds",
+                difference.mean >= 0 and len(seeds) >= 3,
+            )
+        ],
         {"seeds": seeds, "table": table, "sasrec": SASREC},
     )
 
