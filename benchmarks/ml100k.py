@@ -1,13 +1,13 @@
-"""NaviGen against the tuned full-softmax SASRec on ml-100k: the same rows, the same protocol, paired over users.
+"""NaviGen against a full-softmax SASRec on ml-100k: the same rows, the same protocol, paired over users.
 
     python benchmarks/ml100k.py [--seeds=2020,2021,2022]
 
 Leave-one-out by exact time, the whole catalogue ranked, seen items stay in the ranking (RecBole's rule for sequential
 models). Both models choose their epoch by validation NDCG@10. SASRec is RecBole's module trained on user rows (all
-positions, full softmax). `--tune` runs the grid of its settings on validation; until that is committed beside the result,
-SASRec stands here as set by hand (SASREC below), and the bar needs three seeds to hold.
-Runs are kept in benchmarks/runs/ml100k and reused: a killed benchmark goes on where it stopped. The run of
-`main_job.py` is the first seed if it is there.
+positions, full softmax). `--tune` runs the grid of its settings on validation; until that is committed beside the
+result, SASRec stands here as set by hand (SASREC below), and the bar needs three seeds to hold. Runs are kept in
+benchmarks/runs/ml100k and reused: a killed benchmark goes on where it stopped. The run of `main_job.py` is the first
+seed if it is there.
 """
 
 import argparse
