@@ -41,7 +41,10 @@ SASREC = {
     "attn_dropout_prob": 0.5,
 }
 GRID = [
-    {"hidden_dropout_prob": p, "attn_dropout_prob": p, "learning_rate": lr} for p in (0.2, 0.5) for lr in (1e-3, 3e-3)
+    {"hidden_dropout_prob": p, "attn_dropout_prob": p, "epochs": epochs, "window_stride": stride, **rate}
+    for p in (0.2, 0.5)
+    for epochs, stride in ((60, 50), (40, 25))
+    for rate in ({"learning_rate": 1e-3}, {"learning_rate": 3e-3, "lr_schedule": "cosine", "warmup_steps": 100})
 ]
 
 
@@ -87,12 +90,13 @@ def ranks_of(name: str, settings: dict, run_dir: str, split: str) -> tuple[np.nd
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", default="2020,2021,2022")
-    parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--tune", metavar="PART/PARTS", nargs="?", const="0/1", help="run the grid, or one part of it")
     parser.add_argument("--only", choices=["NaviGen", "SASRec"], help="run this model's seeds and stop")
     arguments = parser.parse_args()
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
     if arguments.tune:
-        for number, point in enumerate(GRID):
+        part, parts = map(int, arguments.tune.split("/"))
+        for number, point in list(enumerate(GRID))[part::parts]:
             record = run("SASRec", f"grid{number}", seeds[0], **{**SASREC, **point})
             print(point, f"valid ndcg@10 {record['best_valid_score']:.4f}", flush=True)
         return
