@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from small_model import llama, random_histories, small_model
 
 from recbole_navigen.errors import InputError
+from recbole_navigen.model.mixture import SecondScore
 from recbole_navigen.model.scoring import ExactScorer, plan_chunks
 from recbole_navigen.model.topk import TopKSearch
 
@@ -74,6 +75,49 @@ def test_top_k_agrees_with_full_sort_under_any_exclusion(case, data):
     assert top.certified.all() and (top.expansions >= 1).all()
 
 
+@given(catalogues, st.floats(0.01, 0.99), st.data())
+@few
+def test_a_second_score_is_mixed_in_probability_space_by_both_paths(case, weight, data):
+    model, renderer = small_model(**case)
+    n_items = case["n_items"]
+    rendered = renderer.cid2cid(*random_histories(n_items, 5, 6, case["seed"]))
+    generator = torch.Generator().manual_seed(case["seed"])
+    second = SecondScore((3 * torch.randn(5, n_items, generator=generator)).log_softmax(dim=1), weight)
+    scorer = ExactScorer(model, memory=64)
+    mixed = scorer.full_sort(rendered, second)
+    by_hand = (1 - weight) * scorer.full_sort(rendered).exp() + weight * second.log_probs.exp()
+    assert torch.allclose(mixed.exp(), by_hand, atol=1e-5)
+    k = data.draw(st.integers(1, n_items))
+    banned = torch.rand(5, n_items, generator=generator).argsort(dim=1) < data.draw(st.integers(0, n_items - k))
+    top = TopKSearch(scorer).top_k(rendered, k, banned, second)
+    best = mixed.masked_fill(banned, -torch.inf).topk(k, dim=1)
+    assert torch.allclose(top.log_probs, best.values, atol=1e-5)
+    assert torch.allclose(mixed.gather(1, top.items), top.log_probs, atol=1e-5)
+    assert all(len(set(row)) == k for row in top.items.tolist())
+    assert top.certified.all()
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0, -0.1, float("nan")])
+def test_the_weight_of_a_second_score_lies_between_0_and_1(weight):
+    with pytest.raises(InputError, match="weight of a second score must lie between 0 and 1"):
+        SecondScore(torch.zeros(1, 3), weight)
+
+
+@given(catalogues)
+@few
+def test_subtree_maxima_are_those_of_the_items_below(case):
+    model, _ = small_model(**case)
+    legal = model.legal
+    values = torch.randn(2, case["n_items"])
+    maxima = legal.subtree_max(values)
+    assert maxima.shape[1] == legal.base[-1]
+    for level in range(1, legal.levels + 1):
+        numbers = legal.item_path[:, level - 1] + legal.base[level - 1]
+        assert (legal.levels_of(numbers) == level).all()
+        for number in numbers.unique():
+            assert torch.equal(maxima[:, number], values[:, numbers == number].amax(dim=1))
+
+
 @given(catalogues)
 @few
 def test_training_and_ranking_use_the_same_log_probabilities(case):
@@ -99,7 +143,9 @@ def test_memory_budget_changes_the_work_and_not_the_scores():
     assert tight.split(9, 16)[0] < 16
     assert tight.split(9, 16)[1] < tight.n_needed
     assert torch.allclose(roomy.full_sort(rendered), tight.full_sort(rendered), atol=1e-5)
-    top, few_at_once = (TopKSearch(scorer).top_k(rendered, 10) for scorer in (roomy, tight))
+    second = SecondScore(torch.randn(16, 60).log_softmax(dim=1), 0.5)
+    assert torch.allclose(roomy.full_sort(rendered, second), tight.full_sort(rendered, second), atol=1e-5)
+    top, few_at_once = (TopKSearch(scorer).top_k(rendered, 10, second=second) for scorer in (roomy, tight))
     assert torch.equal(top.items, few_at_once.items)
 
 

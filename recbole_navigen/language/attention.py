@@ -103,4 +103,14 @@ def _line(tree: Tree, layer: int, key: Tensor, value: Tensor) -> list[tuple[Tens
     return line
 
 
+def extend_store(store: list[KeyValue], captured: list[KeyValue]) -> list[KeyValue]:
+    """Keys and values of nodes run in earlier passes, followed by those of the pass just run, per layer."""
+    if not store:
+        return captured
+    return [
+        (torch.cat([key, new_key], dim=2), torch.cat([value, new_value], dim=2))
+        for (key, value), (new_key, new_value) in zip(store, captured, strict=True)
+    ]
+
+
 ALL_ATTENTION_FUNCTIONS.register(ATTENTION, tree_attention)

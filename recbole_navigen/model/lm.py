@@ -143,14 +143,9 @@ class DualIdentifierLM(nn.Module):
         code = getattr(self.legal, f"token{level}")[nodes]
         return self.dropout(F.embedding(code + (level - 1) * self.codebook_size, self.code_rows))
 
-    def node_embeddings_at(self, levels: Tensor, nodes: Tensor) -> Tensor:
-        """Embeddings of trie nodes of mixed levels 1..L-1. levels and nodes (...) -> (..., D)."""
-        row = torch.zeros_like(nodes)
-        for level in range(1, self.levels):
-            here = levels == level
-            token = getattr(self.legal, f"token{level}")
-            row = torch.where(here, token[torch.where(here, nodes, 0)] + (level - 1) * self.codebook_size, row)
-        return self.dropout(F.embedding(row, self.code_rows))
+    def node_embeddings_at(self, numbers: Tensor) -> Tensor:
+        """Embeddings of trie nodes in the numbering of all levels (see `LegalCodes`). (...) -> (..., D)."""
+        return self.dropout(F.embedding(self.legal.code_row[numbers], self.code_rows))
 
     # ---- forward passes ---------------------------------------------------------------------------------------------
 
@@ -167,6 +162,15 @@ class DualIdentifierLM(nn.Module):
         """
         rows = self.code_rows[level * self.codebook_size : (level + 1) * self.codebook_size]
         return F.linear(states, rows, self.code_bias[level])
+
+    def code_logits_at(self, levels: Tensor, states: Tensor) -> Tensor:
+        """Scores of the codes below nodes of mixed levels 1..L-1. levels (...), states (..., D) -> (..., K)."""
+        logits = states.new_empty(*levels.shape, self.codebook_size)
+        for level in range(1, self.levels):
+            here = levels == level
+            if here.any():
+                logits[here] = self.code_logits(level, states[here]).to(logits.dtype)
+        return logits
 
     def target_log_probs(self, rendered: Rendered) -> Tensor:
         """Log-probability of each target item, renormalised over legal codes at every level.

@@ -22,6 +22,7 @@ from recbole_navigen.identifiers.trie import CatalogueTrie
 from recbole_navigen.language.attention import Tree
 from recbole_navigen.language.rendering import Rendered
 from recbole_navigen.model.lm import Context, DualIdentifierLM
+from recbole_navigen.model.mixture import SecondScore
 
 MIN_CHUNK = 64  # nodes; fewer than this at once leave the processor idle, so users are split first
 
@@ -140,12 +141,17 @@ class ExactScorer:
         chunk = (self.budget / users - own) / node
         return users, int(min(max(chunk, 1), nodes))
 
+    def users_at_once(self, tokens: int, nodes: int, extra: float = 0.0) -> int:
+        """How many users a pass over some nodes each may hold, at least 1. `extra`: further bytes a user."""
+        return max(1, int(self.budget / (self.node_bytes(tokens) * (tokens + nodes) + extra)))
+
     @torch.no_grad()
-    def full_sort(self, rendered: Rendered) -> Tensor:
+    def full_sort(self, rendered: Rendered, second: SecondScore | None = None) -> Tensor:
         """Log-probability of every item after each context.
 
         Args:
             rendered: contexts as `Renderer.cid2cid` makes them for inference, B rows.
+            second: another distribution over the items to mix in.
 
         Returns:
             (B, N) by item index, float32; each row's exponentials sum to 1.
@@ -156,7 +162,7 @@ class ExactScorer:
         for begin in range(0, len(result), users):
             context = self.lm.read(rendered.rows(slice(begin, begin + users)))
             result[begin : begin + users] = self._score(context, plan)
-        return result
+        return result if second is None else second.mix(result)
 
     def _plan(self, chunk: int) -> list[Chunk]:
         if chunk not in self._plans:

@@ -4,7 +4,13 @@ Edge log-probabilities are at most 0, so a prefix's score bounds every item belo
 promising open prefixes of all users in one forward pass; a user is done when the k-th complete item beats every open
 bound. Then no item left unseen can enter the list: that is the certificate, and nothing approximate stands behind it.
 
-Symbols: B users, M expansions a round, F open prefixes, L levels, K codes.
+A second score (`SecondScore`) is mixed in probability space. It joins the bound by its maximum over the subtree:
+
+    p(item below prefix) <= (1 - w) p_generative(prefix) + w max over items below of p_second(item)
+
+with equality once a single item is left below the prefix, so the search stays exact.
+
+Symbols: B users, W expansions a round, F open prefixes, N items, V trie nodes, L levels, K codes.
 """
 
 from dataclasses import dataclass
@@ -13,9 +19,10 @@ import torch
 from torch import Tensor
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.language.attention import Tree
+from recbole_navigen.language.attention import Tree, extend_store
 from recbole_navigen.language.rendering import Rendered
 from recbole_navigen.model.lm import Context
+from recbole_navigen.model.mixture import SecondScore
 from recbole_navigen.model.scoring import ExactScorer
 
 WIDTH = 8  # prefixes a user expands in one round
@@ -41,27 +48,27 @@ class TopK:
 
 @dataclass(slots=True)
 class _Search:
-    """State of all users still searching."""
+    """State of all users still searching. Prefixes are nodes in the numbering of all levels (`LegalCodes`)."""
 
     rows: Tensor  # which users, (B,)
     context: Context
-    bound: Tensor  # score of each open prefix, -inf where none is, (B, F)
-    level: Tensor  # (B, F)
+    score: Tensor  # generative log-probability of each open prefix, with log(1 - w) under a second score, (B, F)
+    bound: Tensor  # what no item below can exceed, -inf where no prefix is, (B, F)
     node: Tensor  # (B, F)
     line: Tensor  # places of the prefix's ancestors in the store, -1 for none, (B, F, L - 2)
     best: Tensor  # scores of the best complete items, -inf where none is, (B, k)
     item: Tensor  # (B, k)
     store: list[tuple[Tensor, Tensor]]
     banned: Tensor | None  # (B, N)
+    second: Tensor | None  # log(w p_second), the largest below each node, (B, V)
 
     def select(self, keep: Tensor) -> None:
         """Keep some users only."""
-        for name in ("rows", "bound", "level", "node", "line", "best", "item"):
-            setattr(self, name, getattr(self, name)[keep])
+        for name in ("rows", "score", "bound", "node", "line", "best", "item", "banned", "second"):
+            if (value := getattr(self, name)) is not None:
+                setattr(self, name, value[keep])
         self.context = self.context.select(keep)
         self.store = [(key[keep], value[keep]) for key, value in self.store]
-        if self.banned is not None:
-            self.banned = self.banned[keep]
 
 
 class TopKSearch:
@@ -75,16 +82,11 @@ class TopKSearch:
         self.scorer = scorer
         self.lm = scorer.lm
         self.legal = scorer.lm.legal
-        trie = scorer.trie
-        # A prefix with one leaf below it is as good as complete: its score is the item's.
-        for level in range(1, trie.levels + 1):
-            leaves = trie.leaf_start[level][1:] - trie.leaf_start[level][:-1]
-            single = trie.leaf_item[trie.leaf_start[level][:-1]].copy()
-            single[leaves > 1] = -1
-            self.legal.register_buffer(f"only_item{level}", torch.from_numpy(single), persistent=False)
 
     @torch.no_grad()
-    def top_k(self, rendered: Rendered, k: int, banned: Tensor | None = None) -> TopK:
+    def top_k(
+        self, rendered: Rendered, k: int, banned: Tensor | None = None, second: SecondScore | None = None
+    ) -> TopK:
         """The k most probable items after each context.
 
         Args:
@@ -92,9 +94,10 @@ class TopKSearch:
             k: how many.
             banned: True where an item must not be recommended to a user. Shape (B, N), bool. The probabilities of the
                 others stay as they are.
+            second: another distribution over the items to mix in; probabilities returned are the mixture's.
         """
-        users = len(rendered.tokens)
-        allowed = torch.full((users,), self.scorer.trie.n_items)
+        users, trie = len(rendered.tokens), self.scorer.trie
+        allowed = torch.full((users,), trie.n_items)
         if banned is not None:
             allowed = allowed - banned.sum(dim=1).cpu()
         if k < 1 or int(allowed.min()) < k:
@@ -102,16 +105,22 @@ class TopKSearch:
                 f"k={k} items were asked for but only {int(allowed.min())} are left for some user after exclusions; "
                 "lower k (at least 1) or exclude fewer items."
             )
-        tokens = rendered.tokens.shape[1]
-        own = self.scorer.node_bytes(tokens) * (tokens + 4 * WIDTH) + 64.0 * self.lm.codebook_size * WIDTH
-        size = int(max(1, min(users, self.scorer.budget / own)))
+        extra = 64.0 * self.lm.codebook_size * WIDTH + (0.0 if second is None else 8.0 * self.legal.base[-1])
+        size = self.scorer.users_at_once(rendered.tokens.shape[1], 4 * WIDTH, extra)
         parts = []
         for begin in range(0, users, size):
             rows = slice(begin, begin + size)
-            parts.append(self._search(rendered.rows(rows), k, None if banned is None else banned[rows]))
+            parts.append(
+                self._search(
+                    rendered.rows(rows),
+                    k,
+                    None if banned is None else banned[rows],
+                    None if second is None else second.rows(rows),
+                )
+            )
         return TopK(*(torch.cat([getattr(part, name) for part in parts]) for name in TopK.__slots__))
 
-    def _search(self, rendered: Rendered, k: int, banned: Tensor | None) -> TopK:
+    def _search(self, rendered: Rendered, k: int, banned: Tensor | None, second: SecondScore | None) -> TopK:
         device = rendered.tokens.device
         context = self.lm.read(rendered)
         users = len(context.state)
@@ -121,7 +130,7 @@ class TopKSearch:
             torch.ones(users, dtype=torch.long, device=device),
             torch.zeros(users, dtype=torch.bool, device=device),
         )
-        # 1. The root's children open the search.
+        # 1. The root's children open the search; nodes of level 1 come first in the numbering of all levels.
         root = torch.zeros(users, dtype=torch.long, device=device)
         scores, child, _ = self.legal.children_log_probs(0, self.lm.code_logits(0, context.state), root)
         depth = max(self.legal.levels - 2, 0)
@@ -129,21 +138,23 @@ class TopKSearch:
         search = _Search(
             rows=torch.arange(users, device=device),
             context=context,
+            score=empty,
             bound=empty,
-            level=empty.long(),
             node=empty.long(),
             line=torch.empty(users, 0, depth, dtype=torch.long, device=device),
             best=result.log_probs.clone(),
             item=result.items.clone(),
             store=[],
             banned=banned,
+            second=None if second is None else self.legal.subtree_max(second.log_share),
         )
-        self._admit(search, scores, torch.ones_like(child), child, child.new_full((*child.shape, depth), -1))
+        if second is not None:
+            scores = scores + second.log_rest
+        self._admit(search, scores, child, child.new_full((*child.shape, depth), -1))
 
         # 2. Rounds: settle who is done, expand the best open prefixes of the others.
         while len(search.rows):
-            threshold = search.best[:, -1]
-            active = (search.bound > threshold[:, None]).any(dim=1)
+            active = (search.bound > search.best[:, -1:]).any(dim=1)
             done = ~active
             if done.any():
                 rows = search.rows[done]
@@ -161,75 +172,66 @@ class TopKSearch:
     def _expand(self, search: _Search) -> Tensor:
         """Expand up to WIDTH open prefixes of each user. Returns how many, (B,)."""
         lm, legal = self.lm, self.legal
-        width = min(WIDTH, search.bound.shape[1])
-        bound, place = search.bound.topk(width, dim=1)
+        bound, place = search.bound.topk(min(WIDTH, search.bound.shape[1]), dim=1)
         live = bound > search.best[:, -1:]
-        level, node = search.level.gather(1, place), search.node.gather(1, place)
+        width = int(live.sum(dim=1).max())
+        place, live = place[:, :width], live[:, :width]
+        node, score = search.node.gather(1, place), search.score.gather(1, place)
         line = search.line.gather(1, place[..., None].expand(-1, -1, search.line.shape[2]))
         search.bound.scatter_(1, place, -torch.inf)
+        # A user with fewer prefixes left runs the first node in the free places; `live` keeps it from counting.
+        node = torch.where(live, node, 0)
+        level = legal.levels_of(node)
 
         # 1. One pass for all users. Earlier prefixes' keys and values stand in the store; these are added to it.
         first = search.store[0][0].shape[2] if search.store else 0
-        embeddings = lm.node_embeddings_at(level, node)
         context = search.context
         tree = Tree(context=context.layers, context_mask=context.mask, ancestors=line, store=search.store)
-        hidden = lm.backbone.run_nodes(embeddings, context.lengths[:, None] - 1 + level, tree)
+        hidden = lm.backbone.run_nodes(lm.node_embeddings_at(node), context.lengths[:, None] - 1 + level, tree)
         if legal.levels > 2:
-            search.store = (
-                tree.captured
-                if not search.store
-                else [
-                    (torch.cat([key, new_key], dim=2), torch.cat([value, new_value], dim=2))
-                    for (key, value), (new_key, new_value) in zip(search.store, tree.captured, strict=True)
-                ]
-            )
+            search.store = extend_store(search.store, tree.captured)
 
-        # 2. Children of every level, in columns wide enough for the level with the most of them.
-        fan = max(legal.fan[1:])
-        scores = torch.full((*level.shape, fan), -torch.inf, device=bound.device)
-        child = torch.zeros((*level.shape, fan), dtype=torch.long, device=bound.device)
-        for number in range(1, legal.levels):
-            here = (level == number) & live
-            if not here.any():
-                continue
-            logits = lm.code_logits(number, hidden[here])
-            steps, children, _ = legal.children_log_probs(number, logits, node[here])
-            columns = steps.shape[1]
-            padded = steps.new_full((len(steps), fan), -torch.inf)
-            padded[:, :columns] = steps + bound[here][:, None]
-            scores[here] = padded
-            child[here] = torch.nn.functional.pad(children, (0, fan - columns))
+        # 2. Log-probabilities of all children, in columns wide enough for the node with the most of them.
+        count = legal.child_count[node]
+        column = torch.arange(int(count.max()), device=node.device)
+        exists = (column < count[..., None]) & live[..., None]
+        child = legal.first_child[node][..., None] + torch.where(exists, column, 0)
+        code = legal.code_row[child] - level[..., None] * lm.codebook_size
+        steps = lm.code_logits_at(level, hidden).float().gather(-1, code).masked_fill(~exists, -torch.inf)
+        steps = steps - steps.logsumexp(dim=-1, keepdim=True)
+        scores = (score[..., None] + steps).masked_fill(~exists, -torch.inf)
 
         # 3. Their lines: the parent's, and the parent's own place in the store.
-        slot = torch.arange(first, first + width, device=bound.device).expand_as(level)
-        below = line.clone()
-        for number in range(1, legal.levels - 1):
-            below[..., number - 1] = torch.where(level == number, slot, line[..., number - 1])
-        below = below[:, :, None].expand(-1, -1, fan, -1).flatten(1, 2)
-        self._admit(search, scores.flatten(1), (level + 1).repeat_interleave(fan, dim=1), child.flatten(1), below)
+        if legal.levels > 2:
+            slot = torch.arange(first, first + width, device=node.device).expand_as(node)
+            depth = torch.arange(1, legal.levels - 1, device=node.device)
+            line = torch.where(level[..., None] == depth, slot[..., None], line)
+        line = line[:, :, None].expand(-1, -1, len(column), -1).flatten(1, 2)
+        self._admit(search, scores.flatten(1), child.flatten(1), line)
         return live.sum(dim=1)
 
-    def _admit(self, search: _Search, scores: Tensor, level: Tensor, node: Tensor, line: Tensor) -> None:
+    def _admit(self, search: _Search, scores: Tensor, node: Tensor, line: Tensor) -> None:
         """Take in new prefixes, (B, new): complete ones into the best items, the others among the open prefixes."""
-        item = torch.full_like(node, -1)
-        for number in range(1, self.legal.levels + 1):
-            here = level == number
-            if here.any():
-                item = torch.where(here, getattr(self.legal, f"only_item{number}")[torch.where(here, node, 0)], item)
+        bound = scores
+        if search.second is not None:
+            # Places without a child stay at -inf, whatever stands in the second score for the node they repeat.
+            mixed = torch.logaddexp(scores, search.second.gather(1, node))
+            bound = torch.where(scores == -torch.inf, scores, mixed)
+        item = self.legal.only_item[node]
         complete = item >= 0
-        final = scores.masked_fill(~complete, -torch.inf)
+        final = bound.masked_fill(~complete, -torch.inf)
         if search.banned is not None:
             final = final.masked_fill(search.banned.gather(1, item.clamp(min=0)), -torch.inf)
         k = search.best.shape[1]
-        best, place = torch.cat([search.best, final], dim=1).topk(k, dim=1)
-        search.best, search.item = best, torch.cat([search.item, item], dim=1).gather(1, place)
+        search.best, place = torch.cat([search.best, final], dim=1).topk(k, dim=1)
+        search.item = torch.cat([search.item, item], dim=1).gather(1, place)
 
         # Open prefixes that can still enter the list, packed to the left; the rest is dropped for good.
-        bound = torch.cat([search.bound, scores.masked_fill(complete, -torch.inf)], dim=1)
-        alive = bound > best[:, -1:]
+        bound = torch.cat([search.bound, bound.masked_fill(complete, -torch.inf)], dim=1)
+        alive = bound > search.best[:, -1:]
         count = int(alive.sum(dim=1).max()) if alive.numel() else 0
         search.bound, place = bound.masked_fill(~alive, -torch.inf).topk(count, dim=1)
-        search.level = torch.cat([search.level, level], dim=1).gather(1, place)
+        search.score = torch.cat([search.score, scores], dim=1).gather(1, place)
         search.node = torch.cat([search.node, node], dim=1).gather(1, place)
         lines = torch.cat([search.line, line], dim=1)
         search.line = lines.gather(1, place[..., None].expand(-1, -1, lines.shape[2]))
