@@ -229,6 +229,13 @@ def test_the_recommender_ranks_new_histories_as_the_model_does(tiny):
     assert not {item.item for item in without} & {*history, got[0].item}
     many = recommender.recommend_all([history, ["i7"] * 30], k=4)
     assert [item.item for item in many[0]] == [item.item for item in got] and len(many[1]) == 4
+    assert got.certified and got.expansions >= 1 and got[0].log_probability == pytest.approx(float(best.values[0]))
+    lines = [line.split("\t") for line in (tiny / "tiny" / "tiny.inter").read_text().splitlines()[1:]]
+    own = [(float(time), item) for user, item, *_, time in lines if user == "u5"]
+    by_time = sorted(own, key=lambda entry: entry[0])  # equal times keep the order of the file
+    assert recommender.history_of("u5") == [item for _, item in by_time]
+    with pytest.raises(InputError, match=r"unknown user 'U5'; the nearest .* is 'u5'"):
+        recommender.history_of("U5")
 
 
 def test_the_recommender_says_what_is_wrong(tiny, own_folder):
@@ -238,7 +245,8 @@ def test_the_recommender_says_what_is_wrong(tiny, own_folder):
     with pytest.raises(InputError, match="holds a Pop"):
         Recommender.load(pop["run_dir"])
     _, _, model, _ = build(tiny)
-    recommender = Recommender(model.table, model.lm, model.renderer, max_length=8, memory=64)
+    settings = {"MAX_ITEM_LIST_LENGTH": 8, "scoring_memory": 64}
+    recommender = Recommender(model.table, model.lm, model.renderer, settings, dataset_hash="")
     with pytest.raises(InputError, match=r"history 0 has the unknown item 'I33'; the nearest .* is 'i33'"):
         recommender.recommend(["i1", "I33"])
     with pytest.raises(InputError, match="history 0 is empty"):

@@ -57,7 +57,7 @@ class ExactOrder:
             if (load_col is None or name in load_col) and name not in (unload_col or ())
         }
 
-    def _rows_in_order(self) -> pd.DataFrame:
+    def rows_in_order(self) -> pd.DataFrame:
         """The interactions in exact order, or as they are if they have no times. Their index is kept."""
         if self._rank is None:
             return self.inter_feat
@@ -69,7 +69,7 @@ class ExactOrder:
         if keep is None or self._rank is None:
             super()._remove_duplication()
             return
-        repeated = self._rows_in_order().duplicated(subset=[self.uid_field, self.iid_field], keep=keep)
+        repeated = self.rows_in_order().duplicated(subset=[self.uid_field, self.iid_field], keep=keep)
         self.inter_feat.drop(repeated.index[repeated], inplace=True)
 
     def _filter_inter_by_user_or_item(self) -> None:
@@ -88,14 +88,14 @@ class ExactOrder:
         super()._data_processing()
         if self.uid_field is None:
             return
-        feat = self._rows_in_order()
+        feat = self.rows_in_order()
         tokens = (np.asarray(self.field2id_token[field], dtype=str) for field in (self.uid_field, self.iid_field))
         self.content_hash = content_hash(
             *tokens, *(feat[f].to_numpy(np.int64) for f in (self.uid_field, self.iid_field))
         )
 
     def _change_feat_format(self) -> None:
-        self.inter_feat = self._rows_in_order().reset_index(drop=True)
+        self.inter_feat = self.rows_in_order().reset_index(drop=True)
         self._in_exact_order = self._rank is not None
         super()._change_feat_format()
 

@@ -1,16 +1,24 @@
 """A plain Python API for a trained run: any history of item ids in, exact recommendations out."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
+from recbole.utils.argument_list import dataset_arguments
 
 from recbole_navigen.artefacts import read_json
+from recbole_navigen.config import Config
+from recbole_navigen.data import create_dataset
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.backbone import pretrained_tokenizer
+from recbole_navigen.language.rendering import Renderer
 from recbole_navigen.model.build import build_lm
+from recbole_navigen.model.lm import DualIdentifierLM
 from recbole_navigen.model.scoring import ExactScorer
 from recbole_navigen.model.topk import TopKSearch
 from recbole_navigen.quick_start.pipeline import IDENTIFIERS, TOKENIZER
@@ -25,17 +33,55 @@ class Recommendation:
     item: str
     terms: tuple[str, ...]
     probability: float
+    log_probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendations(Sequence[Recommendation]):
+    """The exact top-k of one history, best first.
+
+    Attributes:
+        items: the k items.
+        expansions: trie prefixes the search expanded.
+        certified: True if the k-th item beats the bound of every prefix left unexpanded.
+    """
+
+    items: tuple[Recommendation, ...]
+    expansions: int
+    certified: bool
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.items[index]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Recommendation]:
+        return iter(self.items)
 
 
 class Recommender:
     """Recommends to histories the model has never seen. Make one with `Recommender.load`."""
 
-    def __init__(self, table: DualIdentifierTable, lm, renderer, max_length: int, memory: float):
+    def __init__(
+        self,
+        table: DualIdentifierTable,
+        lm: DualIdentifierLM,
+        renderer: Renderer,
+        settings: dict[str, Any],
+        dataset_hash: str,
+    ):
+        """
+        Args:
+            table, lm, renderer: as `build_lm` makes them. settings: of the run. dataset_hash: of the run's data.
+        """
         self.table = table
         self.lm = lm.eval()
         self.renderer = renderer
-        self.max_length = max_length
-        self.search = TopKSearch(ExactScorer(lm, memory))
+        self.settings = settings
+        self.dataset_hash = dataset_hash
+        self.max_length = settings["MAX_ITEM_LIST_LENGTH"]
+        self.search = TopKSearch(ExactScorer(lm, settings["scoring_memory"]))
         self._index = {token: index for index, token in enumerate(table.item_tokens)}
 
     @classmethod
@@ -56,11 +102,40 @@ class Recommender:
         lm, renderer = build_lm(settings, table, pretrained_tokenizer(str(run_dir / TOKENIZER)))
         weights = load_checkpoint(run_dir / "checkpoint")["state_dict"]
         lm.load_state_dict({name.removeprefix("lm."): weight for name, weight in weights.items()})
-        return cls(table, lm, renderer, settings["MAX_ITEM_LIST_LENGTH"], settings["scoring_memory"])
+        return cls(table, lm, renderer, settings, result["dataset_hash"])
+
+    def history_of(self, user: str) -> list[str]:
+        """Everything a user of the run's data set did, as raw item ids, oldest first.
+
+        The atomic files are read again, on the first call, from where the run found them.
+        """
+        if user not in self._histories:
+            raise InputError(
+                f"unknown user {user!r}; the nearest of the {len(self._histories)} known ids is "
+                f"{nearest(str(user), self._histories)!r}."
+            )
+        return list(self._histories[user])
+
+    @cached_property
+    def _histories(self) -> dict[str, list[str]]:
+        keys = {*dataset_arguments, "load_col", "shuffle_ties", "eval_args"} - {"data_path"}
+        own = {key: self.settings[key] for key in keys if self.settings.get(key) is not None}
+        folder = Path(self.settings["data_path"])
+        config = Config("NaviGen", folder.name, config_dict={**own, "data_path": str(folder.parent), "state": "ERROR"})
+        dataset = create_dataset(config)
+        if dataset.content_hash != self.dataset_hash:
+            raise InputError(f"the data in {folder} is not what the run was trained on; restore it or train again.")
+        rows = dataset.rows_in_order()
+        users = dataset.id2token(dataset.uid_field, rows[dataset.uid_field])
+        items = dataset.id2token(dataset.iid_field, rows[dataset.iid_field])
+        histories: dict[str, list[str]] = {}
+        for user, item in zip(users, items, strict=True):
+            histories.setdefault(str(user), []).append(str(item))
+        return histories
 
     def recommend(
         self, history: Sequence[str], k: int = 10, exclude: Iterable[str] = (), exclude_history: bool = False
-    ) -> list[Recommendation]:
+    ) -> Recommendations:
         """The k most probable next items after one history.
 
         Args:
@@ -78,7 +153,7 @@ class Recommender:
         k: int = 10,
         exclude: Sequence[Iterable[str]] | None = None,
         exclude_history: bool = False,
-    ) -> list[list[Recommendation]]:
+    ) -> list[Recommendations]:
         """As `recommend`, for many histories in one search."""
         if not histories:
             return []
@@ -98,12 +173,17 @@ class Recommender:
         for row, history in enumerate(recent):
             padded[row, : len(history)] = torch.tensor(history) + 1
         top = self.search.top_k(self.renderer.cid2cid(padded, lengths), k, banned)
+        rows = (top.items, top.log_probs, top.expansions, top.certified)
         return [
-            [
-                Recommendation(self.table.item_tokens[item], self.table.terms[item], score)
-                for item, score in zip(items, scores, strict=True)
-            ]
-            for items, scores in zip(top.items.tolist(), top.log_probs.exp().tolist(), strict=True)
+            Recommendations(
+                tuple(
+                    Recommendation(self.table.item_tokens[item], self.table.terms[item], math.exp(score), score)
+                    for item, score in zip(items, scores, strict=True)
+                ),
+                expansions,
+                certified,
+            )
+            for items, scores, expansions, certified in zip(*(part.tolist() for part in rows), strict=True)
         ]
 
     def _indices(self, tokens: Iterable[str], where: str) -> list[int]:
