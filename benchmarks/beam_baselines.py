@@ -130,3 +130,23 @@ def vectorised_beam(plain: Plain, lm: DualIdentifierLM, rendered: Rendered, beam
             cache.reorder_cache(origin.flatten())
             mask, position = mask[origin.flatten()], position[origin.flatten()]
     return legal.leaf_item[nodes], scores
+
+
+@torch.no_grad()
+def brute_force(plain: Plain, lm: DualIdentifierLM, rendered: Rendered) -> Tensor:
+    """Log-probability of every item, each item's codes decoded by the plain model behind each context. (B, N)."""
+    legal = lm.legal
+    items = torch.arange(legal.trie.n_items)
+    nodes, path = legal.path_nodes(items), legal.item_path
+    steps = plain.first_code + lm.codes[1:, :-1] + torch.arange(lm.levels - 1) * lm.codebook_size
+    scores = torch.zeros(len(rendered.tokens), len(items))
+    for user in range(len(scores)):
+        tokens, _ = flat_tokens(plain, rendered.rows(slice(user, user + 1)))
+        cache, run = DynamicCache(config=plain.model.config), plain.model.model
+        root = run(input_ids=tokens, past_key_values=cache, use_cache=True).last_hidden_state[0, -1]
+        cache.batch_repeat_interleave(len(items))
+        below = run(input_ids=steps, past_key_values=cache, use_cache=True).last_hidden_state
+        states = [root.expand(len(items), -1), *below.unbind(dim=1)]
+        for level, state in enumerate(states):
+            scores[user] += legal.log_prob(level, lm.code_logits(level, state), nodes[:, level], path[:, level])
+    return scores

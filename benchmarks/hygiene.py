@@ -1,4 +1,4 @@
-"""The state of the code: ruff, duplicated blocks (pylint's checker), test time and coverage.
+"""The state of the code: ruff, duplicated blocks (pylint's checker), test time, coverage, and time to --help.
 
 pip install pylint && python benchmarks/hygiene.py
 """
@@ -38,6 +38,9 @@ def main() -> None:
         tests = run("pytest", "-q", "--cov=recbole_navigen", f"--cov-report=json:{report}")
         minutes = (time.perf_counter() - start) / 60
         covered = json.loads(report.read_text())["totals"]["percent_covered"]
+    start = time.perf_counter()
+    subprocess.run([sys.executable, str(ROOT / "run_navigen.py"), "--help"], check=True, stdout=subprocess.DEVNULL)
+    help_seconds = time.perf_counter() - start
     last = tests.stdout.strip().splitlines()[-1]
     write_results(
         "hygiene",
@@ -45,6 +48,7 @@ def main() -> None:
             Bar("ruff findings (exit codes)", lint, "0", lint == 0),
             Bar("duplicated blocks of 6 lines", blocks, "0", blocks == 0),
             Bar("test suite, minutes", minutes, "under 15, all passing", minutes < 15 and tests.returncode == 0),
+            Bar("--help answers, seconds", help_seconds, "under 2", help_seconds < 2),
             Bar("coverage of recbole_navigen, percent", covered, "at least 85", covered >= 85),
         ],
         {"pytest": last},

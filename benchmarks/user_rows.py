@@ -28,8 +28,6 @@ def train(seconds: float, epochs: int, **settings) -> dict:
     init_seed(config["seed"], config["reproducibility"])
     model = config.model_class(config, train_data._dataset)
     trainer = get_trainer(config, model)(config, model)
-    if hasattr(trainer, "_steps_in_all"):
-        trainer._steps_in_all = len(train_data) * epochs
     spent, scores, done = 0.0, [], 0
     while done < epochs and spent < seconds:
         start = time.perf_counter()

@@ -1,6 +1,7 @@
 """NaviGen end to end on tiny data: the run, its artefacts, what they may know, and its trainer."""
 
 import json
+import re
 from itertools import groupby
 from pathlib import Path
 
@@ -69,6 +70,14 @@ def test_a_run_learns_and_leaves_everything_behind(tiny, capsys, history):
     assert DualIdentifierTable.load(run / "identifiers").n_items == 80
     shown = capsys.readouterr().out
     assert "Tale" in shown and "ndcg" in shown.lower()
+
+
+def test_progress_bars_name_the_stage_and_show_the_loss(tiny, capfd):
+    settings = {**SMALL, "data_path": str(tiny), "show_progress": True, "use_gpu": False, "epochs": 1}
+    run_navigen("NaviGen", "tiny", config_dict={**settings, "MAX_ITEM_LIST_LENGTH": 8, "state": "ERROR"})
+    shown = capfd.readouterr().err
+    for stage in ("collaborative SASRec epoch 3", "align epoch 1", "finetune epoch 0"):
+        assert re.search(rf"{stage}: 100%.* loss=\d", shown.replace("\r", "\n")), stage
 
 
 def test_the_second_run_takes_embeddings_from_the_cache(tiny):
