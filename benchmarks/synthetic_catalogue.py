@@ -44,10 +44,12 @@ def model_over(
         legal=LegalCodes(CatalogueTrie.build(codes, codebook_size)),
         codes=by_id,
         codebooks=rng.standard_normal((levels, codebook_size, 16)).astype(np.float32),
+        residuals=None,
         term_tokens=renderer.term_tokens,
         dropout=0.0,
         seed=seed,
         start_text=False,
+        dense=False,
     )
     with torch.no_grad():
         model.code_bias.normal_(std=peaked)

@@ -25,7 +25,16 @@ def random_codes(n_items: int, levels: int, codes: int, seed: int) -> np.ndarray
 
 
 def small_model(
-    n_items=30, levels=3, codes=5, seed=0, history="pooled", dense=None, lm=None, dropout=0.0
+    n_items=30,
+    levels=3,
+    codes=5,
+    seed=0,
+    history="pooled",
+    dense=None,
+    lm=None,
+    dropout=0.0,
+    item_rows=False,
+    dense_score=False,
 ) -> tuple[DualIdentifierLM, Renderer]:
     """A model in evaluation mode whose weights are far from uniform, and its renderer."""
     torch.manual_seed(seed)
@@ -43,10 +52,12 @@ def small_model(
         legal=LegalCodes(CatalogueTrie.build(cids, codes), dense),
         codes=by_id,
         codebooks=rng.standard_normal((levels, codes, 8)).astype(np.float32),
+        residuals=rng.standard_normal((n_items, 8)).astype(np.float32) if item_rows else None,
         term_tokens=renderer.term_tokens,
         dropout=dropout,
         seed=seed,
         start_text=True,
+        dense=dense_score,
     )
     with torch.no_grad():
         model.code_rows.mul_(20)

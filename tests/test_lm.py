@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from small_model import random_histories, small_model
 
-from recbole_navigen.model.lm import code_row_start
+from recbole_navigen.model.lm import collaborative_start
 
 
 def test_padding_changes_nothing():
@@ -63,11 +63,18 @@ def test_a_model_can_learn_its_catalogue():
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_code_rows_start_from_the_centroids():
-    codebooks = np.random.default_rng(0).standard_normal((3, 6, 8)).astype(np.float32)
-    assert np.allclose(code_row_start(codebooks, 8, 0), codebooks / codebooks[0].std(), atol=1e-5)
-    wide = code_row_start(codebooks, 20, 0)
-    gram, same = (np.einsum("lkd,ljd->lkj", rows, rows) for rows in (wide, codebooks))
-    ratio = gram / same
-    assert np.allclose(ratio, ratio[0, 0, 0], rtol=1e-3)
-    assert (code_row_start(codebooks, 4, 0) == code_row_start(codebooks, 4, 0)).all()
+def test_code_rows_start_from_the_centroids_and_item_rows_from_the_residuals():
+    rng = np.random.default_rng(0)
+    codebooks, residuals = (rng.standard_normal(shape).astype(np.float32) for shape in ((3, 6, 8), (5, 8)))
+    codes, items = collaborative_start(codebooks, residuals, 8, 0)
+    assert np.allclose(codes, codebooks / codebooks[0].std(), atol=1e-5)
+    assert np.allclose(items, residuals / codebooks[0].std(), atol=1e-5)
+    wide, wide_items = collaborative_start(codebooks, residuals, 20, 0)
+    assert abs(wide[0].std() - 1) < 1e-5
+    # One map for both: all angles and relative lengths between rows stay as they were.
+    before = np.concatenate([codebooks.reshape(-1, 8), residuals])
+    after = np.concatenate([wide.reshape(-1, 20), wide_items])
+    ratio = (after @ after.T) / (before @ before.T)
+    assert np.allclose(ratio, ratio[0, 0], rtol=1e-2)
+    narrow, none = collaborative_start(codebooks, None, 4, 0)
+    assert none is None and (narrow == collaborative_start(codebooks, residuals, 4, 0)[0]).all()

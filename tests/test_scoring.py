@@ -82,10 +82,14 @@ def test_a_second_score_is_mixed_in_probability_space_by_both_paths(case, weight
     n_items = case["n_items"]
     rendered = renderer.cid2cid(*random_histories(n_items, 5, 6, case["seed"]))
     generator = torch.Generator().manual_seed(case["seed"])
-    second = SecondScore((3 * torch.randn(5, n_items, generator=generator)).log_softmax(dim=1), weight)
+    log_probs = (3 * torch.randn(5, n_items, generator=generator)).log_softmax(dim=1)
+
+    def second(context):
+        return SecondScore(log_probs[context.rows], weight)
+
     scorer = ExactScorer(model, memory=64)
     mixed = scorer.full_sort(rendered, second)
-    by_hand = (1 - weight) * scorer.full_sort(rendered).exp() + weight * second.log_probs.exp()
+    by_hand = (1 - weight) * scorer.full_sort(rendered).exp() + weight * log_probs.exp()
     assert torch.allclose(mixed.exp(), by_hand, atol=1e-5)
     k = data.draw(st.integers(1, n_items))
     banned = torch.rand(5, n_items, generator=generator).argsort(dim=1) < data.draw(st.integers(0, n_items - k))
@@ -143,7 +147,11 @@ def test_memory_budget_changes_the_work_and_not_the_scores():
     assert tight.split(9, 16)[0] < 16
     assert tight.split(9, 16)[1] < tight.n_needed
     assert torch.allclose(roomy.full_sort(rendered), tight.full_sort(rendered), atol=1e-5)
-    second = SecondScore(torch.randn(16, 60).log_softmax(dim=1), 0.5)
+    log_probs = torch.randn(16, 60).log_softmax(dim=1)
+
+    def second(context):
+        return SecondScore(log_probs[context.rows], 0.5)
+
     assert torch.allclose(roomy.full_sort(rendered, second), tight.full_sort(rendered, second), atol=1e-5)
     top, few_at_once = (TopKSearch(scorer).top_k(rendered, 10, second=second) for scorer in (roomy, tight))
     assert torch.equal(top.items, few_at_once.items)

@@ -121,12 +121,15 @@ def test_what_is_saved_is_what_is_loaded(tmp_path_factory, item_tokens, data):
     terms = [data.draw(TERMS.map(lambda drawn: drawn[:10] or ["x"])) for _ in item_tokens]
     codes = np.stack(np.unravel_index(rng.permutation(64)[:n_items], (4, 4, 4)), axis=1)
     codebooks = rng.normal(size=(3, 4, 5)).astype(np.float32)
-    built = DualIdentifierTable(item_tokens, codes, 4, codebooks, terms, {"codes": None, "note": [1, "é"]})
+    report = {"codes": None, "note": [1, "é"]}
+    residuals = data.draw(st.sampled_from([None, rng.normal(size=(n_items, 5)).astype(np.float32)]))
+    built = DualIdentifierTable(item_tokens, codes, 4, codebooks, terms, report, residuals)
     folder = tmp_path_factory.mktemp("saved") / "table"
     built.save(folder, {"seed": 7})
     back = DualIdentifierTable.load(folder)
     assert (back.item_tokens, back.terms, back.report) == (built.item_tokens, built.terms, built.report)
     assert (back.codes == built.codes).all() and (back.codebooks == built.codebooks).all()
+    assert (back.residuals == (0 if residuals is None else residuals)).all()
     assert (back.codebook_size, back.levels, back.n_items) == (4, 3, n_items)
     assert verify_manifest(folder)["inputs"] == {"seed": 7}
 
@@ -148,6 +151,6 @@ def test_saving_replaces_an_older_table_and_nothing_is_a_pickle(tmp_path):
     table(terms=(("new",), ("b",), ("c",))).save(tmp_path / "table", {"seed": 2})
     assert DualIdentifierTable.load(tmp_path / "table").terms[0] == ("new",)
     names = {path.name for path in (tmp_path / "table").iterdir()}
-    assert names == {"items.parquet", "codebooks.safetensors", "table.json", "manifest.json"}
+    assert names == {"items.parquet", "vectors.safetensors", "table.json", "manifest.json"}
     assert [path.name for path in tmp_path.iterdir()] == ["table"]
     json.loads((tmp_path / "table" / "table.json").read_text())

@@ -36,6 +36,7 @@ class Quantization:
     Attributes:
         codes: no two rows alike. Shape (N, L), int64 in 0..K-1.
         codebooks: per level, the centroid of each code in standardised space. L arrays of shape (K, D), float32.
+        residuals: what the centroids of an item's codes leave of its standardised vector. Shape (N, D), float32.
         mean: subtracted from each dimension. Shape (D,), float64.
         scale: then divided by; 1 where a dimension is constant. Shape (D,), float64.
         report: plain JSON values; see `residual_kmeans`.
@@ -43,6 +44,7 @@ class Quantization:
 
     codes: np.ndarray
     codebooks: tuple[np.ndarray, ...]
+    residuals: np.ndarray
     mean: np.ndarray
     scale: np.ndarray
     report: dict
@@ -125,7 +127,7 @@ def residual_kmeans(vectors: np.ndarray, levels: int, codes: int, seed: int, bal
         "items_moved": int((before != after).any(axis=1).sum()),
         "per_level": per_level,
     }
-    return Quantization(after, tuple(codebooks), mean, scale, report)
+    return Quantization(after, tuple(codebooks), new, mean, scale, report)
 
 
 def _checked(vectors: np.ndarray, levels: int, codes: int, seed: int) -> np.ndarray:

@@ -21,7 +21,7 @@ MAX_TERMS = 10
 CID_BEGIN, CID_END = "<|cid_begin|>", "<|cid_end|>"
 LEVEL_LETTERS = string.ascii_lowercase
 
-ITEMS_FILE, CODEBOOKS_FILE, HEADER_FILE = ("items.parquet", "codebooks.safetensors", "table.json")
+ITEMS_FILE, VECTORS_FILE, HEADER_FILE = ("items.parquet", "vectors.safetensors", "table.json")
 
 
 def code_token(level: int, code: int) -> str:
@@ -40,6 +40,8 @@ class DualIdentifierTable:
         codebooks: centroid of each code in the quantizer's standardised space. Shape (L, K, D), float32, read-only.
         terms: the TIDs, 1 to 10 terms an item, most important first. N tuples of strings.
         report: how the identifiers came about, as JSON values: "codes" from the quantizer, "terms" from the text.
+        residuals: what the centroids leave of each item's standardised vector; zeros if left out. Shape (N, D),
+            float32, read-only.
     """
 
     item_tokens: tuple[str, ...]
@@ -48,6 +50,7 @@ class DualIdentifierTable:
     codebooks: np.ndarray
     terms: tuple[tuple[str, ...], ...]
     report: dict = field(default_factory=dict)
+    residuals: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         own = object.__setattr__  # the only moment at which a frozen table may still change
@@ -58,8 +61,12 @@ class DualIdentifierTable:
         self._check_items(codes)
         self._check_codes(codes, codebooks)
         self._check_terms()
-        codes = codes.astype(np.int64)
-        for name, array in (("codes", codes), ("codebooks", codebooks)):
+        shape = (len(self.item_tokens), codebooks.shape[2])
+        residuals = np.zeros(shape) if self.residuals is None else np.array(self.residuals)
+        if residuals.shape != shape or not np.isfinite(residuals).all():
+            raise InputError(f"residuals must be finite and of shape {shape}, not of {residuals.shape}.")
+        codes, residuals = codes.astype(np.int64), residuals.astype(np.float32)
+        for name, array in (("codes", codes), ("codebooks", codebooks), ("residuals", residuals)):
             array.setflags(write=False)
             own(self, name, array)
 
@@ -181,7 +188,7 @@ class DualIdentifierTable:
         return "\n".join(lines)
 
     def save(self, directory: str | Path, inputs: dict) -> None:
-        """Write the table as one directory, atomically: parquet rows, safetensors codebooks, JSON header, manifest.
+        """Write the table as one directory, atomically: parquet rows, safetensors vectors, JSON header, manifest.
 
         Args:
             directory: where to write; an older table there is replaced.
@@ -194,7 +201,7 @@ class DualIdentifierTable:
         header = {"codebook_size": self.codebook_size, "levels": self.levels, "report": self.report}
         with atomic_directory(directory) as folder:
             pq.write_table(pa.table(columns), folder / ITEMS_FILE)
-            save_file({"codebooks": self.codebooks}, folder / CODEBOOKS_FILE)
+            save_file({"codebooks": self.codebooks, "residuals": self.residuals}, folder / VECTORS_FILE)
             write_json(folder / HEADER_FILE, header)
             write_manifest(folder, inputs)
 
@@ -205,12 +212,14 @@ class DualIdentifierTable:
         verify_manifest(directory)
         header = read_json(directory / HEADER_FILE)
         rows = pq.read_table(directory / ITEMS_FILE)
+        vectors = load_file(directory / VECTORS_FILE)
         letters = LEVEL_LETTERS[: header["levels"]]
         return cls(
             item_tokens=rows["item_token"].to_pylist(),
             codes=np.stack([rows[f"code_{letter}"].to_numpy() for letter in letters], axis=1),
             codebook_size=header["codebook_size"],
-            codebooks=load_file(directory / CODEBOOKS_FILE)["codebooks"],
+            codebooks=vectors["codebooks"],
             terms=rows["terms"].to_pylist(),
             report=header["report"],
+            residuals=vectors["residuals"],
         )

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.backbone import Backbone, pretrained_lm, scratch_lm
 from recbole_navigen.language.rendering import Renderer
@@ -14,6 +15,7 @@ from recbole_navigen.model.legal import LegalCodes
 from recbole_navigen.model.lm import DualIdentifierLM
 
 SCRATCH = "scratch"
+FUSIONS = ("dense", "none")
 
 
 def build_lm(
@@ -26,6 +28,8 @@ def build_lm(
         table: both identifiers of every item.
         tokenizer: of the text part of the stream; the backbone's own, or one trained on the catalogue.
     """
+    if settings["fusion"] not in FUSIONS:
+        raise InputError(f"fusion must be {' or '.join(FUSIONS)}, not {settings['fusion']!r}.")
     if settings["backbone"] == SCRATCH:
         lm = scratch_lm(
             vocab_size=len(tokenizer),
@@ -47,9 +51,11 @@ def build_lm(
         legal=LegalCodes(table.trie),
         codes=codes,
         codebooks=table.codebooks,
+        residuals=table.residuals if settings["item_rows"] else None,
         term_tokens=renderer.term_tokens,
         dropout=settings["embedding_dropout"],
         seed=settings["seed"],
         start_text=settings["backbone"] == SCRATCH,
+        dense=settings["fusion"] == "dense",
     )
     return model, renderer

@@ -3,6 +3,7 @@
 Symbols: B users, T tokens, R targets a row, V trie nodes, L levels, K codes, D width, N items.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,9 @@ from recbole_navigen.language.attention import KeyValue, Tree
 from recbole_navigen.language.backbone import Backbone
 from recbole_navigen.language.rendering import Origin, Rendered
 from recbole_navigen.language.vocabulary import SPECIALS, Vocabulary, text_row_start
+from recbole_navigen.model.dense import DenseScore
 from recbole_navigen.model.legal import LegalCodes
+from recbole_navigen.model.mixture import SecondScore
 
 CODE_START_STD = 0.04  # of the first level's rows; deeper levels keep the centroids' own, smaller scale
 
@@ -27,15 +30,18 @@ class Context:
         state: hidden state from which the next item's first code is decoded. Shape (B, D).
         layers: keys and values per layer, (B, G, T, E) each.
         lengths: tokens of each context that count. Shape (B,).
+        rows: number of each context in the batch it was rendered in. Shape (B,).
     """
 
     state: Tensor
     layers: list[KeyValue]
     lengths: Tensor
+    rows: Tensor
 
     def select(self, rows: Tensor) -> "Context":
         """The contexts of some users. rows: (M,) -> B = M."""
-        return Context(self.state[rows], [(k[rows], v[rows]) for k, v in self.layers], self.lengths[rows])
+        layers = [(key[rows], value[rows]) for key, value in self.layers]
+        return Context(self.state[rows], layers, self.lengths[rows], self.rows[rows])
 
     @property
     def mask(self) -> Tensor:
@@ -48,7 +54,8 @@ class DualIdentifierLM(nn.Module):
     """A causal LM over text, codes and pooled items.
 
     Codes have one row each, used as input, in pooled items, and as output weights (tied), plus an output bias. The TID
-    vector of an item is the sum of its terms' text rows over the square root of their number.
+    vector of an item is the sum of its terms' text rows over the square root of their number. With `residuals` each
+    item also has a row of its own, which starts as what its codes lose of its collaborative vector.
 
     Args:
         backbone: the transformer with its text vocabulary.
@@ -56,10 +63,12 @@ class DualIdentifierLM(nn.Module):
         legal: the catalogue's trie.
         codes: CIDs by internal item id, row 0 unused. Shape (N + 1, L), int64.
         codebooks: centroids in the quantizer's space. Shape (L, K, any), float32.
+        residuals: what the centroids leave of each item's vector, (N, any), float32; None for no item rows.
         term_tokens: text tokens of each TID by item index, N lists.
         dropout: on embeddings.
         seed: of the projection of centroids to D, and of the start of text rows.
         start_text: True to start the text rows from the catalogue (a backbone from scratch has no text of its own).
+        dense: True for a dense score beside the generative one.
     """
 
     def __init__(
@@ -69,10 +78,12 @@ class DualIdentifierLM(nn.Module):
         legal: LegalCodes,
         codes: np.ndarray,
         codebooks: np.ndarray,
+        residuals: np.ndarray | None,
         term_tokens: list[list[int]],
         dropout: float,
         seed: int,
         start_text: bool,
+        dense: bool,
     ):
         super().__init__()
         self.backbone = backbone
@@ -88,7 +99,7 @@ class DualIdentifierLM(nn.Module):
         self.register_buffer("bag_tokens", torch.tensor([t for bag in bags for t in bag], dtype=torch.long), False)
         self.register_buffer("bag_starts", torch.from_numpy(np.concatenate([[0], np.cumsum(counts)])), False)
 
-        start = torch.from_numpy(code_row_start(codebooks, backbone.width, seed))
+        code_start, item_start = collaborative_start(codebooks, residuals, backbone.width, seed)
         text = backbone.text_rows
         if start_text:
             rows = text_row_start(term_tokens, len(text), backbone.width, seed)
@@ -96,9 +107,14 @@ class DualIdentifierLM(nn.Module):
             scale = CODE_START_STD
         else:
             scale = float(text.detach().float().std())
-        self.code_rows = nn.Parameter((start * scale).flatten(0, 1))
+        self.code_rows = nn.Parameter((torch.from_numpy(code_start) * scale).flatten(0, 1))
+        self.item_rows: nn.Parameter | None = None
+        if residuals is not None:
+            self.item_rows = nn.Parameter(F.pad(torch.from_numpy(item_start) * scale, (0, 0, 1, 0)))
         self.code_bias = nn.Parameter(torch.zeros(self.levels, self.codebook_size))
         self.special_rows = nn.Parameter(torch.randn(len(SPECIALS), backbone.width) * scale)
+        self.dense = DenseScore(backbone.width) if dense else None
+        self._catalogue: tuple[tuple[int, ...], Tensor] | None = None
 
     # ---- embeddings -------------------------------------------------------------------------------------------------
 
@@ -113,8 +129,18 @@ class DualIdentifierLM(nn.Module):
         return sums / counts.clamp(min=1).sqrt()[:, None]
 
     def item_vectors(self, items: Tensor) -> Tensor:
-        """Pooled vectors of internal item ids: the sum of the code rows, and the TID vector. (M,) -> (M, D)."""
-        return F.embedding(self._code_index(self.codes[items]), self.code_rows).sum(dim=1) + self.tid_vectors(items)
+        """Pooled vectors of internal item ids: code rows, TID vector and item row, summed. (M,) -> (M, D)."""
+        vectors = F.embedding(self._code_index(self.codes[items]), self.code_rows).sum(dim=1) + self.tid_vectors(items)
+        return vectors if self.item_rows is None else vectors + F.embedding(items, self.item_rows)
+
+    @torch.no_grad()
+    def catalogue_vectors(self) -> Tensor:
+        """Pooled vectors of all items by item index, (N, D), without gradients; computed again when weights changed."""
+        rows = [self.code_rows, self.backbone.text_rows, *([] if self.item_rows is None else [self.item_rows])]
+        version = tuple(row._version for row in rows)
+        if self._catalogue is None or self._catalogue[0] != version:
+            self._catalogue = (version, self.item_vectors(torch.arange(1, len(self.codes), device=self.codes.device)))
+        return self._catalogue[1]
 
     def _code_index(self, codes: Tensor) -> Tensor:
         return codes + torch.arange(self.levels, device=codes.device) * self.codebook_size
@@ -147,13 +173,21 @@ class DualIdentifierLM(nn.Module):
         """Embeddings of trie nodes in the numbering of all levels (see `LegalCodes`). (...) -> (..., D)."""
         return self.dropout(F.embedding(self.legal.code_row[numbers], self.code_rows))
 
+    @property
+    def second(self) -> Callable[[Context], SecondScore] | None:
+        """The dense score for both exact paths to mix in, or None for a model without one."""
+        if self.dense is None:
+            return None
+        share = float(self.dense.share)
+        return lambda context: SecondScore(self.dense.log_probs(context.state, self.catalogue_vectors()), share)
+
     # ---- forward passes ---------------------------------------------------------------------------------------------
 
-    def read(self, rendered: Rendered) -> Context:
-        """Run contexts once; the next item is decoded after each row's last token."""
+    def read(self, rendered: Rendered, first: int = 0) -> Context:
+        """Run contexts once; the next item is decoded after each row's last token. first: number of the first row."""
         hidden, layers = self.backbone.run_context(self.embed(rendered), rendered.lengths)
-        last = hidden[torch.arange(len(hidden), device=hidden.device), rendered.lengths - 1]
-        return Context(last, layers, rendered.lengths)
+        rows = torch.arange(len(hidden), device=hidden.device)
+        return Context(hidden[rows, rendered.lengths - 1], layers, rendered.lengths, rows + first)
 
     def code_logits(self, level: int, states: Tensor) -> Tensor:
         """Scores of the codes of level 0..L-1 from states one level above.
@@ -172,8 +206,11 @@ class DualIdentifierLM(nn.Module):
                 logits[here] = self.code_logits(level, states[here]).to(logits.dtype)
         return logits
 
-    def target_log_probs(self, rendered: Rendered) -> Tensor:
+    def target_log_probs(self, rendered: Rendered, states: list[Tensor] | None = None) -> Tensor:
         """Log-probability of each target item, renormalised over legal codes at every level.
+
+        Args:
+            rendered: with targets. states: what `target_states` gave for it, if it was called before.
 
         Returns:
             One entry per target that is not 0, level by level: shape (L, number of targets), float32. Levels at which
@@ -181,7 +218,7 @@ class DualIdentifierLM(nn.Module):
         """
         wanted = rendered.targets > 0
         items = rendered.targets[wanted] - 1
-        states = self._target_states(rendered)
+        states = self.target_states(rendered) if states is None else states
         nodes, path = self.legal.path_nodes(items), self.legal.item_path[items]
         result = []
         for level, state in enumerate(states):
@@ -189,7 +226,7 @@ class DualIdentifierLM(nn.Module):
             result.append(self.legal.log_prob(level, logits, nodes[:, level], path[:, level]))
         return torch.stack(result)
 
-    def _target_states(self, rendered: Rendered) -> list[Tensor]:
+    def target_states(self, rendered: Rendered) -> list[Tensor]:
         """Hidden states that decode each level of each target: L tensors of shape (B, R, D)."""
         hidden, layers = self.backbone.run_context(self.embed(rendered), rendered.lengths)
         rows = torch.arange(len(hidden), device=hidden.device)[:, None]
@@ -226,22 +263,29 @@ class DualIdentifierLM(nn.Module):
         return F.cross_entropy(logits, wanted.clamp(max=self.vocabulary.text_size))
 
 
-def code_row_start(codebooks: np.ndarray, width: int, seed: int) -> np.ndarray:
-    """Centroids as code rows, scaled so that the first level has unit standard deviation.
+def collaborative_start(
+    codebooks: np.ndarray, residuals: np.ndarray | None, width: int, seed: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Centroids as code rows and residuals as item rows, scaled so that the first level has unit standard deviation.
 
-    A codebook of another width is carried over by a random orthonormal map (seeded), which keeps angles and distances
-    when it widens and nearly keeps them when it narrows.
+    Vectors of another width are carried over by a random orthonormal map (seeded), which keeps angles and distances
+    when it widens and nearly keeps them when it narrows. It is the same for both, so an item's rows add up to its
+    collaborative vector.
 
     Args:
-        codebooks: (L, K, any). width: D.
+        codebooks: (L, K, any). residuals: (N, any), or None. width: D.
 
     Returns:
-        (L, K, D), float32.
+        Code rows (L, K, D) and item rows (N, D) or None, float32.
     """
-    source = codebooks.shape[-1]
+    source, basis = codebooks.shape[-1], None
     if source != width:
         noise = np.random.default_rng(seed).standard_normal((max(source, width), min(source, width)))
         basis = np.linalg.qr(noise)[0]
-        codebooks = codebooks @ (basis.T if source < width else basis)
-    scale = codebooks[0].std()
-    return (codebooks / (scale if scale > 0 else 1.0)).astype(np.float32)
+        basis = basis.T if source < width else basis
+    carried = [
+        vectors if basis is None else vectors @ basis for vectors in (codebooks, residuals) if vectors is not None
+    ]
+    scale = carried[0][0].std() or 1.0
+    codes, *items = ((vectors / scale).astype(np.float32) for vectors in carried)
+    return codes, items[0] if items else None

@@ -44,10 +44,6 @@ class SecondScore:
         """log(1 - w), what the generative score's logarithm is shifted by."""
         return math.log1p(-self.weight)
 
-    def rows(self, part: slice | Tensor) -> "SecondScore":
-        """The second score of some users."""
-        return SecondScore(self.log_probs[part], self.weight)
-
     def mix(self, log_probs: Tensor) -> Tensor:
         """Log-probabilities of the mixture from generative ones. (B, N) -> (B, N)."""
         return torch.logaddexp(log_probs + self.log_rest, self.log_share)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 from recbole.config import Config
+from recbole.data.dataloader import AbstractDataLoader
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from recbole.model.abstract_recommender import SequentialRecommender
@@ -18,6 +19,7 @@ import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.model.build import build_lm
+from recbole_navigen.model.dense import best_share, item_softmax_loss
 from recbole_navigen.model.scoring import ExactScorer
 from recbole_navigen.model.topk import TopK, TopKSearch
 
@@ -46,22 +48,63 @@ class NaviGen(SequentialRecommender):
         self.lm, self.renderer = build_lm(config, table, tokenizer)
         self.scorer = ExactScorer(self.lm, config["scoring_memory"])
         self.search = TopKSearch(self.scorer)
+        self.sampled_softmax = int(config["sampled_softmax"] or 0)
         self.evaluation_top_k: int | None = None
 
-    def calculate_loss(self, interaction: Interaction) -> Tensor:
-        """Negative log-likelihood of every next item of the windows in a batch, in nats an item.
+    def losses(self, interaction: Interaction) -> dict[str, Tensor]:
+        """Negative log-likelihoods of every next item of the windows in a batch, in nats an item: `cid2cid` by its
+        codes and, with `fusion: dense`, `dense` by the dense score.
 
         Args:
             interaction: ITEM_SEQ (B, T) windows of user rows and ITEM_SEQ_LEN (B,), as UserRowLoader yields them.
         """
+        lm = self.lm
         rendered = self.renderer.cid2cid(interaction[self.ITEM_SEQ].cpu(), interaction[self.ITEM_SEQ_LEN].cpu(), True)
-        return -self.lm.target_log_probs(rendered.to(self.device)).sum(dim=0).mean()
+        rendered = rendered.to(self.device)
+        states = lm.target_states(rendered)
+        losses = {"cid2cid": -lm.target_log_probs(rendered, states).sum(dim=0).mean()}
+        if lm.dense is not None:
+            wanted = rendered.targets > 0
+            query = lm.dense.query(states[0][wanted])
+            losses["dense"] = item_softmax_loss(
+                query, rendered.targets[wanted], lm.item_vectors, self.n_items - 1, self.sampled_softmax
+            )
+        return losses
+
+    def calculate_loss(self, interaction: Interaction) -> Tensor:
+        """Sum of `losses`, a scalar; the trainer weighs them by `task_weights`."""
+        return sum(self.losses(interaction).values())
 
     @torch.no_grad()
     def predict(self, interaction: Interaction) -> Tensor:
         """Exact log-probability of one given item a row, shape (B,)."""
-        rendered = replace(self._history(interaction), targets=interaction[self.ITEM_ID][:, None])
-        return self.lm.target_log_probs(rendered).sum(dim=0)
+        generative, dense = self._both(interaction)
+        if dense is None:
+            return generative
+        share = self.lm.dense.share
+        return torch.logaddexp(generative + torch.log1p(-share), dense + share.log())
+
+    @torch.no_grad()
+    def fit_mixture(self, loader: AbstractDataLoader) -> None:
+        """Set the share of the dense score to the one under which a split's targets are most likely.
+
+        Args:
+            loader: the validation split, as data_preparation makes it.
+        """
+        self.eval()
+        pairs = [self._both(batch[0].to(self.device)) for batch in loader]
+        self.lm.dense.share.fill_(best_share(*(torch.cat(part) for part in zip(*pairs, strict=True))))
+
+    def _both(self, interaction: Interaction) -> tuple[Tensor, Tensor | None]:
+        """Log-probabilities of one item a row by the generative and by the dense score, (B,) each."""
+        items = interaction[self.ITEM_ID]
+        rendered = replace(self._history(interaction), targets=items[:, None])
+        states = self.lm.target_states(rendered)
+        generative = self.lm.target_log_probs(rendered, states).sum(dim=0)
+        if self.lm.dense is None:
+            return generative, None
+        scores = self.lm.dense.log_probs(states[0][:, 0], self.lm.catalogue_vectors())
+        return generative, scores.gather(1, items[:, None] - 1)[:, 0]
 
     @torch.no_grad()
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
@@ -72,8 +115,8 @@ class NaviGen(SequentialRecommender):
         """
         rendered = self._history(interaction)
         if self.evaluation_top_k is None:
-            return F.pad(self.scorer.full_sort(rendered), (1, 0), value=-torch.inf)
-        top = self.search.top_k(rendered, min(self.evaluation_top_k, self.table.n_items))
+            return F.pad(self.scorer.full_sort(rendered, self.lm.second), (1, 0), value=-torch.inf)
+        top = self.search.top_k(rendered, min(self.evaluation_top_k, self.table.n_items), second=self.lm.second)
         floor = top.log_probs[:, -1:] - 1.0
         scores = floor.repeat(1, self.n_items).scatter_(1, top.items + 1, top.log_probs)
         scores[:, 0] = -torch.inf
@@ -91,7 +134,7 @@ class NaviGen(SequentialRecommender):
             `TopK` with item indices (internal id - 1).
         """
         rendered = self.renderer.cid2cid(histories[:, -self.max_seq_length :], lengths.clamp(max=self.max_seq_length))
-        return self.search.top_k(rendered.to(self.device), k, banned)
+        return self.search.top_k(rendered.to(self.device), k, banned, self.lm.second)
 
     def _history(self, interaction: Interaction):
         rendered = self.renderer.cid2cid(interaction[self.ITEM_SEQ].cpu(), interaction[self.ITEM_SEQ_LEN].cpu())

@@ -11,6 +11,7 @@
 Symbols: B users, V nodes, N items, L levels, K codes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,8 @@ from recbole_navigen.language.attention import Tree
 from recbole_navigen.language.rendering import Rendered
 from recbole_navigen.model.lm import Context, DualIdentifierLM
 from recbole_navigen.model.mixture import SecondScore
+
+Second = Callable[[Context], SecondScore]  # gives the second score of some users from their contexts
 
 MIN_CHUNK = 64  # nodes; fewer than this at once leave the processor idle, so users are split first
 
@@ -146,12 +149,12 @@ class ExactScorer:
         return max(1, int(self.budget / (self.node_bytes(tokens) * (tokens + nodes) + extra)))
 
     @torch.no_grad()
-    def full_sort(self, rendered: Rendered, second: SecondScore | None = None) -> Tensor:
+    def full_sort(self, rendered: Rendered, second: Second | None = None) -> Tensor:
         """Log-probability of every item after each context.
 
         Args:
             rendered: contexts as `Renderer.cid2cid` makes them for inference, B rows.
-            second: another distribution over the items to mix in.
+            second: another distribution over the items to mix in; called once for each part of the users.
 
         Returns:
             (B, N) by item index, float32; each row's exponentials sum to 1.
@@ -160,9 +163,10 @@ class ExactScorer:
         plan = self._plan(chunk)
         result = torch.empty(len(rendered.tokens), self.trie.n_items, device=rendered.tokens.device)
         for begin in range(0, len(result), users):
-            context = self.lm.read(rendered.rows(slice(begin, begin + users)))
-            result[begin : begin + users] = self._score(context, plan)
-        return result if second is None else second.mix(result)
+            context = self.lm.read(rendered.rows(slice(begin, begin + users)), begin)
+            scores = self._score(context, plan)
+            result[begin : begin + users] = scores if second is None else second(context).mix(scores)
+        return result
 
     def _plan(self, chunk: int) -> list[Chunk]:
         if chunk not in self._plans:

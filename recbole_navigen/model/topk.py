@@ -4,7 +4,7 @@ Edge log-probabilities are at most 0, so a prefix's score bounds every item belo
 promising open prefixes of all users in one forward pass; a user is done when the k-th complete item beats every open
 bound. Then no item left unseen can enter the list: that is the certificate, and nothing approximate stands behind it.
 
-A second score (`SecondScore`) is mixed in probability space. It joins the bound by its maximum over the subtree:
+A second score (see `mixture.py`) is mixed in probability space. It joins the bound by its maximum over the subtree:
 
     p(item below prefix) <= (1 - w) p_generative(prefix) + w max over items below of p_second(item)
 
@@ -22,8 +22,7 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.language.attention import Tree, extend_store
 from recbole_navigen.language.rendering import Rendered
 from recbole_navigen.model.lm import Context
-from recbole_navigen.model.mixture import SecondScore
-from recbole_navigen.model.scoring import ExactScorer
+from recbole_navigen.model.scoring import ExactScorer, Second
 
 WIDTH = 8  # prefixes a user expands in one round
 SHRINK = 0.7  # users who are done leave the batch when fewer than this share still search
@@ -84,9 +83,7 @@ class TopKSearch:
         self.legal = scorer.lm.legal
 
     @torch.no_grad()
-    def top_k(
-        self, rendered: Rendered, k: int, banned: Tensor | None = None, second: SecondScore | None = None
-    ) -> TopK:
+    def top_k(self, rendered: Rendered, k: int, banned: Tensor | None = None, second: Second | None = None) -> TopK:
         """The k most probable items after each context.
 
         Args:
@@ -94,7 +91,8 @@ class TopKSearch:
             k: how many.
             banned: True where an item must not be recommended to a user. Shape (B, N), bool. The probabilities of the
                 others stay as they are.
-            second: another distribution over the items to mix in; probabilities returned are the mixture's.
+            second: another distribution over the items to mix in, called once for each part of the users;
+                probabilities returned are the mixture's.
         """
         users, trie = len(rendered.tokens), self.scorer.trie
         allowed = torch.full((users,), trie.n_items)
@@ -110,20 +108,12 @@ class TopKSearch:
         parts = []
         for begin in range(0, users, size):
             rows = slice(begin, begin + size)
-            parts.append(
-                self._search(
-                    rendered.rows(rows),
-                    k,
-                    None if banned is None else banned[rows],
-                    None if second is None else second.rows(rows),
-                )
-            )
+            context = self.lm.read(rendered.rows(rows), begin)
+            parts.append(self._search(context, k, None if banned is None else banned[rows], second))
         return TopK(*(torch.cat([getattr(part, name) for part in parts]) for name in TopK.__slots__))
 
-    def _search(self, rendered: Rendered, k: int, banned: Tensor | None, second: SecondScore | None) -> TopK:
-        device = rendered.tokens.device
-        context = self.lm.read(rendered)
-        users = len(context.state)
+    def _search(self, context: Context, k: int, banned: Tensor | None, second: Second | None) -> TopK:
+        users, device = len(context.state), context.state.device
         result = TopK(
             torch.zeros(users, k, dtype=torch.long, device=device),
             torch.full((users, k), -torch.inf, device=device),
@@ -135,6 +125,7 @@ class TopKSearch:
         scores, child, _ = self.legal.children_log_probs(0, self.lm.code_logits(0, context.state), root)
         depth = max(self.legal.levels - 2, 0)
         empty = torch.empty(users, 0, device=device)
+        other = None if second is None else second(context)
         search = _Search(
             rows=torch.arange(users, device=device),
             context=context,
@@ -146,10 +137,10 @@ class TopKSearch:
             item=result.items.clone(),
             store=[],
             banned=banned,
-            second=None if second is None else self.legal.subtree_max(second.log_share),
+            second=None if other is None else self.legal.subtree_max(other.log_share),
         )
-        if second is not None:
-            scores = scores + second.log_rest
+        if other is not None:
+            scores = scores + other.log_rest
         self._admit(search, scores, child, child.new_full((*child.shape, depth), -1))
 
         # 2. Rounds: settle who is done, expand the best open prefixes of the others.

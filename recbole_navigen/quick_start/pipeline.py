@@ -106,6 +106,7 @@ def build_table(config: Config, dataset: Any, vectors: np.ndarray, texts: tuple[
         codebooks=np.stack(quantized.codebooks),
         terms=terms.terms,
         report={"codes": quantized.report, "terms": terms.report},
+        residuals=quantized.residuals,
     )
 
 

@@ -172,7 +172,7 @@ class Recommender:
         padded = torch.zeros(len(recent), int(lengths.max()), dtype=torch.long)
         for row, history in enumerate(recent):
             padded[row, : len(history)] = torch.tensor(history) + 1
-        top = self.search.top_k(self.renderer.cid2cid(padded, lengths), k, banned)
+        top = self.search.top_k(self.renderer.cid2cid(padded, lengths), k, banned, self.lm.second)
         rows = (top.items, top.log_probs, top.expansions, top.certified)
         return [
             Recommendations(

@@ -107,7 +107,7 @@ class NaviGenTrainer(SafeCheckpoint, Trainer):
         self._steps_done += 1
         weights, model = self._weights, self.model
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._bf16):
-            loss = weights["cid2cid"] * model.calculate_loss(batch)
+            loss = sum(weights[task] * value for task, value in model.losses(batch).items())
             items = torch.randint(1, model.n_items, (self.config["mapping_batch_size"],), generator=self._items)
             if weights["tid2cid"]:
                 rendered = model.renderer.tid2cid(items).to(self.device)
@@ -126,9 +126,11 @@ class NaviGenTrainer(SafeCheckpoint, Trainer):
         finally:
             self.model.evaluation_top_k = None
 
-    def _valid_epoch(self, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:
+    def _valid_epoch(self, valid_data: AbstractDataLoader, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:
         with self._averaged():
-            return super()._valid_epoch(*args, **kwargs)
+            if self.model.lm.dense is not None:
+                self.model.fit_mixture(valid_data)
+            return super()._valid_epoch(valid_data, *args, **kwargs)
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         # What is saved is what was validated; the weights in training go along for a resume.

@@ -5,7 +5,6 @@ and keeps one position each time. The causal encoder gives the same value at eve
 parameters, same loss (see the test against RecBole's own `calculate_loss`), a fraction of the work.
 """
 
-import math
 from typing import Any
 
 import torch
@@ -13,11 +12,11 @@ from recbole.config import Config
 from recbole.data.interaction import Interaction
 from recbole.trainer import Trainer
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.data import UserRowLoader
 from recbole_navigen.errors import InputError
+from recbole_navigen.model.dense import item_softmax_loss
 from recbole_navigen.training.precision import use_bf16
 from recbole_navigen.training.schedule import rate
 from recbole_navigen.training.trainer import SafeCheckpoint
@@ -49,29 +48,19 @@ def next_item_loss(
     Args:
         model: a RecBole model of SASRec's layout.
         rows: windows, right-padded with 0: inputs are row[:-1], targets row[1:]. Shape (B, T).
-        sampled_softmax: number of items to normalise over, drawn anew for each batch; 0 = the whole catalogue.
+        sampled_softmax: number of items to normalise over, see `item_softmax_loss`; 0 = the whole catalogue.
         generator: draws the sampled items.
 
     Returns:
         The loss, a scalar. The padding item takes part in neither softmax.
-
-    The sampled softmax draws n of the N items uniformly and without repeats, so an item is in the sample with
-    probability n/N; subtracting log(n/N) from its logit makes the sum of exponentials unbiased (with n = N it is the
-    full softmax). Each position's target is always in, uncorrected, and left out of the sample.
     """
     inputs, targets = rows[:, :-1], rows[:, 1:]
     wanted = targets != 0
     # Padding goes before the product with the item matrix, which is where the time is spent.
-    states, targets = encode_windows(model, inputs)[wanted], targets[wanted]
-    weight = model.item_embedding.weight
-    n_items = model.n_items - 1
-    if not 0 < sampled_softmax < n_items:
-        return F.cross_entropy((states @ weight[1 : model.n_items].T).float(), targets - 1)
-    sample = 1 + torch.randperm(n_items, device=rows.device, generator=generator)[:sampled_softmax]
-    logits = (states @ weight[sample].T).float() - math.log(sampled_softmax / n_items)
-    logits = logits.masked_fill(sample == targets[:, None], -math.inf)
-    positive = (states * weight[targets]).sum(dim=-1, keepdim=True).float()
-    return F.cross_entropy(torch.cat((positive, logits), dim=1), targets.new_zeros(len(targets)))
+    states = encode_windows(model, inputs)[wanted]
+    return item_softmax_loss(
+        states, targets[wanted], model.item_embedding, model.n_items - 1, sampled_softmax, generator
+    )
 
 
 class UserRowTrainer(SafeCheckpoint, Trainer):

@@ -1,0 +1,80 @@
+"""The dense score, its loss and its share in the mixture."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_model import random_histories, small_model
+
+from recbole_navigen.model.dense import DenseScore, best_share, item_softmax_loss
+from recbole_navigen.model.scoring import ExactScorer
+from recbole_navigen.model.topk import TopKSearch
+
+
+@given(st.integers(0, 1000), st.integers(2, 60))
+@settings(max_examples=30, deadline=None)
+def test_the_share_is_the_most_likely_one(seed, users):
+    rng = np.random.default_rng(seed)
+    generative, dense = (
+        torch.from_numpy(np.log(rng.dirichlet(np.full(20, 0.3), users)[:, 0] + 1e-9)) for _ in range(2)
+    )
+    shares = torch.linspace(0.001, 0.999, 999, dtype=torch.float64)[:, None]
+    likelihood = torch.logaddexp(generative + torch.log1p(-shares), dense + shares.log()).mean(dim=1)
+    found = torch.tensor(best_share(generative, dense), dtype=torch.float64)
+    reached = torch.logaddexp(generative + torch.log1p(-found), dense + found.log()).mean()
+    assert reached >= likelihood.max() - 1e-4
+
+
+def test_a_score_that_is_never_better_gets_next_to_no_share():
+    worse, better = torch.full((9,), -5.0), torch.full((9,), -2.0)
+    assert best_share(better, worse) < 0.01 and best_share(worse, better) > 0.99
+
+
+def test_dense_log_probabilities_are_normalised_and_start_as_dot_products():
+    torch.manual_seed(0)
+    states, vectors = torch.randn(4, 8), torch.randn(11, 8)
+    score = DenseScore(8)
+    log_probs = score.log_probs(states, vectors)
+    assert torch.allclose(log_probs.exp().sum(dim=1), torch.ones(4))
+    assert torch.allclose(log_probs, (states @ vectors.T).log_softmax(dim=1), atol=1e-5)
+
+
+@pytest.mark.parametrize("sampled", [0, 3, 40])
+def test_the_loss_reads_vectors_by_internal_id(sampled):
+    torch.manual_seed(1)
+    table = torch.nn.Embedding(12, 8)  # row 0 is the padding item
+    states, targets = 0.2 * torch.randn(50, 8), torch.randint(1, 12, (50,))
+    draws = torch.Generator().manual_seed(0)
+    losses = [item_softmax_loss(states, targets, table, 11, sampled, draws).item() for _ in range(400)]
+    exact = torch.nn.functional.cross_entropy(states @ table.weight[1:].T, targets - 1).item()
+    if sampled == 3:
+        # The sum of exponentials is unbiased, so its logarithm is biased downwards, by Jensen's inequality.
+        assert exact - 0.1 < np.mean(losses) < exact
+    else:
+        assert np.allclose(losses, exact, atol=1e-5)
+
+
+def test_vectors_of_the_catalogue_follow_the_weights():
+    model, _ = small_model(item_rows=True, dense_score=True)
+    first = model.catalogue_vectors()
+    assert model.catalogue_vectors() is first
+    assert torch.allclose(first, model.item_vectors(torch.arange(1, 31)))
+    with torch.no_grad():
+        model.item_rows[3] += 1.0
+    assert torch.allclose(model.catalogue_vectors(), model.item_vectors(torch.arange(1, 31)))
+    model.load_state_dict({name: weight * 2 for name, weight in model.state_dict().items()})
+    assert torch.allclose(model.catalogue_vectors(), model.item_vectors(torch.arange(1, 31)))
+
+
+@pytest.mark.parametrize("share", [0.001, 0.3, 0.999])
+def test_both_exact_paths_mix_the_dense_score_in(share):
+    model, renderer = small_model(n_items=40, codes=6, seed=4, item_rows=True, dense_score=True)
+    model.dense.share.fill_(share)
+    rendered = renderer.cid2cid(*random_histories(40, 6, 6, 4))
+    scorer = ExactScorer(model, memory=64)
+    dense = model.dense.log_probs(model.read(rendered).state, model.catalogue_vectors()).exp()
+    mixed = scorer.full_sort(rendered, model.second)
+    assert torch.allclose(mixed.exp(), (1 - share) * scorer.full_sort(rendered).exp() + share * dense, atol=1e-5)
+    top = TopKSearch(scorer).top_k(rendered, 7, second=model.second)
+    assert torch.allclose(top.log_probs, mixed.topk(7).values, atol=1e-5) and top.certified.all()
