@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -18,6 +17,7 @@ from transformers import (
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.attention import ATTENTION, KeyValue, Tree
+from recbole_navigen.language.dropout import dropout
 
 
 def scratch_lm(
@@ -133,5 +133,5 @@ class Backbone(nn.Module):
         if not self.training:
             return output
         if isinstance(output, tuple):
-            return (F.dropout(output[0], self.dropout), *output[1:])
-        return F.dropout(output, self.dropout)
+            return (dropout(output[0], self.dropout), *output[1:])
+        return dropout(output, self.dropout)

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from recbole_navigen.language.attention import KeyValue, Tree
 from recbole_navigen.language.backbone import Backbone
+from recbole_navigen.language.dropout import Dropout
 from recbole_navigen.language.rendering import Origin, Rendered
 from recbole_navigen.language.vocabulary import SPECIALS, Vocabulary, text_row_start
 from recbole_navigen.model.dense import DenseScore
@@ -90,7 +91,7 @@ class DualIdentifierLM(nn.Module):
         self.vocabulary = vocabulary
         self.legal = legal
         self.levels, self.codebook_size, _ = codebooks.shape
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.register_buffer("codes", torch.from_numpy(codes), persistent=False)
 
         # TIDs as bags of text tokens, packed: bag i is tokens[offsets[i]:offsets[i + 1]]; bag 0, the padding, is empty.
@@ -236,22 +237,39 @@ class DualIdentifierLM(nn.Module):
         states = [hidden[rows, rendered.anchors.clamp(max=hidden.shape[1] - 1)]]
         if self.levels == 1:
             return states
-        # Below the stream: the inner nodes on the way to each target, level after level, in one tree-shaped pass.
-        users, count = rendered.targets.shape
-        depth = self.levels - 1
-        path = self.legal.item_path[(rendered.targets - 1).clamp(min=0)]
-        embeddings = torch.cat([self.node_embeddings(level + 1, path[..., level]) for level in range(depth)], dim=1)
-        positions = torch.cat([rendered.anchors + level + 1 for level in range(depth)], dim=1)
-        own = torch.arange(count, device=hidden.device)
-        ancestors = torch.full((depth * count, max(depth - 1, 0)), -1, device=hidden.device)
-        for level in range(depth):
-            for above in range(level):
-                ancestors[level * count + own, above] = above * count + own
-        tokens = torch.arange(hidden.shape[1], device=hidden.device)
-        readable = (tokens <= rendered.anchors[..., None]).repeat(1, depth, 1)
-        tree = Tree(context=layers, context_mask=readable, ancestors=ancestors)
-        below = self.backbone.run_nodes(embeddings, positions, tree)
-        return states + list(below.view(users, depth, count, -1).unbind(dim=1))
+        return states + self._states_below(rendered, layers)
+
+    def _states_below(self, rendered: Rendered, layers: list[KeyValue]) -> list[Tensor]:
+        """States at the inner nodes on the way to each target, below the stream: L - 1 tensors (B, R, D).
+
+        A node with one item below it decides nothing, so it is not run; its state is some other node's.
+        """
+        legal, (users, count), depth = self.legal, rendered.targets.shape, self.levels - 1
+        # 1. All nodes on the way to all targets, level after level: (B, depth * R).
+        path = legal.item_path[(rendered.targets - 1).clamp(min=0)][..., :depth]
+        number = (path + torch.tensor(legal.base[:depth], device=path.device)).transpose(1, 2).flatten(1)
+        needed = (legal.only_item[number] < 0) & (rendered.targets > 0).repeat(1, depth)
+        level = torch.arange(1, self.levels, device=path.device).repeat_interleave(count)
+
+        # 2. Those that decide something, packed to the left: (B, V).
+        order = needed.int().argsort(dim=1, descending=True, stable=True)[:, : max(1, int(needed.sum(dim=1).max()))]
+        place = (needed.cumsum(dim=1) - 1).clamp(min=0)
+        anchor, level = rendered.anchors.repeat(1, depth).gather(1, order), level[order]
+        above = [
+            torch.where(level > up + 1, place.gather(1, up * count + order % count), -1) for up in range(depth - 1)
+        ]
+        tokens = torch.arange(layers[0][0].shape[2], device=path.device)
+        tree = Tree(
+            context=layers,
+            context_mask=tokens <= anchor[..., None],
+            ancestors=torch.stack(above, dim=-1) if above else None,
+        )
+
+        # 3. One tree-shaped pass, and every state back to its target.
+        embeddings = self.node_embeddings_at(number.gather(1, order))
+        hidden = self.backbone.run_nodes(embeddings, anchor + level, tree)
+        below = hidden.gather(1, place[..., None].expand(-1, -1, hidden.shape[2]))
+        return list(below.view(users, depth, count, -1).unbind(dim=1))
 
     def text_loss(self, rendered: Rendered) -> Tensor:
         """Mean cross entropy of the TARGET tokens of text streams, over the text vocabulary and the end token."""
