@@ -14,7 +14,9 @@ import yaml
 from recbole_navigen.errors import InputError
 
 # Settings that must be whole numbers above zero, beside every name that ends in one of POSITIVE_ENDINGS.
-POSITIVE = frozenset({"epochs", "eval_step", "topk", "MAX_ITEM_LIST_LENGTH", "k", "levels", "codes"})
+POSITIVE = frozenset(
+    {"epochs", "eval_step", "topk", "MAX_ITEM_LIST_LENGTH", "k", "levels", "codes", "validation_users"}
+)
 POSITIVE_ENDINGS = ("_size", "_heads")
 RATE_ENDING = "learning_rate"  # above zero, fractions welcome
 REQUIRED = frozenset({"epochs", "topk", "learning_rate", "train_batch_size", "eval_batch_size"})

@@ -200,3 +200,18 @@ def test_loader_batches_similar_lengths(tmp_path: Path) -> None:
 
 def test_overlapping_windows_by_setting(tiny: Path) -> None:
     assert sum(map(len, batches(loader(tiny, window_stride=1)))) > sum(map(len, batches(loader(tiny))))
+
+
+@pytest.mark.parametrize(
+    ("model", "exclude"), [("BPR", False), ("SASRec", False), ("SASRec", True), ("NaviGen", False)]
+)
+def test_a_sample_of_users_validates_and_all_are_tested(tiny, model, exclude):
+    def users(limit):
+        config = make_config(model, tiny, validation_users=limit, exclude_history=exclude)
+        _, valid, test = data_preparation(config, create_dataset(config))
+        return [loader._dataset.inter_feat["user_id"].tolist() for loader in (valid, test)]
+
+    (valid, test), (sample, whole), (again, _) = users(None), users(7), users(7)
+    assert len(valid) == len(test) > 7 and whole == test
+    assert len(sample) == 7 and sample == again and sample == [user for user in valid if user in sample]
+    assert users(len(valid))[0] == valid

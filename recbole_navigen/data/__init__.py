@@ -3,7 +3,9 @@
 from logging import getLogger
 from pathlib import Path
 
+import numpy as np
 import recbole.data.dataset
+import torch
 from recbole.config import Config
 from recbole.data import create_samplers
 from recbole.data.dataloader import AbstractDataLoader, FullSortEvalDataLoader
@@ -115,6 +117,15 @@ def _check_files(config: Config) -> None:
             check_columns(path, read_header(path, separator, encoding), wanted, "load_col")
 
 
+def _sample_rows(part: Dataset, limit: int | None, seed: int) -> Dataset:
+    """At most `limit` rows of a split, drawn once and kept in order; with leave-one-out a row is a user."""
+    rows = 0 if part is None else len(part.inter_feat)
+    if not limit or rows <= limit:
+        return part
+    chosen = np.sort(np.random.default_rng(seed).choice(rows, size=limit, replace=False))
+    return part.copy(part.inter_feat[torch.from_numpy(chosen)])
+
+
 def data_preparation(
     config: Config, dataset: Dataset
 ) -> tuple[AbstractDataLoader, AbstractDataLoader, AbstractDataLoader]:
@@ -134,7 +145,8 @@ def data_preparation(
     if exclude and not sequential:
         config["repeatable"] = False
     try:
-        parts = dataset.build()
+        parts = list(dataset.build())
+        parts[1] = _sample_rows(parts[1], config["validation_users"], config["seed"])
         samplers = create_samplers(config, dataset, parts)
     except InputError:
         raise
