@@ -89,6 +89,7 @@ def find_finished(root: str | Path, wanted: dict[str, Any], depth: int) -> Run |
 
 def new_folder(root: str | Path, stem: str) -> Path:
     """Make the folder `root/STEM-TIME`; a second one in the same second gets -2."""
+    Path(root).mkdir(parents=True, exist_ok=True)
     base = f"{stem}-{time.strftime('%b-%d-%Y_%H-%M-%S')}"
     for number in itertools.count(1):
         path = Path(root) / (base if number == 1 else f"{base}-{number}")
