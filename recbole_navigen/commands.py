@@ -74,9 +74,7 @@ def compare_parser() -> argparse.ArgumentParser:
         COMPARE_EPILOG,
     )
     commands.add_argument("--models", "-m", help="names of models or of entries of the section `models`, with commas")
-    commands.add_argument(
-        "--seeds", default="1", metavar="N", help="how many, from the seed of the settings on, or [7,9]"
-    )
+    commands.add_argument("--seeds", metavar="N", help="how many, from the seed of the settings on, or [7,9]")
     commands.add_argument("--runs", nargs="+", metavar="DIR", help="compare these finished runs, train nothing")
     return commands
 
@@ -97,11 +95,13 @@ def compare(argv: Sequence[str] | None = None) -> int:
         from recbole_navigen.settings import parse_value
 
         if arguments.runs:
-            if arguments.models or arguments.dataset or arguments.config_files:
-                raise InputError("--runs compares finished runs; leave out --models, --dataset and --config_files")
+            if arguments.models or arguments.dataset or arguments.seeds or arguments.config_files:
+                raise InputError(
+                    "--runs compares finished runs; leave out --models, --dataset, --seeds and --config_files"
+                )
             return int(compare_runs(arguments.runs, settings)["failed"] > 0)
         models = [name.strip() for name in arguments.models.split(",")] if arguments.models else None
-        seeds = parse_value("seeds", arguments.seeds)
+        seeds = parse_value("seeds", arguments.seeds) if arguments.seeds else 1
         if isinstance(seeds, bool) or not isinstance(seeds, int | list):
             raise InputError(f"--seeds={arguments.seeds} is neither a number of seeds nor a list such as [2020,2025]")
         files = split_files(arguments.config_files)

@@ -53,6 +53,7 @@ NOT_LEARNED = frozenset(
         "seed",
         "data_path",
         "checkpoint_dir",
+        "run_dir",
         "state",
         "show_progress",
         "log_wandb",

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -245,7 +246,8 @@ def test_existing_runs_are_compared_without_training(
     shutil.copytree(folders["BPR"], other)
     record = json.loads((other / "result.json").read_text())
     record["identity"]["settings_hash"] = "0" * 64
-    change(other, config={**record["config"], "embedding_size": 16}, identity=record["identity"])
+    elsewhere = {"embedding_size": 16, "run_dir": "elsewhere", "seed": 1}
+    change(other, config={**record["config"], **elsewhere}, identity=record["identity"])
     result = compare_runs([folders["BPR"], other])
     assert [row.label for row in result["comparison"].contenders] == [
         "BPR (embedding_size=8)",
@@ -261,6 +263,7 @@ def test_runs_that_do_not_belong_together_are_refused(folders: dict[str, Path]) 
     record = json.loads((theirs / "result.json").read_text())
     for aspect, values in {
         "data": {"dataset_hash": "0" * 64},
+        "splits": {"split_hash": "0" * 64},
         "exclude_history": {"protocol": {**record["protocol"], "exclude_history": True}},
         "eval_args": {"protocol": {**record["protocol"], "eval_args": {"split": {"LS": "test_only"}}}},
     }.items():
@@ -269,11 +272,7 @@ def test_runs_that_do_not_belong_together_are_refused(folders: dict[str, Path]) 
             compare_runs([ours, theirs])
         change(theirs, **record)
     ranks = UserRanks.load(theirs)
-    shorter = {name: getattr(ranks, name)[:-1] for name in UserRanks.__slots__ if name not in ("depth", "catalogue")}
-    UserRanks(**shorter, depth=None, catalogue=ranks.catalogue).save(theirs)
-    with pytest.raises(InputError, match="different splits cannot stand in one table"):
-        compare_runs([ours, theirs])
-    UserRanks(**{name: getattr(ranks, name) for name in shorter}, depth=9, catalogue=ranks.catalogue).save(theirs)
+    replace(ranks, depth=9).save(theirs)
     with pytest.raises(InputError, match=r"ndcg@10 looks at 10 places and .*SASRec tells the first 9 apart"):
         compare_runs([ours, theirs])
     assert compare_runs([ours, theirs], ["--topk=[9]"])["comparison"].metrics == ("ndcg@9", "recall@9")
@@ -287,6 +286,8 @@ def test_runs_that_do_not_belong_together_are_refused(folders: dict[str, Path]) 
         compare_runs(["dataset"])
     with pytest.raises(InputError, match="unknown setting `epochs` beside --runs"):
         compare_runs([ours], ["--epochs=3"])
+    with pytest.raises(InputError, match="topk must be above zero"):
+        compare_runs([ours], ["--topk=[0]"])
 
 
 @pytest.mark.parametrize(
@@ -321,6 +322,14 @@ def test_bad_input_is_refused_before_any_training(
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert re.search(message, line), line
     assert not Path("saved").exists()
+
+
+def test_a_run_on_other_data_stops_the_comparison_at_once(tiny: Path, in_this_process: list[str]) -> None:
+    # The users of both are the same, and so are all settings of the protocol; but one of them drops items.
+    own = {"models": {"Pop": {}, "BPR": {"item_inter_num_interval": "[5,inf)"}, "SASRec": {}}}
+    with pytest.raises(InputError, match=r"different data cannot stand in one table: tiny \w+ in .*Pop.*; tiny .*BPR"):
+        run_compare(config_dict={**own, "epochs": 1, "state": "ERROR"}, dataset="tiny")
+    assert in_this_process == ["Pop", "BPR"]
 
 
 def test_a_process_that_dies_is_a_failed_run(own_folder: Path) -> None:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from recbole.model.abstract_recommender import AbstractRecommender
 
 from recbole_navigen.artefacts import atomic_directory, content_hash, verify_manifest, write_manifest
-from recbole_navigen.errors import DamagedArtefact
+from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.evaluation.ranks import full_sort_ranks, searched_ranks
 from recbole_navigen.evaluation.statistics import thirds
 
@@ -115,6 +115,10 @@ def rank_users(config: Any, test_data: Any, model: Any) -> UserRanks | None:
     # 2. Ranks: by search where the model has one, else from all scores.
     depth = config["rank_depth"] if hasattr(model, "recommend") and config["rank_depth"] < data.item_num - 1 else None
     rank, rank_unseen = searched_ranks(model, test_data, depth) if depth else full_sort_ranks(model, test_data)
+    if min(rank.min(), rank_unseen.min()) < 0:
+        raise InputError(
+            f"the test part of {config['dataset']} leaves out the last item of some users; check its filters"
+        )
     targets = timeline.items[last]
     return UserRanks(
         user=data.id2token(data.uid_field, timeline.users[last]).astype(str),
@@ -132,12 +136,13 @@ def rank_users(config: Any, test_data: Any, model: Any) -> UserRanks | None:
 def why_no_ranks(config: Any) -> str | None:
     """What in the settings of a run stands against ranks of single targets, in words; None if nothing does."""
     arguments = config["eval_args"]
-    if arguments["split"].get("LS") not in _HELD_OUT or config["benchmark_filename"]:
+    split = arguments["split"] if isinstance(arguments["split"], dict) else {}
+    if split.get("LS") not in _HELD_OUT or config["benchmark_filename"]:
         return f"the split {arguments['split']} does not leave one item of each user out"
     if arguments["order"] != "TO":
         return f"the order {arguments['order']} is not that of time (TO)"
     if arguments["mode"]["test"] != "full":
         return f"the test mode {arguments['mode']['test']} does not rank the whole catalogue (full)"
-    if config.model_class.full_sort_predict is AbstractRecommender.full_sort_predict:
+    if getattr(config.model_class, "full_sort_predict", None) in (None, AbstractRecommender.full_sort_predict):
         return f"{config['model']} does not score all items at once"
     return None

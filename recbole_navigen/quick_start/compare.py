@@ -15,12 +15,19 @@ from recbole_navigen.config import NOT_LEARNED, Config
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.ranks import METRICS, metric_values, places
 from recbole_navigen.evaluation.user_ranks import why_no_ranks
-from recbole_navigen.quick_start.comparison import PROTOCOLS, Contender, Failure, protocol_aspects, refuse_different
+from recbole_navigen.quick_start.comparison import (
+    PROTOCOLS,
+    Contender,
+    Failure,
+    aspects_of,
+    protocol_aspects,
+    refuse_different,
+)
 from recbole_navigen.quick_start.report import report
 from recbole_navigen.quick_start.runs import Run, find_finished, identity, protocol
 from recbole_navigen.quick_start.separate import RunFailed, SeparateRuns
 from recbole_navigen.quick_start.tables import shown_name
-from recbole_navigen.settings import parse_argv, read_settings, refuse_unknown
+from recbole_navigen.settings import parse_argv, read_settings, refuse_nonpositive, refuse_unknown
 
 SECTION = "models"  # of config files: label -> settings of its own
 SHOWN = {"metrics": ["NDCG", "Recall"], "topk": [10]}  # unless the user asks for others
@@ -58,7 +65,7 @@ def run_compare(
         `failed`, how many runs ended in an error.
 
     Raises:
-        InputError: bad input, found before any training; or runs that turn out to be on different data.
+        InputError: bad input, found before any training; or a run that turns out to be on other data than the first.
     """
     # 1. Everything that can be refused early is refused here.
     entries = _entries(models, dataset, config_file_list or (), dict(config_dict or {}), argv)
@@ -98,6 +105,7 @@ def run_compare(
                 run = Run.load(folder)
                 done = f"done in {(time.perf_counter() - start) / 60:.1f} min"
             runs[entry.label].append(run)
+            refuse_different({str(other): aspects_of(other) for row in runs.values() for other in row})
             say(f"{name} {done} ({run}), {_scores(run, metrics[0])}")
 
     # 3. The table.
@@ -120,6 +128,7 @@ def compare_runs(folders: Sequence[str | Path], argv: Sequence[str] = ()) -> dic
     """
     settings = {**SHOWN, "checkpoint_dir": "saved", **(given := parse_argv(argv))}
     refuse_unknown(given, {*SHOWN, "checkpoint_dir"}, "beside --runs")
+    refuse_nonpositive(settings)
     runs = [Run.load(folder) for folder in dict.fromkeys(map(Path, folders))]
     metrics = _existing(*(value if isinstance(value, list) else [value] for value in map(settings.get, SHOWN)))
     return {**report(_labelled(runs), metrics, settings["checkpoint_dir"]), "failed": 0}
@@ -169,7 +178,7 @@ def _existing(names: Sequence[str], topk: Sequence[int]) -> list[str]:
     known = [str(name).lower() for name in names if str(name).lower() in METRICS]
     if not known:
         raise InputError(f"none of the metrics {names} follows from ranks; use some of {', '.join(METRICS)}")
-    return [f"{name}@{k}" for name in known for k in topk]
+    return [f"{name}@{int(k)}" for name in known for k in topk]
 
 
 def _refuse_incomparable(entries: Sequence[Entry], metrics: Sequence[str]) -> None:

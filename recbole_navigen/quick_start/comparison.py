@@ -216,7 +216,7 @@ def aspects_of(run: Run) -> dict[str, str]:
     """What must be the same for all runs of a table, in words."""
     data = f"{run.record['dataset']} {run.record['dataset_hash'][:12]}"
     own = protocol_aspects(run.record["protocol"], run.record["config"]["MODEL_TYPE"])
-    return {"data": data, "splits": run.ranks.split_hash[:12], **own}
+    return {"data": data, "splits": run.record["split_hash"][:12], **own}
 
 
 def protocol_aspects(protocol: Mapping[str, Any], model_type: str) -> dict[str, str]:

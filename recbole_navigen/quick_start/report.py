@@ -55,7 +55,7 @@ def _facts(comparison: Comparison) -> dict[str, str]:
         "Runs": str(len(runs)),
         "Protocol": f"leave one out by time ({evaluation['split']['LS']}), the whole catalogue ranked",
         "Data": runs[0].record["dataset_hash"][:12],
-        "Test part": runs[0].ranks.split_hash[:12],
+        "Test part": runs[0].record["split_hash"][:12],
         "Written": time.strftime("%Y-%m-%d %H:%M"),
         "RecBole-NaviGen": recbole_navigen.__version__,
     }

@@ -117,7 +117,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
                         "folder": str(run.folder),
                         **run.record["identity"],
                         "dataset_hash": run.record["dataset_hash"],
-                        "split_hash": run.ranks.split_hash,
+                        "split_hash": run.record["split_hash"],
                         "protocol": run.record["protocol"],
                     }
                     for run in contender.runs
