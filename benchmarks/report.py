@@ -33,6 +33,8 @@ def main() -> None:
             columns = list(next(iter(result["table"].values())))
             for name, row in result["table"].items():
                 lines.append(f"| {name} | " + " | ".join(str(row.get(column, "")) for column in columns) + " |")
+        for note in result.get("notes", []):
+            lines += ["", note]
         lines.append("")
     (RESULTS / "README.md").write_text("\n".join(lines), encoding="utf-8")
 

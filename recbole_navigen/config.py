@@ -14,6 +14,7 @@ from recbole.evaluator import metric_types
 from recbole.utils import ModelType
 
 import recbole_navigen.compat  # noqa: F401 (must run before anything of RecBole is imported)
+from recbole_navigen.artefacts import content_hash
 from recbole_navigen.errors import InputError
 from recbole_navigen.settings import (
     SettingsLoader,
@@ -46,6 +47,28 @@ _WITHOUT_YAML = frozenset(
         "tail_ratio",
     }
 )
+# Settings that change nothing about what a run learns: places, devices, output, and what is measured afterwards.
+NOT_LEARNED = frozenset(
+    {
+        "seed",
+        "data_path",
+        "checkpoint_dir",
+        "run_dir",
+        "state",
+        "show_progress",
+        "log_wandb",
+        "wandb_project",
+        "gpu_id",
+        "use_gpu",
+        "device",
+        "worker",
+        "metrics",
+        "topk",
+        "metric_decimal_place",
+        "eval_batch_size",
+        "rank_depth",
+    }
+)
 _WITHOUT_K = frozenset({"gauc", "auc", "mae", "rmse", "logloss"})
 _READ_BY_CODE = re.compile(r"""config\[["'](\w+)["']\]""")
 
@@ -69,6 +92,7 @@ class Config(RecBoleConfig):
         config_file_list: Sequence[str] | None = None,
         config_dict: dict[str, Any] | None = None,
         argv: Sequence[str] = (),
+        comparison: bool = False,
     ):
         """
         Args:
@@ -77,8 +101,11 @@ class Config(RecBoleConfig):
             config_file_list: yaml files.
             config_dict: settings as typed Python values; taken as they are.
             argv: settings as `--key=value`, parsed by yaml's safe rules.
+            comparison: True if files and command line serve several models: what only others know is left out here, and
+                a section `models` is allowed.
         """
         self._argv = tuple(argv)
+        self._comparison = comparison
         self._recbole_yaml: dict[str, dict] = {}
         try:
             super().__init__(model, dataset, config_file_list, config_dict)
@@ -105,6 +132,8 @@ class Config(RecBoleConfig):
         merged: dict[str, Any] = {}
         for file in file_list or ():
             merged.update(read_settings(file))
+        if self._comparison:
+            merged.pop("models", None)
         return merged
 
     def _load_variable_config_dict(self, config_dict: dict[str, Any] | None) -> dict[str, Any]:
@@ -148,14 +177,16 @@ class Config(RecBoleConfig):
         """Check what the user set against what the yaml files say, before anything is computed from it."""
         known = set(self.internal_config_dict) | _WITHOUT_YAML | _keys_read_by(model_class)
         known.update(key for keys in self.parameters.values() for key in keys)
-        refuse_unknown(self.cmd_config_dict, known, f"on the command line for {model}")
         # One file, or one dictionary, may serve several models in a comparison and hold the settings of all of them.
-        for settings, where in (
-            (self.variable_config_dict, "in config_dict"),
-            (self.file_config_dict, "in a config file"),
+        for settings, where, alone in (
+            (self.cmd_config_dict, f"on the command line for {model}", not self._comparison),
+            (self.variable_config_dict, "in config_dict", False),
+            (self.file_config_dict, "in a config file", False),
         ):
             if not known.issuperset(settings):
-                refuse_unknown(settings, known | _keys_of_all_models(), where)
+                refuse_unknown(settings, known if alone else known | _keys_of_all_models(), where)
+        if self._comparison:
+            self.external_config_dict = {k: v for k, v in self.external_config_dict.items() if k in known}
         self.external_config_dict = fit_types(self.external_config_dict, self.internal_config_dict)
 
     def _get_final_config_dict(self) -> dict[str, Any]:
@@ -227,6 +258,12 @@ class Config(RecBoleConfig):
             return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
         return as_json(without_secrets(self.final_config_dict))
+
+    def settings_hash(self) -> str:
+        """Name the settings that decide what a run learns, apart from its seed. To be asked before the run: data sets
+        and trainers write into the settings.
+        """
+        return content_hash({key: value for key, value in self.public().items() if key not in NOT_LEARNED})
 
 
 # File names (without .yaml) that RecBole loads for kinds of models that need other columns or labelled evaluation.

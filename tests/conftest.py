@@ -23,6 +23,22 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 
 
 @pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let comparisons run their models in this process, which takes no start-up time; lists the models that ran."""
+    from recbole_navigen.quick_start import run_navigen
+    from recbole_navigen.quick_start.separate import SeparateRuns
+
+    started: list[str] = []
+
+    def run(self: SeparateRuns, model: str, dataset: str, settings: dict, progress: object) -> str:
+        started.append(model)
+        return run_navigen(model, dataset, config_dict=settings)["run_dir"]
+
+    monkeypatch.setattr(SeparateRuns, "__call__", run)
+    return started
+
+
+@pytest.fixture
 def tiny(own_folder: Path) -> Path:
     """Write the data set `tiny` (60 users, 80 items, titles and genres) under dataset/ and return its data_path."""
     return write_atomic(own_folder / "dataset", "tiny", users=60, items=80)

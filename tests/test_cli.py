@@ -16,6 +16,8 @@ from recbole_navigen import __version__
 from recbole_navigen.__main__ import main, split_files
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation
+from recbole_navigen.evaluation.ranks import metric_values
+from recbole_navigen.evaluation.user_ranks import UserRanks
 from recbole_navigen.quick_start import run_navigen
 from recbole_navigen.quick_start.display import sample_users
 from recbole_navigen.quick_start.stages import Stages
@@ -75,16 +77,20 @@ def test_a_sequential_baseline_from_end_to_end(
     # 3. The run folder.
     (folder,) = Path("saved").iterdir()
     assert folder.name.startswith("SASRec-tiny-")
-    assert {path.name for path in folder.iterdir()} == {"checkpoint", "result.json"}
+    assert {path.name for path in folder.iterdir()} == {"checkpoint", "ranks", "result.json"}
     result = json.loads((folder / "result.json").read_text())
     assert result["valid_score_bigger"] is True and result["best_valid_score"] == result["best_valid_result"]["ndcg@10"]
     assert set(result["test_result"]) == {
         f"{m}@{k}" for m in ("recall", "hit", "ndcg", "mrr", "precision") for k in (5, 10, 20)
     }
     assert result["parameters"]["total"] == result["parameters"]["trainable"] > 80 * 8
-    assert list(result["seconds"]) == ["data", "train", "test"] and result["seed"] == 2020
+    assert list(result["seconds"]) == ["data", "train", "test", "ranks"] and result["seed"] == 2020
     assert result["config"]["hidden_size"] == 8 and result["versions"]["recbole"] == "1.2.1"
     assert len(result["dataset_hash"]) == 64 and result["peak_memory_mb"] > 50
+    assert result["training_seconds"] == result["seconds"]["train"] and result["test_users_per_second"] > 0
+    ranks = UserRanks.load(folder)
+    assert result["split_hash"] == ranks.split_hash and len(ranks.user) == result["test_users"] == 60
+    assert result["test_result"]["ndcg@10"] == pytest.approx(metric_values("ndcg@10", ranks.rank).mean(), abs=1e-4)
 
 
 def test_the_function_and_a_second_run_in_one_process(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,7 +179,7 @@ def test_the_wheel_carries_the_properties_and_runs_anywhere(tiny: Path, tmp_path
     shipped = {str(file.relative_to(ROOT / "properties")) for file in (ROOT / "properties").rglob("*.yaml")}
     packed = site / "recbole_navigen" / "properties"
     assert {str(file.relative_to(packed)) for file in packed.rglob("*.yaml")} == shipped
-    assert not (site / "tests").exists()
+    assert not (site / "tests").exists() and (site / "recbole_navigen" / "evaluation" / "page.html").is_file()
     # 3. It runs from a directory that is not the source tree, with the packed settings.
     done = run("--model=Pop", "--dataset=tiny", *SHORT, script=False, PYTHONPATH=str(site))
     assert done.returncode == 0, done.stderr

@@ -66,7 +66,14 @@ def test_a_run_learns_and_leaves_everything_behind(tiny, capsys, history):
     run = Path(result["run_dir"])
     record = json.loads((run / "result.json").read_text())
     assert record["test_result"] == result["test_result"]
-    assert [stage["name"] for stage in record["stages"]] == ["data", "collaborative", "identifiers", "train", "test"]
+    assert [stage["name"] for stage in record["stages"]] == [
+        "data",
+        "collaborative",
+        "identifiers",
+        "train",
+        "test",
+        "ranks",
+    ]
     assert DualIdentifierTable.load(run / "identifiers").n_items == 80
     shown = capsys.readouterr().out
     assert "Tale" in shown and "ndcg" in shown.lower()

@@ -29,6 +29,7 @@ class ExactOrder:
     """
 
     content_hash: str  # sha256 over raw user ids, raw item ids and all interactions in order
+    timeline: "Timeline | None" = None  # all interactions by user and exact time; None without a time column
 
     def _load_inter_feat(self, token: str, dataset_path: str) -> None:
         # Every row gets its place in time here, in the order of the file, before any filter drops some.
@@ -97,6 +98,9 @@ class ExactOrder:
     def _change_feat_format(self) -> None:
         self.inter_feat = self.rows_in_order().reset_index(drop=True)
         self._in_exact_order = self._rank is not None
+        if self._in_exact_order and self.uid_field is not None:
+            columns = (self.inter_feat[field].to_numpy(np.int64) for field in (self.uid_field, self.iid_field))
+            self.timeline = Timeline.of(*columns)
         super()._change_feat_format()
 
     def _exact_rank(self) -> np.ndarray | None:
@@ -136,7 +140,7 @@ def _seed(shuffle_ties: object) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """All interactions of a sequential data set, by user and then by exact time.
+    """All interactions of a data set, by user and then by exact time.
 
     Attributes:
         users: internal user ids, not decreasing. Shape (S,), int64.
@@ -167,6 +171,10 @@ class Timeline:
         """Positions of all interactions but each user's first. Shape (S - B,), int64."""
         return np.flatnonzero(self.starts != np.arange(len(self.starts)))
 
+    def last(self) -> np.ndarray:
+        """Position of each user's last interaction. Shape (B,), int64, by internal user id."""
+        return np.flatnonzero(np.append(self.users[1:] != self.users[:-1], True))
+
     def history(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """List everything a user did before some targets.
 
@@ -188,8 +196,6 @@ class Timeline:
 class ExactSequence(ExactOrder):
     """ExactOrder for sequential data sets: each row also knows the place of its target, `TARGET_POSITION`."""
 
-    timeline: Timeline
-
     def _exact_rank(self) -> np.ndarray | None:
         if TARGET_POSITION in self.inter_feat:
             return self.timeline.ranks[self.inter_feat[TARGET_POSITION].numpy()]
@@ -197,16 +203,15 @@ class ExactSequence(ExactOrder):
 
     def data_augmentation(self) -> None:
         """Expand prefixes as the RecBole class does, then note each row's target."""
-        self._note_timeline()
+        self._require_times()
         super().data_augmentation()
         self.inter_feat[TARGET_POSITION] = torch.from_numpy(self.timeline.targets())
 
-    def _note_timeline(self) -> None:
-        if not self._in_exact_order:
+    def _require_times(self) -> None:
+        if self.timeline is None:
             raise InputError(
                 f"sequential models need times: load column {self.time_field} of {self.dataset_name}.inter (load_col)"
             )
-        self.timeline = Timeline.of(self.inter_feat[self.uid_field].numpy(), self.inter_feat[self.iid_field].numpy())
 
 
 class ExactSequentialDataset(ExactSequence, SequentialDataset):
@@ -219,7 +224,7 @@ class ExactSequentialDataset(ExactSequence, SequentialDataset):
     def _index_targets(self) -> None:
         """Turn the interactions into one row a target: the target's columns and its place, histories still missing."""
         self._aug_presets()
-        self._note_timeline()
+        self._require_times()
         self.sort(by=[self.uid_field, self.time_field])
         self._interactions = self.inter_feat
         targets = self.timeline.targets()

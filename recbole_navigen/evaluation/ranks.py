@@ -1,38 +1,155 @@
-"""The rank of every user's target in an exact full ranking: all top-k metrics of leave-one-out follow from it."""
+"""The rank of every user's target in an exact full ranking: all top-k metrics of leave-one-out follow from it.
+
+Two protocols: among *all* items, and among the *unseen* ones, that is without what the user consumed before the target
+(the target itself always stays). RecBole's evaluator uses the first for sequential and the second for general models;
+here both are computed for every model from the same scores. Ranks count from 0.
+
+Symbols: B users, N items, k places of a list.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch import Tensor
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
+from recbole_navigen.data.dataset import TARGET_POSITION
 from recbole_navigen.errors import InputError
+
+_CHUNK = 256  # users searched at once
+
+
+def rank_among(scores: Tensor, own: Tensor) -> Tensor:
+    """Rank of a score among others.
+
+    Args:
+        scores: of every candidate, the target included. Shape (B, N).
+        own: the target's. Shape (B, 1).
+
+    Returns:
+        How many are above it, and half of those that tie with it: a model that scores everything alike gains nothing.
+        Scores that are not numbers count as ties. Shape (B,), int64.
+    """
+    above, below = (scores > own).sum(dim=1), (scores < own).sum(dim=1)
+    return (above + scores.shape[1] - 1 - below) // 2
 
 
 @torch.no_grad()
 def target_ranks(model, loader) -> tuple[np.ndarray, np.ndarray]:
-    """Rank each target among all items, as RecBole's evaluator would, in the loader's order.
+    """Rank each target as RecBole's evaluator would (under the loader's own mask), in the loader's order.
 
     Args:
         model: a RecBole model with `full_sort_predict`, on its device.
         loader: a full-ranking evaluation loader with one target a row, such as data_preparation's.
 
     Returns:
-        Internal user ids (B,) and ranks from 0 (B,), int64. Ties count half of the items that share the target's score,
-        so that a model that scores everything alike gains nothing.
+        Internal user ids (B,) and ranks (B,), int64.
     """
     model.eval()
     users, ranks = [], []
     for interaction, history, positive_rows, positive_items in loader:
-        scores = model.full_sort_predict(interaction.to(model.device)).view(-1, model.n_items).float()
-        scores[:, 0] = -torch.inf
+        scores = _scores(model, interaction)
         if history is not None:
             scores[history] = -torch.inf
         if len(positive_items) != len(scores):
             raise InputError("ranks need one target a row; use a leave-one-out split.")
-        own = scores[positive_rows, positive_items][:, None]
-        above, tied = (scores > own).sum(dim=1), (scores == own).sum(dim=1) - 1
-        ranks.append((above + tied // 2).cpu().numpy())
+        ranks.append(rank_among(scores, scores[positive_rows, positive_items][:, None]).cpu().numpy())
         users.append(interaction[loader._dataset.uid_field].cpu().numpy())
     return np.concatenate(users), np.concatenate(ranks)
+
+
+@torch.no_grad()
+def full_sort_ranks(model, loader) -> tuple[np.ndarray, np.ndarray]:
+    """Rank the last item of every user in both protocols, from one pass over all scores.
+
+    Args:
+        model: a RecBole model with `full_sort_predict`, on its device.
+        loader: the full-ranking test loader of a leave-one-out split, with one row a user.
+
+    Returns:
+        Ranks among all items and among unseen items, int64, in the order of internal user ids. Shapes (B,), (B,).
+    """
+    model.eval()
+    data = loader._dataset
+    last = data.timeline.last()
+    ranks = np.full((2, len(last)), -1)
+    for interaction, *_ in loader:
+        rows = np.searchsorted(data.timeline.users[last], interaction[data.uid_field].cpu().numpy())
+        ranks[:, rows] = _both(_scores(model, interaction), data.timeline, last[rows])
+    return ranks[0], ranks[1]
+
+
+@torch.no_grad()
+def searched_ranks(model, loader, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """`full_sort_ranks` for a model with an exact top-k search, which is cheaper than all scores of a large catalogue.
+
+    Args:
+        model: a sequential model with `recommend`, such as NaviGen.
+        loader: the full-ranking test loader of a leave-one-out split, with one row a user.
+        depth: how many places are told apart; every rank from there on is given as `depth`.
+
+    Returns:
+        Ranks among all items and among unseen items, int64, in the order of internal user ids. Shapes (B,), (B,).
+    """
+    model.eval()
+    data = loader._dataset
+    tests, timeline, n_items = data.inter_feat, data.timeline, data.item_num - 1
+    positions = tests[TARGET_POSITION].numpy()
+    # Users with histories of a like length go together: the longest one of a chunk decides how long its lists must be.
+    order = np.argsort(positions - timeline.starts[positions], kind="stable")
+    ranks = np.full((2, len(order)), -1)
+    for begin in range(0, len(order), _CHUNK):
+        chunk = order[begin : begin + _CHUNK]
+        interaction = tests[torch.from_numpy(chunk)].to(model.device)
+        histories, lengths = interaction[model.ITEM_SEQ], interaction[model.ITEM_SEQ_LEN]
+        target = interaction[model.ITEM_ID][:, None] - 1
+        seen = torch.zeros(len(chunk), n_items, dtype=torch.bool, device=model.device)
+        seen_rows, seen_items = (torch.from_numpy(part) for part in timeline.history(positions[chunk]))
+        seen[seen_rows, seen_items - 1] = True
+        most = int(seen.sum(dim=1).max())
+
+        if most <= depth or n_items - most < depth:
+            # Short histories (or a catalogue that is nearly used up): one list, long enough to hold `depth` unseen
+            # items whatever else is in it.
+            top = model.recommend(histories, lengths, min(depth + most, n_items))
+            both = [_place(top, target), _place(top, target, seen)]
+        else:
+            both = [_place(model.recommend(histories, lengths, depth, banned), target) for banned in (None, seen)]
+        ranks[:, np.searchsorted(timeline.last(), positions[chunk])] = np.minimum(both, depth)
+    return ranks[0], ranks[1]
+
+
+def _place(top, target: Tensor, hidden: Tensor | None = None) -> np.ndarray:
+    """Rank of each target within a list, or as many as the list could hold where it is absent.
+
+    Args:
+        top: `TopK` of k items. target: item indices. Shape (B, 1).
+        hidden: True for items that do not count. Shape (B, N), bool.
+
+    Returns:
+        (B,), int64.
+    """
+    hit = top.items == target
+    own = top.log_probs.masked_fill(~hit, -torch.inf).amax(dim=1, keepdim=True)
+    scores = top.log_probs if hidden is None else top.log_probs.masked_fill(hidden.gather(1, top.items), -torch.inf)
+    rank = rank_among(scores, own)
+    return torch.where(hit.any(dim=1), rank, top.items.shape[1]).cpu().numpy()
+
+
+def _scores(model, interaction) -> Tensor:
+    """Scores of all items with the padding item last in every ranking. Shape (B, N + 1)."""
+    scores = model.full_sort_predict(interaction.to(model.device)).view(-1, model.n_items)
+    scores[:, 0] = -torch.inf
+    return scores
+
+
+def _both(scores: Tensor, timeline, positions: np.ndarray) -> list[np.ndarray]:
+    """Ranks of the targets at `positions` (B,) under scores (B, N + 1), in both protocols. The scores are used up."""
+    own = scores.gather(1, torch.from_numpy(timeline.items[positions])[:, None].to(scores.device))
+    among_all = rank_among(scores, own)
+    scores[tuple(torch.from_numpy(part) for part in timeline.history(positions))] = -torch.inf
+    return [among_all.cpu().numpy(), rank_among(scores, own).cpu().numpy()]
 
 
 def ndcg(ranks: np.ndarray, k: int) -> np.ndarray:
@@ -43,3 +160,34 @@ def ndcg(ranks: np.ndarray, k: int) -> np.ndarray:
 def recall(ranks: np.ndarray, k: int) -> np.ndarray:
     """Recall@k (= Hit@k) of single targets from their ranks: 1 within the first k, else 0. Shape as ranks."""
     return (ranks < k).astype(np.float64)
+
+
+def reciprocal_rank(ranks: np.ndarray, k: int) -> np.ndarray:
+    """MRR@k (= MAP@k) of single targets from their ranks: 1 / (rank + 1) within the first k, else 0. Shape as ranks."""
+    return np.where(ranks < k, 1.0 / (ranks + 1.0), 0.0)
+
+
+def precision(ranks: np.ndarray, k: int) -> np.ndarray:
+    """Precision@k of single targets from their ranks: 1 / k within the first k, else 0. Shape as ranks."""
+    return recall(ranks, k) / k
+
+
+# RecBole's names of the metrics that follow from the rank of a single target.
+METRICS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "ndcg": ndcg,
+    "recall": recall,
+    "hit": recall,
+    "mrr": reciprocal_rank,
+    "map": reciprocal_rank,
+    "precision": precision,
+}
+
+
+def places(metric: str) -> int:
+    """How many places a metric such as ndcg@10 looks at."""
+    return int(metric.partition("@")[2])
+
+
+def metric_values(metric: str, ranks: np.ndarray) -> np.ndarray:
+    """Values of a metric such as ndcg@10 for single targets from their ranks. Shape as ranks, float64."""
+    return METRICS[metric.partition("@")[0]](ranks, places(metric))

@@ -1,4 +1,4 @@
-"""Intervals over users."""
+"""Intervals and tests over users: the paired bootstrap, Holm's correction, and groups of users."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,8 @@ import numpy as np
 
 from recbole_navigen.errors import InputError
 
-_CHUNK = 2**24  # resampled values held at once
+RESAMPLES = 10_000
+_CHUNK = 2**22  # resampled users held at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,40 @@ class Interval:
         return f"{self.mean:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
 
-def bootstrap(values: np.ndarray, resamples: int = 10_000, level: float = 0.95, seed: int = 0) -> Interval:
+def resampled_means(values: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+    """Means of several values a user over the same resamples of users, so that all comparisons are paired.
+
+    Args:
+        values: one row a quantity, one column a user. Shape (V, B).
+        resamples: draws of B users with replacement, R.
+        seed: of the draws.
+
+    Returns:
+        (V, R), float64.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 2 or values.shape[1] < 2:
+        raise InputError(f"an interval needs at least two users in one row, not an array of shape {values.shape}.")
+    users = values.shape[1]
+    rng = np.random.default_rng(seed)
+    means = np.empty((len(values), resamples))
+    step = max(1, _CHUNK // users)
+    for begin in range(0, resamples, step):
+        # A resample is the number of times each user was drawn; all means are then one matrix product.
+        rows = min(step, resamples - begin)
+        drawn = rng.integers(users, size=(rows, users)) + users * np.arange(rows)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=rows * users).reshape(rows, users)
+        means[:, begin : begin + rows] = values @ times.T.astype(np.float64) / users
+    return means
+
+
+def interval(mean: float, draws: np.ndarray, level: float = 0.95) -> Interval:
+    """Percentile interval of a mean from its resampled values, shape (R,)."""
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(mean), float(low), float(high))
+
+
+def bootstrap(values: np.ndarray, resamples: int = RESAMPLES, level: float = 0.95, seed: int = 0) -> Interval:
     """Percentile bootstrap of a mean over users; of per-user differences, it is the paired bootstrap.
 
     Args:
@@ -29,14 +63,42 @@ def bootstrap(values: np.ndarray, resamples: int = 10_000, level: float = 0.95, 
         resamples: draws of B users with replacement.
         level: coverage. seed: of the draws.
     """
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 1 or len(values) < 2:
-        raise InputError(f"an interval needs at least two users in one row, not an array of shape {values.shape}.")
-    rng = np.random.default_rng(seed)
-    means = np.empty(resamples)
-    step = max(1, _CHUNK // len(values))
-    for begin in range(0, resamples, step):
-        end = min(begin + step, resamples)
-        means[begin:end] = values[rng.integers(len(values), size=(end - begin, len(values)))].mean(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(values.mean()), float(low), float(high))
+    row = np.asarray(values, dtype=np.float64)[None]
+    return interval(float(row.mean()), resampled_means(row, resamples, seed)[0], level)
+
+
+def two_sided_p(draws: np.ndarray) -> float:
+    """Two-sided p-value of a difference from its resampled means, shape (R,): the level at which the percentile
+    interval starts to hold 0. Never below 2 / (R + 1), the finest that R draws can tell.
+    """
+    below, above = int((draws <= 0).sum()), int((draws >= 0).sum())
+    return min(1.0, 2 * (1 + min(below, above)) / (1 + len(draws)))
+
+
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """Holm's step-down correction: p-values that may be compared with the level of the whole family. Shape as given.
+
+    The i-th smallest of m is multiplied by m - i + 1 and is never below the ones before it.
+    """
+    p_values = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p_values, kind="stable")
+    stepped = p_values[order] * np.arange(len(p_values), 0, -1)
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
+    return adjusted
+
+
+def thirds(values: np.ndarray, mass: np.ndarray) -> np.ndarray:
+    """Cut values into three groups of about equal mass, the smallest values first.
+
+    Args:
+        values: what to sort by. Shape (N,).
+        mass: weight of each. Shape (N,), not negative.
+
+    Returns:
+        0, 1 or 2. Shape (N,), int64. Equal values stay together, in the third in which the middle of their mass lies.
+    """
+    levels, place = np.unique(values, return_inverse=True)
+    held = np.bincount(place, weights=mass, minlength=len(levels))
+    middle = (np.cumsum(held) - held / 2) / max(held.sum(), 1)
+    return np.minimum((3 * middle).astype(np.int64), 2)[place]

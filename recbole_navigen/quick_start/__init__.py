@@ -3,7 +3,12 @@
 from importlib import import_module
 from typing import Any
 
-_HOMES = {"run_navigen": "run", "Recommender": "recommender"}
+_HOMES = {
+    "run_navigen": "run",
+    "run_compare": "compare",
+    "compare_runs": "compare",
+    "Recommender": "recommender",
+}
 __all__ = list(_HOMES)
 
 

@@ -1,6 +1,7 @@
 """From a data set to a NaviGen model that is ready to train: collaborative embeddings, identifiers, language model."""
 
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from recbole.utils import init_seed
 from transformers import PreTrainedTokenizerBase
 
-from recbole_navigen.artefacts import atomic_directory, content_hash
+from recbole_navigen.artefacts import atomic_directory, content_hash, read_json, write_json
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation, read_item_text
 from recbole_navigen.errors import InputError
@@ -50,7 +51,7 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
         )
     text = read_item_text(config, dataset)
     with stages("collaborative") as stage:
-        vectors, cached = collaborative_vectors(config, train_data._dataset)
+        vectors, cached, stage.spared = collaborative_vectors(config, train_data._dataset)
         stage.metric = f"{config['collaborative_model']}, {vectors.shape[1]} dimensions" + (
             ", cached" if cached else ""
         )
@@ -110,8 +111,9 @@ def build_table(config: Config, dataset: Any, vectors: np.ndarray, texts: tuple[
     )
 
 
-def collaborative_vectors(config: Config, train_part: Any) -> tuple[np.ndarray, bool]:
-    """Item embeddings of `collaborative_model` trained on the training split, and True if they were cached.
+def collaborative_vectors(config: Config, train_part: Any) -> tuple[np.ndarray, bool, float]:
+    """Item embeddings of `collaborative_model` trained on the training split, True if they were cached, and the seconds
+    that the cache spared.
 
     The number of epochs is fixed and validation targets are not looked at, so nothing in the identifiers can know them.
     """
@@ -138,7 +140,13 @@ def collaborative_vectors(config: Config, train_part: Any) -> tuple[np.ndarray, 
         trainer.fit(train_data, None, saved=False, show_progress=sub["show_progress"])
         return item_embeddings(model)
 
-    return cached_embeddings(Path(config["checkpoint_dir"]) / "cache", inputs, train)
+    # The seconds are kept beside the embeddings: a model that finds them in the cache was not trained in less time.
+    cache, start = Path(config["checkpoint_dir"]) / "cache", time.perf_counter()
+    clock = cache / f"seconds-{content_hash(inputs)[:16]}.json"
+    vectors, cached = cached_embeddings(cache, inputs, train)
+    if not cached:
+        write_json(clock, {"seconds": round(time.perf_counter() - start, 3)})
+    return vectors, cached, read_json(clock)["seconds"] if cached and clock.is_file() else 0.0
 
 
 def collaborative_config(config: Config) -> dict[str, Any]:

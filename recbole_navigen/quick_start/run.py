@@ -2,18 +2,17 @@
 
 import contextlib
 import importlib.metadata
-import itertools
 import logging
 import os
 import platform
 import resource
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import colorama.initialise
+import numpy as np
 from recbole.utils import ModelType, init_logger, init_seed, set_color
 
 import recbole_navigen
@@ -21,7 +20,9 @@ from recbole_navigen.artefacts import write_json
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
+from recbole_navigen.evaluation.user_ranks import rank_users
 from recbole_navigen.quick_start.display import SampleUser, sample_users, show
+from recbole_navigen.quick_start.runs import RESULT, identity, new_folder, protocol
 from recbole_navigen.quick_start.stages import Stages
 
 _VERSIONS_OF = ("recbole", "torch", "numpy", "pandas", "scipy", "scikit-learn", "transformers", "tokenizers", "peft")
@@ -55,6 +56,7 @@ def run_navigen(
     """
     # 1. Settings and the places to write to: everything that can be refused early is refused here.
     config = Config(model, dataset, config_file_list, config_dict, argv)
+    origin = {"identity": identity(config), "protocol": protocol(config)}
     _require_writable(config["checkpoint_dir"], "checkpoint_dir")
     _start_logging(config)
     init_seed(config["seed"], config["reproducibility"])
@@ -94,6 +96,12 @@ def run_navigen(
             test_result = trainer.evaluate(test_data, load_best_model=True, show_progress=config["show_progress"])
             chosen = config["valid_metric"].lower()
             stage.metric = f"test {config['valid_metric']} {test_result[chosen]:.4f}"
+        costs = _costs(config, net, trainer, test_data, stages)
+        with stages("ranks") as stage:
+            ranks = rank_users(config, test_data, net)
+            if ranks is not None:
+                ranks.save(config["run_dir"])
+            stage.metric = "not kept" if ranks is None else f"{len(ranks.user)} users, both protocols"
         logger.info(set_color("best valid ", "yellow") + f": {best_valid_result}")
         logger.info(set_color("test result", "yellow") + f": {test_result}")
 
@@ -105,10 +113,11 @@ def run_navigen(
             "best_valid_result": _floats(best_valid_result or {}),
             "test_result": _floats(test_result),
         }
-        write_json(Path(config["run_dir"]) / "result.json", {**result, **_provenance(config, data, net, stages)})
+        origin |= {"dataset_hash": data.content_hash, "split_hash": ranks.split_hash if ranks is not None else None}
+        write_json(Path(config["run_dir"]) / RESULT, {**result, **origin, **costs, **_provenance(config, stages)})
         probabilities = bool(getattr(net, "scores_are_log_probabilities", False))
         show(stages, result["test_result"], _samples(config, data, test_data, net), probabilities)
-        logger.info("results are in %s", Path(config["run_dir"]) / "result.json")
+        logger.info("results are in %s", Path(config["run_dir"]) / RESULT)
     return {**result, "run_dir": config["run_dir"]}
 
 
@@ -141,16 +150,11 @@ def _require_writable(folder: str, key: str) -> None:
 
 @contextlib.contextmanager
 def _run_dir(config: Config) -> Iterator[None]:
-    """Make `checkpoint_dir/MODEL-DATASET-TIME` and note it as `run_dir`; a second run in the same second gets -2.
+    """Make `checkpoint_dir/MODEL-DATASET-TIME` and note it as `run_dir`.
 
     A run that ends in an error before it wrote anything leaves no empty folder.
     """
-    base = f"{config['model']}-{config['dataset']}-{time.strftime('%b-%d-%Y_%H-%M-%S')}"
-    for number in itertools.count(1):
-        path = Path(config["checkpoint_dir"]) / (base if number == 1 else f"{base}-{number}")
-        with contextlib.suppress(FileExistsError):
-            path.mkdir()
-            break
+    path = new_folder(config["checkpoint_dir"], f"{config['model']}-{config['dataset']}")
     config["run_dir"] = str(path)
     try:
         yield
@@ -188,27 +192,36 @@ def _start_logging(config: Config) -> None:
         root.handlers = others + root.handlers
 
 
-def _provenance(config: Config, data: Any, net: Any, stages: Stages) -> dict[str, Any]:
-    """Say where a result comes from: settings, data, machine, versions, time and size."""
-    versions = {"recbole_navigen": recbole_navigen.__version__, "python": platform.python_version()}
-    for package in _VERSIONS_OF:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
+def _costs(config: Config, net: Any, trainer: Any, test_data: Any, stages: Stages) -> dict[str, Any]:
+    """Say what training and testing took, right after them: time, size and memory."""
     parameters = list(net.parameters())
     kilobyte = 1024 if sys.platform == "darwin" else 1  # the unit of ru_maxrss: bytes on macOS, kilobytes on Linux
+    users = len(np.unique(test_data._dataset.inter_feat[test_data._dataset.uid_field]))
     return {
-        "model": config["model"],
-        "dataset": config["dataset"],
-        "seed": config["seed"],
-        "dataset_hash": data.content_hash,
-        "seconds": stages.seconds,
-        "stages": [{"name": row.name, "seconds": row.seconds, "metric": row.metric} for row in stages.rows],
+        "training_seconds": stages.training_seconds,
+        "test_users": users,
+        "test_users_per_second": round(users / trainer.evaluation_seconds, 1),
         "parameters": {
             "total": sum(parameter.numel() for parameter in parameters),
             "trainable": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         },
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / kilobyte / 1024, 1),
         "machine": {"platform": platform.platform(), "processors": os.cpu_count(), "device": str(config["device"])},
+    }
+
+
+def _provenance(config: Config, stages: Stages) -> dict[str, Any]:
+    """Say where a result comes from: settings, stages and versions."""
+    versions = {"recbole_navigen": recbole_navigen.__version__, "python": platform.python_version()}
+    for package in _VERSIONS_OF:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return {
+        "model": config["model"],
+        "dataset": config["dataset"],
+        "seed": config["seed"],
+        "seconds": stages.seconds,
+        "stages": [{"name": row.name, "seconds": row.seconds, "metric": row.metric} for row in stages.rows],
         "versions": versions,
         "config": config.public(),
     }

@@ -1,6 +1,7 @@
 """RecBole's trainers with checkpoints that are not pickles, and with a resume that continues the same run."""
 
 import random
+import time
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
@@ -71,6 +72,7 @@ class SafeCheckpoint:
     """
 
     stage = "train"  # what the progress bar says is going on
+    evaluation_seconds = 0.0  # of the last `evaluate`, without loading the checkpoint
 
     def __init__(self, config: Config, model: nn.Module):
         super().__init__(config, model)
@@ -186,7 +188,9 @@ class SafeCheckpoint:
             self._refuse_other_model(state, directory)
             self._load_model(state, directory)
             self.logger.info(f"Loading model structure and parameters from {directory}")
+        start = time.perf_counter()
         result = super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
+        self.evaluation_seconds = time.perf_counter() - start
         for metric, value in result.items():
             result[metric] = float(value)
         return result

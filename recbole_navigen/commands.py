@@ -1,0 +1,110 @@
+"""What the commands share, and the command `navigen-compare` (`python run_compare.py`).
+
+Only the standard library is imported before the arguments are parsed, so that `--help` answers at once.
+"""
+
+import argparse
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from recbole_navigen import __version__
+from recbole_navigen.errors import DamagedArtefact, InputError
+
+COMPARE_EPILOG = """\
+Any setting may be given as --key=value, for all models that know it:
+  %(prog)s --dataset=ml-100k --models=Pop,ItemKNN,LightGCN,GRU4Rec,SASRec,NaviGen --seeds=3
+  %(prog)s --dataset=mine --data_path=/data --models=SASRec,NaviGen --epochs=20 --topk=[10,50]
+  %(prog)s --dataset=ml-100k --config_files variants.yaml
+  %(prog)s --runs saved/SASRec-ml-100k-... saved/NaviGen-ml-100k-...
+A config file may give single models settings of their own, and name variants of one model:
+  models:
+    SASRec: {train_rows: user, epochs: 50}
+    "SASRec (prefix rows)": {model: SASRec}
+Runs go to saved/MODEL-DATASET-TIME/ and are found again: a comparison that was stopped goes on where it stood.
+The comparison goes to saved/compare-DATASET-TIME/: report.html, table.md, table.tex, table.csv, comparison.json.
+"""
+
+
+def command_line(name: str, usage: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """Return a parser with the arguments that all commands have; what it does not know is a setting."""
+    commands = argparse.ArgumentParser(
+        prog=name,
+        usage=usage,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    commands.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k, which needs no download)")
+    commands.add_argument("--config_files", nargs="+", default=[], metavar="FILE", help="yaml files, later ones win")
+    commands.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands.add_argument("--version", action="version", version=f"recbole-navigen {__version__}")
+    return commands
+
+
+def exit_code(run: Callable[[], int], debug: bool) -> int:
+    """Run a command; bad input and damaged artefacts become one line on standard error.
+
+    Returns:
+        What the command returns, 2 on bad input, 1 on a damaged artefact.
+    """
+    try:
+        return run()
+    except (InputError, DamagedArtefact) as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2 if isinstance(error, InputError) else 1
+
+
+def split_files(names: Sequence[str]) -> list[str]:
+    """Read `--config_files a.yaml b.yaml` and RecBole's `--config_files "a.yaml b.yaml"` alike."""
+    return [file for name in names for file in ([name] if Path(name).exists() else name.split())]
+
+
+def compare_parser() -> argparse.ArgumentParser:
+    """Return the parser of `navigen-compare`."""
+    commands = command_line(
+        "run_compare",
+        "%(prog)s [-h] [--models NAME,NAME] [--dataset DATASET] [--seeds N] [--config_files FILE ...] "
+        "[--runs DIR ...] [--debug] [--key=value ...]",
+        "Train models on identical splits over several seeds and compare them user by user.",
+        COMPARE_EPILOG,
+    )
+    commands.add_argument("--models", "-m", help="names of models or of entries of the section `models`, with commas")
+    commands.add_argument("--seeds", metavar="N", help="how many, from the seed of the settings on, or [7,9]")
+    commands.add_argument("--runs", nargs="+", metavar="DIR", help="compare these finished runs, train nothing")
+    return commands
+
+
+def compare(argv: Sequence[str] | None = None) -> int:
+    """Run `navigen-compare`.
+
+    Args:
+        argv: arguments without the program's name; None takes those of the process.
+
+    Returns:
+        0 on success, 2 on bad input, 1 if a run failed or an artefact is damaged.
+    """
+    arguments, settings = compare_parser().parse_known_args(argv)
+
+    def run() -> int:
+        from recbole_navigen.quick_start.compare import compare_runs, run_compare
+        from recbole_navigen.settings import parse_value
+
+        if arguments.runs:
+            if arguments.models or arguments.dataset or arguments.seeds or arguments.config_files:
+                raise InputError(
+                    "--runs compares finished runs; leave out --models, --dataset, --seeds and --config_files"
+                )
+            return int(compare_runs(arguments.runs, settings)["failed"] > 0)
+        models = [name.strip() for name in arguments.models.split(",")] if arguments.models else None
+        seeds = parse_value("seeds", arguments.seeds) if arguments.seeds else 1
+        if isinstance(seeds, bool) or not isinstance(seeds, int | list):
+            raise InputError(f"--seeds={arguments.seeds} is neither a number of seeds nor a list such as [2020,2025]")
+        files = split_files(arguments.config_files)
+        return int(run_compare(models, arguments.dataset, seeds, files, argv=settings)["failed"] > 0)
+
+    return exit_code(run, arguments.debug)

@@ -1,0 +1,35 @@
+"""A comparison as one HTML page that needs nothing beside itself."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from recbole_navigen.evaluation.plots import Plot
+from recbole_navigen.evaluation.report import Table
+
+
+def to_html(title: str, facts: Mapping[str, str], tables: Sequence[Table], plots: Sequence[Plot]) -> str:
+    """Fill the template `page.html`.
+
+    Args:
+        title: of the page.
+        facts: name -> value, shown below the title.
+        tables: in their order.
+        plots: shown after the tables.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["data_url"] = _data_url
+    return environment.get_template("page.html").render(title=title, facts=facts, tables=tables, plots=plots)
+
+
+def _data_url(svg: str) -> str:
+    """An image as an address that holds the image."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"

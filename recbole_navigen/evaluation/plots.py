@@ -1,0 +1,111 @@
+"""Plots of a comparison as SVG, each for light and for dark pages."""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from recbole_navigen.evaluation.statistics import Interval
+
+# Readable on white and on dark grey alike, and apart for the colour-blind.
+COLOURS = ("#2f7ed8", "#d9731a", "#1f9d61", "#b455c9", "#a88a12", "#0f9aa8", "#d6457b", "#7d8590")
+MARKERS = "osD^vPX*"
+WIDTH = 7.6  # inches
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A drawn figure: SVG texts for light and dark pages, and what it shows in words."""
+
+    caption: str
+    light: str
+    dark: str
+
+
+def interval_plot(caption: str, panels: Mapping[str, Mapping[str, Mapping[str, Interval]]]) -> Plot:
+    """Dots with intervals.
+
+    Args:
+        caption: what it shows.
+        panels: name of a panel -> name of a row -> name of a series -> mean and interval. All panels have the same
+            series; panels without rows are left out.
+    """
+    series = list(dict.fromkeys(name for rows in panels.values() for row in rows.values() for name in row))
+    height = max(len(rows) for rows in panels.values()) * (0.2 + 0.17 * len(series)) + 1.1
+
+    def draw(figure: Figure) -> None:
+        # Panels with the same rows share their names.
+        shared = len({tuple(rows) for rows in panels.values()}) == 1
+        for axes, (title, rows) in zip(
+            figure.subplots(1, len(panels), sharey=shared, squeeze=False)[0], panels.items(), strict=True
+        ):
+            for number, row in enumerate(rows.values()):
+                for place, (name, found) in enumerate(row.items()):
+                    height = number + 0.7 * ((place + 0.5) / len(row) - 0.5)
+                    _dot(axes, series.index(name), found, height, name if number == 0 else None)
+            axes.set_yticks(range(len(rows)), list(rows))
+            axes.set_ylim(len(rows) - 0.5, -0.5)
+            axes.set_title(title, loc="left")
+            axes.grid(axis="x")
+            axes.locator_params(axis="x", nbins=5)
+        if len(series) > 1:
+            handles, names = figure.axes[0].get_legend_handles_labels()
+            figure.legend(handles, names, loc="outside lower center", ncols=min(len(series), 4))
+
+    return _both(caption, draw, height)
+
+
+def cost_plot(caption: str, ylabel: str, points: Sequence[tuple[str, float, Interval]]) -> Plot:
+    """Quality against minutes of training, on a logarithmic axis.
+
+    Args:
+        caption: what it shows. ylabel: name of the metric.
+        points: name, minutes (above zero), mean and interval.
+    """
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for number, (name, minutes, found) in enumerate(points):
+            _dot(axes, number, found, minutes, name, upright=True)
+        axes.set_xscale("log")
+        axes.margins(x=0.1)
+        axes.set_xlabel("minutes of training")
+        axes.set_ylabel(ylabel)
+        axes.grid()
+        figure.legend(loc="outside lower center", ncols=4)
+
+    return _both(caption, draw, 3.6)
+
+
+def _dot(axes: Axes, number: int, found: Interval, at: float, name: str | None, upright: bool = False) -> None:
+    """One mean with its interval in the colour of its series."""
+    colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+    x, y = (at, found.mean) if upright else (found.mean, at)
+    (axes.vlines if upright else axes.hlines)(at, found.low, found.high, colors=colour, linewidth=1.6)
+    axes.plot(x, y, marker, color=colour, markersize=5.5, label=name)
+
+
+def _both(caption: str, draw: Callable[[Figure], None], height: float) -> Plot:
+    """Draw once in dark and once in light ink on nothing."""
+    texts = []
+    for ink, grid in (("#1f2328", "#d5dbe1"), ("#e6edf3", "#424a53")):
+        style = {
+            "font.size": 10.5,
+            "axes.titlesize": 10.5,
+            "svg.hashsalt": caption,  # the same plot is the same file
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "legend.frameon": False,
+            "grid.color": grid,
+            **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"), ink),
+        }
+        with rc_context(style):
+            figure = Figure(figsize=(WIDTH, height), layout="constrained")
+            draw(figure)
+            file = io.StringIO()
+            figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+            texts.append(file.getvalue())
+    return Plot(caption, *texts)

@@ -1,0 +1,150 @@
+"""Tables of a comparison: one object, and one short function for each form in which it is shown.
+
+A `Cell` holds its text ready-made, so that all forms show the same digits; the forms only add what bold, small print
+and escapes look like in them.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.table import Table as TerminalTable
+from rich.text import Text
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "†": r"$^\dagger$",
+    "‡": r"$^\ddagger$",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+}
+_MARKDOWN = {character: f"\\{character}" for character in "\\|*_`<>[]"}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One entry of a table.
+
+    Attributes:
+        text: what it says.
+        aside: what stands smaller beside it, such as an interval.
+        mark: a sign that a note below the table explains.
+        best: whether it is the best of its column.
+        numbers: the same as numbers, for CSV: ending of the column's name -> value.
+    """
+
+    text: str
+    aside: str = ""
+    mark: str = ""
+    best: bool = False
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of cells under named columns; the first column names the rows.
+
+    Attributes:
+        title: one line above it.
+        key: a short name of what it shows, in the first column of CSV.
+        columns: their names.
+        rows: as many cells each as there are columns.
+        notes: sentences below it.
+    """
+
+    title: str
+    key: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def to_terminal(tables: Sequence[Table]) -> list[TerminalTable | Text]:
+    """What rich prints: the tables, then the notes of all."""
+    printed: list[TerminalTable | Text] = []
+    for table in tables:
+        shown = TerminalTable(title=table.title, title_justify="left")
+        for number, column in enumerate(table.columns):
+            shown.add_column(column, justify="right" if number else "left")
+        for row in table.rows:
+            parts = ((cell, "bold" if cell.best else "", _before("\n", cell.aside)) for cell in row)
+            shown.add_row(
+                *(Text.assemble((cell.text, style), cell.mark, (aside, "dim")) for cell, style, aside in parts)
+            )
+        printed.append(shown)
+    notes = dict.fromkeys(note for table in tables for note in table.notes)
+    return [*printed, Text("\n".join(notes) + "\n", style="dim")]
+
+
+def to_markdown(tables: Sequence[Table]) -> str:
+    """GitHub's tables, one section each."""
+    lines = []
+    for table in tables:
+        lines += [f"## {_escaped(table.title, _MARKDOWN)}", ""]
+        lines += [_markdown_row(_escaped(column, _MARKDOWN) for column in table.columns)]
+        lines += [_markdown_row("---:" if number else "---" for number in range(len(table.columns)))]
+        for row in table.rows:
+            parts = ((cell, _escaped(cell.text, _MARKDOWN), _escaped(cell.aside, _MARKDOWN)) for cell in row)
+            lines += [
+                _markdown_row(
+                    (f"**{text}**" if cell.best else text) + cell.mark + _before(" ", aside)
+                    for cell, text, aside in parts
+                )
+            ]
+        lines += ["", *(f"{_escaped(note, _MARKDOWN)}  " for note in table.notes), ""]
+    return "\n".join(lines)
+
+
+def to_latex(tables: Sequence[Table]) -> str:
+    """Tables for the package booktabs, everything escaped."""
+    lines = [r"% \usepackage{booktabs}"]
+    for table in tables:
+        lines += [r"\begin{table*}", r"\centering", rf"\caption{{{_escaped(table.title, _LATEX)}}}"]
+        lines += [rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}", r"\toprule"]
+        lines += [" & ".join(_escaped(column, _LATEX) for column in table.columns) + r" \\", r"\midrule"]
+        for row in table.rows:
+            parts = ((cell, *(_escaped(part, _LATEX) for part in (cell.text, cell.mark, cell.aside))) for cell in row)
+            cells = (
+                (rf"\textbf{{{text}}}" if cell.best else text) + mark + (rf" {{\scriptsize {aside}}}" if aside else "")
+                for cell, text, mark, aside in parts
+            )
+            # A bracket after \\ would be read as its argument.
+            lines += [" & ".join(cells) + r" \\{}"]
+        lines += [r"\bottomrule", r"\end{tabular}", "", r"\smallskip\footnotesize"]
+        lines += [_escaped(note, _LATEX) + r" \\{}" for note in table.notes]
+        lines += [r"\end{table*}", ""]
+    return "\n".join(lines)
+
+
+def to_csv(tables: Sequence[Table]) -> str:
+    """One line a key and row name, with the numbers of all tables of that key side by side; no digits are lost."""
+    lines: dict[tuple[str, str], dict[str, Any]] = {}
+    for table in tables:
+        for name, *cells in table.rows:
+            line = lines.setdefault((table.key, name.text), {"ranked": table.key, table.columns[0]: name.text})
+            for column, cell in zip(table.columns[1:], cells, strict=True):
+                line.update({f"{column}{ending}": value for ending, value in cell.numbers.items()})
+    file = io.StringIO()
+    columns = dict.fromkeys(column for line in lines.values() for column in line)
+    writer = csv.DictWriter(file, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines.values())
+    return file.getvalue()
+
+
+def _escaped(text: str, escapes: Mapping[str, str]) -> str:
+    return "".join(escapes.get(character, character) for character in text)
+
+
+def _before(separator: str, text: str) -> str:
+    return separator + text if text else ""
+
+
+def _markdown_row(cells: Any) -> str:
+    return f"| {' | '.join(cells)} |"

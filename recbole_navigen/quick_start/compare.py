@@ -1,0 +1,240 @@
+"""`run_compare`: several models on one data set over several seeds. Every run is made once, then all are tabled."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from recbole_navigen.config import NOT_LEARNED, Config
+from recbole_navigen.errors import InputError
+from recbole_navigen.evaluation.ranks import METRICS, metric_values, places
+from recbole_navigen.evaluation.user_ranks import why_no_ranks
+from recbole_navigen.quick_start.comparison import (
+    PROTOCOLS,
+    Contender,
+    Failure,
+    aspects_of,
+    protocol_aspects,
+    refuse_different,
+)
+from recbole_navigen.quick_start.report import report
+from recbole_navigen.quick_start.runs import Run, find_finished, identity, protocol
+from recbole_navigen.quick_start.separate import RunFailed, SeparateRuns
+from recbole_navigen.quick_start.tables import shown_name
+from recbole_navigen.settings import parse_argv, read_settings, refuse_nonpositive, refuse_unknown
+
+SECTION = "models"  # of config files: label -> settings of its own
+SHOWN = {"metrics": ["NDCG", "Recall"], "topk": [10]}  # unless the user asks for others
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row to be: its label, and its settings at any seed."""
+
+    label: str
+    config: Config
+
+
+def run_compare(
+    models: Sequence[str] | None = None,
+    dataset: str | None = None,
+    seeds: int | Sequence[int] = 1,
+    config_file_list: Sequence[str] | None = None,
+    config_dict: Mapping[str, Any] | None = None,
+    argv: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Train and test models on identical splits and compare them user by user.
+
+    Args:
+        models: labels: names of models, or of entries in the section `models`; None takes all entries.
+        dataset: name of the data set; None takes `dataset` from the settings, or else ml-100k.
+        seeds: how many, counted from the setting `seed`, or which.
+        config_file_list: yaml files of settings for all models. A section `models` may hold settings of single ones:
+            `models: {SASRec: {train_rows: user}, "SASRec (prefix rows)": {model: SASRec}}`.
+        config_dict: the same as typed Python values; it ranks above the files and below a model's own settings.
+        argv: settings as `--key=value`, above all others. What only some of the models know goes to those.
+
+    Returns:
+        `folder`, where everything was written, `comparison` with all numbers (both None if no run succeeded), and
+        `failed`, how many runs ended in an error.
+
+    Raises:
+        InputError: bad input, found before any training; or a run that turns out to be on other data than the first.
+    """
+    # 1. Everything that can be refused early is refused here.
+    entries = _entries(models, dataset, config_file_list or (), dict(config_dict or {}), argv)
+    first = entries[0].config
+    if isinstance(seeds, int):
+        seeds = range(first["seed"], first["seed"] + seeds)
+    if not seeds or len(set(seeds)) < len(seeds) or not all(isinstance(seed, int) for seed in seeds):
+        raise InputError("seeds must be a number of seeds, or different whole numbers such as [2020,2025]")
+    metrics = _metrics(first)
+    _refuse_incomparable(entries, metrics)
+
+    # 2. Runs, one seed of all models after the other, so that a table is possible as early as can be.
+    runs: dict[str, list[Run]] = {entry.label: [] for entry in entries}
+    failures: dict[str, list[Failure]] = {entry.label: [] for entry in entries}
+    planned = [(entry, seed) for seed in seeds for entry in entries]
+    with _progress(len(planned), first["show_progress"]) as (say, bar), SeparateRuns() as separately:
+        for number, (entry, seed) in enumerate(planned, start=1):
+            name = f"run {number} of {len(planned)}: {entry.label}, seed {seed}"
+            bar(number - 1, name)
+            config, start = entry.config, time.perf_counter()
+            wanted = {**identity(config), "seed": seed}
+            run = find_finished(config["checkpoint_dir"], wanted, config["rank_depth"])
+            done = "found"
+            if run is None:
+                settings = {**config.external_config_dict, "seed": seed, "show_progress": False}
+                try:
+                    folder = separately(
+                        config["model"],
+                        config["dataset"],
+                        settings,
+                        lambda line, number=number, name=name: bar(number - 1, f"{name}: {line}"),
+                    )
+                except RunFailed as error:
+                    failures[entry.label].append(Failure(seed, str(error), error.details))
+                    say(f"{name} FAILED: {error}")
+                    continue
+                run = Run.load(folder)
+                done = f"done in {(time.perf_counter() - start) / 60:.1f} min"
+            runs[entry.label].append(run)
+            refuse_different({str(other): aspects_of(other) for row in runs.values() for other in row})
+            say(f"{name} {done} ({run}), {_scores(run, metrics[0])}")
+
+    # 3. The table.
+    contenders = [Contender(label, tuple(runs[label]), tuple(failures[label])) for label in runs]
+    failed = sum(map(len, failures.values()))
+    if not any(runs.values()):
+        return {"folder": None, "comparison": None, "failed": failed}
+    return {**report(contenders, metrics, first["checkpoint_dir"]), "failed": failed}
+
+
+def compare_runs(folders: Sequence[str | Path], argv: Sequence[str] = ()) -> dict[str, Any]:
+    """Compare finished runs.
+
+    Args:
+        folders: `saved/RUN`, each.
+        argv: `--metrics`, `--topk` and `--checkpoint_dir` (where the comparison is written) as `--key=value`.
+
+    Returns:
+        As `run_compare` does.
+    """
+    settings = {**SHOWN, "checkpoint_dir": "saved", **(given := parse_argv(argv))}
+    refuse_unknown(given, {*SHOWN, "checkpoint_dir"}, "beside --runs")
+    refuse_nonpositive(settings)
+    runs = [Run.load(folder) for folder in dict.fromkeys(map(Path, folders))]
+    metrics = _existing(*(value if isinstance(value, list) else [value] for value in map(settings.get, SHOWN)))
+    return {**report(_labelled(runs), metrics, settings["checkpoint_dir"]), "failed": 0}
+
+
+def _entries(
+    models: Sequence[str] | None,
+    dataset: str | None,
+    files: Sequence[str],
+    config_dict: dict[str, Any],
+    argv: Sequence[str],
+) -> list[Entry]:
+    """Put together the settings of each row."""
+    sections: dict[str, Any] = {}
+    for settings in (*map(read_settings, files), config_dict):
+        section = settings.get(SECTION) or {}
+        if not isinstance(section, dict) or not all(isinstance(own, dict | None) for own in section.values()):
+            raise InputError(f"the section `{SECTION}` must hold lines of `LABEL: {{key: value}}`, not {section!r}")
+        sections.update(section)
+    labels = list(models or sections)
+    if not labels:
+        raise InputError("name what to compare: --models=Pop,SASRec,NaviGen, or a section `models` in a config file")
+    if len(set(labels)) < len(labels):
+        raise InputError(f"--models={','.join(labels)} names a model twice; keep one")
+    if "model" in parse_argv(argv):
+        raise InputError("--model names one model; a comparison takes --models=NAME,NAME")
+    shared = {key: value for key, value in config_dict.items() if key != SECTION}
+    entries = []
+    for label in labels:
+        own = dict(sections.get(label) or {})
+        model = own.pop("model", label)
+        if "seed" in own:
+            raise InputError(f"{SECTION}: {label}: seed is the same for all models; use --seeds")
+        entries.append(Entry(label, Config(model, dataset, files, {**shared, **own}, argv, comparison=True)))
+    return entries
+
+
+def _metrics(config: Config) -> list[str]:
+    """The metrics to show: NDCG and Recall at 10, or what the user asked for; the one that chose the epochs first."""
+    metrics = _existing(*(config[key] if key in config.external_config_dict else SHOWN[key] for key in SHOWN))
+    chosen = config["valid_metric"].lower()
+    return sorted(metrics, key=lambda metric: metric != chosen)
+
+
+def _existing(names: Sequence[str], topk: Sequence[int]) -> list[str]:
+    """The metrics that follow from the rank of a single target, such as ndcg@10."""
+    known = [str(name).lower() for name in names if str(name).lower() in METRICS]
+    if not known:
+        raise InputError(f"none of the metrics {names} follows from ranks; use some of {', '.join(METRICS)}")
+    return [f"{name}@{int(k)}" for name in known for k in topk]
+
+
+def _refuse_incomparable(entries: Sequence[Entry], metrics: Sequence[str]) -> None:
+    """Refuse what would not come to stand in one table, before it is trained."""
+    for entry in entries:
+        reason = why_no_ranks(entry.config)
+        if reason:
+            raise InputError(f"{entry.label} cannot be compared user by user: {reason}; leave it out or change that")
+        deepest = max(metrics, key=places)
+        if hasattr(entry.config.model_class, "recommend") and places(deepest) > entry.config["rank_depth"]:
+            raise InputError(
+                f"{deepest} looks at {places(deepest)} places and {entry.label} tells the first "
+                f"{entry.config['rank_depth']} apart; set --rank_depth={places(deepest)} or lower topk"
+            )
+    kinds = {entry.label: str(entry.config.public()["MODEL_TYPE"]) for entry in entries}
+    refuse_different({entry.label: protocol_aspects(protocol(entry.config), kinds[entry.label]) for entry in entries})
+
+
+def _labelled(runs: Sequence[Run]) -> list[Contender]:
+    """Put runs of one model and one setting into one row, and name rows of one model by what they differ in."""
+    rows: dict[tuple[str, str], dict[int, Run]] = {}
+    for run in runs:
+        own = run.record["identity"]
+        row = rows.setdefault((own["model"], own["settings_hash"]), {})
+        if own["seed"] in row:
+            raise InputError(
+                f"{row[own['seed']]} and {run} are the same model with the same settings and seed; name one of them"
+            )
+        row[own["seed"]] = run
+    contenders = []
+    for (model, _), row in rows.items():
+        configs = [next(iter(other.values())).record["config"] for (name, _), other in rows.items() if name == model]
+        mine = next(iter(row.values())).record["config"]
+        differing = [
+            f"{key}={mine.get(key)}"
+            for key in mine
+            if key not in NOT_LEARNED and any(other.get(key) != mine.get(key) for other in configs)
+        ]
+        contenders.append(Contender(f"{model} ({', '.join(differing)})" if differing else model, tuple(row.values())))
+    return contenders
+
+
+def _scores(run: Run, metric: str) -> str:
+    """A run's test metric under both protocols, in words."""
+    values = {ranked: metric_values(metric, getattr(run.ranks, column)).mean() for column, ranked in PROTOCOLS.items()}
+    return f"{shown_name(metric)} " + ", ".join(f"{value:.4f} among {ranked}" for ranked, value in values.items())
+
+
+@contextmanager
+def _progress(total: int, show: bool) -> Iterator[tuple[Callable[[str], None], Callable[[int, str], None]]]:
+    """Yield a function that prints a line, and one that moves the bar and says what is going on beside it."""
+    console = Console(stderr=True, highlight=False)
+    columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
+    with Progress(*columns, console=console, transient=True, disable=not (show and console.is_terminal)) as progress:
+        task = progress.add_task("", total=total)
+        yield (
+            lambda line: progress.console.print(Text(line), soft_wrap=True),
+            lambda done, name: progress.update(task, completed=done, description=name),
+        )

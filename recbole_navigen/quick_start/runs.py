@@ -1,0 +1,99 @@
+"""Run folders: what makes two runs the same run, which ones are finished, and what a comparison reads from them."""
+
+import contextlib
+import glob
+import itertools
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recbole_navigen.artefacts import content_hash, file_hash, read_json
+from recbole_navigen.config import Config
+from recbole_navigen.errors import DamagedArtefact, InputError
+from recbole_navigen.evaluation.user_ranks import FOLDER, UserRanks
+
+RESULT = "result.json"  # written last: a folder that holds it is a finished run
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: `saved/RUN`.
+        record: its result.json.
+        ranks: of its test users.
+    """
+
+    folder: Path
+    record: dict[str, Any]
+    ranks: UserRanks
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Run":
+        """Read a run's folder."""
+        folder = Path(folder)
+        if not (folder / RESULT).is_file():
+            raise InputError(f"{folder} is not the folder of a finished run: it holds no {RESULT}; name saved/RUN")
+        if not (folder / FOLDER).is_dir():
+            raise InputError(
+                f"{folder} keeps no ranks of its test users (they need leave-one-out by time and full ranking); "
+                "run the model again or leave it out"
+            )
+        return cls(folder, read_json(folder / RESULT), UserRanks.load(folder))
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+
+def identity(config: Config) -> dict[str, Any]:
+    """Name a run by what decides its result: model, settings, the bytes of its data files, and seed.
+
+    Args:
+        config: settings as they are before the run.
+    """
+    files = sorted(Path(config["data_path"]).glob(f"{glob.escape(config['dataset'])}.*"))
+    return {
+        "model": config["model"],
+        "settings_hash": config.settings_hash(),
+        "files_hash": content_hash({file.name: file_hash(file) for file in files}),
+        "seed": config["seed"],
+    }
+
+
+def protocol(config: Config) -> dict[str, Any]:
+    """What decides how a run is validated and tested."""
+    public = config.public()
+    return {key: public[key] for key in ("eval_args", "exclude_history", "repeatable")}
+
+
+def find_finished(root: str | Path, wanted: dict[str, Any], depth: int) -> Run | None:
+    """The newest finished run with an identity, whose ranks are whole and tell at least `depth` places apart."""
+    results = sorted(Path(root).glob(f"*/{RESULT}"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+    for file in results:
+        try:
+            if read_json(file).get("identity") != wanted:
+                continue
+            run = Run.load(file.parent)
+        except DamagedArtefact as error:
+            logger.warning("%s; running it again", error)
+            continue
+        if run.ranks.depth is None or run.ranks.depth >= depth:
+            return run
+    return None
+
+
+def new_folder(root: str | Path, stem: str) -> Path:
+    """Make the folder `root/STEM-TIME`; a second one in the same second gets -2."""
+    Path(root).mkdir(parents=True, exist_ok=True)
+    base = f"{stem}-{time.strftime('%b-%d-%Y_%H-%M-%S')}"
+    for number in itertools.count(1):
+        path = Path(root) / (base if number == 1 else f"{base}-{number}")
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()
+            return path
+    raise AssertionError

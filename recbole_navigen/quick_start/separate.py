@@ -1,0 +1,151 @@
+"""Runs in processes of their own: the peak memory of each is its own, and what happens to one happens to it alone.
+
+A small server imports everything once and then forks for every run. It does nothing else, so a fork meets no threads
+and no GPU context, and a run starts at once. Requests and answers are lines of JSON.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+from recbole_navigen.errors import InputError
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_TELLING = ("epoch ", "align ", "stage ")  # how the log lines begin that tell how far a run is
+
+
+class RunFailed(Exception):
+    """A run ended in an error. `details` is its traceback, if it lived to give one."""
+
+    def __init__(self, message: str, details: str = ""):
+        super().__init__(message)
+        self.details = details
+
+
+class SeparateRuns:
+    """Runs models one after the other, each in its own process. Use it in a `with` block."""
+
+    def __enter__(self) -> "SeparateRuns":
+        self._server: subprocess.Popen | None = None  # started by the first run
+        return self
+
+    def _start(self) -> subprocess.Popen:
+        package = Path(__file__).resolve().parents[2]
+        path = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))
+        return subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+
+    def __exit__(self, *exception: object) -> None:
+        if self._server is None:
+            return
+        # A run that is still going on, because of an exception, ends by itself at its next message.
+        self._server.terminate()
+        self._server.communicate()
+
+    def __call__(self, model: str, dataset: str, settings: dict[str, Any], progress: Callable[[str], None]) -> str:
+        """`run_navigen` in a process of its own, silently.
+
+        Args:
+            model: name of the model. dataset: name of the data set.
+            settings: plain typed settings, as `config_dict`.
+            progress: called with each line of the log that tells how far the run is.
+
+        Returns:
+            The run's folder.
+
+        Raises:
+            RunFailed: in one sentence, whatever was wrong.
+        """
+        self._server = self._server or self._start()
+        with contextlib.suppress(BrokenPipeError):
+            print(json.dumps([model, dataset, settings], default=str), file=self._server.stdin, flush=True)
+        answer: dict[str, Any] = {}
+        for line in self._server.stdout:
+            answer |= json.loads(line)
+            if "exit" in answer:
+                break
+            if "line" in answer:
+                progress(answer.pop("line"))
+        if "folder" in answer:
+            return answer["folder"]
+        if "failed" in answer:
+            raise RunFailed(answer["failed"], answer["details"])
+        code = answer.get("exit")
+        if code is None:
+            raise RunFailed("the process that starts runs has ended")
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        raise RunFailed(f"its process {how}" + ("; it may have run out of memory" if code == -signal.SIGKILL else ""))
+
+
+def serve() -> None:
+    """Answer requests from standard input until it closes."""
+    import recbole_navigen.quick_start.pipeline
+    import recbole_navigen.quick_start.run  # noqa: F401
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the run and for the comparison
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    for request in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            try:
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
+                _run(answers, *json.loads(request))
+                os._exit(0)
+            finally:
+                os._exit(1)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        try:
+            print(json.dumps({"exit": code}), file=answers)
+        except BrokenPipeError:
+            os._exit(1)
+
+
+def _run(answers: TextIO, model: str, dataset: str, settings: dict[str, Any]) -> None:
+    from recbole_navigen.quick_start.run import run_navigen
+
+    # Its log is in log/MODEL/; the terminal belongs to the comparison.
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):
+        os.dup2(nowhere, stream)
+    logging.getLogger().addHandler(_Forward(answers))
+    try:
+        answer = {"folder": run_navigen(model, dataset, config_dict=settings)["run_dir"]}
+    except InputError as error:
+        answer = {"failed": str(error), "details": traceback.format_exc()}
+    except Exception as error:  # whatever it is, it ends this run only and is reported
+        answer = {"failed": f"{type(error).__name__}: {error}", "details": traceback.format_exc()}
+    print(json.dumps(answer), file=answers)
+
+
+class _Forward(logging.Handler):
+    """Hands on the telling lines of a run's log."""
+
+    def __init__(self, answers: TextIO):
+        super().__init__(logging.INFO)
+        self.answers = answers
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = _COLOURS.sub("", record.getMessage().partition("\n")[0])
+        if line.startswith(_TELLING):
+            try:
+                print(json.dumps({"line": line}), file=self.answers)
+            except OSError:
+                os._exit(1)  # nobody waits for this run any more
+
+
+if __name__ == "__main__":
+    serve()
