@@ -14,7 +14,16 @@ import torch
 from beam_baselines import brute_force, dictionary_trie, generate_beam, plain_causal_lm, vectorised_beam
 from common import Bar, write_results
 from ml100k import MAIN_JOB
-from scoring_parts import catalogue_sweep, draw, gemm_rate, mask_sweep, pretrained_size, seconds, share_of_floor
+from scoring_parts import (
+    catalogue_sweep,
+    draw,
+    gemm_rate,
+    mask_sweep,
+    must_open,
+    pretrained_size,
+    seconds,
+    share_of_floor,
+)
 
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation
@@ -60,7 +69,8 @@ def main() -> None:
         "vectorised_beam": arguments.users
         / seconds(lambda: [vectorised_beam(plain, lm, batch, BEAM) for batch in batches]),
     }
-    found = torch.cat([model.scorer.full_sort(batch) for batch in batches]).topk(10).indices
+    full = torch.cat([model.scorer.full_sort(batch) for batch in batches])
+    found = full.topk(10).indices
     missed = {
         beam: 1 - agreement(torch.cat([vectorised_beam(plain, lm, batch, beam)[0] for batch in batches]), items)
         for beam in (10, 20, 50)
@@ -100,6 +110,9 @@ def main() -> None:
             "users_per_second": rate,
             "share_of_users_missed_by_beam": missed,
             "expansions_per_user": float(torch.cat([top.expansions for top in exact]).float().mean()),
+            "expansions_no_exact_search_can_avoid": must_open(
+                full, torch.cat([top.log_probs[:, -1] for top in exact]), lm.legal
+            ),
             "certified": bool(torch.cat([top.certified for top in exact]).all()),
             "gemm_gflops": floor / 1e9,
             "where_time_goes": where,

@@ -67,6 +67,19 @@ def share_of_floor(work: Callable[[], object], rate: float) -> dict:
     return {"gflop": flops / 1e9, "seconds": took, "share_of_gemm_floor": flops / rate / took, "time_by_kind": shares}
 
 
+def must_open(scores: torch.Tensor, kth: torch.Tensor, legal: LegalCodes) -> float:
+    """Prefixes a user that any exact search must expand: more probable than the k-th item, and not an item already.
+
+    scores: full ranking (B, N). kth: log-probability of each user's k-th item, (B,).
+    """
+    count = torch.ones(len(scores))  # the root
+    for level in range(1, legal.levels):
+        node = legal.item_path[:, level - 1]
+        mass = torch.zeros(len(scores), legal.trie.n_nodes(level)).index_add_(1, node, scores.exp())
+        count += ((mass.log() > kth[:, None]) & (torch.bincount(node) > 1)).sum(dim=1)
+    return float(count.mean())
+
+
 def mask_sweep() -> list[dict]:
     """Mask time a step, building time and memory of the trie as the catalogue grows: 256 codes, three levels, 3,200
     rows a step (64 users with 50 prefixes each).
