@@ -196,11 +196,12 @@ class Config(RecBoleConfig):
         if isinstance(final["eval_args"], dict):
             final["eval_args"] = {**self.internal_config_dict["eval_args"], **final["eval_args"]}
         softmax = final["MODEL_TYPE"] == ModelType.SEQUENTIAL and final.get("loss_type") == "CE"
-        if softmax and not hasattr(self.model_class, "input_type") and not self._user_set("train_neg_sample_args"):
+        if softmax and not hasattr(self.model_class, "input_type") and not self.user_set("train_neg_sample_args"):
             final["train_neg_sample_args"] = None
         return final
 
-    def _user_set(self, key: str) -> bool:
+    def user_set(self, key: str) -> bool:
+        """Whether a config file, `config_dict` or the command line sets a key."""
         return self.external_config_dict.get(key) is not None
 
     def _set_default_parameters(self) -> None:

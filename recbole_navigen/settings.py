@@ -15,7 +15,7 @@ from recbole_navigen.errors import InputError
 
 # Settings that must be whole numbers above zero, beside every name that ends in one of POSITIVE_ENDINGS.
 POSITIVE = frozenset(
-    {"epochs", "eval_step", "topk", "MAX_ITEM_LIST_LENGTH", "k", "levels", "codes", "validation_users"}
+    {"epochs", "eval_step", "topk", "MAX_ITEM_LIST_LENGTH", "k", "levels", "codes", "validation_users", "batch_items"}
 )
 POSITIVE_ENDINGS = ("_size", "_heads")
 RATE_ENDING = "learning_rate"  # above zero, fractions welcome

@@ -9,6 +9,7 @@ import torch
 from recbole.data.dataset import Dataset, SequentialDataset
 from synthetic import make_config, write_atomic, write_files
 
+from recbole_navigen.config import Config
 from recbole_navigen.data import NaviGenDataset, UserRowLoader, create_dataset, data_preparation
 from recbole_navigen.data.dataset import TARGET_POSITION, ExactSequence, ExactSequentialDataset, exact
 
@@ -215,3 +216,16 @@ def test_a_sample_of_users_validates_and_all_are_tested(tiny, model, exclude):
     assert len(valid) == len(test) > 7 and whole == test
     assert len(sample) == 7 and sample == again and sample == [user for user in valid if user in sample]
     assert users(len(valid))[0] == valid
+
+
+def test_a_batch_holds_about_as_many_items_as_asked_for(tiny):
+    def batch_size(**settings):
+        config = Config("NaviGen", "tiny", config_dict={"data_path": str(tiny), "MAX_ITEM_LIST_LENGTH": 8, **settings})
+        train, _, _ = data_preparation(config, create_dataset(config))
+        sizes = [int(batch["item_length"].sum()) for batch in train]
+        return train.step, np.mean(sizes[:-1])
+
+    windows, items = batch_size(batch_items=50)
+    assert 1 < windows < 16 and 35 < items < 65
+    assert batch_size(batch_items=50, train_batch_size=3)[0] == 3
+    assert batch_size(batch_items=None, train_batch_size=4)[0] == 4

@@ -33,7 +33,8 @@ class UserRowLoader:
         """
         Args:
             config: gives MAX_ITEM_LIST_LENGTH, `window_stride` (empty = MAX_ITEM_LIST_LENGTH, so that every item is a
-                target once), `train_batch_size` in windows, `seed`.
+                target once), `batch_items` (about so many items in a batch) or, where the user set it or `batch_items`
+                is empty, `train_batch_size` in windows, and `seed`.
             dataset: the training part of a NaviGenDataset.
             sampler: RecBole's negative sampler; user rows need none.
             shuffle: False cuts all epochs alike and keeps the windows in order of length.
@@ -50,7 +51,8 @@ class UserRowLoader:
         self._item_seq_len = config["ITEM_LIST_LENGTH_FIELD"]
         self._epoch = 0
         self._cut: tuple[int, Tensor, list[Tensor]] | None = None
-        self.set_batch_size(config["train_batch_size"])
+        items = None if config.user_set("train_batch_size") else config["batch_items"]
+        self.set_batch_size(self._windows_in_batch(items) or config["train_batch_size"])
         if not self._batches(0)[1]:
             raise InputError(
                 "no user has two training interactions, so there is nothing to train on; check the filters"
@@ -65,6 +67,13 @@ class UserRowLoader:
         """Set the number of windows in a batch."""
         self.step = self._batch_size = int(batch_size)
         self._cut = None
+
+    def _windows_in_batch(self, items: int | None) -> int | None:
+        """Windows that hold about so many items; None for None."""
+        if not items:
+            return None
+        cut = windows(self._dataset.sequences, self._length, self._stride)
+        return max(1, round(items * len(cut) / max(1, int((cut != 0).sum()))))
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration yields; without it, epochs follow each other from 0."""
