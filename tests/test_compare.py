@@ -332,21 +332,6 @@ def test_a_run_on_other_data_stops_the_comparison_at_once(tiny: Path, in_this_pr
     assert in_this_process == ["Pop", "BPR"]
 
 
-def test_a_process_that_dies_is_a_failed_run(own_folder: Path) -> None:
-    server = (
-        "import json, sys\n"
-        "for _ in sys.stdin: print(json.dumps({'line': 'epoch 0'}), json.dumps({'exit': -9}), sep='\\n', flush=True)"
-    )
-    lines: list[str] = []
-    with SeparateRuns() as separately:
-        separately._server = subprocess.Popen(
-            [sys.executable, "-c", server], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        with pytest.raises(RunFailed, match="killed by SIGKILL; it may have run out of memory"):
-            separately("Pop", "tiny", {}, lines.append)
-    assert lines == ["epoch 0"]
-
-
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome is installed")
 def test_the_page_in_a_browser(finished: dict, tmp_path: Path) -> None:
     page = (finished["written"] / "report.html").read_text()

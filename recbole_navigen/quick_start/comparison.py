@@ -207,8 +207,10 @@ def user_groups(ranks: UserRanks) -> tuple[Group, ...]:
     for number, name in enumerate(HISTORY_THIRDS):
         members = third == number
         lengths = ranks.history_length[members]
-        span = f"{lengths.min()} to {lengths.max()} items" if len(lengths) else "no length"
-        groups.append(Group(name, f"histories of {span}, {members.sum():,} users", members))
+        ends = sorted({int(lengths.min()), int(lengths.max())}) if len(lengths) else ["no"]
+        groups.append(
+            Group(name, f"histories of {' to '.join(map(str, ends))} items, {members.sum():,} users", members)
+        )
     return tuple(groups)
 
 

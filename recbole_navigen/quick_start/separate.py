@@ -52,9 +52,12 @@ class SeparateRuns:
     def __exit__(self, *exception: object) -> None:
         if self._server is None:
             return
-        # A run that is still going on, because of an exception, ends by itself at its next message.
+        # After an exception a run may still be going on: with nobody listening, it ends at its next message.
         self._server.terminate()
-        self._server.communicate()
+        self._server.stdout.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._server.stdin.close()
+        self._server.wait()
 
     def __call__(self, model: str, dataset: str, settings: dict[str, Any], progress: Callable[[str], None]) -> str:
         """`run_navigen` in a process of its own, silently.
