@@ -3,7 +3,7 @@
     python benchmarks/main_job.py
 
 Run it with nothing else on the machine. The run starts from an empty folder, so nothing comes from a cache; it is kept
-in benchmarks/runs/main_job, where `ml100k.py` finds its first seed.
+in benchmarks/runs/main_job for `scoring.py`.
 """
 
 import json

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from beam_baselines import brute_force, dictionary_trie, generate_beam, plain_causal_lm, vectorised_beam
 from common import Bar, write_results
-from ml100k import MAIN_JOB
+from main_job import FOLDER as MAIN_JOB
 from scoring_parts import (
     catalogue_sweep,
     draw,

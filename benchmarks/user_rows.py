@@ -11,14 +11,20 @@ import argparse
 import time
 
 from common import Bar, write_results
-from ml100k import SASREC
+from quality import TUNED
 from recbole.utils import init_seed
 
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation
+from recbole_navigen.settings import read_settings
 from recbole_navigen.training.trainer import get_trainer
 
-SHARED = {key: value for key, value in SASREC.items() if key not in ("train_rows", "train_batch_size", "stopping_step")}
+SASREC = read_settings(TUNED)["ml-100k"]["SASRec"]
+SHARED = {
+    key: value
+    for key, value in SASREC.items()
+    if key not in ("train_rows", "train_batch_size", "stopping_step", "window_stride")
+}
 
 
 def train(seconds: float, epochs: int, **settings) -> dict:
