@@ -3,7 +3,7 @@
     python benchmarks/tune.py --dataset=ml-100k [--data_path=FOLDER] [--seed=2020] [--part=0/2]
 
 SASRec is RecBole's module on user rows, with a softmax over items. Test metrics stand beside and take no part in the
-choice. Finished points are kept in benchmarks/runs/tune and not run again; `--part` lets several processes share a grid.
+choice. Finished points are kept in benchmarks/runs/tune and not run again; `--part` lets processes share a grid.
 """
 
 import argparse
