@@ -20,7 +20,7 @@ from recbole_navigen.model.scoring import ExactScorer
 from recbole_navigen.model.topk import TopKSearch
 
 REPEATS = 3
-MEMORY = 64  # MB, the default of scoring_memory
+MEMORY = 512  # MB, the default of scoring_memory
 GEMM = 2048  # side of the square product whose rate is the floor
 PEAKED = 1.0  # nats; gives 1e3 items about as many expansions as the trained ml-100k model needs
 # Operators of the profile, by what they do.

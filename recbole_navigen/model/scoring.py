@@ -28,6 +28,7 @@ from recbole_navigen.model.mixture import SecondScore
 Second = Callable[[Context], SecondScore]  # gives the second score of some users from their contexts
 
 MIN_CHUNK = 64  # nodes; fewer than this at once leave the processor idle, so users are split first
+NEAR_CACHES = 64 * 2**20  # bytes; a larger pass of the full ranking leaves a processor's caches and is 1.4 times slower
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +140,10 @@ class ExactScorer:
         nodes = max(self.n_needed, 1)
         # Besides its nodes a user needs the context, and scores at every trie node on the way to the result.
         own = tokens * node + 4.0 * sum(self.trie.n_nodes(level) for level in range(1, self.trie.levels + 1)) * 2
-        at_once = self.budget / (own + node * min(nodes, MIN_CHUNK))
-        users = int(min(max(at_once, 1), users))
-        chunk = (self.budget / users - own) / node
+        on_cpu = self.lm.code_rows.device.type == "cpu"
+        budget = min(self.budget, NEAR_CACHES) if on_cpu else self.budget
+        users = int(min(max(budget / (own + node * min(nodes, MIN_CHUNK)), 1), users))
+        chunk = (budget / users - own) / node
         return users, int(min(max(chunk, 1), nodes))
 
     def users_at_once(self, tokens: int, nodes: int, extra: float = 0.0) -> int:
