@@ -67,6 +67,8 @@ NOT_LEARNED = frozenset(
         "metric_decimal_place",
         "eval_batch_size",
         "rank_depth",
+        "scoring_memory",
+        "evaluate_top_only",
     }
 )
 _WITHOUT_K = frozenset({"gauc", "auc", "mae", "rmse", "logloss"})
