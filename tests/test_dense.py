@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_model import random_histories, small_model
 
-from recbole_navigen.model.dense import DenseScore, best_share, item_softmax_loss
+from recbole_navigen.errors import InputError
+from recbole_navigen.model.dense import DenseScore, best_share, item_softmax_loss, softmax_size
 from recbole_navigen.model.scoring import ExactScorer
 from recbole_navigen.model.topk import TopKSearch
 
@@ -78,3 +79,16 @@ def test_both_exact_paths_mix_the_dense_score_in(share):
     assert torch.allclose(mixed.exp(), (1 - share) * scorer.full_sort(rendered).exp() + share * dense, atol=1e-5)
     top = TopKSearch(scorer).top_k(rendered, 7, second=model.second)
     assert torch.allclose(top.log_probs, mixed.topk(7).values, atol=1e-5) and top.certified.all()
+
+
+@pytest.mark.parametrize(
+    ("setting", "n_items", "size"), [(None, 4_999, 0), (None, 5_000, 1_024), (0, 9_000, 0), (64, 100, 64)]
+)
+def test_the_catalogue_decides_the_softmax_unless_the_setting_does(setting, n_items, size):
+    assert softmax_size(setting, n_items) == size
+
+
+@pytest.mark.parametrize("setting", [-1, 2.5, True, "full"])
+def test_a_softmax_over_no_number_of_items_is_refused(setting):
+    with pytest.raises(InputError, match="sampled_softmax must be a number of items"):
+        softmax_size(setting, 100)

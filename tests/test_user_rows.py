@@ -183,7 +183,7 @@ def test_encoding_matches_recbole_at_the_last_position(in_tmp: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"sampled_softmax": -1}, "sampled_softmax must be 0"),
+        ({"sampled_softmax": -1}, "sampled_softmax must be a number of items"),
         ({"lr_schedule": "linear"}, "lr_schedule must be constant or cosine, not 'linear'"),
         ({"autocast": "yes"}, "autocast must be auto, True or False"),
     ],

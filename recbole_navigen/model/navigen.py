@@ -19,7 +19,7 @@ import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.model.build import build_lm
-from recbole_navigen.model.dense import best_share, item_softmax_loss
+from recbole_navigen.model.dense import best_share, item_softmax_loss, softmax_size
 from recbole_navigen.model.scoring import ExactScorer
 from recbole_navigen.model.topk import TopK, TopKSearch
 
@@ -48,7 +48,7 @@ class NaviGen(SequentialRecommender):
         self.lm, self.renderer = build_lm(config, table, tokenizer)
         self.scorer = ExactScorer(self.lm, config["scoring_memory"])
         self.search = TopKSearch(self.scorer)
-        self.sampled_softmax = int(config["sampled_softmax"] or 0)
+        self.sampled_softmax = softmax_size(config["sampled_softmax"], table.n_items)
         self.evaluation_top_k: int | None = None
 
     def losses(self, interaction: Interaction) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.data import UserRowLoader
 from recbole_navigen.errors import InputError
-from recbole_navigen.model.dense import item_softmax_loss
+from recbole_navigen.model.dense import item_softmax_loss, softmax_size
 from recbole_navigen.training.precision import use_bf16
 from recbole_navigen.training.schedule import rate
 from recbole_navigen.training.trainer import SafeCheckpoint
@@ -66,17 +66,16 @@ def next_item_loss(
 class UserRowTrainer(SafeCheckpoint, Trainer):
     """RecBole's Trainer for models of SASRec's layout on windows of user rows; constructor and `fit` are RecBole's.
 
-    Settings it reads beside RecBole's: `autocast` (auto, True, False), `sampled_softmax` (0 = full), `warmup_steps`
-    (optimizer steps of linear warm-up, 0 = none) and `lr_schedule` (constant, or cosine down to 0 at the last epoch).
+    Settings it reads beside RecBole's: `autocast` (auto, True, False), `sampled_softmax` (see `softmax_size`),
+    `warmup_steps` (optimizer steps of linear warm-up, 0 = none) and `lr_schedule` (constant, or cosine down to 0 at the
+    last epoch).
     """
 
     def __init__(self, config: Config, model: nn.Module):
         super().__init__(config, model)
         _refuse_other_layout(model)
         self._bf16 = use_bf16(config["autocast"], self.device)
-        self._sampled = int(config["sampled_softmax"] or 0)
-        if self._sampled < 0:
-            raise InputError(f"sampled_softmax must be 0 (full softmax) or a number of items, not {self._sampled}")
+        self._sampled = softmax_size(config["sampled_softmax"], model.n_items - 1)
         self._warmup = int(config["warmup_steps"] or 0)
         self._schedule = config["lr_schedule"] or "constant"
         self._steps_done = 0
