@@ -15,6 +15,7 @@ from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.quick_start.pipeline import build_navigen, code_count
 from recbole_navigen.quick_start.stages import Stages
+from recbole_navigen.settings import parse_argv
 
 RUNS = Path(__file__).resolve().parent / "runs" / "codes"
 
@@ -37,6 +38,8 @@ def measure(dataset: str, codes: int | None, epochs: int, settings: dict) -> dic
     }
     if epochs:
         row["valid_ndcg@10"] = round(trainer.fit(train, valid, saved=False, show_progress=False)[0], 4)
+        if model.lm.dense is not None:
+            row["share_of_dense_score"] = round(float(model.lm.dense.share), 3)
     return row
 
 
@@ -47,7 +50,7 @@ def main() -> None:
     parser.add_argument("--codes", default="32,64,128,256")
     parser.add_argument("--epochs", type=int, default=0)
     arguments, others = parser.parse_known_args()
-    settings = {"data_path": arguments.data_path, **dict(other.removeprefix("--").split("=", 1) for other in others)}
+    settings = {"data_path": arguments.data_path, **parse_argv(others)}
     rows = []
     for codes in arguments.codes.split(","):
         rows.append(measure(arguments.dataset, int(codes), arguments.epochs, settings))
