@@ -64,6 +64,13 @@ def test_vectors_of_the_catalogue_follow_the_weights():
     with torch.no_grad():
         model.item_rows[3] += 1.0
     assert torch.allclose(model.catalogue_vectors(), model.item_vectors(torch.arange(1, 31)))
+    # Fused optimizers change weights without a new version.
+    model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
+    model.item_vectors(torch.arange(1, 31)).sum().backward()
+    optimizer.step()
+    model.eval()
+    assert torch.allclose(model.catalogue_vectors(), model.item_vectors(torch.arange(1, 31)))
     model.load_state_dict({name: weight * 2 for name, weight in model.state_dict().items()})
     assert torch.allclose(model.catalogue_vectors(), model.item_vectors(torch.arange(1, 31)))
 

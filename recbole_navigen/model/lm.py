@@ -134,6 +134,11 @@ class DualIdentifierLM(nn.Module):
         vectors = F.embedding(self._code_index(self.codes[items]), self.code_rows).sum(dim=1) + self.tid_vectors(items)
         return vectors if self.item_rows is None else vectors + F.embedding(items, self.item_rows)
 
+    def train(self, mode: bool = True) -> "DualIdentifierLM":
+        """Switch training mode. Fused optimizers change weights without a new version, so the cache goes here."""
+        self._catalogue = None
+        return super().train(mode)
+
     @torch.no_grad()
     def catalogue_vectors(self) -> Tensor:
         """Pooled vectors of all items by item index, (N, D), without gradients; computed again when weights changed."""
