@@ -10,7 +10,7 @@ from scipy.stats import chisquare
 from small_model import llama, random_histories, small_model
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.model.sampling import Sampler
+from recbole_navigen.model.sampling import sample
 from recbole_navigen.model.scoring import ExactScorer
 
 
@@ -26,7 +26,7 @@ def test_log_probabilities_are_those_of_full_sort_and_of_training(levels, n_item
     model, renderer = small_model(n_items=n_items, levels=levels, codes=max(5, 2 * n_items), seed=seed, history=history)
     rendered = renderer.cid2cid(*random_histories(n_items, 3, 6, seed))
     scorer = ExactScorer(model, memory)
-    samples = Sampler(scorer).sample(rendered, 7, torch.Generator().manual_seed(seed))
+    samples = sample(scorer, rendered, 7, torch.Generator().manual_seed(seed))
     assert samples.items.shape == (3, 7) and samples.log_probs.shape == (3, 7, levels)
     exact = scorer.full_sort(rendered).gather(1, samples.items)
     assert torch.allclose(samples.log_probs.sum(dim=-1), exact, atol=1e-4)
@@ -45,7 +45,7 @@ def test_frequencies_match_the_distribution(architecture):
     scorer = ExactScorer(model, memory=64)
     expected = scorer.full_sort(rendered)[0].exp().double()
     count = 20_000
-    drawn = Sampler(scorer).sample(rendered, count, torch.Generator().manual_seed(0)).items[0]
+    drawn = sample(scorer, rendered, count, torch.Generator().manual_seed(0)).items[0]
     seen = torch.bincount(drawn, minlength=25).double()
     common = expected * count >= 5  # the chi-square approximation wants five expected draws a cell
     cells = torch.cat([seen[common], seen[~common].sum()[None]])
@@ -57,8 +57,8 @@ def test_frequencies_match_the_distribution(architecture):
 def test_draws_depend_on_the_generator_alone():
     model, renderer = small_model(seed=1)
     rendered = renderer.cid2cid(*random_histories(30, 4, 6, 1))
-    sampler = Sampler(ExactScorer(model, memory=64))
-    first, again, other = (sampler.sample(rendered, 9, torch.Generator().manual_seed(s)).items for s in (0, 0, 1))
+    scorer = ExactScorer(model, memory=64)
+    first, again, other = (sample(scorer, rendered, 9, torch.Generator().manual_seed(s)).items for s in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -66,4 +66,4 @@ def test_draws_depend_on_the_generator_alone():
 def test_no_samples_are_refused():
     model, renderer = small_model()
     with pytest.raises(InputError, match="0 samples were asked for"):
-        Sampler(ExactScorer(model, memory=64)).sample(renderer.cid2cid(*random_histories(30, 2, 4, 0)), 0)
+        sample(ExactScorer(model, memory=64), renderer.cid2cid(*random_histories(30, 2, 4, 0)), 0)

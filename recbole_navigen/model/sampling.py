@@ -15,6 +15,7 @@ from torch import Tensor
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.attention import Tree, extend_store
 from recbole_navigen.language.rendering import Rendered
+from recbole_navigen.model.lm import DualIdentifierLM
 from recbole_navigen.model.scoring import ExactScorer
 
 
@@ -32,56 +33,45 @@ class Samples:
     log_probs: Tensor
 
 
-class Sampler:
-    """Draws items on top of an `ExactScorer`'s model and memory budget.
+@torch.no_grad()
+def sample(scorer: ExactScorer, rendered: Rendered, count: int, generator: torch.Generator | None = None) -> Samples:
+    """Draw items after each context.
 
     Args:
-        scorer: the model and the budget.
+        scorer: the model and the memory budget.
+        rendered: contexts as `Renderer.cid2cid` makes them for inference, B rows.
+        count: S. generator: of the draws; torch's own if left out.
     """
+    if count < 1:
+        raise InputError(f"{count} samples were asked for; ask for at least 1.")
+    users = scorer.users_at_once(rendered.tokens.shape[1], count * scorer.trie.levels)
+    starts = range(0, len(rendered.tokens), users)
+    parts = [_sample(scorer.lm, rendered.rows(slice(begin, begin + users)), count, generator) for begin in starts]
+    return Samples(torch.cat([part.items for part in parts]), torch.cat([part.log_probs for part in parts]))
 
-    def __init__(self, scorer: ExactScorer):
-        self.scorer = scorer
-        self.lm = scorer.lm
-        self.legal = scorer.lm.legal
 
-    @torch.no_grad()
-    def sample(self, rendered: Rendered, count: int, generator: torch.Generator | None = None) -> Samples:
-        """Draw items after each context.
-
-        Args:
-            rendered: contexts as `Renderer.cid2cid` makes them for inference, B rows.
-            count: S. generator: of the draws; torch's own if left out.
-        """
-        if count < 1:
-            raise InputError(f"{count} samples were asked for; ask for at least 1.")
-        users = self.scorer.users_at_once(rendered.tokens.shape[1], count * self.legal.levels)
-        starts = range(0, len(rendered.tokens), users)
-        parts = [self._sample(rendered.rows(slice(begin, begin + users)), count, generator) for begin in starts]
-        return Samples(torch.cat([part.items for part in parts]), torch.cat([part.log_probs for part in parts]))
-
-    def _sample(self, rendered: Rendered, count: int, generator: torch.Generator | None) -> Samples:
-        lm, legal = self.lm, self.legal
-        context = lm.read(rendered)
-        users, device = len(context.state), context.state.device
-        node = torch.zeros(users, count, dtype=torch.long, device=device)
-        states, chosen, store = context.state[:, None].expand(-1, count, -1), [], []
-        for level in range(legal.levels):
-            # 1. Draw a legal child of every sample's node.
-            logits = lm.code_logits(level, states).flatten(0, 1)
-            log_probs, child, _ = legal.children_log_probs(level, logits, node.flatten())
-            place = torch.multinomial(log_probs.exp(), 1, generator=generator)
-            node = child.gather(1, place).view(users, count)
-            chosen.append(log_probs.gather(1, place).view(users, count))
-            if level == legal.levels - 1:
-                break
-            # 2. Run the new nodes below the context and below the samples' own earlier nodes, which lie in the store
-            #    level after level.
-            ancestors = torch.full((count, max(legal.levels - 2, 0)), -1, device=device)
-            own = torch.arange(count, device=device)
-            for above in range(level):
-                ancestors[:, above] = above * count + own
-            tree = Tree(context=context.layers, context_mask=context.mask, ancestors=ancestors, store=store)
-            positions = (context.lengths + level)[:, None].expand(-1, count)
-            states = lm.backbone.run_nodes(lm.node_embeddings(level + 1, node), positions, tree)
-            store = extend_store(store, tree.captured)
-        return Samples(legal.leaf_item[node], torch.stack(chosen, dim=-1))
+def _sample(lm: DualIdentifierLM, rendered: Rendered, count: int, generator: torch.Generator | None) -> Samples:
+    legal, context = lm.legal, lm.read(rendered)
+    users, device = len(context.state), context.state.device
+    node = torch.zeros(users, count, dtype=torch.long, device=device)
+    states, chosen, store = context.state[:, None].expand(-1, count, -1), [], []
+    for level in range(legal.levels):
+        # 1. Draw a legal child of every sample's node.
+        logits = lm.code_logits(level, states).flatten(0, 1)
+        log_probs, child, _ = legal.children_log_probs(level, logits, node.flatten())
+        place = torch.multinomial(log_probs.exp(), 1, generator=generator)
+        node = child.gather(1, place).view(users, count)
+        chosen.append(log_probs.gather(1, place).view(users, count))
+        if level == legal.levels - 1:
+            break
+        # 2. Run the new nodes below the context and below the samples' own earlier nodes, which lie in the store level
+        #    after level.
+        ancestors = torch.full((count, max(legal.levels - 2, 0)), -1, device=device)
+        own = torch.arange(count, device=device)
+        for above in range(level):
+            ancestors[:, above] = above * count + own
+        tree = Tree(context=context.layers, context_mask=context.mask, ancestors=ancestors, store=store)
+        positions = (context.lengths + level)[:, None].expand(-1, count)
+        states = lm.backbone.run_nodes(lm.node_embeddings(level + 1, node), positions, tree)
+        store = extend_store(store, tree.captured)
+    return Samples(legal.leaf_item[node], torch.stack(chosen, dim=-1))
