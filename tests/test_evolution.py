@@ -123,7 +123,7 @@ def test_failures_are_counted_and_leave_what_was_found():
     teacher = NumberTeacher(broken={("u0", 0), ("u1", 2)})
     outcome = evolve([sample(f"u{user}") for user in range(3)], teacher, NumberJudge(), SearchSettings(patience=0))
     assert outcome.results[0] is None
-    assert [len(result.trace["rounds"]) for result in outcome.results[1:]] == [2, 7]
+    assert [len(result.trace["rounds"]) for result in outcome.results[1:]] == [2, 9]
     assert (outcome.report["failed_samples"], outcome.report["failed_rounds"]) == (1, 1)
 
 

@@ -43,8 +43,8 @@ class SearchSettings:
     """
 
     population: int = 3
-    rounds: int = 6
-    patience: int = 2
+    rounds: int = 8
+    patience: int = 3
     min_gain: float = 0.01
     match: str = "word"
 
