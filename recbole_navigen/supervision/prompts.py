@@ -66,8 +66,8 @@ def judge_prompt(sample: Sample, drafts: Sequence[Draft]) -> tuple[Messages, tup
     named = "" if sample.name_target else " Lower consistency and executability if a target term is written out."
     system = (
         "You judge prompts for image and video models, each on its own, with numbers from 0 to 10. consistency: "
-        "centred on the target's meaning with the history in support, no drift. novelty: sensible invention that keeps the "
-        "direction. aesthetic: a layered picture of subject, scene, style, camera, light, mood and details. "
+        "centred on the target's meaning with the history in support, no drift. novelty: sensible invention that keeps "
+        "the direction. aesthetic: a layered picture of subject, scene, style, camera, light, mood and details. "
         f"executability: specific, clear, free of contradictions, usable as it is.{named} For each key give "
         '{"consistency": 0, "novelty": 0, "aesthetic": 0, "executability": 0, "reason": "at most 200 characters"}. '
         f"{JSON_ONLY}"
@@ -79,8 +79,8 @@ def judge_prompt(sample: Sample, drafts: Sequence[Draft]) -> tuple[Messages, tup
 def terms_prompt(text: str) -> Messages:
     """Ask for the terms of one item's text."""
     system = (
-        "You give items of any domain short standard identifiers: at most 10 English terms, each a word or a very short "
-        "phrase that other items could share, the most important first. Begin with category or subject, then scene or "
+        "You give items of any domain short standard identifiers: at most 10 English terms, each a word or a very "
+        "short phrase that other items could share, the most important first. Begin with category or subject, then scene or "
         "use, then the decisive attribute; add style, mood or audience only if essential. No synonyms, no sentences. "
         f'Answer {{"terms": ["...", "..."]}}. {JSON_ONLY}'
     )
@@ -104,9 +104,9 @@ def distilled_prompt(sample: Sample, steps: Sequence[str], prompt: str) -> Messa
         sample: for whom. steps: plain sentences on how the drafts got better. prompt: the final instruction.
     """
     system = (
-        "You write down a person's own train of thought in one paragraph, in the first person: from the history to what "
-        "comes next, without naming it early; how the idea for the picture became better, in everyday words and without "
-        "any technical term of search or optimisation; near the end the target's terms and why everything points there; "
+        "You write down a person's own train of thought in one paragraph, in the first person: from the history to "
+        "what comes next, without naming it early; how the idea for the picture became better, in everyday words and "
+        "without any technical term of search or optimisation; near the end the target's terms and why everything points there; "
         "last, how the prompt is built around them. 60 to 220 words, no lists, titles, tags or markup. "
         f'Answer {{"reasoning": "..."}}. {JSON_ONLY}'
     )

@@ -38,7 +38,7 @@ class TermSpace:
     Attributes:
         themes: names of the themes, M.
         words: the catalogue's common words, those that 1 item in 400, and at least two, hold; at most 4,000.
-        word_vectors: their vectors. Shape (len(words), M + D), float32.
+        word_vectors: their vectors. Shape (len(words), M + D), float64.
     """
 
     def __init__(self, item_terms: Sequence[Sequence[str]]):
@@ -58,12 +58,12 @@ class TermSpace:
         documents = [content_words(" ".join(terms)) for terms in item_terms]
 
         # 1. Which item holds which word, and how rare the word is.
-        self._counter = CountVectorizer(analyzer=list, binary=True, dtype=np.float32)
+        self._counter = CountVectorizer(analyzer=list, binary=True, dtype=np.float64)
         self._counter.fit([*documents, *cues, *phrases])
         held = self._counter.transform(documents)  # (N, W)
         df = np.asarray(held.sum(axis=0)).ravel()
         # The root keeps the order by rarity and halves its reach: a category weighs about half of a word of one item.
-        self._weight = sp.diags(np.sqrt(1 + np.log((1 + len(documents)) / (1 + df))).astype(np.float32))
+        self._weight = sp.diags(np.sqrt(1 + np.log((1 + len(documents)) / (1 + df))))
 
         # 2. Profiles over themes: what the lexicons say, and for all other words what stands beside them.
         cued, shown = (self._counter.transform(lists).T.toarray() for lists in (cues, phrases))  # (W, M) each
@@ -89,17 +89,17 @@ class TermSpace:
         self.word_vectors = self.encode_words([[word] for word in self.words])
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Vectors of texts, of length 1 or less; of a text without a known word, 0. Shape (S, M + D), float32."""
+        """Vectors of texts, of length 1 or less; of a text without a known word, 0. Shape (S, M + D), float64."""
         return self.encode_words([content_words(text) for text in texts])
 
     def encode_words(self, words: Sequence[Sequence[str]]) -> np.ndarray:
         """The same for texts that `content_words` has already taken apart."""
         if not words:
-            return np.zeros((0, len(self.themes) + self._latent.shape[1]), np.float32)
+            return np.zeros((0, len(self.themes) + self._latent.shape[1]))
         weighted = self._counter.transform(words) @ self._weight
         parts = [THEME_SHARE**0.5 * _unit(weighted @ self._profiles)]
         parts.append((1 - THEME_SHARE) ** 0.5 * _unit(weighted @ self._latent))
-        return np.concatenate(parts, axis=1).astype(np.float32)
+        return np.concatenate(parts, axis=1)
 
     def theme_mass(self, vectors: np.ndarray) -> np.ndarray:
         """How much of each theme is in encoded texts; rows add up to 1, or to 0. Shape (S, M)."""
