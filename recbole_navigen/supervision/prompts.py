@@ -80,9 +80,9 @@ def terms_prompt(text: str) -> Messages:
     """Ask for the terms of one item's text."""
     system = (
         "You give items of any domain short standard identifiers: at most 10 English terms, each a word or a very "
-        "short phrase that other items could share, the most important first. Begin with category or subject, then scene or "
-        "use, then the decisive attribute; add style, mood or audience only if essential. No synonyms, no sentences. "
-        f'Answer {{"terms": ["...", "..."]}}. {JSON_ONLY}'
+        "short phrase that other items could share, the most important first. Begin with category or subject, then "
+        "scene or use, then the decisive attribute; add style, mood or audience only if essential. No synonyms, no "
+        f'sentences. Answer {{"terms": ["...", "..."]}}. {JSON_ONLY}'
     )
     return _chat(system, f"Text of the item:\n{text}\n\nEnglish terms as JSON only.")
 
@@ -106,9 +106,9 @@ def distilled_prompt(sample: Sample, steps: Sequence[str], prompt: str) -> Messa
     system = (
         "You write down a person's own train of thought in one paragraph, in the first person: from the history to "
         "what comes next, without naming it early; how the idea for the picture became better, in everyday words and "
-        "without any technical term of search or optimisation; near the end the target's terms and why everything points there; "
-        "last, how the prompt is built around them. 60 to 220 words, no lists, titles, tags or markup. "
-        f'Answer {{"reasoning": "..."}}. {JSON_ONLY}'
+        "without any technical term of search or optimisation; near the end the target's terms and why "
+        "everything points there; last, how the prompt is built around them. 60 to 220 words, no lists, titles, "
+        f'tags or markup. Answer {{"reasoning": "..."}}. {JSON_ONLY}'
     )
     told = "\n".join(f"- {step}" for step in steps)
     return _chat(system, f"{_case(sample)}\n\nHow the idea became better:\n{told}\n\nFinal prompt: {prompt}")
