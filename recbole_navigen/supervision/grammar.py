@@ -9,7 +9,7 @@ OPENINGS = {
     "image": (
         "{A_medium} of {subject}, set in {scene}",
         "{Subject}, standing out against {scene}, captured as {a_medium}",
-        "In {scene}, we find {subject}; the whole is {a_medium}",
+        "Against {scene}, we find {subject}; the whole is {a_medium}",
         "Picture {scene} with {subject} at its heart, made as {a_medium}",
         "{A_medium} that brings together {subject} and {scene}",
         "{Scene} across the whole frame and, within it, {subject}, done as {a_medium}",
@@ -18,11 +18,11 @@ OPENINGS = {
     ),
     "video": (
         "A clip opens on {scene} and finds {subject}",
-        "{Subject}, seen in {scene} in a single continuous take",
+        "{Subject}, seen against {scene} in a single continuous take",
         "Begin with {subject}, then reveal {scene}",
         "We enter {scene} and, after a beat, discover {subject}",
         "Stay with {subject} while {scene} unfolds around",
-        "A short sequence in {scene}, centred on {subject}",
+        "A short sequence around {scene}, centred on {subject}",
     ),
 }
 GROUPS = {
