@@ -174,7 +174,7 @@ def test_a_language_model_reasons_through_the_same_checks(own_folder):
         teacher = ModelTeacher(LanguageModel(Thinker(), store))
         passed, reasons = checked(teacher.identifier([SAMPLE, other]), [SAMPLE, other])
         assert passed == [START + FINISH, None] and reasons == {"too short": 1}
-        trace = {"candidates": [{"operator": "bold"}], "rounds": [{"elite": 0}]}
+        trace = {"candidates": [{"operator": "exploratory"}], "rounds": [{"elite": 0}]}
         result = SearchResult(SAMPLE, Draft("A wide street at noon"), None, trace)
         assert teacher.distilled([result]) == [START + FINISH]
     question = Thinker.asked[-1][1]["content"]
