@@ -309,9 +309,9 @@ def slow(seconds, answer):
     ids=str,
 )
 def test_troubles_are_tried_again(endpoint, trouble):
-    wrong = {"slow": lambda: slow(1.5, "late")}.get(trouble if isinstance(trouble, str) else "", lambda: trouble)
+    wrong = {"slow": lambda: slow(2.0, "late")}.get(trouble if isinstance(trouble, str) else "", lambda: trouble)
     server = endpoint(lambda number, _: wrong() if number < 2 else "fine")
-    chat = server.chat(timeout=0.5)
+    chat = server.chat(timeout=1.0 if trouble == "slow" else 5.0)
     assert list(chat.complete([talk("a")])) == [(0, Answer("fine", 7, 3))]
     assert chat.attempts == 3
 
@@ -324,9 +324,9 @@ def test_troubles_that_stay_fail_alone(endpoint, trouble, reason):
     def script(_, messages):
         if messages[0]["content"] == "good":
             return "fine"
-        return slow(1.0, "late") if trouble == "slow" else trouble
+        return slow(2.0, "late") if trouble == "slow" else trouble
 
-    chat = endpoint(script).chat(retries=1, timeout=0.4)
+    chat = endpoint(script).chat(retries=1, timeout=1.0 if trouble == "slow" else 5.0)
     replies = dict(chat.complete([talk("bad"), talk("good")]))
     assert replies[1] == Answer("fine", 7, 3) and replies[0].reason.startswith(reason)
     assert chat.attempts == (2 if trouble == 400 else 3)
@@ -367,10 +367,10 @@ def test_no_more_questions_are_in_flight_than_allowed(endpoint):
 def test_a_caller_may_stop_early_and_keeps_what_came(endpoint, store):
     server = endpoint(lambda *_: "fine")
     chat = server.chat(concurrency=1)
-    replies = chat.complete([talk(str(number)) for number in range(300)])
+    replies = chat.complete([talk(str(number)) for number in range(3000)])
     assert next(replies)[1].text == "fine"
     replies.close()
-    assert sum(server.seen.values()) < 300
+    assert sum(server.seen.values()) < 3000
     assert not any(thread.name == "openai" for thread in threading.enumerate())
 
 
