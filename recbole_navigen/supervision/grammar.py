@@ -65,7 +65,7 @@ GROUPS = {
         "For movement, {motion}; the clip lasts {duration}",
         "{Motion} over {duration}",
         "Over {duration}, {motion}",
-        "Let it run {duration} while {motion}",
+        "Let it run {duration} with {motion}",
     ),
 }
 # Orders of what follows the opening; the movement of a video comes last or right after the opening.
