@@ -127,6 +127,16 @@ def test_failures_are_counted_and_leave_what_was_found():
     assert (outcome.report["failed_samples"], outcome.report["failed_rounds"]) == (1, 1)
 
 
+def test_what_cannot_be_judged_ends_a_search_with_what_it_has():
+    class Tired(NumberJudge):
+        def judge(self, reviews):
+            judged = super().judge(reviews)
+            return judged if self.calls < 3 else [None] * len(judged)
+
+    outcome = evolve([sample("u")], NumberTeacher(), Tired(), SearchSettings(patience=0))
+    assert len(outcome.results[0].trace["rounds"]) == 2 and outcome.report["failed_rounds"] == 1
+
+
 def test_naming_the_target_costs_unless_it_is_allowed():
     class Namer(NumberTeacher):
         def _one(self, task):

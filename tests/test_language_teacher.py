@@ -231,6 +231,9 @@ class Endpoint(ThreadingHTTPServer):
         self.running, self.most = 0, 0
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
+    def handle_error(self, *_):
+        """Clients that gave up are part of the script."""
+
     def chat(self, **settings) -> OpenAIChat:
         url = f"http://127.0.0.1:{self.server_port}/v1"
         return OpenAIChat(OpenAISettings(url, "tiny", **{"backoff": 0.01, "timeout": 5.0, **settings}))

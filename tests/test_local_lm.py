@@ -77,6 +77,14 @@ def test_a_prompt_without_room_for_an_answer_fails_alone(tiny_model):
     assert replies[1] == Failure("prompt too long") and replies[0].completion_tokens > 0
 
 
+def test_a_model_without_a_chat_template_reads_plain_text(tiny_model):
+    chat = LocalChat(LocalSettings(str(tiny_model), max_tokens=4))
+    _, tokenizer = chat._load()
+    tokenizer.chat_template = None
+    ((_, reply),) = chat.complete([talk("a")])
+    assert reply.prompt_tokens == len(tokenizer("System: Be brief.\n\nUser: a\n\nAssistant:")["input_ids"])
+
+
 def test_models_that_are_not_there_are_named(own_folder):
     with pytest.raises(InputError, match="no folder"):
         LocalSettings(str(own_folder / "nowhere"))

@@ -52,6 +52,19 @@ def test_the_target_is_never_named(space, target, domain, media):
             assert not names_target(candidate["prompt"], target) and len(candidate["prompt"]) > 10
 
 
+def test_a_text_that_cannot_begin_without_naming_is_a_failure(space):
+    target = ("set", "standing", "whole", "picture", "brings", "show", "built")  # a word of every opening
+    free = Sample("v", HISTORY, target, name_target=True)
+    drafts = TemplateTeacher(space).write([founders(Sample("u", HISTORY, target)), founders(free)])
+    assert drafts[0] is None and all(draft.prompt for draft in drafts[1])
+
+
+def test_an_aspect_without_a_free_phrase_is_left_out(space):
+    target = tuple({word for phrase in lexicons().phrases("palette", "generic") for word in phrase.lower().split()})
+    for draft in TemplateTeacher(space).write([founders(Sample("u", HISTORY, target))])[0] or ():
+        assert draft.genome["palette"] is None and not names_target(draft.prompt, target)
+
+
 def test_the_target_is_named_where_that_is_allowed(space):
     sample = Sample("u", HISTORY, ("gunfight", "western"), name_target=True)
     tasks = [founders(Sample(f"u{n}", HISTORY, sample.target, name_target=True)) for n in range(20)]

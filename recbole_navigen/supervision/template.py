@@ -126,7 +126,7 @@ class _Writer:
     def _mutation(self, rng: random.Random, elite: dict) -> tuple[dict, str]:
         gene = rng.choice(MUTABLE)
         strictness = STRICTNESS["conservative"]
-        new = {gene: self._draw(rng, gene, strictness, besides=elite[gene])}
+        new = {gene: self._draw(rng, gene, strictness, besides=elite[gene]) or elite[gene]}
         if gene == "details":
             new["more_details"] = self._draw(rng, "more_details", strictness, besides=new[gene])
         elif gene == "mood" and not self.sample.name_target:
