@@ -1,6 +1,6 @@
 """Supervision of a data set with the template teacher: seconds, and what the evolutionary search gains.
 
-    python benchmarks/supervision.py [--dataset=ml-100k] [--domain=film] [--users=943] [--data_path=...]
+    python benchmarks/supervision.py [--dataset=ml-100k] [--domain=film] [--users=943] [--seeds=2] [--data_path=...]
 
 Four instructions a user: one shot (the balanced founder), the best founder, one round (the released default), and the
 full search. Each is scored by the search's own judge and by one that the search never saw: the cosine between the
@@ -20,7 +20,7 @@ from recbole_navigen.data import create_dataset, data_preparation, read_item_tex
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.identifiers.textual import extract_terms
-from recbole_navigen.supervision.evolution import SearchSettings, evolve
+from recbole_navigen.supervision.evolution import evolve
 from recbole_navigen.supervision.rows import samples_of, supervise
 from recbole_navigen.supervision.space import TermSpace
 from recbole_navigen.supervision.template import TemplateTeacher
@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--dataset", default="ml-100k")
     parser.add_argument("--data_path", default="dataset/")
     parser.add_argument("--domain", default="film")
+    parser.add_argument("--seeds", type=int, default=2, help="of the template teacher; scores are averaged over them")
     parser.add_argument("--users", type=int, default=1000, help="at most so many, the first ones")
     arguments = parser.parse_args()
     settings = {"data_path": arguments.data_path, "show_progress": False, "state": "WARNING"}
@@ -81,19 +82,20 @@ def main() -> None:
     # 2. The search against parts of itself, from the trace of the full search: an earlier stop is a prefix of it.
     samples = [source.sample for source in sources]
     start = time.perf_counter()
-    full = evolve(samples, teacher, judge, SearchSettings())
-    per_minute = 60 * len(samples) / (time.perf_counter() - start)
-    kept = [(source, result) for source, result in zip(sources, full.results, strict=True) if result is not None]
+    runs = [evolve(samples, TemplateTeacher(space, seed), judge).results for seed in range(arguments.seeds)]
+    per_minute = 60 * len(samples) * len(runs) / (time.perf_counter() - start)
+    users_kept = [place for place in range(len(samples)) if all(run[place] is not None for run in runs)]
     chosen: dict[str, list[dict]] = {"one shot": [], "best founder": [], "one round": [], "full search": []}
-    for _, result in kept:
+    for result in (run[place] for run in runs for place in users_kept):
         candidates, rounds = result.trace["candidates"], result.trace["rounds"]
         chosen["one shot"].append(next(one for one in candidates if one["operator"] == "balanced"))
         chosen["best founder"].append(candidates[rounds[0]["elite"]])
         chosen["one round"].append(candidates[rounds[min(1, len(rounds) - 1)]["elite"]])
         chosen["full search"].append(candidates[rounds[-1]["elite"]])
 
-    # 3. Both judges.
-    items = [int(sequences.items[sequences.offsets[source.row] + source.target]) - 1 for source, _ in kept]
+    # 3. Both judges; each user's scores are means over the seeds.
+    places = [(sources[place].row, sources[place].target) for place in users_kept]
+    items = [int(sequences.items[sequences.offsets[row] + target]) - 1 for row, target in places]
     prompts = {name: [draft["prompt"] for draft in drafts] for name, drafts in chosen.items()}
     different = list(
         dict.fromkeys([texts[item] for item in items] + [text for row in prompts.values() for text in row])
@@ -103,8 +105,9 @@ def main() -> None:
     others = np.roll(targets, 1, axis=0)
     own, held_out, control = {}, {}, {}
     for name, drafts in chosen.items():
-        own[name] = np.array([draft["overall"] for draft in drafts])
-        written = np.array([vectors[text] for text in prompts[name]])
+        shape = (len(runs), len(users_kept))
+        own[name] = np.array([draft["overall"] for draft in drafts]).reshape(shape).mean(axis=0)
+        written = np.array([vectors[text] for text in prompts[name]]).reshape(*shape, -1).mean(axis=0)
         held_out[name], control[name] = (written * targets).sum(1), (written * others).sum(1)
     table, bars = {}, []
     for name in chosen:
@@ -126,7 +129,7 @@ def main() -> None:
     write_results(
         f"supervision-{arguments.dataset}",
         bars,
-        {"users": len(samples), "report": supervision.report, "table": table},
+        {"users": len(samples), "seeds": arguments.seeds, "report": supervision.report, "table": table},
     )
 
 

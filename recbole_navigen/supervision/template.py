@@ -24,7 +24,6 @@ from recbole_navigen.supervision.scoring import term_pattern
 from recbole_navigen.supervision.space import TermSpace
 
 MUTABLE = ("scene", "details", "composition", "camera", "lighting", "mood")
-ANCHOR = ("subject", "wording")  # what crossover and mutation keep of the elite
 STRICTNESS = dict(zip(FOUNDERS, (2.0, 1.0, 0.5), strict=True))
 RECENT_ITEMS, RECENT_HALF_LIFE = 10, 3.0
 MOTIF_POOL = 12
@@ -50,6 +49,10 @@ class TemplateTeacher:
     def __init__(self, space: TermSpace, seed: int = 0):
         self.space, self.seed, self.lexicons = space, seed, lexicons()
         self._common = np.array(space.words)
+        phrases = [
+            phrase for theme in self.lexicons.themes.values() for gene in CONTENT_GENES for phrase in theme[gene]
+        ]
+        self.phrase_vectors = dict(zip(phrases, space.encode(phrases), strict=True))
 
     def write(self, tasks: Sequence[Task]) -> list[tuple[Draft, ...] | None]:
         """See `Teacher`. None if no sentence can be written without naming the target."""
@@ -65,7 +68,7 @@ class TemplateTeacher:
         )
         written = []
         for row, task in enumerate(tasks):
-            writer = _Writer(self, task.sample, odds[row], self._common[pool[row]].tolist())
+            writer = _Writer(self, task.sample, focus[row], odds[row], self._common[pool[row]].tolist())
             drafts = tuple(writer.draft(order, task.round, place) for place, order in enumerate(task.orders))
             written.append(drafts if all(draft.prompt for draft in drafts) else None)
         return written
@@ -74,8 +77,8 @@ class TemplateTeacher:
 class _Writer:
     """Draws and writes for one sample."""
 
-    def __init__(self, teacher: TemplateTeacher, sample: Sample, odds: np.ndarray, near: list[str]):
-        self.teacher, self.sample = teacher, sample
+    def __init__(self, teacher: TemplateTeacher, sample: Sample, focus: np.ndarray, odds: np.ndarray, near: list[str]):
+        self.teacher, self.sample, self.focus = teacher, sample, focus
         self.forbidden: re.Pattern | None = None if sample.name_target else term_pattern(sample.target)
         self.themes = [theme for theme, mass in zip(teacher.space.themes, odds, strict=True) if mass > 0]
         self.odds = [float(mass) for mass in odds if mass > 0]
@@ -118,10 +121,21 @@ class _Writer:
         return genome, f"A {direction} draft: {leading} leads, shown by {genome['subject'] or 'its surroundings'}."
 
     def _crossover(self, rng: random.Random, elite: dict, mate: dict) -> tuple[dict, str]:
-        genes = [gene for gene in elite if gene not in ANCHOR and elite[gene] != mate[gene] and mate[gene]]
-        taken = rng.sample(genes, rng.randint(1, max(1, (len(genes) + 1) // 2))) if genes else []
+        """Of subject, scene, details and mood what is nearer to the focus; of the craft some of the mate's."""
+        content = (*CONTENT_GENES, "more_details")
+        taken = [gene for gene in content if self._fit(mate[gene]) > self._fit(elite[gene])]
+        craft = [
+            gene for gene in elite if gene not in (*content, "wording") and elite[gene] != mate[gene] and mate[gene]
+        ]
+        taken += rng.sample(craft, rng.randint(min(1, len(craft)), (len(craft) + 1) // 2))
         child = {**elite, **{gene: mate[gene] for gene in taken}}
-        return child, f"Keeps the subject and takes {', '.join(taken) or 'nothing'} from the other draft."
+        if child["details"] == child["more_details"]:
+            child["more_details"] = elite["more_details" if "more_details" in taken else "details"]
+        return child, f"Keeps the stronger anchor and takes {', '.join(taken) or 'nothing'} from the other draft."
+
+    def _fit(self, phrase: str | None) -> float:
+        """How near a phrase is to the focus; below everything for a missing one."""
+        return -1.0 if phrase is None else round(float(self.teacher.phrase_vectors[phrase] @ self.focus), 8)
 
     def _mutation(self, rng: random.Random, elite: dict) -> tuple[dict, str]:
         gene = rng.choice(MUTABLE)
