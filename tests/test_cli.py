@@ -180,6 +180,7 @@ def test_the_wheel_carries_the_properties_and_runs_anywhere(tiny: Path, tmp_path
     packed = site / "recbole_navigen" / "properties"
     assert {str(file.relative_to(packed)) for file in packed.rglob("*.yaml")} == shipped
     assert not (site / "tests").exists() and (site / "recbole_navigen" / "evaluation" / "page.html").is_file()
+    assert (site / "recbole_navigen" / "supervision" / "lexicons.yaml").is_file()
     # 3. It runs from a directory that is not the source tree, with the packed settings.
     done = run("--model=Pop", "--dataset=tiny", *SHORT, script=False, PYTHONPATH=str(site))
     assert done.returncode == 0, done.stderr

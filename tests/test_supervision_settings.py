@@ -1,0 +1,75 @@
+"""From settings to who writes, judges and reasons; and what is not imported for nothing."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recbole_navigen.errors import InputError
+from recbole_navigen.supervision.build import build_roles, search_settings, supervision_settings
+from recbole_navigen.supervision.evolution import SearchSettings, evolve
+from recbole_navigen.supervision.protocol import Sample
+from recbole_navigen.supervision.template import TemplateTeacher
+from recbole_navigen.supervision.template_judge import TemplateJudge
+
+TERMS = [("western", "dust"), ("comedy", "party"), ("western", "comedy")]
+ENDPOINT = {"base_url": "http://localhost:1/v1", "model": "m"}
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_the_yaml_names_the_defaults_of_the_code():
+    assert search_settings(supervision_settings()) == SearchSettings()
+    for line in (ROOT / "properties" / "supervision.yaml").read_text().splitlines():
+        assert not line or line.startswith("#") or re.search(r"\S+: .*# \((\w+)( or None)?\) \S", line), line
+
+
+def test_the_template_is_the_default_and_needs_no_store(own_folder):
+    roles = build_roles(supervision_settings({"rounds": 1}), TERMS, own_folder / "cache")
+    assert isinstance(roles.teacher, TemplateTeacher) and isinstance(roles.judge, TemplateJudge)
+    assert evolve([Sample("u", (), ("western",))], roles.teacher, roles.judge).results[0] is not None
+    assert not roles.models and not (own_folder / "cache").exists()
+
+
+def test_teacher_and_judge_may_differ_or_share_a_model(own_folder):
+    own = {"teacher": "openai", "teacher_model": ENDPOINT}
+    same = build_roles(supervision_settings(own), TERMS, own_folder)
+    assert len(same.models) == 1 and same.judge.model is same.teacher.model is same.reasoner.model
+    other = {**own, "judge": "openai", "judge_model": {**ENDPOINT, "model": "critic"}}
+    models = build_roles(supervision_settings(other), TERMS, own_folder).models
+    assert [model.chat.settings.model for model in models] == ["m", "critic"]
+    mixed = build_roles(supervision_settings({**own, "judge": "template"}), TERMS, own_folder)
+    assert isinstance(mixed.judge, TemplateJudge) and len(mixed.models) == 1
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ({"techer": "openai"}, "nearest valid name is `teacher`"),
+        ({"teacher": "human"}, "teacher='human'"),
+        ({"judge": "human"}, "judge='human'"),
+        ({"tid_source": "teacher"}, "needs a language model"),
+        ({"tid_source": "title"}, "tid_source='title'"),
+        ({"rounds": "many"}, "rounds must be a number"),
+        ({"teacher": "openai", "teacher_model": {"base_url": "http://x"}}, "needs base_url and model"),
+        ({"teacher": "openai", "teacher_model": {**ENDPOINT, "modle": 1}}, "nearest valid name is `model`"),
+        ({"teacher": "transformers"}, "needs path"),
+        ({"teacher": "transformers", "teacher_model": {"path": "nowhere"}}, "no folder"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(own_folder, own, message):
+    with pytest.raises(InputError, match=message):
+        build_roles(supervision_settings(own), TERMS, own_folder)
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed():
+    code = (
+        "import sys, recbole_navigen.supervision.build, recbole_navigen.supervision.openai, "
+        "recbole_navigen.supervision.local_lm, recbole_navigen.supervision.drawing; "
+        "print([name for name in ('httpx', 'transformers', 'matplotlib', 'torch') if name in sys.modules])"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path[1:]])}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert result.stdout.strip() == "[]"
