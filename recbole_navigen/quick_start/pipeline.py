@@ -27,7 +27,7 @@ from recbole_navigen.training.sft import NaviGenTrainer
 from recbole_navigen.training.trainer import get_trainer
 
 IDENTIFIERS, TOKENIZER = "identifiers", "tokenizer"  # folders of a run
-SMALL_CATALOGUE, SMALL_K, LARGE_K = 5_000, 64, 256
+SMALL_CATALOGUE, SMALL_K, LARGE_K = 5_000, 64, 512
 NEIGHBOURS = 20  # collaborative neighbours from which an item without text may borrow terms
 
 logger = logging.getLogger(__name__)
