@@ -301,7 +301,7 @@ def test_runs_that_do_not_belong_together_are_refused(folders: dict[str, Path]) 
         (["--models=Pop", "--seeds=0"], "seeds must be a number"),
         (["--models=Pop", "--seeds=[1,1]"], "seeds must be a number"),
         (["--models=Pop", "--seeds=many"], "neither a number of seeds nor a list"),
-        (["--models=Pop,NaviGen", "--topk=[10,200]"], "ndcg@200 looks at 200 places and NaviGen tells the first 100"),
+        (["--models=Pop,NaviGen", "--topk=[10,200]"], "ndcg@200 looks at 200 places and NaviGen tells the first 20"),
         (["--models=Pop,FM"], "FM cannot be compared"),
         (["--models=Pop", "--eval_args={mode: uni50}"], "does not rank the whole catalogue"),
         (["--models=Pop", "--metrics=[ItemCoverage,NDCG]", "--dataset=none"], "unknown data set `none`"),
