@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -67,11 +68,13 @@ def commit() -> str:
 
 def write_results(name: str, bars: list[Bar], details: dict[str, Any]) -> None:
     """Write benchmarks/results/NAME.json and print the bars."""
+    name_of_script = f"python benchmarks/{Path(sys.argv[0]).name}"
     write_json(
         RESULTS / f"{name}.json",
         {
             "name": name,
-            "command": f"python benchmarks/{Path(sys.argv[0]).name} " + " ".join(sys.argv[1:]),
+            # Where the data lie on one machine says nothing to another.
+            "command": re.sub(r"--data_path=\S+", "--data_path=FOLDER", " ".join([name_of_script, *sys.argv[1:]])),
             "date": time.strftime("%Y-%m-%d"),
             "commit": commit(),
             "machine": machine(),
