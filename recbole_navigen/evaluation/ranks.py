@@ -15,7 +15,6 @@ from torch import Tensor
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.data.dataset import TARGET_POSITION
-from recbole_navigen.errors import InputError
 
 _CHUNK = 256  # users searched at once
 
@@ -33,30 +32,6 @@ def rank_among(scores: Tensor, own: Tensor) -> Tensor:
     """
     above, below = (scores > own).sum(dim=1), (scores < own).sum(dim=1)
     return (above + scores.shape[1] - 1 - below) // 2
-
-
-@torch.no_grad()
-def target_ranks(model, loader) -> tuple[np.ndarray, np.ndarray]:
-    """Rank each target as RecBole's evaluator would (under the loader's own mask), in the loader's order.
-
-    Args:
-        model: a RecBole model with `full_sort_predict`, on its device.
-        loader: a full-ranking evaluation loader with one target a row, such as data_preparation's.
-
-    Returns:
-        Internal user ids (B,) and ranks (B,), int64.
-    """
-    model.eval()
-    users, ranks = [], []
-    for interaction, history, positive_rows, positive_items in loader:
-        scores = _scores(model, interaction)
-        if history is not None:
-            scores[history] = -torch.inf
-        if len(positive_items) != len(scores):
-            raise InputError("ranks need one target a row; use a leave-one-out split.")
-        ranks.append(rank_among(scores, scores[positive_rows, positive_items][:, None]).cpu().numpy())
-        users.append(interaction[loader._dataset.uid_field].cpu().numpy())
-    return np.concatenate(users), np.concatenate(ranks)
 
 
 @torch.no_grad()
