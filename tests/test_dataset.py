@@ -163,14 +163,27 @@ def test_loader_batches(tiny: Path) -> None:
     seen, targets = 0, []
     for batch in rows:
         items, lengths = batch["item_id_list"], batch["item_length"]
-        assert len(items) <= 7 and items.shape[1] == lengths.max() <= 4 and items.dtype == torch.int64
+        assert items.shape[1] == lengths.max() <= 4 and items.dtype == torch.int64
         assert ((items != 0).sum(dim=1) == lengths).all()
         assert all((row[:length] > 0).all() for row, length in zip(items, lengths, strict=True))
         targets += [item for row in items[:, 1:].tolist() for item in row if item]
         seen += 1
-    assert seen == expected
+    assert seen == expected == -(-rows_in(rows) // 7)
     firsts = sequences.items[sequences.offsets[:-1]].tolist()
     assert sorted(targets + firsts) == sorted(sequences.items.tolist())
+
+
+def rows_in(rows: UserRowLoader) -> int:
+    return sum(map(len, batches(rows)))
+
+
+def test_batches_hold_equally_many_targets_whatever_the_lengths(tmp_path: Path) -> None:
+    """A mean over a batch of short windows must not count each target more than a mean over one of long windows."""
+    write_atomic(tmp_path, "tiny", users=200, items=40)
+    rows = loader(tmp_path, MAX_ITEM_LIST_LENGTH=12, train_batch_size=16)
+    targets = [int((batch["item_length"] - 1).sum()) for batch in rows]
+    assert len({batch["item_id_list"].shape[1] for batch in rows}) > 1
+    assert max(targets) - min(targets) <= 2 * 12
 
 
 def test_loader_is_a_function_of_seed_and_epoch(tiny: Path) -> None:

@@ -1,9 +1,11 @@
 """The dual-identifier language model: padding, gradients, starts."""
 
 import numpy as np
+import pytest
 import torch
 from small_model import random_histories, small_model
 
+from recbole_navigen.model.legal import LegalCodes
 from recbole_navigen.model.lm import collaborative_start
 
 
@@ -29,6 +31,23 @@ def test_no_gradient_reaches_codes_that_are_not_legal():
         gradient = model.code_bias.grad[level].numpy()
         assert (gradient[~legal] == 0).all()
         assert legal.sum() == 1 or (gradient[legal] != 0).all()
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_smoothed_labels_are_spread_over_legal_siblings(dense):
+    model, _ = small_model(n_items=40, codes=6, seed=1)
+    legal = LegalCodes(model.legal.trie, dense)
+    items, smoothing = torch.arange(40), 0.3
+    nodes, path = legal.path_nodes(items), legal.item_path[items]
+    logits = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
+    for level in range(3):
+        smoothed = legal.log_prob(level, logits, nodes[:, level], path[:, level], smoothing)
+        log_probs, child, exists = legal.children_log_probs(level, logits, nodes[:, level])
+        for row in range(40):
+            siblings = log_probs[row][exists[row]]
+            own = log_probs[row][exists[row] & (child[row] == path[row, level])]
+            expected = (1 - smoothing) * own + smoothing * siblings.mean()
+            assert torch.allclose(smoothed[row], expected, atol=1e-5)
 
 
 def test_text_loss_is_over_target_tokens_only():

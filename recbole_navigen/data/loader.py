@@ -23,7 +23,7 @@ class UserRowLoader:
 
     Each batch is an Interaction with ITEM_SEQ, shape (B, T), right-padded with 0 and trimmed to its longest row, and
     ITEM_SEQ_LEN, shape (B,): items in the row. T is at most MAX_ITEM_LIST_LENGTH + 1. Inputs are row[:-1], targets
-    row[1:].
+    row[1:]. Windows of like length go together, and batches hold about equally many targets.
 
     Every epoch cuts and shuffles anew. What an epoch holds is a function of `seed` and the epoch's number alone, so a
     resumed run sees what the uninterrupted one would have seen.
@@ -64,7 +64,7 @@ class UserRowLoader:
         return self._dataset
 
     def set_batch_size(self, batch_size: int) -> None:
-        """Set the number of windows in a batch."""
+        """Set the number of windows in a batch, on average: batches of short windows hold more of them."""
         self.step = self._batch_size = int(batch_size)
         self._cut = None
 
@@ -89,7 +89,10 @@ class UserRowLoader:
             order = np.argsort(
                 lengths if rng is None else lengths * (1 + _LENGTH_NOISE * rng.random(len(lengths))), kind="stable"
             )
-            batches = [torch.from_numpy(order[start : start + self.step]) for start in range(0, len(order), self.step)]
+            # Losses are means over a batch: equal numbers of targets make every target count alike.
+            targets = np.cumsum(lengths[order] - 1)
+            number = (targets - 1) * -(-len(order) // self.step) // max(1, int((lengths - 1).sum()))
+            batches = [torch.from_numpy(part) for part in np.split(order, np.flatnonzero(np.diff(number)) + 1)]
             if rng is not None:
                 batches = [batches[i] for i in rng.permutation(len(batches))]
             self._cut = (epoch, cut, batches)

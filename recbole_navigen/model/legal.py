@@ -103,21 +103,35 @@ class LegalCodes(nn.Module):
             (..., M), float32. A node with a single child has exactly its child's logit here, so that child gets exactly
             0.0.
         """
+        return self._legal_logits(level, logits, nodes)[0].logsumexp(dim=-1)
+
+    def _legal_logits(self, level: int, logits: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of codes with -inf where a code is not legal, float32 (..., M, any), and which are legal, (M, any)."""
         logits = logits.float()
         if self.dense:
-            return logits.masked_fill(~getattr(self, f"mask{level}")[nodes], float("-inf")).logsumexp(dim=-1)
-        child, exists = self.child_nodes(level, nodes)
-        code = getattr(self, f"token{level + 1}")[child].expand(*logits.shape[:-1], -1)
-        return logits.gather(-1, code).masked_fill(~exists, float("-inf")).logsumexp(dim=-1)
+            legal = getattr(self, f"mask{level}")[nodes]
+        else:
+            child, legal = self.child_nodes(level, nodes)
+            logits = logits.gather(-1, getattr(self, f"token{level + 1}")[child].expand(*logits.shape[:-1], -1))
+        return logits.masked_fill(~legal, float("-inf")), legal
 
-    def log_prob(self, level: int, logits: Tensor, nodes: Tensor, child: Tensor) -> Tensor:
+    def log_prob(self, level: int, logits: Tensor, nodes: Tensor, child: Tensor, smoothing: float = 0.0) -> Tensor:
         """Log-probability of one legal child a row.
 
-        logits (M, K), nodes (M,), child (M,) nodes of level + 1 -> (M,).
+        Args:
+            level: 0..L-1. logits: (M, K). nodes: (M,). child: nodes of level + 1, (M,).
+            smoothing: share of the mean over all legal children; above 0 it is a training target, no probability.
+
+        Returns:
+            (M,), float32.
         """
+        legal_logits, legal = self._legal_logits(level, logits, nodes)
         code = getattr(self, f"token{level + 1}")[child]
         chosen = logits.float().gather(-1, code[:, None])[:, 0]
-        return chosen - self.normaliser(level, logits, nodes)
+        if smoothing:
+            mean = legal_logits.masked_fill(~legal, 0.0).sum(dim=-1) / legal.sum(dim=-1)
+            chosen = torch.lerp(chosen, mean, smoothing)
+        return chosen - legal_logits.logsumexp(dim=-1)
 
     def children_log_probs(self, level: int, logits: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log-probabilities of all legal children.

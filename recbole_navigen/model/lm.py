@@ -212,11 +212,14 @@ class DualIdentifierLM(nn.Module):
                 logits[here] = self.code_logits(level, states[here]).to(logits.dtype)
         return logits
 
-    def target_log_probs(self, rendered: Rendered, states: list[Tensor] | None = None) -> Tensor:
+    def target_log_probs(
+        self, rendered: Rendered, states: list[Tensor] | None = None, smoothing: float = 0.0
+    ) -> Tensor:
         """Log-probability of each target item, renormalised over legal codes at every level.
 
         Args:
             rendered: with targets. states: what `target_states` gave for it, if it was called before.
+            smoothing: of labels over the legal codes of each node, for training (see `LegalCodes.log_prob`).
 
         Returns:
             One entry per target that is not 0, level by level: shape (L, number of targets), float32. Levels at which
@@ -229,7 +232,7 @@ class DualIdentifierLM(nn.Module):
         result = []
         for level, state in enumerate(states):
             logits = self.code_logits(level, state[wanted])
-            result.append(self.legal.log_prob(level, logits, nodes[:, level], path[:, level]))
+            result.append(self.legal.log_prob(level, logits, nodes[:, level], path[:, level], smoothing))
         return torch.stack(result)
 
     def target_states(self, rendered: Rendered) -> list[Tensor]:

@@ -49,6 +49,7 @@ class NaviGen(SequentialRecommender):
         self.scorer = ExactScorer(self.lm, config["scoring_memory"])
         self.search = TopKSearch(self.scorer)
         self.sampled_softmax = softmax_size(config["sampled_softmax"], table.n_items)
+        self.label_smoothing = _share(config, "label_smoothing")
         self.evaluation_top_k: int | None = None
 
     def losses(self, interaction: Interaction) -> dict[str, Tensor]:
@@ -62,7 +63,8 @@ class NaviGen(SequentialRecommender):
         rendered = self.renderer.cid2cid(interaction[self.ITEM_SEQ].cpu(), interaction[self.ITEM_SEQ_LEN].cpu(), True)
         rendered = rendered.to(self.device)
         states = lm.target_states(rendered)
-        losses = {"cid2cid": -lm.target_log_probs(rendered, states).sum(dim=0).mean()}
+        log_probs = lm.target_log_probs(rendered, states, self.label_smoothing)
+        losses = {"cid2cid": -log_probs.sum(dim=0).mean()}
         if lm.dense is not None:
             wanted = rendered.targets > 0
             query = lm.dense.query(states[0][wanted])
@@ -139,3 +141,10 @@ class NaviGen(SequentialRecommender):
     def _history(self, interaction: Interaction):
         rendered = self.renderer.cid2cid(interaction[self.ITEM_SEQ].cpu(), interaction[self.ITEM_SEQ_LEN].cpu())
         return rendered.to(self.device)
+
+
+def _share(config: Config, key: str) -> float:
+    value = config[key]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+        raise InputError(f"{key} must be at least 0 and below 1, not {value!r}.")
+    return float(value)
