@@ -77,7 +77,8 @@ def test_all_models_rank_the_same_targets(in_tmp: Path) -> None:
     ("model", "settings"), [("SASRec", {}), ("BERT4Rec", {}), ("BPR", {}), ("SASRec", {"train_rows": "user"})]
 )
 def test_resumed_run_ends_as_an_uninterrupted_one(model: str, settings: dict, in_tmp: Path) -> None:
-    settings = {**settings, "epochs": 5, "warmup_steps": 3, "lr_schedule": "cosine"} if settings else {"epochs": 5}
+    extra = {"warmup_steps": 3, "lr_schedule": "cosine", "average_epochs": 1.5} if settings else {}
+    settings = {**settings, **extra, "epochs": 5}
     whole, train, valid, test = prepare(model, in_tmp, **settings)
 
     class Interrupted(Exception):

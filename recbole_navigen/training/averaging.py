@@ -1,7 +1,8 @@
-"""Exponential moving average of weights: validated and saved in place of the weights that are trained."""
+"""Exponential moving average of weights, which trainers validate and save in place of the weights they train."""
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -56,3 +57,43 @@ class WeightAverage:
         for name, parameter in self.model.named_parameters():
             if name in weights:
                 parameter.copy_(weights[name])
+
+
+class AveragedTraining:
+    """Mixin for RecBole trainers, before `SafeCheckpoint` in the bases: what is validated, saved and tested are weights
+    averaged over about the last `average_epochs` epochs; 0 or None keeps the last ones. Training goes on from its own.
+    """
+
+    _average: WeightAverage | None = None
+    _resumed: dict[str, Any] | None = None
+
+    def start_average(self, steps: int) -> None:
+        """Begin, in `fit` before its first epoch. steps: optimizer steps of an epoch."""
+        if not self.config["average_epochs"]:
+            return
+        self._average = WeightAverage(self.model, self.config["average_epochs"] * steps)
+        self.optimizer.register_step_post_hook(lambda *_: self._average.update())
+        if self._resumed is not None:
+            self._average.resume(self._resumed["trained"], self._resumed["steps"])
+
+    def averaged(self) -> contextlib.AbstractContextManager:
+        """The model at its averaged weights."""
+        return self._average.in_place() if self._average else contextlib.nullcontext()
+
+    def _valid_epoch(self, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:
+        with self.averaged():
+            return super()._valid_epoch(*args, **kwargs)
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        # The weights in training go along for a resume.
+        trained = self._average.trained() if self._average else None
+        with self.averaged():
+            self._kept = {"trained": trained, "steps": self._average.steps if self._average else 0}
+            super()._save_checkpoint(*args, **kwargs)
+
+    def extra_state(self) -> dict[str, Any]:
+        return {**super().extra_state(), "average": self._kept}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        super().load_extra_state(state)
+        self._resumed = state["average"] if state["average"]["trained"] else None

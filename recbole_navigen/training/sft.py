@@ -7,7 +7,6 @@
 In cid2cid every position of a history is a target. The mapping tasks see a few items beside each batch of histories.
 """
 
-import contextlib
 from time import time
 from typing import Any
 
@@ -21,7 +20,7 @@ from torch import Tensor
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.model.navigen import NaviGen
-from recbole_navigen.training.averaging import WeightAverage
+from recbole_navigen.training.averaging import AveragedTraining
 from recbole_navigen.training.precision import use_bf16
 from recbole_navigen.training.schedule import rate
 from recbole_navigen.training.trainer import SafeCheckpoint
@@ -29,7 +28,7 @@ from recbole_navigen.training.trainer import SafeCheckpoint
 RATE_FLOOR = 0.05  # share of the learning rate at the end of the cosine
 
 
-class NaviGenTrainer(SafeCheckpoint, Trainer):
+class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
     """RecBole's Trainer with NaviGen's two stages, its schedule and its cheap exact evaluation."""
 
     def __init__(self, config: Config, model: NaviGen):
@@ -40,8 +39,6 @@ class NaviGenTrainer(SafeCheckpoint, Trainer):
         self._items = torch.Generator().manual_seed(config["seed"])
         self._steps_done = 0
         self._steps_in_all = 1
-        self._average: WeightAverage | None = None
-        self._resumed: dict[str, Any] | None = None
         topk = config["topk"] if isinstance(config["topk"], list) else [config["topk"]]
         self._top = max(topk) if _only_top_matters(config) else None
 
@@ -49,13 +46,8 @@ class NaviGenTrainer(SafeCheckpoint, Trainer):
         """Align (unless a checkpoint was resumed, which is past it), then finetune with early stopping."""
         if self.start_epoch == 0 and self.config["align_epochs"]:
             self._align(train_data, kwargs.get("show_progress", False))
-        steps = len(train_data)
-        self._steps_in_all = steps * self.epochs
-        if self.config["average_epochs"]:
-            self._average = WeightAverage(self.model, self.config["average_epochs"] * steps)
-            self.optimizer.register_step_post_hook(lambda *_: self._average.update())
-            if self._resumed is not None:
-                self._average.resume(self._resumed["trained"], self._resumed["steps"])
+        self._steps_in_all = len(train_data) * self.epochs
+        self.start_average(len(train_data))
         return super().fit(train_data, *args, **kwargs)
 
     def _align(self, train_data: AbstractDataLoader, show_progress: bool) -> None:
@@ -127,28 +119,18 @@ class NaviGenTrainer(SafeCheckpoint, Trainer):
             self.model.evaluation_top_k = None
 
     def _valid_epoch(self, valid_data: AbstractDataLoader, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:
-        with self._averaged():
-            if self.model.lm.dense is not None:
+        if self.model.lm.dense is not None:
+            with self.averaged():
                 self.model.fit_mixture(valid_data)
-            return super()._valid_epoch(valid_data, *args, **kwargs)
-
-    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        # What is saved is what was validated; the weights in training go along for a resume.
-        trained = self._average.trained() if self._average else None
-        with self._averaged():
-            self._extra = {"trained": trained, "steps": self._average.steps if self._average else 0}
-            super()._save_checkpoint(*args, **kwargs)
-
-    def _averaged(self) -> contextlib.AbstractContextManager:
-        return self._average.in_place() if self._average else contextlib.nullcontext()
+        return super()._valid_epoch(valid_data, *args, **kwargs)
 
     def extra_state(self) -> dict[str, Any]:
-        return {"steps_done": self._steps_done, "items": self._items.get_state(), "average": self._extra}
+        return {**super().extra_state(), "steps_done": self._steps_done, "items": self._items.get_state()}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
+        super().load_extra_state(state)
         self._steps_done = state["steps_done"]
         self._items.set_state(state["items"])
-        self._resumed = state["average"] if state["average"]["trained"] else None
 
 
 def _in_body(name: str) -> bool:

@@ -17,6 +17,7 @@ import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.data import UserRowLoader
 from recbole_navigen.errors import InputError
 from recbole_navigen.model.dense import item_softmax_loss, softmax_size
+from recbole_navigen.training.averaging import AveragedTraining
 from recbole_navigen.training.precision import use_bf16
 from recbole_navigen.training.schedule import rate
 from recbole_navigen.training.trainer import SafeCheckpoint
@@ -63,12 +64,12 @@ def next_item_loss(
     )
 
 
-class UserRowTrainer(SafeCheckpoint, Trainer):
+class UserRowTrainer(AveragedTraining, SafeCheckpoint, Trainer):
     """RecBole's Trainer for models of SASRec's layout on windows of user rows; constructor and `fit` are RecBole's.
 
     Settings it reads beside RecBole's: `autocast` (auto, True, False), `sampled_softmax` (see `softmax_size`),
-    `warmup_steps` (optimizer steps of linear warm-up, 0 = none) and `lr_schedule` (constant, or cosine down to 0 at the
-    last epoch).
+    `warmup_steps` (optimizer steps of linear warm-up, 0 = none), `lr_schedule` (constant, or cosine down to 0 at the
+    last epoch) and `average_epochs` (see `AveragedTraining`).
     """
 
     def __init__(self, config: Config, model: nn.Module):
@@ -87,6 +88,7 @@ class UserRowTrainer(SafeCheckpoint, Trainer):
         if not isinstance(train_data, UserRowLoader):
             raise InputError("training on user rows needs a UserRowLoader; set train_rows: user before create_dataset")
         self._steps_in_all = len(train_data) * self.epochs
+        self.start_average(len(train_data))
         return super().fit(train_data, *args, **kwargs)
 
     def _train_epoch(
@@ -107,9 +109,10 @@ class UserRowTrainer(SafeCheckpoint, Trainer):
             group["lr"] = self.learning_rate * share
 
     def extra_state(self) -> dict[str, Any]:
-        return {"steps_done": self._steps_done}
+        return {**super().extra_state(), "steps_done": self._steps_done}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
+        super().load_extra_state(state)
         self._steps_done = state["steps_done"]
 
 
