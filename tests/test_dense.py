@@ -1,5 +1,7 @@
 """The dense score, its loss and its share in the mixture."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from small_model import random_histories, small_model
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.model.dense import DenseScore, best_share, item_softmax_loss, softmax_size
+from recbole_navigen.model.dense import DenseScore, best_mixture, best_share, item_softmax_loss, softmax_size
 from recbole_navigen.model.scoring import ExactScorer
 from recbole_navigen.model.topk import TopKSearch
 
@@ -73,6 +75,16 @@ def test_vectors_of_the_catalogue_follow_the_weights():
     assert torch.allclose(model.catalogue_vectors(), model.item_vectors(torch.arange(1, 31)))
     model.load_state_dict({name: weight * 2 for name, weight in model.state_dict().items()})
     assert torch.allclose(model.catalogue_vectors(), model.item_vectors(torch.arange(1, 31)))
+
+
+def test_an_overconfident_score_is_cooled_before_it_is_mixed():
+    """Targets drawn from softmax(scores / 3): of all temperatures, 3 must win, and with it nearly all of the mixture."""
+    torch.manual_seed(0)
+    scores, temperatures = 6 * torch.randn(4000, 50), (1.0, 2.0, 3.0, 5.0)
+    target = torch.multinomial((scores / 3).softmax(dim=1), 1)
+    dense = torch.cat([(scores / t).log_softmax(dim=1).gather(1, target) for t in temperatures], dim=1)
+    share, best = best_mixture(torch.full((4000,), -math.log(50)), dense)
+    assert temperatures[best] == 3.0 and share > 0.9
 
 
 @pytest.mark.parametrize("share", [0.001, 0.3, 0.999])

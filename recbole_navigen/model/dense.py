@@ -1,10 +1,13 @@
 """The dense score beside the generative one: the language model's state against one vector an item.
 
-    p_dense(i | history) = softmax over all items of  (W h + b) . v_i
+    p_dense(i | history) = softmax over all items of  (W h + b) . v_i / t
 
 h is the state that also decodes the first code; v_i is the item's input vector (code rows, TID vector and, where there
 are any, the item's own row), so nothing is learned twice. A code that many items share cannot tell them apart before
 its last level; a dot product can, which is what sparse catalogues need. `SecondScore` mixes both in probability space.
+
+A dense score that has learnt a sparse training split too well is surer than it should be: its temperature t, fitted on
+validation together with its share of the mixture, brings its probabilities down to what they are worth.
 
 Symbols: B users, M rows, N items, D width.
 """
@@ -19,6 +22,7 @@ from torch.nn import functional as F
 from recbole_navigen.errors import InputError
 
 WHOLE_BELOW, SAMPLED_ABOVE = 5_000, 1_024  # items
+TEMPERATURES = (1.0, 1.2, 1.5, 1.8, 2.2, 2.7, 3.3, 4.0)  # of which validation chooses
 
 
 def softmax_size(setting: int | None, n_items: int) -> int:
@@ -68,7 +72,7 @@ def item_softmax_loss(
 
 
 class DenseScore(nn.Module):
-    """The query of the dense score, and its share in the mixture.
+    """The query of the dense score, its temperature, and its share in the mixture.
 
     Args:
         width: D.
@@ -79,12 +83,39 @@ class DenseScore(nn.Module):
         self.query = nn.Linear(width, width)
         nn.init.eye_(self.query.weight)
         nn.init.zeros_(self.query.bias)
-        # Chosen on validation (`best_share`) and kept with the weights; until then both scores count alike.
+        # Fitted on validation (`best_mixture`) and kept with the weights; until then both scores count alike.
         self.register_buffer("share", torch.tensor(0.5))
+        self.register_buffer("temperature", torch.tensor(1.0))
 
-    def log_probs(self, states: Tensor, vectors: Tensor) -> Tensor:
-        """Log-probabilities of all items. states (B, D), vectors (N, D) -> (B, N), float32."""
-        return (self.query(states) @ vectors.T).float().log_softmax(dim=-1)
+    def log_probs(self, states: Tensor, vectors: Tensor, temperature: float | None = None) -> Tensor:
+        """Log-probabilities of all items, float32.
+
+        Args:
+            states: (B, D). vectors: (N, D). temperature: None takes the fitted one.
+
+        Returns:
+            (B, N).
+        """
+        temperature = self.temperature if temperature is None else temperature
+        return ((self.query(states) @ vectors.T).float() / temperature).log_softmax(dim=-1)
+
+
+def best_mixture(generative: Tensor, dense: Tensor) -> tuple[float, int]:
+    """Share and temperature of the dense score under which the targets are most likely.
+
+    Args:
+        generative: log-probabilities of the targets, (B,). dense: of the same at C temperatures, (B, C).
+
+    Returns:
+        The share w, and which of the temperatures.
+    """
+    found = [best_share(generative, column) for column in dense.unbind(dim=1)]
+    likelihoods = [
+        torch.logaddexp(generative + math.log1p(-share), column + math.log(share)).mean()
+        for share, column in zip(found, dense.unbind(dim=1), strict=True)
+    ]
+    best = int(torch.stack(likelihoods).argmax())
+    return found[best], best
 
 
 def best_share(generative: Tensor, dense: Tensor, rounds: int = 200) -> float:

@@ -3,6 +3,7 @@
 Reference: "Navigating User Behavior toward Personalized Multimodal Generation", arXiv:2606.24196.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -19,7 +20,7 @@ import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.model.build import build_lm
-from recbole_navigen.model.dense import best_share, item_softmax_loss, softmax_size
+from recbole_navigen.model.dense import TEMPERATURES, best_mixture, item_softmax_loss, softmax_size
 from recbole_navigen.model.scoring import ExactScorer
 from recbole_navigen.model.topk import TopK, TopKSearch
 
@@ -80,33 +81,39 @@ class NaviGen(SequentialRecommender):
     @torch.no_grad()
     def predict(self, interaction: Interaction) -> Tensor:
         """Exact log-probability of one given item a row, shape (B,)."""
-        generative, dense = self._both(interaction)
-        if dense is None:
-            return generative
+        if self.lm.dense is None:
+            return self._both(interaction)[0]
+        generative, dense = self._both(interaction, [float(self.lm.dense.temperature)])
         share = self.lm.dense.share
-        return torch.logaddexp(generative + torch.log1p(-share), dense + share.log())
+        return torch.logaddexp(generative + torch.log1p(-share), dense[:, 0] + share.log())
 
     @torch.no_grad()
     def fit_mixture(self, loader: AbstractDataLoader) -> None:
-        """Set the share of the dense score to the one under which a split's targets are most likely.
+        """Set share and temperature of the dense score to those under which a split's targets are most likely.
 
         Args:
             loader: the validation split, as data_preparation makes it.
         """
         self.eval()
-        pairs = [self._both(batch[0].to(self.device)) for batch in loader]
-        self.lm.dense.share.fill_(best_share(*(torch.cat(part) for part in zip(*pairs, strict=True))))
+        pairs = [self._both(batch[0].to(self.device), TEMPERATURES) for batch in loader]
+        share, best = best_mixture(*(torch.cat(part) for part in zip(*pairs, strict=True)))
+        self.lm.dense.share.fill_(share)
+        self.lm.dense.temperature.fill_(TEMPERATURES[best])
 
-    def _both(self, interaction: Interaction) -> tuple[Tensor, Tensor | None]:
-        """Log-probabilities of one item a row by the generative and by the dense score, (B,) each."""
+    def _both(self, interaction: Interaction, temperatures: Sequence[float] = ()) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of one item a row by the generative score, (B,), and by the dense one at C temperatures,
+        (B, C)."""
         items = interaction[self.ITEM_ID]
         rendered = replace(self._history(interaction), targets=items[:, None])
         states = self.lm.target_states(rendered)
         generative = self.lm.target_log_probs(rendered, states).sum(dim=0)
-        if self.lm.dense is None:
-            return generative, None
-        scores = self.lm.dense.log_probs(states[0][:, 0], self.lm.catalogue_vectors())
-        return generative, scores.gather(1, items[:, None] - 1)[:, 0]
+        dense = [
+            self.lm.dense.log_probs(states[0][:, 0], self.lm.catalogue_vectors(), temperature).gather(
+                1, items[:, None] - 1
+            )
+            for temperature in temperatures
+        ]
+        return generative, torch.cat(dense, dim=1) if dense else generative.new_empty(len(items), 0)
 
     @torch.no_grad()
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
