@@ -78,7 +78,7 @@ def test_vectors_of_the_catalogue_follow_the_weights():
 
 
 def test_an_overconfident_score_is_cooled_before_it_is_mixed():
-    """Targets are drawn from softmax(scores / 3): of all temperatures 3 must win, and with it nearly all of the share."""
+    """Targets are drawn from softmax(scores / 3): of all temperatures 3 must win, with nearly all of the share."""
     torch.manual_seed(0)
     scores, temperatures = 6 * torch.randn(4000, 50), (1.0, 2.0, 3.0, 5.0)
     target = torch.multinomial((scores / 3).softmax(dim=1), 1)
