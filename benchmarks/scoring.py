@@ -42,7 +42,7 @@ def load(users: int):
     train, _, test = data_preparation(config, create_dataset(config))
     model = load_navigen(config, train._dataset, run_dir)
     rows = test._dataset.inter_feat[:users]
-    return model, [model._history(rows[begin : begin + BATCH]) for begin in range(0, users, BATCH)]
+    return model, [model.history(rows[begin : begin + BATCH]) for begin in range(0, users, BATCH)]
 
 
 def agreement(found: torch.Tensor, exact: torch.Tensor) -> float:

@@ -1,37 +1,14 @@
-"""The dense score, its loss and its share in the mixture."""
-
-import math
+"""The dense score, its loss, and how both exact paths mix it in."""
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from small_model import random_histories, small_model
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.model.dense import DenseScore, best_mixture, best_share, item_softmax_loss, softmax_size
+from recbole_navigen.model.dense import DenseScore, item_softmax_loss, softmax_size
 from recbole_navigen.model.scoring import ExactScorer
 from recbole_navigen.model.topk import TopKSearch
-
-
-@given(st.integers(0, 1000), st.integers(2, 60))
-@settings(max_examples=30, deadline=None)
-def test_the_share_is_the_most_likely_one(seed, users):
-    rng = np.random.default_rng(seed)
-    generative, dense = (
-        torch.from_numpy(np.log(rng.dirichlet(np.full(20, 0.3), users)[:, 0] + 1e-9)) for _ in range(2)
-    )
-    shares = torch.linspace(0.001, 0.999, 999, dtype=torch.float64)[:, None]
-    likelihood = torch.logaddexp(generative + torch.log1p(-shares), dense + shares.log()).mean(dim=1)
-    found = torch.tensor(best_share(generative, dense), dtype=torch.float64)
-    reached = torch.logaddexp(generative + torch.log1p(-found), dense + found.log()).mean()
-    assert reached >= likelihood.max() - 1e-4
-
-
-def test_a_score_that_is_never_better_gets_next_to_no_share():
-    worse, better = torch.full((9,), -5.0), torch.full((9,), -2.0)
-    assert best_share(better, worse) < 0.01 and best_share(worse, better) > 0.99
 
 
 def test_dense_log_probabilities_are_normalised_and_start_as_dot_products():
@@ -75,16 +52,6 @@ def test_vectors_of_the_catalogue_follow_the_weights():
     assert torch.allclose(model.catalogue_vectors(), model.item_vectors(torch.arange(1, 31)))
     model.load_state_dict({name: weight * 2 for name, weight in model.state_dict().items()})
     assert torch.allclose(model.catalogue_vectors(), model.item_vectors(torch.arange(1, 31)))
-
-
-def test_an_overconfident_score_is_cooled_before_it_is_mixed():
-    """Targets are drawn from softmax(scores / 3): of all temperatures 3 must win, with nearly all of the share."""
-    torch.manual_seed(0)
-    scores, temperatures = 6 * torch.randn(4000, 50), (1.0, 2.0, 3.0, 5.0)
-    target = torch.multinomial((scores / 3).softmax(dim=1), 1)
-    dense = torch.cat([(scores / t).log_softmax(dim=1).gather(1, target) for t in temperatures], dim=1)
-    share, best = best_mixture(torch.full((4000,), -math.log(50)), dense)
-    assert temperatures[best] == 3.0 and share > 0.9
 
 
 @pytest.mark.parametrize("share", [0.001, 0.3, 0.999])

@@ -22,7 +22,6 @@ from torch.nn import functional as F
 from recbole_navigen.errors import InputError
 
 WHOLE_BELOW, SAMPLED_ABOVE = 5_000, 1_024  # items
-TEMPERATURES = (1.0, 1.2, 1.5, 1.8, 2.2, 2.7, 3.3, 4.0)  # of which validation chooses
 
 
 def softmax_size(setting: int | None, n_items: int) -> int:
@@ -83,52 +82,14 @@ class DenseScore(nn.Module):
         self.query = nn.Linear(width, width)
         nn.init.eye_(self.query.weight)
         nn.init.zeros_(self.query.bias)
-        # Fitted on validation (`best_mixture`) and kept with the weights; until then both scores count alike.
+        # Fitted on validation (`fit_mixture`) and kept with the weights; until then both scores count alike.
         self.register_buffer("share", torch.tensor(0.5))
         self.register_buffer("temperature", torch.tensor(1.0))
 
-    def log_probs(self, states: Tensor, vectors: Tensor, temperature: float | None = None) -> Tensor:
-        """Log-probabilities of all items, float32.
+    def scores(self, states: Tensor, vectors: Tensor) -> Tensor:
+        """Scores of all items before the softmax, float32. states (B, D), vectors (N, D) -> (B, N)."""
+        return (self.query(states) @ vectors.T).float()
 
-        Args:
-            states: (B, D). vectors: (N, D). temperature: None takes the fitted one.
-
-        Returns:
-            (B, N).
-        """
-        temperature = self.temperature if temperature is None else temperature
-        return ((self.query(states) @ vectors.T).float() / temperature).log_softmax(dim=-1)
-
-
-def best_mixture(generative: Tensor, dense: Tensor) -> tuple[float, int]:
-    """Share and temperature of the dense score under which the targets are most likely.
-
-    Args:
-        generative: log-probabilities of the targets, (B,). dense: of the same at C temperatures, (B, C).
-
-    Returns:
-        The share w, and which of the temperatures.
-    """
-    found = [best_share(generative, column) for column in dense.unbind(dim=1)]
-    likelihoods = [
-        torch.logaddexp(generative + math.log1p(-share), column + math.log(share)).mean()
-        for share, column in zip(found, dense.unbind(dim=1), strict=True)
-    ]
-    best = int(torch.stack(likelihoods).argmax())
-    return found[best], best
-
-
-def best_share(generative: Tensor, dense: Tensor, rounds: int = 200) -> float:
-    """The share w of the dense score under which the targets are most likely.
-
-    Maximises mean log((1 - w) p_generative + w p_dense), which is concave in w, by expectation maximisation.
-
-    Args:
-        generative, dense: log-probabilities of the same targets. Shape (B,) each.
-    """
-    share = torch.tensor(0.5, dtype=torch.float64)
-    generative, dense = generative.double(), dense.double()
-    for _ in range(rounds):
-        log_odds = dense + share.log() - generative - torch.log1p(-share)
-        share = log_odds.sigmoid().mean().clamp(1e-4, 1 - 1e-4)
-    return float(share)
+    def log_probs(self, states: Tensor, vectors: Tensor) -> Tensor:
+        """Log-probabilities of all items, float32. states (B, D), vectors (N, D) -> (B, N)."""
+        return (self.scores(states, vectors) / self.temperature).log_softmax(dim=-1)

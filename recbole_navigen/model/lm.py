@@ -19,6 +19,7 @@ from recbole_navigen.language.vocabulary import SPECIALS, Vocabulary, text_row_s
 from recbole_navigen.model.dense import DenseScore
 from recbole_navigen.model.legal import LegalCodes
 from recbole_navigen.model.mixture import SecondScore
+from recbole_navigen.model.repeats import RepeatFactor
 
 CODE_START_STD = 0.04  # of the first level's rows; deeper levels keep the centroids' own, smaller scale
 
@@ -115,6 +116,7 @@ class DualIdentifierLM(nn.Module):
         self.code_bias = nn.Parameter(torch.zeros(self.levels, self.codebook_size))
         self.special_rows = nn.Parameter(torch.randn(len(SPECIALS), backbone.width) * scale)
         self.dense = DenseScore(backbone.width) if dense else None
+        self.repeats = RepeatFactor()
         self._catalogue: tuple[tuple[int, ...], Tensor] | None = None
 
     # ---- embeddings -------------------------------------------------------------------------------------------------

@@ -3,9 +3,6 @@
 Reference: "Navigating User Behavior toward Personalized Multimodal Generation", arXiv:2606.24196.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
-
 import torch
 from recbole.config import Config
 from recbole.data.dataloader import AbstractDataLoader
@@ -19,10 +16,13 @@ from torch.nn import functional as F
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
+from recbole_navigen.language.rendering import Rendered
 from recbole_navigen.model.build import build_lm
-from recbole_navigen.model.dense import TEMPERATURES, best_mixture, item_softmax_loss, softmax_size
+from recbole_navigen.model.dense import item_softmax_loss, softmax_size
+from recbole_navigen.model.fitting import fit_mixture
+from recbole_navigen.model.repeats import seen_items
 from recbole_navigen.model.scoring import ExactScorer
-from recbole_navigen.model.topk import TopK, TopKSearch
+from recbole_navigen.model.topk import TopK, TopKSearch, log_normaliser, recommend
 
 
 class NaviGen(SequentialRecommender):
@@ -81,39 +81,16 @@ class NaviGen(SequentialRecommender):
     @torch.no_grad()
     def predict(self, interaction: Interaction) -> Tensor:
         """Exact log-probability of one given item a row, shape (B,)."""
-        if self.lm.dense is None:
-            return self._both(interaction)[0]
-        generative, dense = self._both(interaction, [float(self.lm.dense.temperature)])
-        share = self.lm.dense.share
-        return torch.logaddexp(generative + torch.log1p(-share), dense[:, 0] + share.log())
+        histories, items = interaction[self.ITEM_SEQ], interaction[self.ITEM_ID][:, None]
+        rendered = self.history(interaction)
+        log_probs = self.scorer.of_items(rendered, items, self.lm.second)[:, 0]
+        log_factor = self.lm.repeats.log_factor
+        shift = torch.where((histories == items).any(dim=1), log_factor.clamp(max=0), -log_factor.clamp(min=0))
+        return log_probs + shift - log_normaliser(self.scorer, rendered, histories)
 
-    @torch.no_grad()
     def fit_mixture(self, loader: AbstractDataLoader) -> None:
-        """Set share and temperature of the dense score to those under which a split's targets are most likely.
-
-        Args:
-            loader: the validation split, as data_preparation makes it.
-        """
-        self.eval()
-        pairs = [self._both(batch[0].to(self.device), TEMPERATURES) for batch in loader]
-        share, best = best_mixture(*(torch.cat(part) for part in zip(*pairs, strict=True)))
-        self.lm.dense.share.fill_(share)
-        self.lm.dense.temperature.fill_(TEMPERATURES[best])
-
-    def _both(self, interaction: Interaction, temperatures: Sequence[float] = ()) -> tuple[Tensor, Tensor]:
-        """Log-probabilities of one item a row by the generative score, (B,), and by the dense one at C temperatures,
-        (B, C)."""
-        items = interaction[self.ITEM_ID]
-        rendered = replace(self._history(interaction), targets=items[:, None])
-        states = self.lm.target_states(rendered)
-        generative = self.lm.target_log_probs(rendered, states).sum(dim=0)
-        dense = [
-            self.lm.dense.log_probs(states[0][:, 0], self.lm.catalogue_vectors(), temperature).gather(
-                1, items[:, None] - 1
-            )
-            for temperature in temperatures
-        ]
-        return generative, torch.cat(dense, dim=1) if dense else generative.new_empty(len(items), 0)
+        """Fit what mixes the scores on a split; see `fit_mixture`. loader: as data_preparation makes it."""
+        fit_mixture(self, loader)
 
     @torch.no_grad()
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
@@ -122,18 +99,21 @@ class NaviGen(SequentialRecommender):
         While `evaluation_top_k` is set (by the trainer, for metrics that look at the top of the ranking only), just the
         exact top of each row carries its value; all other items share one finite score below it.
         """
-        rendered = self._history(interaction)
+        rendered = self.history(interaction)
+        shifts = self.lm.repeats.shifts(seen_items(interaction[self.ITEM_SEQ], self.table.n_items))
         if self.evaluation_top_k is None:
-            return F.pad(self.scorer.full_sort(rendered, self.lm.second), (1, 0), value=-torch.inf)
-        top = self.search.top_k(rendered, min(self.evaluation_top_k, self.table.n_items), second=self.lm.second)
+            log_probs = (self.scorer.full_sort(rendered, self.lm.second) + shifts).log_softmax(dim=1)
+            return F.pad(log_probs, (1, 0), value=-torch.inf)
+        # The normaliser is the same for all items of a user, so it does not touch the ranking.
+        top_k = min(self.evaluation_top_k, self.table.n_items)
+        top = self.search.top_k(rendered, top_k, second=self.lm.second, shifts=shifts)
         floor = top.log_probs[:, -1:] - 1.0
         scores = floor.repeat(1, self.n_items).scatter_(1, top.items + 1, top.log_probs)
         scores[:, 0] = -torch.inf
         return scores
 
-    @torch.no_grad()
     def recommend(self, histories: Tensor, lengths: Tensor, k: int, banned: Tensor | None = None) -> TopK:
-        """Exact top-k after some histories.
+        """Exact top-k after some histories; see `recommend`.
 
         Args:
             histories: internal item ids, oldest first, right-padded with 0. Shape (B, W).
@@ -142,10 +122,12 @@ class NaviGen(SequentialRecommender):
         Returns:
             `TopK` with item indices (internal id - 1).
         """
-        rendered = self.renderer.cid2cid(histories[:, -self.max_seq_length :], lengths.clamp(max=self.max_seq_length))
-        return self.search.top_k(rendered.to(self.device), k, banned, self.lm.second)
+        histories, lengths = histories[:, -self.max_seq_length :], lengths.clamp(max=self.max_seq_length)
+        rendered = self.renderer.cid2cid(histories.cpu(), lengths.cpu()).to(self.device)
+        return recommend(self.search, rendered, histories, k, banned)
 
-    def _history(self, interaction: Interaction):
+    def history(self, interaction: Interaction) -> Rendered:
+        """The histories of a batch as the model reads them."""
         rendered = self.renderer.cid2cid(interaction[self.ITEM_SEQ].cpu(), interaction[self.ITEM_SEQ_LEN].cpu())
         return rendered.to(self.device)
 

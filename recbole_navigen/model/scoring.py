@@ -12,7 +12,7 @@ Symbols: B users, V nodes, N items, L levels, K codes.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -169,6 +169,33 @@ class ExactScorer:
             scores = self._score(context, plan)
             result[begin : begin + users] = scores if second is None else second(context).mix(scores)
         return result
+
+    @torch.no_grad()
+    def of_items(self, rendered: Rendered, items: Tensor, second: Second | None = None) -> Tensor:
+        """Log-probability of some items after each context, at the cost of those items alone.
+
+        Args:
+            rendered: contexts as `Renderer.cid2cid` makes them for inference, B rows.
+            items: internal ids, 0 for none. Shape (B, R).
+            second: as in `full_sort`.
+
+        Returns:
+            (B, R), float32, -inf where there is no item.
+        """
+        parts, width = [], items.shape[1]
+        extra = 0.0 if second is None else 8.0 * self.trie.n_items
+        users = self.users_at_once(rendered.tokens.shape[1], self.lm.levels * width, extra)
+        for begin in range(0, len(items), users):
+            part, wanted = rendered.rows(slice(begin, begin + users)), items[begin : begin + users]
+            part = replace(part, targets=wanted, anchors=part.anchors[:, :1].expand(-1, width))
+            scores = torch.full(wanted.shape, -torch.inf, device=items.device)
+            scores[wanted > 0] = self.lm.target_log_probs(part).sum(dim=0)
+            if second is not None:
+                other = second(self.lm.read(part))
+                share = other.log_share.gather(1, (wanted - 1).clamp(min=0)).masked_fill(wanted == 0, -torch.inf)
+                scores = torch.logaddexp(scores + other.log_rest, share)
+            parts.append(scores)
+        return torch.cat(parts)
 
     def _plan(self, chunk: int) -> list[Chunk]:
         if chunk not in self._plans:

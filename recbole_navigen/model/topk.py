@@ -13,7 +13,7 @@ with equality once a single item is left below the prefix, so the search stays e
 Symbols: B users, W expansions a round, F open prefixes, N items, V trie nodes, L levels, K codes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.language.attention import Tree, extend_store
 from recbole_navigen.language.rendering import Rendered
 from recbole_navigen.model.lm import Context
+from recbole_navigen.model.repeats import distinct, seen_items
 from recbole_navigen.model.scoring import ExactScorer, Second
 
 WIDTH = 8  # prefixes a user expands in one round
@@ -58,12 +59,12 @@ class _Search:
     best: Tensor  # scores of the best complete items, -inf where none is, (B, k)
     item: Tensor  # (B, k)
     store: list[tuple[Tensor, Tensor]]
-    banned: Tensor | None  # (B, N)
+    shifts: Tensor | None  # added to the score of each item, never above 0, -inf for what is banned, (B, N)
     second: Tensor | None  # log(w p_second), the largest below each node, (B, V)
 
     def select(self, keep: Tensor) -> None:
         """Keep some users only."""
-        for name in ("rows", "score", "bound", "node", "line", "best", "item", "banned", "second"):
+        for name in ("rows", "score", "bound", "node", "line", "best", "item", "shifts", "second"):
             if (value := getattr(self, name)) is not None:
                 setattr(self, name, value[keep])
         self.context = self.context.select(keep)
@@ -83,7 +84,14 @@ class TopKSearch:
         self.legal = scorer.lm.legal
 
     @torch.no_grad()
-    def top_k(self, rendered: Rendered, k: int, banned: Tensor | None = None, second: Second | None = None) -> TopK:
+    def top_k(
+        self,
+        rendered: Rendered,
+        k: int,
+        banned: Tensor | None = None,
+        second: Second | None = None,
+        shifts: Tensor | None = None,
+    ) -> TopK:
         """The k most probable items after each context.
 
         Args:
@@ -93,11 +101,16 @@ class TopKSearch:
                 others stay as they are.
             second: another distribution over the items to mix in, called once for each part of the users;
                 probabilities returned are the mixture's.
+            shifts: what to add to the log-probability of each item before ranking, at most 0; what is returned holds
+                it. Shape (B, N).
         """
         users, trie = len(rendered.tokens), self.scorer.trie
         allowed = torch.full((users,), trie.n_items)
         if banned is not None:
             allowed = allowed - banned.sum(dim=1).cpu()
+            shifts = (torch.zeros(banned.shape, device=banned.device) if shifts is None else shifts).masked_fill(
+                banned, -torch.inf
+            )
         if k < 1 or int(allowed.min()) < k:
             raise InputError(
                 f"k={k} items were asked for but only {int(allowed.min())} are left for some user after exclusions; "
@@ -109,10 +122,10 @@ class TopKSearch:
         for begin in range(0, users, size):
             rows = slice(begin, begin + size)
             context = self.lm.read(rendered.rows(rows), begin)
-            parts.append(self._search(context, k, None if banned is None else banned[rows], second))
+            parts.append(self._search(context, k, None if shifts is None else shifts[rows], second))
         return TopK(*(torch.cat([getattr(part, name) for part in parts]) for name in TopK.__slots__))
 
-    def _search(self, context: Context, k: int, banned: Tensor | None, second: Second | None) -> TopK:
+    def _search(self, context: Context, k: int, shifts: Tensor | None, second: Second | None) -> TopK:
         users, device = len(context.state), context.state.device
         result = TopK(
             torch.zeros(users, k, dtype=torch.long, device=device),
@@ -136,7 +149,7 @@ class TopKSearch:
             best=result.log_probs.clone(),
             item=result.items.clone(),
             store=[],
-            banned=banned,
+            shifts=shifts,
             second=None if other is None else self.legal.subtree_max(other.log_share),
         )
         if other is not None:
@@ -211,8 +224,8 @@ class TopKSearch:
         item = self.legal.only_item[node]
         complete = item >= 0
         final = bound.masked_fill(~complete, -torch.inf)
-        if search.banned is not None:
-            final = final.masked_fill(search.banned.gather(1, item.clamp(min=0)), -torch.inf)
+        if search.shifts is not None:
+            final = final + search.shifts.gather(1, item.clamp(min=0))
         k = search.best.shape[1]
         search.best, place = torch.cat([search.best, final], dim=1).topk(k, dim=1)
         search.item = torch.cat([search.item, item], dim=1).gather(1, place)
@@ -226,3 +239,24 @@ class TopKSearch:
         search.node = torch.cat([search.node, node], dim=1).gather(1, place)
         lines = torch.cat([search.line, line], dim=1)
         search.line = lines.gather(1, place[..., None].expand(-1, -1, lines.shape[2]))
+
+
+def recommend(search: TopKSearch, rendered: Rendered, histories: Tensor, k: int, banned: Tensor | None = None) -> TopK:
+    """Exact top-k of everything the model knows: both scores, and the factor of repeats.
+
+    Args:
+        search: over the model. rendered: the histories as the model reads them, B rows.
+        histories: internal item ids, padded with 0. Shape (B, H).
+        k, banned: as in `TopKSearch.top_k`.
+    """
+    lm = search.lm
+    shifts = lm.repeats.shifts(seen_items(histories, search.scorer.trie.n_items))
+    top = search.top_k(rendered, k, banned, lm.second, shifts)
+    return replace(top, log_probs=top.log_probs - log_normaliser(search.scorer, rendered, histories)[:, None])
+
+
+def log_normaliser(scorer: ExactScorer, rendered: Rendered, histories: Tensor) -> Tensor:
+    """Log of what the factor of repeats makes of the sum over all items. Arguments as in `recommend`; (B,)."""
+    lm = scorer.lm
+    seen = scorer.of_items(rendered, distinct(histories), lm.second)
+    return lm.repeats.log_normaliser(seen.exp().sum(dim=1))

@@ -1,6 +1,7 @@
 """From a data set to a NaviGen model that is ready to train: collaborative embeddings, identifiers, language model."""
 
 import logging
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -128,11 +129,14 @@ def collaborative_vectors(config: Config, train_part: Any) -> tuple[np.ndarray, 
     }
 
     def train() -> np.ndarray:
-        sub = Config(name, config["dataset"], None, {**own, "data_path": str(Path(config["data_path"]).parent)})
+        settings = {key: value for key, value in own.items() if key != "steps"}
+        sub = Config(name, config["dataset"], None, {**settings, "data_path": str(Path(config["data_path"]).parent)})
         data = create_dataset(sub)
         if list(data.field2id_token[data.iid_field]) != list(train_part.field2id_token[train_part.iid_field]):
             raise InputError(f"collaborative_model={name} loads other items than NaviGen; give both the same filters.")
         train_data, _, _ = data_preparation(sub, data)
+        if "steps" in own:
+            sub["epochs"] = math.ceil(own["steps"] / len(train_data))
         init_seed(sub["seed"], sub["reproducibility"])
         model = sub.model_class(sub, train_data._dataset).to(sub["device"])
         trainer = get_trainer(sub, model)(sub, model)

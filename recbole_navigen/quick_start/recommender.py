@@ -21,6 +21,7 @@ from recbole_navigen.model.build import build_lm
 from recbole_navigen.model.lm import DualIdentifierLM
 from recbole_navigen.model.scoring import ExactScorer
 from recbole_navigen.model.topk import TopKSearch
+from recbole_navigen.model.topk import recommend as search_items
 from recbole_navigen.quick_start.pipeline import IDENTIFIERS, TOKENIZER
 from recbole_navigen.settings import nearest
 from recbole_navigen.training.checkpoint import load_checkpoint
@@ -172,7 +173,7 @@ class Recommender:
         padded = torch.zeros(len(recent), int(lengths.max()), dtype=torch.long)
         for row, history in enumerate(recent):
             padded[row, : len(history)] = torch.tensor(history) + 1
-        top = self.search.top_k(self.renderer.cid2cid(padded, lengths), k, banned, self.lm.second)
+        top = search_items(self.search, self.renderer.cid2cid(padded, lengths), padded, k, banned)
         rows = (top.items, top.log_probs, top.expansions, top.certified)
         return [
             Recommendations(
