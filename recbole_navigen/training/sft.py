@@ -119,9 +119,8 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
             self.model.evaluation_top_k = None
 
     def _valid_epoch(self, valid_data: AbstractDataLoader, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:
-        if self.model.lm.dense is not None:
-            with self.averaged():
-                self.model.fit_mixture(valid_data)
+        with self.averaged():
+            self.model.fit_mixture(valid_data)
         return super()._valid_epoch(valid_data, *args, **kwargs)
 
     def extra_state(self) -> dict[str, Any]:
