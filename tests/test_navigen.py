@@ -70,6 +70,7 @@ def test_a_run_learns_and_leaves_everything_behind(tiny, capsys, history):
         "data",
         "collaborative",
         "identifiers",
+        "supervision",
         "train",
         "test",
         "ranks",

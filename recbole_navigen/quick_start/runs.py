@@ -13,6 +13,7 @@ from recbole_navigen.artefacts import content_hash, file_hash, read_json
 from recbole_navigen.config import Config
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.evaluation.user_ranks import FOLDER, UserRanks
+from recbole_navigen.settings import without_secrets
 
 RESULT = "result.json"  # written last: a folder that holds it is a finished run
 
@@ -56,12 +57,18 @@ def identity(config: Config) -> dict[str, Any]:
     Args:
         config: settings as they are before the run.
     """
+    own = {}
+    if config["model"] == "NaviGen":
+        from recbole_navigen.quick_start.supervised import settings_of
+
+        own["supervision_hash"] = content_hash(without_secrets(settings_of(config)))
     files = sorted(Path(config["data_path"]).glob(f"{glob.escape(config['dataset'])}.*"))
     return {
         "model": config["model"],
         "settings_hash": config.settings_hash(),
         "files_hash": content_hash({file.name: file_hash(file) for file in files}),
         "seed": config["seed"],
+        **own,
     }
 
 
