@@ -32,6 +32,11 @@ SMALL = {
     "inner_size": 16,
     "text_vocabulary": 400,
     "mapping_batch_size": 4,
+    "instruction_batch_size": 2,
+    "instruction_vocabulary": 200,
+    "thought_tokens": 400,
+    "instruction_tokens": 400,
+    "supervision": {"rounds": 1, "moments_per_user": 1},
 }
 
 

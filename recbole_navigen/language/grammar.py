@@ -101,6 +101,11 @@ class Grammar:
         self.free = self.legal.sum(dim=1) > 1  # (C,), bool
         self._opens = torch.tensor([_GROUPS.index(_OPENS[name]) for name in STRUCTURE])
 
+    @staticmethod
+    def index(field: str) -> int:
+        """Number of a field, as `limits` counts them."""
+        return _GROUPS.index(field)
+
     def outputs(self, tokens: Tensor) -> Tensor:
         """Numbers among the V outputs of text and STRUCTURE tokens; any shape."""
         return torch.where(

@@ -9,8 +9,8 @@ A history is written in one of two ways, both under the task token `<|cid2cid|>`
   `model/lm.py`).
 - ``tokens``: the item's L codes one after another; the codes of the next item are simply the next tokens.
 
-An instruction is asked for in the same form, with tags for the domain and for what is to be made, and behind it the item
-that the model itself ranks first (in training, the item that came next):
+An instruction is asked for in the same form, with tags for the domain and for what is to be made, and behind it the
+item that the model itself ranks first (in training, the item that came next):
 
     <|cid2ins|> <|film|> <|video|> history <|cid_begin|> item <|cid_end|> answer
 

@@ -6,7 +6,7 @@ separate small tables of the model, so no pretrained matrix is resized.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from recbole_navigen.identifiers.table import CID_BEGIN, CID_END, code_token
+from recbole_navigen.language.phrases import learn_phrases, with_phrases
 from recbole_navigen.language.tags import DOMAINS, MEDIA
 
 TASKS = ("cid2cid", "cid2tid", "tid2cid", "cid2ins")
@@ -34,11 +35,14 @@ SPECIALS = (
 _TERM_SEPARATOR = ","
 
 
-def train_tokenizer(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:
+def train_tokenizer(
+    texts: Sequence[str], size: int, sentences: Sequence[str] = (), more: int = 0
+) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer. Any string can be written with it and is read back unchanged.
 
     Args:
         texts: what its tokens are learned from. size: at most this many tokens, bytes included.
+        sentences: further texts, of which half of `more` tokens are learned as words and half as phrases.
     """
     tokenizer = Tokenizer(models.BPE())
     # A word is the same token at the start of a text as within it.
@@ -47,9 +51,11 @@ def train_tokenizer(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:
     tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=size, min_frequency=2, initial_alphabet=sorted(alphabet), show_progress=False
+        vocab_size=size + more // 2, min_frequency=2, initial_alphabet=sorted(alphabet), show_progress=False
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator([*texts, *sentences], trainer)
+    if sentences:
+        tokenizer = with_phrases(tokenizer, learn_phrases(tokenizer, sentences, more - more // 2))
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=False)
 
 

@@ -1,8 +1,8 @@
 """Answers written token by token: what `run_generate` shows, and the rollouts of reinforcement learning.
 
-The next token is drawn among those that the grammar allows, so every answer is valid. The log-probabilities are those of
-exactly the distribution drawn from; `DualIdentifierLM.written_log_probs` gives the same values with gradients, for the
-stream that `Renderer.cid2ins` makes of `Written.answers()`.
+The next token is drawn among those that the grammar allows, so every answer is valid. The log-probabilities are those
+of exactly the distribution drawn from; `DualIdentifierLM.written_log_probs` gives the same values with gradients, for
+the stream that `Renderer.cid2ins` makes of `Written.answers()`.
 
 Symbols: B rows, T tokens of the prompts, A tokens of the answers, V outputs.
 """

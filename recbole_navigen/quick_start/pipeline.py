@@ -108,16 +108,14 @@ def load_navigen(config: Config, dataset: Any, run_dir: str | Path) -> NaviGen:
 def build_tokenizer(
     config: Config, table: DualIdentifierTable, texts: tuple[str, ...], rows: Sequence[InstructionRow] = ()
 ) -> PreTrainedTokenizerBase:
-    """The backbone's own tokenizer, or for a backbone from scratch one trained on item texts, terms and instructions."""
+    """The backbone's own tokenizer, or from scratch one trained on item texts, terms and instructions."""
     if config["backbone"] != SCRATCH:
         return pretrained_tokenizer(config["backbone"])
     # Item texts in the letters of terms, which are lower-case; sentences as they are, since they are to be written so.
     words = [*(unicodedata.normalize("NFKC", text).lower() for text in texts), *(", ".join(t) for t in table.terms)]
-    if not rows:
-        return train_tokenizer(words, config["text_vocabulary"])
     some = rows[:: max(1, len(rows) // TOKENIZER_ROWS)]
-    words += [text for row in some for text in (row.target_ins, row.reasoning) if text]
-    return train_tokenizer(words, config["text_vocabulary"] + config["instruction_vocabulary"])
+    sentences = [text for row in some for text in (row.target_ins, row.reasoning) if text]
+    return train_tokenizer(words, config["text_vocabulary"], sentences, config["instruction_vocabulary"] if some else 0)
 
 
 def code_count(config: Config, n_items: int) -> int:

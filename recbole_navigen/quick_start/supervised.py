@@ -1,6 +1,6 @@
 """The supervision of a run: its settings, and its rows as an artefact that runs share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from recbole_navigen.supervision.build import Roles, build_roles, search_setting
 from recbole_navigen.supervision.rows import Supervision, samples_of, supervise
 
 
-def settings_of(config: Config) -> dict[str, Any]:
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """properties/supervision.yaml with the run's own `supervision` above it; `domain` is the data set's if unset."""
     settings = supervision_settings(config["supervision"])
     settings["domain"] = settings["domain"] or settings["domains"].get(config["dataset"], "generic")

@@ -60,9 +60,7 @@ class InstructionRows:
             self.plain.append(plain[place])
             self.thought.append(thought[place] if thought_fits else None)
         if not self.plain:
-            raise InputError(
-                f"none of the {len(rows)} instructions can be learned; raise instruction_tokens or supervise more users."
-            )
+            raise InputError(f"all {len(rows)} instructions are too long; raise instruction_tokens.")
 
     def __len__(self) -> int:
         return len(self.plain)

@@ -4,8 +4,8 @@
 2. *finetune*: all weights learn the same tasks and cid2ins, through the same renderer, with early stopping on RecBole's
    `valid_metric`.
 
-In cid2cid every position of a history is a target. Beside each batch of histories the mapping tasks see a few items, and
-cid2ins a few instructions.
+In cid2cid every position of a history is a target. Beside each batch of histories the mapping tasks see a few items,
+and cid2ins a few instructions.
 """
 
 from time import time
