@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from small_model import small_model
 
 from recbole_navigen.language.rendering import Origin
-from recbole_navigen.language.vocabulary import END
+from recbole_navigen.language.vocabulary import END, train_tokenizer
 
 WORDS = small_model()[1].vocabulary
+SENTENCES = ["Of a red river.", "To a red river.", "By a red river.", "With a red river."] * 2 + ["red, river"] * 9
+WITH_PHRASES = train_tokenizer(["space", "in"] * 3, 400, SENTENCES, 40)
 
 
 def words(renderer, ids):
@@ -79,9 +81,16 @@ def test_terms_survive_the_tokenizer():
     assert renderer.vocabulary.decode_terms(renderer.vocabulary.encode_terms(terms)) == terms
 
 
-@given(st.text())
+@given(st.text() | st.lists(st.sampled_from(["a red river", "in space,", " ", "Of", "war."])).map(" ".join))
 def test_any_text_survives_the_tokenizer(text):
     assert WORDS.decode(WORDS.encode(text)) == text
+    assert WITH_PHRASES.decode(WITH_PHRASES.encode(text, add_special_tokens=False)) == text
+
+
+def test_phrases_are_single_tokens_and_lists_are_not():
+    spelled = WITH_PHRASES.tokenize("Of a red river in space, a red river.")
+    assert spelled == ["ĠOf", "Ġa Ġred Ġriver".replace(" ", ""), "Ġin", "Ġspace", ",", "ĠaĠredĠriver", "."]
+    assert WITH_PHRASES.tokenize("red, river, red, river") == ["Ġred", ",", "Ġriver", ",", "Ġred", ",", "Ġriver"]
 
 
 def test_an_instruction_stream_token_by_token():

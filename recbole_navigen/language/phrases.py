@@ -9,6 +9,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from itertools import pairwise
 
 from tokenizers import Tokenizer
 
@@ -42,7 +43,7 @@ def learn_phrases(tokenizer: Tokenizer, texts: Iterable[str], count: int) -> lis
     counts: Counter[tuple[str, str]] = Counter()
     holders: dict[tuple[str, str], set[int]] = defaultdict(set)
     for place, run in enumerate(runs):
-        for pair in zip(run, run[1:], strict=False):
+        for pair in pairwise(run):
             counts[pair] += weights[place]
             holders[pair].add(place)
     heap = [(-times, pair) for pair, times in counts.items()]
@@ -64,7 +65,7 @@ def learn_phrases(tokenizer: Tokenizer, texts: Iterable[str], count: int) -> lis
                 step += 1 + merged
             runs[place] = new
             for sign, run in ((-1, old), (1, new)):
-                for other in zip(run, run[1:], strict=False):
+                for other in pairwise(run):
                     counts[other] += sign * weights[place]
                     changed.add(other)
                     if sign > 0:

@@ -1,6 +1,7 @@
 """The supervision of a run: its settings, and its rows as an artefact that runs share."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from recbole_navigen.data.sequences import UserSequences
 from recbole_navigen.settings import without_secrets
 from recbole_navigen.supervision.build import Roles, build_roles, search_settings, supervision_settings
 from recbole_navigen.supervision.rows import Supervision, samples_of, supervise
+
+NO_TERM = "item"
 
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,7 +50,7 @@ def supervision_of(
     }
     entry = _cache(config) / f"supervision-{content_hash(inputs)[:16]}"
     if stage_is_current(entry, inputs):
-        return Supervision.load(entry), True
+        return _taught(Supervision.load(entry), settings), True
     roles = roles_of(config, item_terms)
     sources = samples_of(
         sequences,
@@ -68,7 +71,15 @@ def supervision_of(
         show_progress=config["show_progress"],
     )
     supervision.save(entry, inputs)
-    return supervision, False
+    return _taught(supervision, settings), False
+
+
+def _taught(supervision: Supervision, settings: Mapping[str, Any]) -> Supervision:
+    """The rows to learn from; without `teach_terms` all have one term, which says nothing, and no reasoning."""
+    if settings["teach_terms"]:
+        return supervision
+    rows = tuple(replace(row, target_tid=(NO_TERM,), reasoning=None) for row in supervision.rows)
+    return replace(supervision, rows=rows)
 
 
 def _cache(config: Config) -> Path:
