@@ -74,6 +74,7 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
             users = dataset.field2id_token[dataset.uid_field]
             supervision, cached = supervision_of(config, part.sequences, table.terms, users)
             rows = supervision.rows
+            stage.spared = supervision.report["seconds"] if cached else 0.0
             thoughts = sum(row.reasoning is not None for row in rows)
             stage.metric = f"{len(rows)} instructions, {thoughts} with reasoning" + (", cached" if cached else "")
     init_seed(config["seed"], config["reproducibility"])
@@ -81,7 +82,7 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
     with atomic_directory(Path(config["run_dir"]) / TOKENIZER) as folder:
         tokenizer.save_pretrained(folder)
     model = NaviGen(config, part, table, tokenizer).to(config["device"])
-    if not rows:
+    if not learns_instructions(config):
         return model, NaviGenTrainer(config, model)
     instructions = InstructionRows(
         rows, part.sequences, model.renderer, model.max_seq_length, config["think_share"], config["choose_item"]
