@@ -33,9 +33,9 @@ SMALL = {
     "text_vocabulary": 400,
     "mapping_batch_size": 4,
     "instruction_batch_size": 2,
-    "instruction_vocabulary": 200,
-    "thought_tokens": 400,
-    "instruction_tokens": 400,
+    "instruction_vocabulary": 2000,
+    "thought_tokens": 80,
+    "instruction_tokens": 60,
     "supervision": {"rounds": 1, "moments_per_user": 1},
 }
 

@@ -14,6 +14,8 @@ TAGS = [("film", "video"), ("game", "image")] * 3
 
 def asked(history="pooled", lm=None, chosen=True):
     model, renderer = small_model(history=history, item_rows=True, lm=lm)
+    for field in ("term", "last_term"):
+        renderer.grammar.limits[renderer.grammar.index(field)] = 3
     histories, lengths = random_histories(30, 6, 5, seed=1)
     items = torch.tensor([3, 9, 1, 30, 4, 4]) if chosen else None
     return model, renderer, lambda answers=None: renderer.cid2ins(histories, lengths, TAGS, items, answers)

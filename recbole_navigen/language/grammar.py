@@ -33,7 +33,7 @@ from recbole_navigen.language.vocabulary import (
 )
 
 MAX_TERMS = 10
-TERM_TOKENS = 24
+TERM_TOKENS = 16
 _GROUPS = ("mapping", "thought", "answer", "term", "last_term", "instruction", "done")
 # The field that each token of STRUCTURE opens.
 _OPENS = {END: "done", THINK: "thought", THINK_END: "answer", TERMS: "term", NEXT_TERM: "term"}
