@@ -19,7 +19,7 @@ def test_a_run_is_trained_once_and_writes_for_anyone(tiny, capsys, monkeypatch):
     first = run_generate("tiny", config_dict=settings, users=3, output="out", media="mixed")
     assert len(list(Path("saved").glob("NaviGen-*"))) == 1
     shown = capsys.readouterr().out
-    assert shown.count("User u") == 3 and shown.count("  next    Tale") == 3 and shown.count("  thinks  ") == 3
+    assert shown.count("  next    Tale") == 3 and shown.count("  thinks  ") == 3
     rows = [json.loads(line) for line in Path("out/instructions.jsonl").read_text().splitlines()]
     assert rows == first and [row["target_type"] for row in rows] == ["image", "video", "image"]
     for row in rows:
