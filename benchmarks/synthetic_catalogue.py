@@ -9,6 +9,7 @@ import torch
 
 from recbole_navigen.identifiers.trie import CatalogueTrie
 from recbole_navigen.language.backbone import Backbone
+from recbole_navigen.language.grammar import Grammar
 from recbole_navigen.language.rendering import Rendered, Renderer
 from recbole_navigen.language.vocabulary import Vocabulary, train_tokenizer
 from recbole_navigen.model.legal import LegalCodes
@@ -37,10 +38,11 @@ def model_over(
     tokenizer = train_tokenizer(["one term"], 300)
     vocabulary = Vocabulary(tokenizer, lm.get_input_embeddings().num_embeddings, levels, codebook_size)
     by_id = np.concatenate([np.zeros((1, levels), dtype=np.int64), codes])
-    renderer = Renderer(vocabulary, by_id, [("term",)] * len(codes), "pooled")
+    grammar = Grammar(vocabulary, {"thought_tokens": 1, "instruction_tokens": 1})
+    renderer = Renderer(vocabulary, by_id, [("term",)] * len(codes), "pooled", grammar)
     model = DualIdentifierLM(
         backbone=Backbone(lm),
-        vocabulary=vocabulary,
+        grammar=grammar,
         legal=LegalCodes(CatalogueTrie.build(codes, codebook_size)),
         codes=by_id,
         codebooks=rng.standard_normal((levels, codebook_size, 16)).astype(np.float32),

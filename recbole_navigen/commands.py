@@ -1,4 +1,5 @@
-"""What the commands share, and the command `navigen-compare` (`python run_compare.py`).
+"""What the commands share, and the commands `navigen-compare` and `navigen-generate` (`python run_compare.py`,
+`python run_generate.py`).
 
 Only the standard library is imported before the arguments are parsed, so that `--help` answers at once.
 """
@@ -24,6 +25,13 @@ A config file may give single models settings of their own, and name variants of
     "SASRec (prefix rows)": {model: SASRec}
 Runs go to saved/MODEL-DATASET-TIME/ and are found again: a comparison that was stopped goes on where it stood.
 The comparison goes to saved/compare-DATASET-TIME/: report.html, table.md, table.tex, table.csv, comparison.json.
+"""
+GENERATE_EPILOG = """\
+The run is the newest finished one of these settings; without one, it is trained first, as run_navigen would:
+  %(prog)s --dataset=ml-100k --users=5
+  %(prog)s --dataset=ml-100k --users=196,186 --media=video --temperature=0.8 --output=instructions
+  %(prog)s --run=saved/NaviGen-ml-100k-... --users=all --output=instructions
+--output writes DIR/instructions.jsonl, one user a line.
 """
 
 
@@ -106,5 +114,57 @@ def compare(argv: Sequence[str] | None = None) -> int:
             raise InputError(f"--seeds={arguments.seeds} is neither a number of seeds nor a list such as [2020,2025]")
         files = split_files(arguments.config_files)
         return int(run_compare(models, arguments.dataset, seeds, files, argv=settings)["failed"] > 0)
+
+    return exit_code(run, arguments.debug)
+
+
+def generate_parser() -> argparse.ArgumentParser:
+    """Return the parser of `navigen-generate`."""
+    commands = command_line(
+        "run_generate",
+        "%(prog)s [-h] [--users N] [--output DIR] [--run DIR] [--media image|video|mixed] [--no-think] "
+        "[--temperature T] [--dataset DATASET] [--config_files FILE ...] [--debug] [--key=value ...]",
+        "Write a personal instruction for an image or video model for each of some users.",
+        GENERATE_EPILOG,
+    )
+    commands.add_argument("--users", default="5", metavar="N", help="how many, or raw ids with commas, or all")
+    commands.add_argument("--output", metavar="DIR", help="where to write instructions.jsonl")
+    commands.add_argument("--run", metavar="DIR", help="a finished run of NaviGen, saved/RUN")
+    commands.add_argument("--media", default="image", choices=("image", "video", "mixed"), help="what is to be made")
+    commands.add_argument("--no-think", dest="think", action="store_false", help="answer without reasoning")
+    commands.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0: most probable words; 1: draw")
+    commands.add_argument("--sampling_seed", type=int, default=0, metavar="S", help="of the draws")
+    return commands
+
+
+def generate(argv: Sequence[str] | None = None) -> int:
+    """Run `navigen-generate`.
+
+    Args:
+        argv: arguments without the program's name; None takes those of the process.
+
+    Returns:
+        0 on success, 2 on bad input, 1 on a damaged artefact.
+    """
+    arguments, settings = generate_parser().parse_known_args(argv)
+
+    def run() -> int:
+        from recbole_navigen.quick_start.generate import run_generate
+
+        if arguments.run and (arguments.dataset or arguments.config_files or settings):
+            raise InputError("--run names a finished run; leave out --dataset, --config_files and settings")
+        run_generate(
+            arguments.dataset,
+            split_files(arguments.config_files),
+            argv=settings,
+            users=arguments.users,
+            output=arguments.output,
+            run=arguments.run,
+            media=arguments.media,
+            think=arguments.think,
+            temperature=arguments.temperature,
+            seed=arguments.sampling_seed,
+        )
+        return 0
 
     return exit_code(run, arguments.debug)

@@ -6,6 +6,7 @@ import torch
 from recbole_navigen.identifiers.trie import CatalogueTrie
 from recbole_navigen.language.attention import ATTENTION
 from recbole_navigen.language.backbone import Backbone, scratch_lm
+from recbole_navigen.language.grammar import Grammar
 from recbole_navigen.language.rendering import Renderer
 from recbole_navigen.language.vocabulary import Vocabulary, train_tokenizer
 from recbole_navigen.model.legal import LegalCodes
@@ -45,10 +46,11 @@ def small_model(
     lm = lm or scratch_lm(len(tokenizer), width=16, layers=2, heads=2, inner=24)
     vocabulary = Vocabulary(tokenizer, lm.get_input_embeddings().num_embeddings, levels, codes)
     by_id = np.concatenate([np.zeros((1, levels), dtype=np.int64), cids])
-    renderer = Renderer(vocabulary, by_id, terms, history)
+    grammar = Grammar(vocabulary, {"thought_tokens": 20, "instruction_tokens": 30})
+    renderer = Renderer(vocabulary, by_id, terms, history, grammar)
     model = DualIdentifierLM(
         backbone=Backbone(lm, dropout),
-        vocabulary=vocabulary,
+        grammar=grammar,
         legal=LegalCodes(CatalogueTrie.build(cids, codes), dense),
         codes=by_id,
         codebooks=rng.standard_normal((levels, codes, 8)).astype(np.float32),

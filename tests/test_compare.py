@@ -32,6 +32,7 @@ from recbole_navigen.quick_start.separate import RunFailed, SeparateRuns
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = {"hidden_size": 16, "inner_size": 16}
 SASREC = {**SMALL, "train_rows": "user", "epochs": 6, "train_batch_size": 16}
+NO_INSTRUCTIONS = {"cid2cid": 1.0, "dense": 1.0, "cid2tid": 0.05, "tid2cid": 0.05}
 VARIANTS = {
     "item_text_fields": ["title", "genre"],
     "MAX_ITEM_LIST_LENGTH": 8,
@@ -44,7 +45,14 @@ VARIANTS = {
         "BPR": {"embedding_size": 8},
         "SASRec": SASREC,
         "SASRec (3 heads)": {"model": "SASRec", **SMALL, "n_heads": 3},  # 16 is no multiple of 3
-        "NaviGen": {**SMALL, "codes": 8, "text_vocabulary": 400, "mapping_batch_size": 4, "train_batch_size": 16},
+        "NaviGen": {
+            **SMALL,
+            "codes": 8,
+            "text_vocabulary": 400,
+            "mapping_batch_size": 4,
+            "task_weights": NO_INSTRUCTIONS,
+            "train_batch_size": 16,
+        },
     },
 }
 WHOLE = ["Pop", "BPR", "SASRec", "NaviGen"]

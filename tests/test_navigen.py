@@ -32,6 +32,11 @@ SMALL = {
     "inner_size": 16,
     "text_vocabulary": 400,
     "mapping_batch_size": 4,
+    "instruction_batch_size": 2,
+    "instruction_vocabulary": 2000,
+    "thought_tokens": 80,
+    "instruction_tokens": 60,
+    "supervision": {"rounds": 1, "moments_per_user": 1},
 }
 
 
@@ -70,6 +75,7 @@ def test_a_run_learns_and_leaves_everything_behind(tiny, capsys, history):
         "data",
         "collaborative",
         "identifiers",
+        "supervision",
         "train",
         "test",
         "ranks",
@@ -283,7 +289,8 @@ def test_a_pretrained_backbone_is_read_by_path(tiny, own_folder):
     assert isinstance(tokenizer, PreTrainedTokenizerFast)
     tokenizer.save_pretrained(folder)
     llama(len(tokenizer)).save_pretrained(folder)
-    _, (_, valid, _), model, _ = build(tiny, backbone=str(folder))
+    # This tokenizer spells words letter by letter, so instructions are long.
+    _, (_, valid, _), model, _ = build(tiny, backbone=str(folder), instruction_tokens=2000)
     scores = model.eval().full_sort_predict(next(iter(valid))[0])
     assert torch.allclose(scores[:, 1:].exp().sum(dim=1), torch.ones(len(scores)), atol=1e-5)
 

@@ -1,10 +1,17 @@
 """The renderer: ids and origins of each task, the same in training and inference."""
 
+import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from small_model import small_model
 
 from recbole_navigen.language.rendering import Origin
-from recbole_navigen.language.vocabulary import END
+from recbole_navigen.language.vocabulary import END, train_tokenizer
+
+WORDS = small_model()[1].vocabulary
+SENTENCES = ["Of a red river.", "To a red river.", "By a red river.", "With a red river."] * 2 + ["red, river"] * 9
+WITH_PHRASES = train_tokenizer(["space", "in"] * 3, 400, SENTENCES, 40)
 
 
 def words(renderer, ids):
@@ -71,8 +78,60 @@ def test_mapping_tasks():
 def test_terms_survive_the_tokenizer():
     _, renderer = small_model()
     terms = ["space war", "Löwe", "3d robot"]
-    assert renderer.vocabulary.decode_terms(renderer.vocabulary.encode_terms(terms)) == [
-        "space war",
-        "löwe",
-        "3d robot",
+    assert renderer.vocabulary.decode_terms(renderer.vocabulary.encode_terms(terms)) == terms
+
+
+@given(st.text() | st.lists(st.sampled_from(["a red river", "in space,", " ", "Of", "war."])).map(" ".join))
+def test_any_text_survives_the_tokenizer(text):
+    assert WORDS.decode(WORDS.encode(text)) == text
+    assert WITH_PHRASES.decode(WITH_PHRASES.encode(text, add_special_tokens=False)) == text
+
+
+def test_phrases_are_single_tokens_and_lists_are_not():
+    spelled = WITH_PHRASES.tokenize("Of a red river in space, a red river.")
+    assert spelled == ["ĠOf", "Ġa Ġred Ġriver".replace(" ", ""), "Ġin", "Ġspace", ",", "ĠaĠredĠriver", "."]
+    assert WITH_PHRASES.tokenize("red, river, red, river") == ["Ġred", ",", "Ġriver", ",", "Ġred", ",", "Ġriver"]
+
+
+def test_an_instruction_stream_token_by_token():
+    _, renderer = small_model()
+    answer = renderer.answer(("red", "war"), "blue river", "love")
+    histories, lengths = torch.tensor([[4, 9], [7, 0]]), torch.tensor([2, 1])
+    tags = [("film", "video"), ("game", "image")]
+    plain = renderer.answer(("red",), "blue")
+    rendered = renderer.cid2ins(histories, lengths, tags, torch.tensor([5, 6]), [answer, plain])
+    fields = {name: len(renderer.vocabulary.encode(name)) for name in ("red", "war", "blue river", "love", "blue")}
+    assert rendered.items[0, :8].tolist() == [0, 0, 0, 4, 9, 0, 5, 0]
+    prompt = ["<|cid2ins|>", "<|film|>", "<|video|>", None, None, "<|cid_begin|>", None, "<|cid_end|>"]
+    first = words(renderer, rendered.tokens[0])
+    assert [surface for surface, item in zip(first, rendered.items[0].tolist(), strict=True) if not item][:5] == [
+        surface for surface in prompt if surface
     ]
+    P, T, F, E = Origin.PROMPT, Origin.TARGET, Origin.FORCED, Origin.PAD
+    love, red, war, river, blue = (fields[name] for name in ("love", "red", "war", "blue river", "blue"))
+    spelled = [P] * 8 + [F] + [T] * love + [T, F] + [T] * red + [T] + [T] * war + [T] + [T] * river + [T]
+    assert rendered.origin[0].tolist() == spelled
+    short = [P] * 7 + [F] + [T] * red + [T] + [T] * blue + [T]
+    assert rendered.origin[1].tolist() == short + [E] * (len(spelled) - len(short))
+    raw = renderer.vocabulary.raw_answer(answer)
+    assert raw == '<think>\nlove\n</think>\n\n{"target_tid": ["red", "war"], "target_ins": "blue river"}'
+
+
+@pytest.mark.parametrize("history", ["pooled", "tokens"])
+@pytest.mark.parametrize("chosen", [None, torch.tensor([5, 6])])
+def test_an_instruction_is_asked_for_as_it_was_learned(history, chosen):
+    _, renderer = small_model(history=history)
+    histories, lengths, tags = torch.tensor([[4, 9, 2], [7, 0, 0]]), torch.tensor([3, 1]), [("film", "image")] * 2
+    asked = renderer.cid2ins(histories, lengths, tags, chosen)
+    answers = [renderer.answer(("red",), "blue river"), renderer.answer(("war",), "green", "love")]
+    learned = renderer.cid2ins(histories, lengths, tags, chosen, answers)
+    for row, length in enumerate(asked.lengths.tolist()):
+        for part in ("tokens", "items", "origin"):
+            assert getattr(learned, part)[row, :length].tolist() == getattr(asked, part)[row, :length].tolist()
+        behind = learned.tokens[row, length : int(learned.lengths[row])].tolist()
+        assert behind == answers[row] and set(asked.origin[row, :length].tolist()) == {Origin.PROMPT}
+    # The history of an instruction is the one of a next item, between the tags and what follows.
+    next_item = renderer.cid2cid(histories, lengths)
+    length = int(next_item.lengths[0])
+    for part in ("tokens", "items"):
+        assert getattr(asked, part)[0, 3 : 2 + length].tolist() == getattr(next_item, part)[0, 1:length].tolist()

@@ -9,6 +9,11 @@ A history is written in one of two ways, both under the task token `<|cid2cid|>`
   `model/lm.py`).
 - ``tokens``: the item's L codes one after another; the codes of the next item are simply the next tokens.
 
+An instruction is asked for in the same form, with tags for the domain and for what is to be made, and behind it the
+item that the model itself ranks first (in training, the item that came next):
+
+    <|cid2ins|> <|film|> <|video|> history <|cid_begin|> item <|cid_end|> answer
+
 Symbols: B rows, T tokens, R targets a row, L levels.
 """
 
@@ -21,7 +26,9 @@ import torch
 from torch import Tensor
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.language.vocabulary import END, Vocabulary
+from recbole_navigen.identifiers.table import CID_BEGIN, CID_END
+from recbole_navigen.language.grammar import MAPPING, Grammar
+from recbole_navigen.language.vocabulary import CLOSE, END, INSTRUCTION, NEXT_TERM, TERMS, THINK, THINK_END, Vocabulary
 
 HISTORIES = ("pooled", "tokens")
 
@@ -47,6 +54,8 @@ class Rendered:
         anchors: place of the token after which each target item is decoded. Shape (B, R), int64.
         targets: internal id of each target item, 0 for none. Shape (B, R), int64.
         in_stream: True if the targets' codes are themselves the tokens behind their anchors.
+        choices: for TARGET text tokens, the row of `Grammar.legal` they were chosen from; None without text.
+            Shape (B, T), int64.
     """
 
     tokens: Tensor
@@ -56,17 +65,20 @@ class Rendered:
     anchors: Tensor
     targets: Tensor
     in_stream: bool = False
+    choices: Tensor | None = None
 
     def rows(self, part: slice) -> "Rendered":
         """Some of the rows, without the padding that only the others need."""
         tokens = int(self.lengths[part].max())
-        trimmed = {name: getattr(self, name)[part, :tokens] for name in ("tokens", "items", "origin")}
+        wide = ("tokens", "items", "origin", *(() if self.choices is None else ("choices",)))
+        trimmed = {name: getattr(self, name)[part, :tokens] for name in wide}
         kept = {name: getattr(self, name)[part] for name in ("lengths", "anchors", "targets")}
         return replace(self, **trimmed, **kept)
 
     def to(self, device: torch.device | str) -> "Rendered":
         """The same batch on another device."""
         names = ("tokens", "items", "origin", "lengths", "anchors", "targets")
+        names += () if self.choices is None else ("choices",)
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
@@ -78,13 +90,22 @@ class Renderer:
         codes: CIDs by internal item id; row 0 is unused. Shape (N + 1, L), int64.
         terms: TIDs by item index, N tuples.
         history: `pooled` or `tokens`.
+        grammar: of the answers.
     """
 
-    def __init__(self, vocabulary: Vocabulary, codes: np.ndarray, terms: Sequence[Sequence[str]], history: str):
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        codes: np.ndarray,
+        terms: Sequence[Sequence[str]],
+        history: str,
+        grammar: Grammar,
+    ):
         if history not in HISTORIES:
             raise InputError(f"history={history} is not known; use one of {', '.join(HISTORIES)}.")
         self.vocabulary = vocabulary
         self.history = history
+        self.grammar = grammar
         offsets = vocabulary.first_code + np.arange(vocabulary.levels) * vocabulary.codebook_size
         self.code_tokens = torch.from_numpy(codes + offsets)
         self.term_tokens = [vocabulary.encode_terms(item) for item in terms]
@@ -133,32 +154,111 @@ class Renderer:
 
     def tid2cid(self, items: Tensor) -> Rendered:
         """TID -> CID: the item's terms, after which the item itself is decoded. items (B,) internal ids."""
-        prompts = [self._prompt("tid2cid", self.term_tokens[item - 1]) for item in items.tolist()]
-        tokens, origin, lengths = _pad([(tokens, [Origin.PROMPT] * len(tokens)) for tokens in prompts])
-        return Rendered(tokens, torch.zeros_like(tokens), origin, lengths, (lengths - 1)[:, None], items[:, None])
+        rows = [_Row().add(self._prompt("tid2cid", self.term_tokens[item - 1])) for item in items.tolist()]
+        rendered = _pad(rows)
+        return replace(rendered, anchors=(rendered.lengths - 1)[:, None], targets=items[:, None])
 
     def cid2tid(self, items: Tensor) -> Rendered:
         """CID -> TID: the item's codes, then its terms as target tokens. items (B,) internal ids."""
         end = self.vocabulary.special(END)
         rows = []
         for item in items.tolist():
-            prompt = self._prompt("cid2tid", self.code_tokens[item].tolist())
-            target = [*self.term_tokens[item - 1], end]
-            rows.append((prompt + target, [Origin.PROMPT] * len(prompt) + [Origin.TARGET] * len(target)))
-        tokens, origin, lengths = _pad(rows)
-        none = torch.zeros(len(rows), 0, dtype=torch.long)
-        return Rendered(tokens, torch.zeros_like(tokens), origin, lengths, none, none)
+            row = _Row().add(self._prompt("cid2tid", self.code_tokens[item].tolist()))
+            rows.append(row.add([*self.term_tokens[item - 1], end], Origin.TARGET))
+        rendered = _pad(rows)
+        return replace(rendered, choices=torch.full_like(rendered.tokens, MAPPING))
+
+    def cid2ins(
+        self,
+        histories: Tensor,
+        lengths: Tensor,
+        tags: Sequence[tuple[str, str]],
+        chosen: Tensor | None,
+        answers: Sequence[list[int]] | None = None,
+    ) -> Rendered:
+        """History and item -> terms and instruction.
+
+        Args:
+            histories: internal item ids in order of time, right-padded with 0. Shape (B, W).
+            lengths: items in each row. Shape (B,).
+            tags: domain and medium of each row, B pairs of DOMAINS and MEDIA.
+            chosen: internal id of the item each instruction is for, (B,); None to write from the history alone.
+            answers: tokens of each answer, from `answer` or written by the model; None for inference. Tokens that the
+                grammar leaves no choice about are FORCED, as is the first one, which says whether there is a thought.
+        """
+        rows = []
+        for row, ((domain, medium), length) in enumerate(zip(tags, lengths.tolist(), strict=True)):
+            stream = _Row().add(self._prompt("cid2ins", [self.vocabulary.task(domain), self.vocabulary.task(medium)]))
+            self._add_items(stream, histories[row, :length].tolist())
+            if chosen is not None:
+                stream.add([self.vocabulary.special(CID_BEGIN)])
+                self._add_items(stream, [int(chosen[row])])
+                stream.add([self.vocabulary.special(CID_END)])
+            rows.append(stream)
+        if answers is None:
+            return _pad(rows)
+        starts = torch.tensor([len(row.tokens) for row in rows])
+        for row, answer in zip(rows, answers, strict=True):
+            row.add(answer, Origin.TARGET)
+        rendered = _pad(rows)
+        width = max(len(answer) for answer in answers)
+        place = starts[:, None] + torch.arange(width)
+        within = place < rendered.lengths[:, None]
+        rows_of, place = within.nonzero()[:, 0], place[within]
+        text = torch.full(within.shape, self.vocabulary.special(CLOSE))
+        text[within] = rendered.tokens[rows_of, place]
+        kinds = self.grammar.choices(text)
+        forced = ~self.grammar.free[kinds]
+        choices = torch.zeros_like(rendered.tokens)
+        choices[rows_of, place] = kinds[within]
+        rendered.origin[rows_of, place] = torch.where(forced[within], int(Origin.FORCED), int(Origin.TARGET))
+        return replace(rendered, choices=choices)
+
+    def answer(self, terms: Sequence[str], instruction: str, reasoning: str | None = None) -> list[int]:
+        """Tokens of an answer. See `Grammar.accepts` for whether it keeps within the limits."""
+        words = self.vocabulary
+        tokens = []
+        if reasoning is not None:
+            tokens += [words.special(THINK), *words.encode(reasoning), words.special(THINK_END)]
+        for place, term in enumerate(terms):
+            tokens += [words.special(NEXT_TERM if place else TERMS), *words.encode(term)]
+        return [*tokens, words.special(INSTRUCTION), *words.encode(instruction), words.special(CLOSE)]
 
     def _prompt(self, task: str, body: list[int]) -> list[int]:
         return [self.vocabulary.task(task), *body]
 
+    def _add_items(self, row: "_Row", items: list[int]) -> None:
+        """Items as the history shows them: a slot each, or their codes."""
+        if self.history == "pooled":
+            row.add([0] * len(items), items=items)
+        else:
+            row.add(self.code_tokens[items].flatten().tolist())
 
-def _pad(rows: Sequence[tuple[list[int], list[int]]]) -> tuple[Tensor, Tensor, Tensor]:
-    """Right-pad (tokens, origin) rows: tokens (B, T), origin (B, T), lengths (B,)."""
-    lengths = torch.tensor([len(tokens) for tokens, _ in rows])
-    tokens = torch.zeros(len(rows), int(lengths.max()), dtype=torch.long)
-    origin = torch.full_like(tokens, Origin.PAD)
-    for row, (ids, origins) in enumerate(rows):
-        tokens[row, : len(ids)] = torch.tensor(ids)
-        origin[row, : len(ids)] = torch.tensor(origins, dtype=torch.long)
-    return tokens, origin, lengths
+
+class _Row:
+    """One stream while it is put together."""
+
+    __slots__ = ("items", "origin", "tokens")
+
+    def __init__(self) -> None:
+        self.tokens: list[int] = []
+        self.items: list[int] = []
+        self.origin: list[int] = []
+
+    def add(self, tokens: Sequence[int], origin: Origin = Origin.PROMPT, items: Sequence[int] | None = None) -> "_Row":
+        self.tokens += tokens
+        self.items += [0] * len(tokens) if items is None else items
+        self.origin += [int(origin)] * len(tokens)
+        return self
+
+
+def _pad(rows: Sequence[_Row]) -> Rendered:
+    """Right-pad streams; the batch has no target items."""
+    lengths = torch.tensor([len(row.tokens) for row in rows])
+    shape = (len(rows), int(lengths.max()))
+    tokens, items, origin = (torch.full(shape, fill) for fill in (0, 0, int(Origin.PAD)))
+    for place, row in enumerate(rows):
+        for padded, own in ((tokens, row.tokens), (items, row.items), (origin, row.origin)):
+            padded[place, : len(own)] = torch.tensor(own)
+    none = torch.zeros(len(rows), 0, dtype=torch.long)
+    return Rendered(tokens, items, origin, lengths, none, none)

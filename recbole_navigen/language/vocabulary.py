@@ -5,7 +5,8 @@ The text part belongs to a tokenizer (trained on the catalogue, or a pretrained 
 separate small tables of the model, so no pretrained matrix is resized.
 """
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,28 +16,46 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from recbole_navigen.identifiers.table import CID_BEGIN, CID_END, code_token
+from recbole_navigen.language.phrases import learn_phrases, with_phrases
+from recbole_navigen.language.tags import DOMAINS, MEDIA
 
-TASKS = ("cid2cid", "cid2tid", "tid2cid")
+TASKS = ("cid2cid", "cid2tid", "tid2cid", "cid2ins")
+# Tokens with which the model gives its text a shape. They are written as they stand here, so what lies between them can
+# never be taken for them: what a field holds is escaped when the answer is written out.
 END = "<|end|>"
-SPECIALS = (*(f"<|{task}|>" for task in TASKS), CID_BEGIN, CID_END, END)
+THINK, THINK_END = "<think>\n", "\n</think>\n\n"
+TERMS, NEXT_TERM, INSTRUCTION, CLOSE = '{"target_tid": ["', '", "', '"], "target_ins": "', '"}'
+STRUCTURE = (END, THINK, THINK_END, TERMS, NEXT_TERM, INSTRUCTION, CLOSE)
+SPECIALS = (
+    *(f"<|{name}|>" for name in (*TASKS, *DOMAINS, *MEDIA)),
+    CID_BEGIN,
+    CID_END,
+    *STRUCTURE,
+)
 _TERM_SEPARATOR = ","
 
 
-def train_tokenizer(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer over the catalogue's text, lower-cased; any string can be written with it.
+def train_tokenizer(
+    texts: Sequence[str], size: int, sentences: Sequence[str] = (), more: int = 0
+) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer. Any string can be written with it and is read back unchanged.
 
     Args:
-        texts: item texts and terms. size: at most this many tokens, bytes included.
+        texts: what its tokens are learned from. size: at most this many tokens, bytes included.
+        sentences: further texts, of which half of `more` tokens are learned as words and half as phrases.
     """
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    tokenizer.decoder = decoders.ByteLevel()
+    # A word is the same token at the start of a text as within it.
+    tokenizer.normalizer = normalizers.Prepend(" ")
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=size, min_frequency=2, initial_alphabet=sorted(alphabet), show_progress=False
+        vocab_size=size + more // 2, min_frequency=2, initial_alphabet=sorted(alphabet), show_progress=False
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator([*texts, *sentences], trainer)
+    if sentences:
+        tokenizer = with_phrases(tokenizer, learn_phrases(tokenizer, sentences, more - more // 2))
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=False)
 
 
@@ -66,7 +85,7 @@ class Vocabulary:
         return self.text_size + SPECIALS.index(token)
 
     def task(self, task: str) -> int:
-        """Id of the token that opens a task's prompt."""
+        """Id of the token that opens a task's prompt, or of a tag in it."""
         return self.special(f"<|{task}|>")
 
     @property
@@ -80,12 +99,35 @@ class Vocabulary:
 
     def decode_terms(self, ids: Sequence[int]) -> list[str]:
         """Terms read back from text tokens; blank ones are dropped."""
-        text = self.tokenizer.decode(list(ids))
+        text = self.decode(ids)
         return [term.strip() for term in text.split(_TERM_SEPARATOR) if term.strip()]
 
     def encode(self, text: str) -> list[int]:
         """Text tokens of any string, without special tokens."""
         return self.tokenizer.encode(text, add_special_tokens=False)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The string that text tokens spell."""
+        return self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False)
+
+    @property
+    def first_structure(self) -> int:
+        """Id of the first token of STRUCTURE; the others follow it."""
+        return self.first_code - len(STRUCTURE)
+
+    def raw_answer(self, ids: Sequence[int]) -> str:
+        """The text of an answer: thoughts as they are, what stands in JSON strings escaped."""
+        written, field, within = [], [], False
+        for token in [*ids, self.special(END)]:
+            if token < self.text_size:
+                field.append(token)
+                continue
+            text = self.decode(field)
+            written.append(json.dumps(text, ensure_ascii=False)[1:-1] if within else text)
+            name = SPECIALS[token - self.text_size]
+            written.append("" if name == END else name)
+            field, within = [], name in (TERMS, NEXT_TERM, INSTRUCTION)
+        return "".join(written)
 
     def surface(self, token: int) -> str:
         """How one token is written, for display and golden files."""

@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.backbone import Backbone, pretrained_lm, scratch_lm
+from recbole_navigen.language.grammar import Grammar
 from recbole_navigen.language.rendering import Renderer
 from recbole_navigen.language.vocabulary import Vocabulary
 from recbole_navigen.model.legal import LegalCodes
@@ -44,10 +45,11 @@ def build_lm(
     text_size = lm.get_input_embeddings().num_embeddings
     vocabulary = Vocabulary(tokenizer, text_size, table.levels, table.codebook_size)
     codes = np.concatenate([np.zeros((1, table.levels), dtype=np.int64), table.codes])
-    renderer = Renderer(vocabulary, codes, table.terms, settings["history"])
+    grammar = Grammar(vocabulary, settings)
+    renderer = Renderer(vocabulary, codes, table.terms, settings["history"], grammar)
     model = DualIdentifierLM(
         backbone=Backbone(lm, settings["dropout"]),
-        vocabulary=vocabulary,
+        grammar=grammar,
         legal=LegalCodes(table.trie),
         codes=codes,
         codebooks=table.codebooks,

@@ -14,8 +14,9 @@ from torch.nn import functional as F
 from recbole_navigen.language.attention import KeyValue, Tree
 from recbole_navigen.language.backbone import Backbone
 from recbole_navigen.language.dropout import Dropout
+from recbole_navigen.language.grammar import Grammar
 from recbole_navigen.language.rendering import Origin, Rendered
-from recbole_navigen.language.vocabulary import SPECIALS, Vocabulary, text_row_start
+from recbole_navigen.language.vocabulary import SPECIALS, STRUCTURE, text_row_start
 from recbole_navigen.model.dense import DenseScore
 from recbole_navigen.model.legal import LegalCodes
 from recbole_navigen.model.mixture import SecondScore
@@ -61,7 +62,7 @@ class DualIdentifierLM(nn.Module):
 
     Args:
         backbone: the transformer with its text vocabulary.
-        vocabulary: token ids.
+        grammar: of the text, with its vocabulary.
         legal: the catalogue's trie.
         codes: CIDs by internal item id, row 0 unused. Shape (N + 1, L), int64.
         codebooks: centroids in the quantizer's space. Shape (L, K, any), float32.
@@ -76,7 +77,7 @@ class DualIdentifierLM(nn.Module):
     def __init__(
         self,
         backbone: Backbone,
-        vocabulary: Vocabulary,
+        grammar: Grammar,
         legal: LegalCodes,
         codes: np.ndarray,
         codebooks: np.ndarray,
@@ -89,11 +90,13 @@ class DualIdentifierLM(nn.Module):
     ):
         super().__init__()
         self.backbone = backbone
-        self.vocabulary = vocabulary
+        self.grammar = grammar
+        self.vocabulary = grammar.vocabulary
         self.legal = legal
         self.levels, self.codebook_size, _ = codebooks.shape
         self.dropout = Dropout(dropout)
         self.register_buffer("codes", torch.from_numpy(codes), persistent=False)
+        self.register_buffer("legal_text", grammar.legal, persistent=False)
 
         # TIDs as bags of text tokens, packed: bag i is tokens[offsets[i]:offsets[i + 1]]; bag 0, the padding, is empty.
         bags = [[], *term_tokens]
@@ -281,14 +284,43 @@ class DualIdentifierLM(nn.Module):
         below = hidden.gather(1, place[..., None].expand(-1, -1, hidden.shape[2]))
         return list(below.view(users, depth, count, -1).unbind(dim=1))
 
-    def text_loss(self, rendered: Rendered) -> Tensor:
-        """Mean cross entropy of the TARGET tokens of text streams, over the text vocabulary and the end token."""
+    def token_vectors(self, tokens: Tensor) -> Tensor:
+        """Input embeddings of text and special tokens, (...) -> (..., D)."""
+        text_size = self.vocabulary.text_size
+        text = F.embedding(tokens.clamp(max=text_size - 1), self.backbone.text_rows)
+        special = F.embedding((tokens - text_size).clamp(min=0), self.special_rows)
+        return torch.where((tokens < text_size)[..., None], text, special)
+
+    def text_log_probs(self, states: Tensor, choices: Tensor, temperature: float = 1.0) -> Tensor:
+        """Log-probabilities of the text and STRUCTURE tokens that are legal at some places.
+
+        Args:
+            states: hidden states before the tokens. Shape (M, D).
+            choices: rows of `Grammar.legal`. Shape (M,).
+            temperature: what scores are divided by.
+
+        Returns:
+            (M, V) by output number, float32; -inf where illegal, and exactly 0 where only one token is legal.
+        """
+        structure = F.linear(states, self.special_rows[-len(STRUCTURE) :])
+        text = self.backbone.text_logits(states)[:, : self.vocabulary.text_size]
+        scores = torch.cat([text, structure], dim=-1).float() / temperature
+        return scores.masked_fill(~self.legal_text[choices], float("-inf")).log_softmax(dim=-1)
+
+    def written_log_probs(self, rendered: Rendered, temperature: float = 1.0) -> Tensor:
+        """Log-probability of each TARGET text token given what stands before it, row after row. Shape (M,), float32.
+
+        `rendered.origin == Origin.TARGET` says where they stand.
+        """
         hidden, _ = self.backbone.run_context(self.embed(rendered), rendered.lengths)
         is_target = rendered.origin[:, 1:] == Origin.TARGET
-        states, wanted = hidden[:, :-1][is_target], rendered.tokens[:, 1:][is_target]
-        end = F.linear(states, self.special_rows[-1:])
-        logits = torch.cat([self.backbone.text_logits(states)[:, : self.vocabulary.text_size], end], dim=-1).float()
-        return F.cross_entropy(logits, wanted.clamp(max=self.vocabulary.text_size))
+        log_probs = self.text_log_probs(hidden[:, :-1][is_target], rendered.choices[:, 1:][is_target], temperature)
+        outputs = self.grammar.outputs(rendered.tokens[:, 1:][is_target])
+        return log_probs.gather(1, outputs[:, None])[:, 0]
+
+    def text_loss(self, rendered: Rendered) -> Tensor:
+        """Mean negative log-likelihood of the TARGET tokens of text streams, in nats a token."""
+        return -self.written_log_probs(rendered).mean()
 
 
 def collaborative_start(

@@ -7,6 +7,7 @@ _HOMES = {
     "run_navigen": "run",
     "run_compare": "compare",
     "compare_runs": "compare",
+    "run_generate": "generate",
     "Recommender": "recommender",
 }
 __all__ = list(_HOMES)

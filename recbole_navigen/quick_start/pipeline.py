@@ -3,6 +3,8 @@
 import logging
 import math
 import time
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +25,17 @@ from recbole_navigen.language.vocabulary import train_tokenizer
 from recbole_navigen.model.build import SCRATCH
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.quick_start.stages import Stages
+from recbole_navigen.quick_start.supervised import learns_instructions, roles_of, settings_of, supervision_of
+from recbole_navigen.supervision.rows import InstructionRow
+from recbole_navigen.supervision.terms import teacher_terms
 from recbole_navigen.training.checkpoint import load_checkpoint
+from recbole_navigen.training.instructions import InstructionRows
 from recbole_navigen.training.sft import NaviGenTrainer
 from recbole_navigen.training.trainer import get_trainer
 
 IDENTIFIERS, TOKENIZER = "identifiers", "tokenizer"  # folders of a run
 SMALL_CATALOGUE, SMALL_K, LARGE_K = 5_000, 64, 512
+TOKENIZER_ROWS = 2_000  # instructions from which a tokenizer learns, spread evenly; more add no words
 NEIGHBOURS = 20  # collaborative neighbours from which an item without text may borrow terms
 
 logger = logging.getLogger(__name__)
@@ -62,12 +69,28 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
         logger.info(table.describe())
         codes = table.report["codes"]
         stage.metric = f"{table.levels} x {table.codebook_size} codes, {codes['items_moved']} collisions resolved"
+    part, rows = train_data._dataset, ()
+    if learns_instructions(config):
+        with stages("supervision") as stage:
+            users = dataset.field2id_token[dataset.uid_field]
+            supervision, cached = supervision_of(config, part.sequences, table.terms, users)
+            rows = supervision.rows
+            stage.spared = supervision.report["seconds"] if cached else 0.0
+            thoughts = sum(row.reasoning is not None for row in rows)
+            stage.metric = f"{len(rows)} instructions, {thoughts} with reasoning" + (", cached" if cached else "")
     init_seed(config["seed"], config["reproducibility"])
-    tokenizer = build_tokenizer(config, table, text.text[1:])
+    tokenizer = build_tokenizer(config, table, text.text[1:], rows)
     with atomic_directory(Path(config["run_dir"]) / TOKENIZER) as folder:
         tokenizer.save_pretrained(folder)
-    model = NaviGen(config, train_data._dataset, table, tokenizer).to(config["device"])
-    return model, NaviGenTrainer(config, model)
+    model = NaviGen(config, part, table, tokenizer).to(config["device"])
+    if not learns_instructions(config):
+        return model, NaviGenTrainer(config, model)
+    instructions = InstructionRows(
+        rows, part.sequences, model.renderer, model.max_seq_length, config["think_share"], config["choose_item"]
+    )
+    if instructions.left_out:
+        logger.warning("%d of %d instructions are too long to be learned", instructions.left_out, len(rows))
+    return model, NaviGenTrainer(config, model, instructions)
 
 
 def load_navigen(config: Config, dataset: Any, run_dir: str | Path) -> NaviGen:
@@ -84,11 +107,17 @@ def load_navigen(config: Config, dataset: Any, run_dir: str | Path) -> NaviGen:
     return model.eval()
 
 
-def build_tokenizer(config: Config, table: DualIdentifierTable, texts: tuple[str, ...]) -> PreTrainedTokenizerBase:
-    """The backbone's own tokenizer, or for a backbone from scratch one trained on item texts and terms."""
+def build_tokenizer(
+    config: Config, table: DualIdentifierTable, texts: tuple[str, ...], rows: Sequence[InstructionRow] = ()
+) -> PreTrainedTokenizerBase:
+    """The backbone's own tokenizer, or from scratch one trained on item texts, terms and instructions."""
     if config["backbone"] != SCRATCH:
         return pretrained_tokenizer(config["backbone"])
-    return train_tokenizer([*texts, *(", ".join(terms) for terms in table.terms)], config["text_vocabulary"])
+    # Item texts in the letters of terms, which are lower-case; sentences as they are, since they are to be written so.
+    words = [*(unicodedata.normalize("NFKC", text).lower() for text in texts), *(", ".join(t) for t in table.terms)]
+    some = rows[:: max(1, len(rows) // TOKENIZER_ROWS)]
+    sentences = [text for row in some for text in (row.target_ins, row.reasoning) if text]
+    return train_tokenizer(words, config["text_vocabulary"], sentences, config["instruction_vocabulary"] if some else 0)
 
 
 def code_count(config: Config, n_items: int) -> int:
@@ -97,10 +126,13 @@ def code_count(config: Config, n_items: int) -> int:
 
 
 def build_table(config: Config, dataset: Any, vectors: np.ndarray, texts: tuple[str, ...]) -> DualIdentifierTable:
-    """Codes from collaborative vectors (N, D), terms from item texts (N strings)."""
+    """Codes from collaborative vectors (N, D), terms from item texts (N strings), or of a teacher that reads them."""
     codes = code_count(config, len(vectors))
     quantized = residual_kmeans(vectors, config["levels"], codes, config["seed"], config["balanced"])
     terms = extract_terms(texts, nearest_items(vectors, NEIGHBOURS))
+    supervision = settings_of(config)
+    if supervision["tid_source"] == "teacher":
+        terms = teacher_terms(texts, roles_of(config, terms.terms).teacher, terms, supervision["tid_reading"])
     return DualIdentifierTable(
         item_tokens=tuple(str(token) for token in dataset.field2id_token[dataset.iid_field][1:]),
         codes=quantized.codes,

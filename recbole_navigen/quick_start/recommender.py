@@ -1,4 +1,4 @@
-"""A plain Python API for a trained run: any history of item ids in, exact recommendations out."""
+"""A plain Python API for a trained run: any history of item ids in, exact recommendations and instructions out."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,17 +12,22 @@ from recbole.utils.argument_list import dataset_arguments
 
 from recbole_navigen.artefacts import read_json
 from recbole_navigen.config import Config
-from recbole_navigen.data import create_dataset
+from recbole_navigen.data import NaviGenDataset, create_dataset
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.backbone import pretrained_tokenizer
+from recbole_navigen.language.parsing import parse_answer
 from recbole_navigen.language.rendering import Renderer
+from recbole_navigen.language.tags import DOMAINS, MEDIA
 from recbole_navigen.model.build import build_lm
 from recbole_navigen.model.lm import DualIdentifierLM
 from recbole_navigen.model.scoring import ExactScorer
 from recbole_navigen.model.topk import TopKSearch
 from recbole_navigen.model.topk import recommend as search_items
+from recbole_navigen.model.writing import write
+from recbole_navigen.quick_start.display import item_names
 from recbole_navigen.quick_start.pipeline import IDENTIFIERS, TOKENIZER
+from recbole_navigen.quick_start.supervised import settings_of
 from recbole_navigen.settings import nearest
 from recbole_navigen.training.checkpoint import load_checkpoint
 
@@ -61,6 +66,29 @@ class Recommendations(Sequence[Recommendation]):
         return iter(self.items)
 
 
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """What the model wrote for one history.
+
+    Attributes:
+        recommended: the item it ranks first.
+        domain, media: what it was told to write for.
+        reasoning: its thought, None if it was asked for none.
+        target_tid: the terms it expects of the next item. target_ins: the instruction for an image or video model.
+        answer: the raw text that these were read from.
+        log_probability: of the answer behind its item, in nats.
+    """
+
+    recommended: Recommendation
+    domain: str
+    media: str
+    reasoning: str | None
+    target_tid: tuple[str, ...]
+    target_ins: str
+    answer: str
+    log_probability: float
+
+
 class Recommender:
     """Recommends to histories the model has never seen. Make one with `Recommender.load`."""
 
@@ -82,7 +110,8 @@ class Recommender:
         self.settings = settings
         self.dataset_hash = dataset_hash
         self.max_length = settings["MAX_ITEM_LIST_LENGTH"]
-        self.search = TopKSearch(ExactScorer(lm, settings["scoring_memory"]))
+        self.scorer = ExactScorer(lm, settings["scoring_memory"])
+        self.search = TopKSearch(self.scorer)
         self._index = {token: index for index, token in enumerate(table.item_tokens)}
 
     @classmethod
@@ -117,15 +146,30 @@ class Recommender:
             )
         return list(self._histories[user])
 
+    @property
+    def users(self) -> list[str]:
+        """Raw ids of all users of the run's data set."""
+        return list(self._histories)
+
     @cached_property
-    def _histories(self) -> dict[str, list[str]]:
-        keys = {*dataset_arguments, "load_col", "shuffle_ties", "eval_args"} - {"data_path"}
+    def titles(self) -> dict[str, str]:
+        """A name for each raw item id: its title, or `item ID` without one."""
+        return dict(zip(self.table.item_tokens, item_names(*self._data)[1:], strict=True))
+
+    @cached_property
+    def _data(self) -> tuple[Config, NaviGenDataset]:
+        keys = {*dataset_arguments, "load_col", "shuffle_ties", "eval_args", "item_text_fields"} - {"data_path"}
         own = {key: self.settings[key] for key in keys if self.settings.get(key) is not None}
         folder = Path(self.settings["data_path"])
         config = Config("NaviGen", folder.name, config_dict={**own, "data_path": str(folder.parent), "state": "ERROR"})
         dataset = create_dataset(config)
         if dataset.content_hash != self.dataset_hash:
             raise InputError(f"the data in {folder} is not what the run was trained on; restore it or train again.")
+        return config, dataset
+
+    @cached_property
+    def _histories(self) -> dict[str, list[str]]:
+        dataset = self._data[1]
         rows = dataset.rows_in_order()
         users = dataset.id2token(dataset.uid_field, rows[dataset.uid_field])
         items = dataset.id2token(dataset.iid_field, rows[dataset.iid_field])
@@ -168,12 +212,8 @@ class Recommender:
         if exclude_history:
             for row, items in enumerate(indices):
                 banned[row, items] = True
-        recent = [history[-self.max_length :] for history in indices]
-        lengths = torch.tensor([len(history) for history in recent])
-        padded = torch.zeros(len(recent), int(lengths.max()), dtype=torch.long)
-        for row, history in enumerate(recent):
-            padded[row, : len(history)] = torch.tensor(history) + 1
-        top = search_items(self.search, self.renderer.cid2cid(padded, lengths), padded, k, banned)
+        histories, lengths = self._padded(indices)
+        top = search_items(self.search, self.renderer.cid2cid(histories, lengths), histories, k, banned)
         rows = (top.items, top.log_probs, top.expansions, top.certified)
         return [
             Recommendations(
@@ -186,6 +226,73 @@ class Recommender:
             )
             for items, scores, expansions, certified in zip(*(part.tolist() for part in rows), strict=True)
         ]
+
+    @torch.no_grad()
+    def instruct(
+        self,
+        histories: Sequence[Sequence[str]],
+        media: str | Sequence[str] = "image",
+        domain: str | None = None,
+        think: bool = True,
+        temperature: float = 0.0,
+        seed: int = 0,
+        exclude_history: bool = True,
+    ) -> list[Instruction]:
+        """An instruction for what comes next after each history.
+
+        Args:
+            histories: raw item ids, oldest first; at least one each.
+            media: `image` or `video`, for all or for each.
+            domain: what kind of catalogue it is; None: as in training.
+            think: whether the model reasons before it answers.
+            temperature: 0 for the most probable words, 1 to draw from the model. seed: of the draws.
+            exclude_history: False to let an item of the history be the next one.
+        """
+        if not (self.settings["task_weights"] or {}).get("cid2ins"):
+            raise InputError(
+                "this run has not learned to write instructions; train one with cid2ins above 0 in task_weights, "
+                "which is the default of run_navigen."
+            )
+        media = [media] * len(histories) if isinstance(media, str) else list(media)
+        domain = domain or settings_of(self.settings)["domain"]
+        for name, given, known in (("media", set(media), MEDIA), ("domain", {domain}, DOMAINS)):
+            if unknown := given.difference(known):
+                raise InputError(f"{name}={unknown.pop()!r} is unknown; use one of {', '.join(known)}.")
+        first = [top[0] for top in self.recommend_all(histories, 1, exclude_history=exclude_history)]
+        padded, lengths = self._padded([self._indices(history, "the history") for history in histories])
+        chosen = torch.tensor([self._index[item.item] + 1 for item in first])
+        generator = torch.Generator().manual_seed(seed)
+        limits = self.settings["thought_tokens"] + self.settings["instruction_tokens"]
+        step = self.scorer.users_at_once(padded.shape[1] + limits, 1)
+        found = []
+        for begin in range(0, len(histories), step):
+            part = slice(begin, begin + step)
+            prompts = self.renderer.cid2ins(
+                padded[part],
+                lengths[part],
+                [(domain, medium) for medium in media[part]],
+                chosen[part] if self.settings["choose_item"] else None,
+            )
+            written = write(self.lm, prompts, think, temperature, generator)
+            sums = written.log_probs.sum(dim=1).tolist()
+            for tokens, item, medium, total in zip(written.answers(), first[part], media[part], sums, strict=True):
+                raw = self.renderer.vocabulary.raw_answer(tokens)
+                answer = parse_answer(raw)
+                found.append(
+                    Instruction(
+                        item, domain, medium, answer.reasoning, answer.target_tid, answer.target_ins, raw, total
+                    )
+                )
+        return found
+
+    def _padded(self, indices: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The newest items of histories as internal ids, right-padded (B, W), and how many they are, (B,)."""
+        recent = [history[-self.max_length :] for history in indices]
+        lengths = torch.tensor([len(history) for history in recent])
+        padded = torch.zeros(len(recent), int(lengths.max()), dtype=torch.long)
+        for row, history in enumerate(recent):
+            padded[row, : len(history)] = torch.tensor(history) + 1
+        return padded, lengths
 
     def _indices(self, tokens: Iterable[str], where: str) -> list[int]:
         """Item indices of raw ids."""

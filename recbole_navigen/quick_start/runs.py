@@ -5,6 +5,7 @@ import glob
 import itertools
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from recbole_navigen.artefacts import content_hash, file_hash, read_json
 from recbole_navigen.config import Config
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.evaluation.user_ranks import FOLDER, UserRanks
+from recbole_navigen.settings import without_secrets
 
 RESULT = "result.json"  # written last: a folder that holds it is a finished run
 
@@ -56,12 +58,18 @@ def identity(config: Config) -> dict[str, Any]:
     Args:
         config: settings as they are before the run.
     """
+    own = {}
+    if config["model"] == "NaviGen":
+        from recbole_navigen.quick_start.supervised import settings_of
+
+        own["supervision_hash"] = content_hash(without_secrets(settings_of(config)))
     files = sorted(Path(config["data_path"]).glob(f"{glob.escape(config['dataset'])}.*"))
     return {
         "model": config["model"],
         "settings_hash": config.settings_hash(),
         "files_hash": content_hash({file.name: file_hash(file) for file in files}),
         "seed": config["seed"],
+        **own,
     }
 
 
@@ -73,18 +81,26 @@ def protocol(config: Config) -> dict[str, Any]:
 
 def find_finished(root: str | Path, wanted: dict[str, Any], depth: int) -> Run | None:
     """The newest finished run with an identity, whose ranks are whole and tell at least `depth` places apart."""
-    results = sorted(Path(root).glob(f"*/{RESULT}"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
-    for file in results:
+    for folder in finished_folders(root, wanted):
         try:
-            if read_json(file).get("identity") != wanted:
-                continue
-            run = Run.load(file.parent)
+            run = Run.load(folder)
         except DamagedArtefact as error:
             logger.warning("%s; running it again", error)
             continue
         if run.ranks.depth is None or run.ranks.depth >= depth:
             return run
     return None
+
+
+def finished_folders(root: str | Path, wanted: dict[str, Any]) -> Iterator[Path]:
+    """Folders of the finished runs with an identity, the newest first."""
+    results = sorted(Path(root).glob(f"*/{RESULT}"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+    for file in results:
+        try:
+            if read_json(file).get("identity") == wanted:
+                yield file.parent
+        except DamagedArtefact as error:
+            logger.warning("%s; it is not considered", error)
 
 
 def new_folder(root: str | Path, stem: str) -> Path:

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from recbole_navigen.errors import InputError
+from recbole_navigen.language.tags import DOMAINS, MEDIA
 
-DOMAINS = ("generic", "product", "game", "short_video", "film")
-MEDIA = ("image", "video")
 FOUNDERS = ("conservative", "balanced", "exploratory")
 CROSSOVER, MUTATION = "crossover", "mutation"
 DIMENSIONS = ("consistency", "novelty", "aesthetic", "executability")

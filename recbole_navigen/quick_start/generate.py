@@ -1,0 +1,137 @@
+"""`run_generate`: instructions for users of a data set, from a finished run, or from one trained for it."""
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+from tqdm import tqdm
+
+from recbole_navigen.artefacts import write_text
+from recbole_navigen.config import Config
+from recbole_navigen.errors import InputError
+from recbole_navigen.language.tags import MEDIA
+from recbole_navigen.quick_start.recommender import Instruction, Recommender
+from recbole_navigen.quick_start.run import run_navigen
+from recbole_navigen.quick_start.runs import finished_folders, identity
+
+FILE = "instructions.jsonl"
+USERS_AT_ONCE = 64  # between two movements of the progress bar
+SHOWN_HISTORY = 5
+MOST_PRINTED = 20
+
+logger = logging.getLogger(__name__)
+
+
+def run_generate(
+    dataset: str | None = None,
+    config_file_list: Sequence[str] | None = None,
+    config_dict: dict[str, Any] | None = None,
+    argv: Sequence[str] = (),
+    users: int | str | Sequence[str] = 5,
+    output: str | Path | None = None,
+    run: str | Path | None = None,
+    media: str = "image",
+    think: bool = True,
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Write instructions after everything that users of a data set did.
+
+    Args:
+        dataset, config_file_list, config_dict, argv: settings as `run_navigen` takes them. The newest finished run with
+            these settings is used; if there is none, it is trained.
+        users: how many, in the order of the data; raw ids as a list or with commas; or `all`.
+        output: folder for `instructions.jsonl`, one user a line; None writes none.
+        run: folder of a finished run instead of settings.
+        media: `image`, `video`, or `mixed` (by turns). think, temperature, seed: see `Recommender.instruct`.
+
+    Returns:
+        One record a user: user, domain, target_type, history (raw ids and titles), the next item (id, title, terms,
+        probability), reasoning, target_tid, target_ins, and the raw answer.
+    """
+    if run is None:
+        config = Config("NaviGen", dataset, config_file_list, config_dict, argv)
+        run = next(finished_folders(config["checkpoint_dir"], identity(config)), None)
+        if run is None:
+            run = run_navigen("NaviGen", dataset, config_file_list, config_dict, argv)["run_dir"]
+        progress = config["show_progress"]
+    else:
+        progress = True
+    recommender = Recommender.load(run)
+    chosen = _users(recommender, users)
+    kinds = [MEDIA[place % 2] if media == "mixed" else media for place in range(len(chosen))]
+    records: list[dict[str, Any]] = []
+    with tqdm(total=len(chosen), desc="instructions", ncols=100, disable=not progress) as bar:
+        for begin in range(0, len(chosen), USERS_AT_ONCE):
+            part = slice(begin, begin + USERS_AT_ONCE)
+            histories = [recommender.history_of(user) for user in chosen[part]]
+            written = recommender.instruct(
+                histories, kinds[part], think=think, temperature=temperature, seed=seed + begin
+            )
+            for user, history, instruction in zip(chosen[part], histories, written, strict=True):
+                records.append(_record(recommender, user, history, instruction))
+            bar.update(len(written))
+    _show(records[:MOST_PRINTED])
+    if output is not None:
+        write_text(Path(output) / FILE, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in records))
+    console = Console(highlight=False)
+    if len(records) > MOST_PRINTED:
+        console.print(f"the first {MOST_PRINTED} of {len(records)} users are shown", markup=False)
+    places = f"run {run}" + ("" if output is None else f", instructions in {Path(output) / FILE}")
+    console.print(places, markup=False, soft_wrap=True)
+    return records
+
+
+def _users(recommender: Recommender, users: int | str | Sequence[str]) -> list[str]:
+    """Raw ids of the users that were asked for."""
+    known = recommender.users
+    if users == "all":
+        return known
+    if isinstance(users, int) or (isinstance(users, str) and users.isdigit()):
+        if int(users) < 1:
+            raise InputError(f"users={users} asks for no user; give at least 1.")
+        return known[: int(users)]
+    names = [name.strip() for name in users.split(",")] if isinstance(users, str) else list(users)
+    for name in names:
+        recommender.history_of(name)  # refuses an unknown one with the nearest
+    return names
+
+
+def _record(recommender: Recommender, user: str, history: list[str], written: Instruction) -> dict[str, Any]:
+    titles = recommender.titles
+    return {
+        "user": user,
+        "domain": written.domain,
+        "target_type": written.media,
+        "history": history,
+        "history_titles": [titles[item] for item in history],
+        "next_item": written.recommended.item,
+        "next_title": titles[written.recommended.item],
+        "next_terms": list(written.recommended.terms),
+        "next_probability": written.recommended.probability,
+        "reasoning": written.reasoning,
+        "target_tid": list(written.target_tid),
+        "target_ins": written.target_ins,
+        "answer": written.answer,
+    }
+
+
+def _show(records: Sequence[dict[str, Any]]) -> None:
+    """Print users in words. Titles are printed as Text: square brackets in them are not markup."""
+    console = Console(highlight=False)
+    for record in records:
+        titles = record["history_titles"][-SHOWN_HISTORY:]
+        earlier = len(record["history_titles"]) - len(titles)
+        lines = [f"User {record['user']}" + (f"  ({earlier} items before)" if earlier else "")]
+        lines += [f"  read    {title}" for title in titles]
+        lines.append(f"  next    {record['next_title']}  ({record['next_probability']:.1%})")
+        lines.append(f"          {', '.join(record['next_terms'])}")
+        if record["reasoning"]:
+            lines.append(f"  thinks  {record['reasoning']}")
+        lines.append(f"  terms   {', '.join(record['target_tid'])}")
+        lines.append(f"  {record['target_type']}   {record['target_ins']}\n")
+        console.print(Text("\n".join(lines)), soft_wrap=True)

@@ -1,0 +1,82 @@
+"""Supervision rows as batches of the task cid2ins."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from recbole_navigen.data.sequences import UserSequences
+from recbole_navigen.errors import InputError
+from recbole_navigen.language.rendering import Rendered, Renderer
+from recbole_navigen.supervision.rows import InstructionRow
+
+
+class InstructionRows:
+    """Rows of a data set, each turned into tokens once.
+
+    Rows that the grammar cannot hold, as a rule because they are longer than its limits, are left out and counted in
+    `left_out`; a thought alone that is too long leaves its row without one.
+
+    Args:
+        rows: from the supervision of the training split.
+        sequences: of the same split; rows name their places in it.
+        renderer: of the model.
+        max_length: items of a history that are read, the newest ones.
+        think_share: share of the drawn rows that show their reasoning, of those that have one.
+        choose_item: whether the answer stands behind its item, see `Renderer.cid2ins`.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[InstructionRow],
+        sequences: UserSequences,
+        renderer: Renderer,
+        max_length: int,
+        think_share: float,
+        choose_item: bool,
+    ):
+        if not 0 <= think_share <= 1:
+            raise InputError(f"think_share={think_share} must lie between 0 and 1.")
+        if not rows:
+            raise InputError("the supervision found no instruction to learn; see its report, or set cid2ins to 0.")
+        self.renderer = renderer
+        self.think_share = think_share
+        self.choose_item = choose_item
+        self.left_out = 0
+        self.histories: list[np.ndarray] = []
+        self.items: list[int] = []
+        self.tags: list[tuple[str, str]] = []
+        self.plain: list[list[int]] = []
+        self.thought: list[list[int] | None] = []
+        plain = [renderer.answer(row.target_tid, row.target_ins) for row in rows]
+        thought = [renderer.answer(row.target_tid, row.target_ins, row.reasoning or "") for row in rows]
+        fits = zip(renderer.grammar.accepts(plain), renderer.grammar.accepts(thought), strict=True)
+        for place, (row, (plain_fits, thought_fits)) in enumerate(zip(rows, fits, strict=True)):
+            if not plain_fits:
+                self.left_out += 1
+                continue
+            items = sequences.items[sequences.offsets[row.row] :][: row.target + 1]
+            self.histories.append(items[:-1][-max_length:])
+            self.items.append(int(items[-1]))
+            self.tags.append((row.domain, row.media))
+            self.plain.append(plain[place])
+            self.thought.append(thought[place] if thought_fits else None)
+        if not self.plain:
+            raise InputError(f"all {len(rows)} instructions are too long; raise instruction_tokens.")
+
+    def __len__(self) -> int:
+        return len(self.plain)
+
+    def batch(self, size: int, generator: torch.Generator) -> Rendered:
+        """Some rows, drawn with replacement, as training streams."""
+        drawn = torch.randint(len(self), (size,), generator=generator).tolist()
+        shown = (torch.rand(size, generator=generator) < self.think_share).tolist()
+        answers = [
+            (self.thought[row] if think else None) or self.plain[row] for row, think in zip(drawn, shown, strict=True)
+        ]
+        lengths = torch.tensor([len(self.histories[row]) for row in drawn])
+        histories = torch.zeros(size, int(lengths.max()), dtype=torch.long)
+        for place, row in enumerate(drawn):
+            histories[place, : lengths[place]] = torch.from_numpy(self.histories[row])
+        chosen = torch.tensor([self.items[row] for row in drawn]) if self.choose_item else None
+        return self.renderer.cid2ins(histories, lengths, [self.tags[row] for row in drawn], chosen, answers)

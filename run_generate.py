@@ -1,0 +1,8 @@
+"""Write personal instructions for an image or video model: `python run_generate.py --dataset=ml-100k`, see `--help`."""
+
+import sys
+
+from recbole_navigen.commands import generate
+
+if __name__ == "__main__":
+    sys.exit(generate())

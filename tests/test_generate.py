@@ -1,0 +1,56 @@
+"""`run_generate` from end to end: it trains once, then only writes."""
+
+import json
+from pathlib import Path
+
+import pytest
+from test_navigen import SMALL
+
+from recbole_navigen.commands import generate
+from recbole_navigen.errors import InputError
+from recbole_navigen.language.parsing import parse_answer
+from recbole_navigen.quick_start import Recommender, run_generate, run_navigen
+
+SHORT = {"show_progress": False, "use_gpu": False, "epochs": 2, "MAX_ITEM_LIST_LENGTH": 8, "state": "ERROR"}
+
+
+def test_a_run_is_trained_once_and_writes_for_anyone(tiny, capsys, monkeypatch):
+    settings = {**SMALL, **SHORT, "data_path": str(tiny), "train_batch_size": 16}
+    first = run_generate("tiny", config_dict=settings, users=3, output="out", media="mixed")
+    assert len(list(Path("saved").glob("NaviGen-*"))) == 1
+    shown = capsys.readouterr().out
+    assert shown.count("  next    Tale") == 3 and shown.count("  thinks  ") == 3
+    rows = [json.loads(line) for line in Path("out/instructions.jsonl").read_text().splitlines()]
+    assert rows == first and [row["target_type"] for row in rows] == ["image", "video", "image"]
+    for row in rows:
+        answer = parse_answer(row["answer"])
+        assert (list(answer.target_tid), answer.target_ins) == (row["target_tid"], row["target_ins"])
+        assert row["next_item"] not in row["history"] and row["next_title"].startswith("Tale")
+
+    # The same settings find the run; a run can be named; writing alone trains nothing.
+    monkeypatch.setattr("recbole_navigen.quick_start.generate.run_navigen", None)
+    again = run_generate("tiny", config_dict=settings, users="u3,u5", think=False)
+    assert [row["user"] for row in again] == ["u3", "u5"] and again[0]["reasoning"] is None
+    run = next(Path("saved").glob("NaviGen-*"))
+    assert generate([f"--run={run}", "--users=all", "--temperature=1", "--output=all"]) == 0
+    assert len(Path("all/instructions.jsonl").read_text().splitlines()) == 60
+    assert "the first 20 of 60 users are shown" in capsys.readouterr().out
+    with pytest.raises(InputError, match="users=0"):
+        run_generate(run=run, users=0)
+    assert generate([f"--run={run}", "--users=u999"]) == 2
+    assert generate([f"--run={run}", "--dataset=tiny"]) == 2
+
+    recommender = Recommender.load(run)
+    drawn = [recommender.instruct([["i1", "i2"]], temperature=1.0, seed=seed)[0] for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2] and drawn[0].log_probability < 0
+    for wrong, message in (({"media": "song"}, "media='song'"), ({"domain": "books"}, "domain='books'")):
+        with pytest.raises(InputError, match=message):
+            recommender.instruct([["i1"]], **wrong)
+
+
+def test_a_run_without_the_task_says_so(tiny):
+    settings = {**SMALL, **SHORT, "task_weights": {"cid2cid": 1.0, "dense": 1.0, "cid2tid": 0.0, "tid2cid": 0.0}}
+    result = run_navigen("NaviGen", "tiny", config_dict={**settings, "data_path": str(tiny)})
+    assert "supervision" not in json.loads((Path(result["run_dir"]) / "result.json").read_text())["seconds"]
+    with pytest.raises(InputError, match="has not learned to write instructions"):
+        Recommender.load(result["run_dir"]).instruct([["i1"]])

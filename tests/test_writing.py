@@ -1,0 +1,82 @@
+"""Writing answers: valid whatever the weights, and with the probabilities that training sees."""
+
+import pytest
+import torch
+from small_model import llama, random_histories, small_model
+
+from recbole_navigen.errors import InputError
+from recbole_navigen.language.parsing import parse_answer
+from recbole_navigen.language.rendering import Origin
+from recbole_navigen.model.writing import write
+
+TAGS = [("film", "video"), ("game", "image")] * 3
+
+
+def asked(history="pooled", lm=None, chosen=True):
+    model, renderer = small_model(history=history, item_rows=True, lm=lm)
+    for field in ("term", "last_term"):
+        renderer.grammar.limits[renderer.grammar.index(field)] = 3
+    histories, lengths = random_histories(30, 6, 5, seed=1)
+    items = torch.tensor([3, 9, 1, 30, 4, 4]) if chosen else None
+    return model, renderer, lambda answers=None: renderer.cid2ins(histories, lengths, TAGS, items, answers)
+
+
+@pytest.mark.parametrize(("history", "chosen"), [("pooled", True), ("tokens", True), ("pooled", False)])
+@pytest.mark.parametrize(("think", "temperature"), [(True, 0.0), (True, 1.0), (False, 0.6)])
+def test_probabilities_of_writing_are_those_of_training(history, chosen, think, temperature):
+    model, renderer, render = asked(history, chosen=chosen)
+    written = write(model, render(), think, temperature, torch.Generator().manual_seed(3))
+    learned = render(written.answers())
+    for answer in written.answers():
+        assert (parse_answer(renderer.vocabulary.raw_answer(answer)).reasoning is not None) == think
+    log_probs = model.written_log_probs(learned, temperature or 1.0)
+    torch.testing.assert_close(written.log_probs[written.sampled], log_probs.detach(), atol=1e-5, rtol=1e-4)
+    assert (written.log_probs[~written.sampled] == 0).all()
+    assert int(written.sampled.sum()) == int((learned.origin == Origin.TARGET).sum())
+
+
+def test_a_pretrained_layout_writes_too():
+    text = small_model()[1].vocabulary.text_size
+    model, _, render = asked(lm=llama(text + 7))  # more rows than the tokenizer has tokens
+    written = write(model, render(), temperature=1.0, generator=torch.Generator().manual_seed(0))
+    log_probs = model.written_log_probs(render(written.answers()))
+    torch.testing.assert_close(written.log_probs[written.sampled], log_probs.detach(), atol=1e-5, rtol=1e-4)
+
+
+def test_greedy_takes_the_most_probable_and_seeds_decide_the_rest():
+    model, _, render = asked()
+    greedy = write(model, render(), think=False)
+    assert greedy.tokens.tolist() == write(model, render(), think=False).tokens.tolist()
+    drawn = [write(model, render(), False, 1.0, torch.Generator().manual_seed(seed)).answers() for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    # A row is written alike whatever stands beside it.
+    alone = write(model, render().rows(slice(2, 3)), think=False)
+    assert alone.answers() == greedy.answers()[2:3]
+    with pytest.raises(InputError, match="must not be negative"):
+        write(model, render(), temperature=-1.0)
+
+
+def test_first_tokens_are_drawn_as_often_as_they_are_probable():
+    model, renderer, render = asked()
+    prompts = render()
+    many = prompts.rows(torch.zeros(800, dtype=torch.long))
+    for name in ("thought", "term", "instruction"):
+        renderer.grammar.limits[renderer.grammar.index(name)] = 1
+    written = write(model, many, False, 1.0, torch.Generator().manual_seed(0))
+    tokens, counts = written.tokens[:, 1].unique(return_counts=True)
+    for token, count in zip(tokens.tolist(), counts.tolist(), strict=True):
+        expected = float(written.log_probs[written.tokens[:, 1] == token, 1][0].exp()) * 800
+        assert abs(count - expected) < 5 * expected**0.5 + 5
+
+
+def test_forced_and_padded_tokens_teach_nothing():
+    model, renderer, render = asked()
+    answers = [renderer.answer(("red",) * 10, "blue river", "love" if row else None) for row in range(6)]
+    rendered = render(answers)
+    hidden = torch.randn(*rendered.tokens.shape, 16, requires_grad=True)
+    model.backbone.run_context = lambda *_: (hidden, [])
+    model.text_loss(rendered).backward()
+    moved = hidden.grad.abs().sum(dim=-1) > 0
+    # The state before a token decides it.
+    assert moved[:, :-1].tolist() == (rendered.origin[:, 1:] == Origin.TARGET).tolist() and not moved[:, -1].any()
+    assert (rendered.origin == Origin.FORCED).any() and (rendered.origin == Origin.PAD).any()
