@@ -175,12 +175,17 @@ def _sync(path: Path) -> None:
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Write a value as JSON, all or nothing. NumPy scalars and arrays become plain numbers and lists."""
+    write_bytes(path, (json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def write_bytes(path: str | os.PathLike, data: bytes) -> None:
+    """Write one file, all or nothing."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
     try:
-        with open(temporary, "x", encoding="utf-8") as file:
-            file.write(json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+        with open(temporary, "xb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
