@@ -21,7 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from tqdm import tqdm
 
-from recbole_navigen.artefacts import content_hash, file_hash, read_json
+from recbole_navigen.artefacts import content_hash, file_hash, plain, read_json
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.frames import SAMPLING, read_frames
 from recbole_navigen.evaluation.vectors import VectorStore
@@ -142,7 +142,7 @@ class ClipEncoder:
             "model": name,
             "kind": self.model.config.model_type,
             "weights": weights,
-            "preprocessing": self.processor.to_dict(),
+            "preprocessing": plain(self.processor.to_dict()),
             "framing": framing,
             "long_text": long_text,
             "text_tokens": self.limit,

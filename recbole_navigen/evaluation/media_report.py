@@ -121,20 +121,20 @@ def _metric_table(
             _interval(summary.own, name == best),
             *(Cell(f"{value:.2f}", numbers={"": value}) for value in scaled),
             *map(_interval, (summary.floor, summary.mismatched, summary.gap)),
-            _interval(summary.ceiling) if summary.ceiling else Cell("–"),
+            _interval(summary.ceiling) if summary.ceiling else Cell("-"),
             Cell(str(summary.users), numbers={"": summary.users}),
             Cell(str(summary.failed), numbers={"": summary.failed}),
         ]
         if baseline:
-            cells.append(_interval(differences[name]) if differences[name] else Cell("–"))
+            cells.append(_interval(differences[name]) if differences[name] else Cell("-"))
         rows.append(tuple(cells))
     first = next(iter(scores.values()))
     encoder, cut = first.settings["encoder"], {name: own.truncated.mean() for name, own in scores.items()}
     notes = [
         f"{encoder['model']} ({encoder['kind']}, weights {encoder['weights'][:12]}), cosines of single precision; "
         f"100x is 100 cosine, 2.5x is 2.5 max(cosine, 0), both of every pair.",
-        "Means over users with 95% bootstrap intervals; a failed user scores 0, or the mean floor if that is lower, and "
-        "has no gap.",
+        "Means over users with 95% bootstrap intervals; a failed user scores 0, or the mean floor if that is lower, "
+        "and has no gap.",
         "Floor: other users' media, the same references. Mismatched: the same media, other users' references "
         f"({first.settings['controls']} a user). Ceiling: the held-out item's own image.",
     ]
