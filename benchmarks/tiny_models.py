@@ -14,8 +14,9 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tiny_world as world
@@ -23,6 +24,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
+
+from recbole_navigen.artefacts import atomic_directory, stage_is_current, write_manifest
 
 JITTER = (0.02, 0.02, 0.01)
 LATENTS, FACTOR = 8, 4  # channels of a latent, pixels of its side
@@ -36,15 +39,15 @@ class Sizes:
     width: int = 64
     layers: int = 3
     patch: int = 8
-    latent_width: int = 32
+    latent_width: int = 48
     channels: int = 64
     pairs: int = 128  # pictures with captions in a batch of CLIP
     pictures: int = 32
     clips: int = 4
     clip_steps: int = 1500
-    autoencoder_steps: int = 350
-    image_steps: int = 1200
-    video_steps: int = 400
+    autoencoder_steps: int = 800
+    image_steps: int = 900
+    video_steps: int = 300
 
 
 def train_tokenizer(folder: Path, rng: np.random.Generator, vocabulary: int = 640):
@@ -113,8 +116,8 @@ def _fit(name: str, steps: int, parameters: list[nn.Parameter], rate: float, los
     return shown
 
 
-def train_clip(folder: Path, sizes: Sizes, drawings: Drawings):
-    """A CLIPModel by the symmetric contrastive loss over pictures and captions."""
+def train_clip(folder: Path, sizes: Sizes, drawings: Drawings) -> float:
+    """A CLIPModel by the symmetric contrastive loss over pictures and captions, saved; the last loss."""
     from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
     tokenizer = train_tokenizer(folder, drawings.rng)
@@ -146,7 +149,7 @@ def train_clip(folder: Path, sizes: Sizes, drawings: Drawings):
     final = _fit("CLIP", sizes.clip_steps, list(model.parameters()), 1e-3, loss)
     model.eval().save_pretrained(folder)
     processor.save_pretrained(folder)
-    return model, tokenizer, final
+    return final
 
 
 def train_autoencoder(sizes: Sizes, drawings: Drawings):
@@ -157,8 +160,9 @@ def train_autoencoder(sizes: Sizes, drawings: Drawings):
         "latent_channels": LATENTS,
         "encoder_block_out_channels": (sizes.latent_width,) * 3,
         "decoder_block_out_channels": (sizes.latent_width,) * 3,
-        "num_encoder_blocks": (1, 1, 1),
-        "num_decoder_blocks": (1, 1, 1),
+        # No blocks at full size: they would cost more than all the rest.
+        "num_encoder_blocks": (0, 1, 1),
+        "num_decoder_blocks": (1, 1, 0),
     }
     model = AutoencoderTiny(**settings)
 
@@ -220,7 +224,7 @@ def train_denoiser(sizes: Sizes, drawings: Drawings, clip, vae, start=None):
         rescale_betas_zero_snr=True,
         timestep_spacing="trailing",
         clip_sample=False,
-        set_alpha_to_one=True,
+        steps_offset=1,
     )
     averaged = torch.optim.swa_utils.AveragedModel(unet, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99))
     states: dict[str, Tensor] = {}
@@ -268,40 +272,49 @@ def train_denoiser(sizes: Sizes, drawings: Drawings, clip, vae, start=None):
 
 
 def build(folder: str | Path, sizes: Sizes | None = None, seed: int = 0) -> dict[str, float]:
-    """Train and save all three.
+    """Train and save what is not there yet, part by part.
 
     Returns:
-        The last training loss and the seconds of each part.
+        The last training loss and the seconds of each part that was trained.
     """
-    from diffusers import StableDiffusionPipeline, TextToVideoSDPipeline
-    from transformers import CLIPTextModel
+    from diffusers import AutoencoderTiny, StableDiffusionPipeline, TextToVideoSDPipeline
+    from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
-    torch.manual_seed(seed)
-    folder, sizes = Path(folder), sizes or Sizes()
-    drawings = Drawings(np.random.default_rng(seed))
-    begin = time.perf_counter()
-    model, tokenizer, clip_loss = train_clip(folder / "clip", sizes, drawings)
-    vae, vae_loss = train_autoencoder(sizes, drawings)
-    clip = (model, tokenizer)
-    unet, scheduler, image_loss = train_denoiser(sizes, drawings, clip, vae)
-    unet3d, _, video_loss = train_denoiser(sizes, drawings, clip, vae, start=unet)
-    shared = {
-        "vae": vae,
-        "text_encoder": CLIPTextModel.from_pretrained(folder / "clip"),
-        "tokenizer": tokenizer,
-        "scheduler": scheduler,
-    }
-    StableDiffusionPipeline(
-        **shared, unet=unet, safety_checker=None, feature_extractor=None, requires_safety_checker=False
-    ).save_pretrained(folder / "image")
-    TextToVideoSDPipeline(**shared, unet=unet3d).save_pretrained(folder / "video")
-    return {
-        "clip_loss": clip_loss,
-        "autoencoder_loss": vae_loss,
-        "image_loss": image_loss,
-        "video_loss": video_loss,
-        "seconds": time.perf_counter() - begin,
-    }
+    folder, sizes, report = Path(folder), sizes or Sizes(), {}
+    inputs = {"sizes": asdict(sizes), "seed": seed, "torch": torch.__version__}
+
+    def part(name: str, train: Callable[[Path, Drawings], float]) -> None:
+        if stage_is_current(folder / name, inputs):
+            return
+        torch.manual_seed(seed)
+        begin = time.perf_counter()
+        with atomic_directory(folder / name) as path:
+            report[f"{name} loss"] = train(path, Drawings(np.random.default_rng(seed)))
+            write_manifest(path, inputs)
+        report[f"{name} seconds"] = time.perf_counter() - begin
+
+    def autoencoder(path: Path, drawings: Drawings) -> float:
+        model, loss = train_autoencoder(sizes, drawings)
+        model.save_pretrained(path)
+        return loss
+
+    def pipeline(path: Path, drawings: Drawings, start: Any = None) -> float:
+        clip = CLIPModel.from_pretrained(folder / "clip"), CLIPTokenizer.from_pretrained(folder / "clip")
+        vae = AutoencoderTiny.from_pretrained(folder / "autoencoder")
+        unet, scheduler, loss = train_denoiser(sizes, drawings, clip, vae, start)
+        text = CLIPTextModel.from_pretrained(folder / "clip")
+        shared = {"vae": vae, "text_encoder": text, "tokenizer": clip[1], "scheduler": scheduler, "unet": unet}
+        if start is None:
+            shared |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+        (TextToVideoSDPipeline if start else StableDiffusionPipeline)(**shared).save_pretrained(path)
+        return loss
+
+    part("clip", lambda path, drawings: train_clip(path, sizes, drawings))
+    part("autoencoder", autoencoder)
+    part("image", pipeline)
+    image = StableDiffusionPipeline.from_pretrained(folder / "image", safety_checker=None)
+    part("video", lambda path, drawings: pipeline(path, drawings, image.unet))
+    return report
 
 
 if __name__ == "__main__":

@@ -36,9 +36,7 @@ class Pipeline:
         dtype = settings["generation_dtype"]
         dtype = ("bfloat16" if device.startswith("cuda") else "float32") if dtype == "auto" else dtype
         try:
-            self.pipe = kind.from_pretrained(
-                path, revision=revision, torch_dtype=getattr(torch, dtype), use_safetensors=True
-            )
+            self.pipe = kind.from_pretrained(path, revision=revision, dtype=getattr(torch, dtype), use_safetensors=True)
             if settings["offload"] == "none":
                 self.pipe.to(device)
             elif settings["offload"] == "model":
