@@ -39,15 +39,15 @@ class Sizes:
     width: int = 64
     layers: int = 3
     patch: int = 8
-    latent_width: int = 48
+    latent_width: int = 32
     channels: int = 64
     pairs: int = 128  # pictures with captions in a batch of CLIP
     pictures: int = 32
     clips: int = 4
     clip_steps: int = 1500
-    autoencoder_steps: int = 800
-    image_steps: int = 900
-    video_steps: int = 300
+    autoencoder_steps: int = 700
+    image_steps: int = 800
+    video_steps: int = 250
 
 
 def train_tokenizer(folder: Path, rng: np.random.Generator, vocabulary: int = 640):
