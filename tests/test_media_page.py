@@ -10,6 +10,8 @@ from browser import CHROMIUM, WIDTHS, look_at
 from PIL import Image
 from small_media import FEW_STEPS, small_clip, tiny_models, tiny_world
 
+from recbole_navigen.artefacts import write_json
+from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.media_report import write_media_page
 from recbole_navigen.generation.cards import user_cards
 from recbole_navigen.generation.head import build_encoder, generate, score
@@ -17,6 +19,9 @@ from recbole_navigen.generation.image import png
 from recbole_navigen.generation.protocol import Catalogue, Request
 from recbole_navigen.generation.settings import generation_settings
 from recbole_navigen.generation.video import mp4
+from recbole_navigen.identifiers.table import DualIdentifierTable
+from recbole_navigen.quick_start.sections import run_sections
+from recbole_navigen.training.checkpoint import save_checkpoint
 
 NASTY = "<script>fail()</script> a red & blue 'ball'"
 
@@ -79,6 +84,27 @@ def test_the_page_in_a_browser(tmp_path: Path) -> None:
         assert frame["tables"] == 7
         assert "blocked: the instruction holds 'nude'" in frame["cards"][0] and NASTY in frame["cards"][1]
         assert "CLIPScore" in frame["cards"][4] and "CLIPScore" not in frame["cards"][3]
+
+
+def test_what_a_page_says_of_a_run(tmp_path: Path) -> None:
+    table = DualIdentifierTable(("x", "y"), np.array([[0, 1], [1, 1]]), 2, np.zeros((2, 2, 3)), (("red",), ("blue",)))
+    table.save(tmp_path / "identifiers", {})
+    save_checkpoint(tmp_path / "checkpoint", train_loss_dict={0: 3.5, 1: 2.5}, state_dict={})
+    result = {"model": "NaviGen", "dataset": "tiny", "test_result": {"ndcg@10": 0.25}}
+    stages = [{"name": "train", "seconds": 12.34, "metric": "best valid NDCG@10 0.3"}]
+    write_json(tmp_path / "result.json", {**result, "stages": stages})
+    draft = {"id": 0, "parents": [], "operator": "balanced", "round": 0, "overall": 7.0}
+    tables, plots = run_sections(tmp_path, {"candidates": [draft], "rounds": [{"elite": 0}]})
+    assert [[cell.text for cell in table.rows[0]] for table in tables] == [
+        ["ndcg@10", "0.2500"],
+        ["train", "12.3", "best valid NDCG@10 0.3"],
+        ["level a", "2", "1.00", "1"],
+    ]
+    assert [plot.caption.split()[0] for plot in plots] == ["Training", "Evolution"] and "<svg" in plots[1].light
+    write_media_page(tmp_path / "page.html", "Run", {}, {}, [], tables=tables, plots=plots)
+    assert (tmp_path / "page.html").read_text().count("<figure>") == 2
+    with pytest.raises(InputError, match="not the folder of a finished run"):
+        run_sections(tmp_path / "none")
 
 
 def test_the_benchmark_on_small_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,9 @@ class Generated:
         return None if name is None else self.folder / name
 
 
-def build_encoder(settings: Mapping[str, Any], cache: str | Path | None = None, show_progress: bool = False):
+def build_encoder(
+    settings: Mapping[str, Any], cache: str | Path | None = None, show_progress: bool = False
+) -> ClipEncoder | None:
     """The CLIP-like model of the settings; None if they name none.
 
     Args:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from recbole_navigen.artefacts import content_hash
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.clip import ClipEncoder
 from recbole_navigen.generation.image import open_picture, png
@@ -31,13 +32,15 @@ class RetrievalGenerator:
         if not catalogue.images:
             raise InputError(f"{media}_model=retrieval needs pictures of the items; set --item_images=FOLDER.")
         self.media, self.encoder, self.frames, self.fps = media, encoder, frames, fps
-        self.items = list(catalogue.images)
-        self.files = [Path(catalogue.images[item]) for item in self.items]
+        self.files = [Path(file) for file in catalogue.images.values()]
         self.vectors = encoder.images(self.files).means
-        self.identity: dict[str, Any] = {"model": "retrieval", "revision": None, "encoder": encoder.identity}
-        self.identity |= {"items": self.items, "vectors": self.vectors, "arguments": {}}
-        if media == "video":
-            self.identity["arguments"] = {"frames": frames, "fps": fps}
+        self.identity: dict[str, Any] = {
+            "model": "retrieval",
+            "revision": None,
+            "encoder": encoder.identity,
+            "catalogue": content_hash(list(catalogue.images), self.vectors),
+            "arguments": {"frames": frames, "fps": fps} if media == "video" else {},
+        }
 
     def lengths(self, instruction: str) -> dict[str, tuple[int, int]]:
         """The encoder's reading; longer texts are read in chunks if it is set to."""
