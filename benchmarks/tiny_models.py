@@ -42,12 +42,13 @@ class Sizes:
     latent_width: int = 32
     channels: int = 64
     pairs: int = 128  # pictures with captions in a batch of CLIP
-    pictures: int = 32
-    clips: int = 4
+    frames: int = 32  # pictures, half of them of clips, in a batch of the autoencoder
+    pictures: int = 16  # in a batch of the image model
+    clips: int = 2  # in a batch of the video model
     clip_steps: int = 1500
     autoencoder_steps: int = 700
-    image_steps: int = 800
-    video_steps: int = 250
+    image_steps: int = 1000
+    video_steps: int = 300
 
 
 def train_tokenizer(folder: Path, rng: np.random.Generator, vocabulary: int = 640):
@@ -167,8 +168,8 @@ def train_autoencoder(sizes: Sizes, drawings: Drawings):
     model = AutoencoderTiny(**settings)
 
     def batch() -> Tensor:
-        pictures, _ = drawings(sizes.pictures // 2)
-        clips, _ = drawings(max(1, sizes.clips // 2), clips=True)
+        pictures, _ = drawings(sizes.frames // 2)
+        clips, _ = drawings(sizes.frames // 2 // world.FRAMES, clips=True)
         return torch.cat([pictures, clips.transpose(1, 2).flatten(0, 1)])
 
     def loss() -> Tensor:

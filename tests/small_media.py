@@ -20,6 +20,7 @@ FEW_STEPS = tiny_models.Sizes(
     latent_width=8,
     channels=16,
     pairs=16,
+    frames=16,
     pictures=4,
     clips=1,
     clip_steps=3,
