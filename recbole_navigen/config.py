@@ -217,6 +217,9 @@ class Config(RecBoleConfig):
 
     def _check_metrics(self, final: dict[str, Any]) -> None:
         """Refuse metrics that do not exist and a `valid_metric` that would not be computed."""
+        from recbole_navigen.evaluation.media_metrics import NAMES, register_media_metrics
+
+        register_media_metrics()
         metrics = [final["metrics"]] if isinstance(final["metrics"], str) else final["metrics"]
         for metric in metrics:
             if str(metric).lower() not in metric_types:
@@ -228,6 +231,8 @@ class Config(RecBoleConfig):
             raise InputError(
                 f"valid_metric {final['valid_metric']} is not among metrics {metrics}; add it or choose one of them"
             )
+        if name.lower() in {metric.lower() for metric in NAMES}:
+            raise InputError(f"valid_metric {name} is measured on media, after training; choose one such as NDCG@10")
         if not k and name.lower() not in _WITHOUT_K:
             raise InputError(f"valid_metric {name} needs its k; set for example --valid_metric={name}@10")
         topk = final["topk"] if isinstance(final["topk"], list) else [final["topk"]]

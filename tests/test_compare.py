@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import html
 import io
 import json
 import os
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from browser import CHROMIUM, WIDTHS, look_at
 from synthetic import write_atomic
 
 from recbole_navigen.artefacts import write_json
@@ -56,7 +56,6 @@ VARIANTS = {
     },
 }
 WHOLE = ["Pop", "BPR", "SASRec", "NaviGen"]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen:
@@ -343,41 +342,20 @@ def test_a_run_on_other_data_stops_the_comparison_at_once(tiny: Path, in_this_pr
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome is installed")
 def test_the_page_in_a_browser(finished: dict, tmp_path: Path) -> None:
     page = (finished["written"] / "report.html").read_text()
-    assert not re.search(r"""(?:src|href|url\()\s*=?\s*["']?(?!data:)(?:https?:)?//""", page)
-    # Frames, because a headless window cannot be as narrow as a telephone.
-    frames = "".join(
-        f'<iframe style="width: {width}px; height: 900px" srcdoc="{html.escape(page)}"></iframe>'
-        for width in (1280, 390)
-    )
-    probe = """<pre id="probe"></pre><script>
-      addEventListener("load", () => {
-        const frames = [...document.querySelectorAll("iframe")];
-        document.getElementById("probe").textContent = JSON.stringify(frames.map(frame => {
-          const page = frame.contentDocument;
-          return {
+    found = look_at(
+        page,
+        tmp_path,
+        """page => ({
             width: page.documentElement.clientWidth,
             scroll: page.documentElement.scrollWidth,
             images: [...page.images].map(image => image.naturalWidth),
             tables: [...page.querySelectorAll("table")].map(table =>
               [...table.querySelectorAll("tbody th")].map(name => name.textContent)),
             best: page.querySelectorAll("td.best").length,
-          };
-        }));
-      });</script>"""
-    wrapper = tmp_path / "probe.html"
-    wrapper.write_text(f"<!doctype html><meta charset='utf-8'><body>{frames}{probe}</body>")
-    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    flags += " --disable-component-update --disable-sync"
-    done = subprocess.run(
-        [CHROMIUM, *flags.split(), f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", wrapper.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
+        })""",
     )
-    found = json.loads(html.unescape(re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL).group(1)))
     assert len(found) == 2
-    for frame, width in zip(found, (1280, 390), strict=True):
+    for frame, width in zip(found, WIDTHS, strict=True):
         assert width - 20 <= frame["width"] <= width and frame["scroll"] <= frame["width"]
         assert frame["tables"] == [list(VARIANTS["models"])] * 4
         assert len(frame["images"]) == 4 and min(frame["images"]) > 300

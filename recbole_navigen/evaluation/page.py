@@ -1,8 +1,9 @@
-"""A comparison as one HTML page that needs nothing beside itself."""
+"""A comparison, or what a generation made, as one HTML page that needs nothing beside itself."""
 
 import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -10,7 +11,9 @@ from recbole_navigen.evaluation.plots import Plot
 from recbole_navigen.evaluation.report import Table
 
 
-def to_html(title: str, facts: Mapping[str, str], tables: Sequence[Table], plots: Sequence[Plot]) -> str:
+def to_html(
+    title: str, facts: Mapping[str, str], tables: Sequence[Table], plots: Sequence[Plot], cards: Sequence[Any] = ()
+) -> str:
     """Fill the template `page.html`.
 
     Args:
@@ -18,6 +21,7 @@ def to_html(title: str, facts: Mapping[str, str], tables: Sequence[Table], plots
         facts: name -> value, shown below the title.
         tables: in their order.
         plots: shown after the tables.
+        cards: `media_report.UserCard`s, shown at the end.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -27,7 +31,9 @@ def to_html(title: str, facts: Mapping[str, str], tables: Sequence[Table], plots
         lstrip_blocks=True,
     )
     environment.filters["data_url"] = _data_url
-    return environment.get_template("page.html").render(title=title, facts=facts, tables=tables, plots=plots)
+    return environment.get_template("page.html").render(
+        title=title, facts=facts, tables=tables, plots=plots, cards=cards
+    )
 
 
 def _data_url(svg: str) -> str:

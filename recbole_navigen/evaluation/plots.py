@@ -80,6 +80,27 @@ def cost_plot(caption: str, ylabel: str, points: Sequence[tuple[str, float, Inte
     return _both(caption, draw, 3.6)
 
 
+def curve_plot(caption: str, xlabel: str, ylabel: str, curves: Mapping[str, Mapping[float, float]]) -> Plot:
+    """Lines.
+
+    Args:
+        caption: what it shows. xlabel, ylabel: names of the axes.
+        curves: name of a line -> its points, x -> y.
+    """
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for number, (name, points) in enumerate(curves.items()):
+            axes.plot(list(points), list(points.values()), color=COLOURS[number % len(COLOURS)], label=name)
+        axes.set_xlabel(xlabel)
+        axes.set_ylabel(ylabel)
+        axes.grid()
+        if len(curves) > 1:
+            figure.legend(loc="outside lower center", ncols=4)
+
+    return _both(caption, draw, 3.2)
+
+
 def _dot(axes: Axes, number: int, found: Interval, at: float, name: str | None, upright: bool = False) -> None:
     """One mean with its interval in the colour of its series."""
     colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]

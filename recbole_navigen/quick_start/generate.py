@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 from tqdm import tqdm
 
-from recbole_navigen.artefacts import write_text
+from recbole_navigen.artefacts import write_bytes
 from recbole_navigen.config import Config
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.tags import MEDIA
@@ -77,7 +77,8 @@ def run_generate(
             bar.update(len(written))
     _show(records[:MOST_PRINTED])
     if output is not None:
-        write_text(Path(output) / FILE, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in records))
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in records)
+        write_bytes(Path(output) / FILE, lines.encode())
     console = Console(highlight=False)
     if len(records) > MOST_PRINTED:
         console.print(f"the first {MOST_PRINTED} of {len(records)} users are shown", markup=False)

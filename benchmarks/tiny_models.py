@@ -1,0 +1,325 @@
+"""Small real models of the tiny world, trained from scratch and saved as Hugging Face folders.
+
+    python benchmarks/tiny_models.py FOLDER
+
+FOLDER/clip is a `CLIPModel` with tokenizer and image processor, FOLDER/image a `StableDiffusionPipeline`, FOLDER/video
+a `TextToVideoSDPipeline`. Both pipelines read prompts with the CLIP's text tower and share one autoencoder; the video
+model starts from the image model's weights. They are measuring instruments: real classes, real files, scenes whose
+truth is known.
+
+Symbols: B a batch, T tokens, D width, H pixels a side.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tiny_world as world
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from recbole_navigen.artefacts import atomic_directory, stage_is_current, write_manifest
+
+JITTER = (0.02, 0.02, 0.01)
+LATENTS, FACTOR = 8, 4  # channels of a latent, pixels of its side
+SPECIAL = ("<|startoftext|>", "<|endoftext|>")
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How large the models are and how many steps each trains; these take minutes on two cores."""
+
+    width: int = 64
+    layers: int = 3
+    patch: int = 8
+    latent_width: int = 32
+    channels: int = 64
+    pairs: int = 128  # pictures with captions in a batch of CLIP
+    frames: int = 32  # pictures, half of them of clips, in a batch of the autoencoder
+    pictures: int = 16  # in a batch of the image model
+    clips: int = 2  # in a batch of the video model
+    clip_steps: int = 1500
+    autoencoder_steps: int = 700
+    image_steps: int = 1000
+    video_steps: int = 300
+
+
+def train_tokenizer(folder: Path, rng: np.random.Generator, vocabulary: int = 640):
+    """A CLIPTokenizer whose merges come from the world's captions; other words fall into pieces."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import CLIPTokenizer
+
+    scenes, _ = world.split_scenes()
+    texts = [world.caption(scenes[place], rng, motion=True).lower() for place in rng.integers(len(scenes), size=4000)]
+    learner = Tokenizer(models.BPE(continuing_subword_prefix="", end_of_word_suffix="</w>", unk_token=SPECIAL[1]))
+    learner.pre_tokenizer = CLIPTokenizer().backend_tokenizer.pre_tokenizer
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    learner.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=vocabulary,
+            initial_alphabet=alphabet,
+            end_of_word_suffix="</w>",
+            special_tokens=list(SPECIAL),
+            show_progress=False,
+        ),
+    )
+    learnt = json.loads(learner.to_str())["model"]
+    vocab = learnt["vocab"]
+    # Every character can also end a word.
+    for character in alphabet:
+        vocab.setdefault(f"{character}</w>", len(vocab))
+    tokenizer = CLIPTokenizer(
+        vocab=vocab, merges=[tuple(pair) for pair in learnt["merges"]], model_max_length=77, pad_token=SPECIAL[1]
+    )
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+class Drawings:
+    """Batches of training scenes: pictures or clips in [-1, 1], and their captions."""
+
+    def __init__(self, rng: np.random.Generator):
+        self.rng = rng
+        self.scenes = world.split_scenes()[0]
+
+    def __call__(self, count: int, clips: bool = False) -> tuple[Tensor, list[str]]:
+        """Shapes (B, 3, H, H), or (B, 3, F, H, H) of clips."""
+        scenes = self.scenes[self.rng.integers(len(self.scenes), size=count)]
+        jitter = self.rng.normal(size=(count, 3)) * JITTER
+        pixels = world.draw_clips(scenes, jitter=jitter) if clips else world.draw(scenes, jitter=jitter)
+        captions = [world.caption(scene, self.rng, motion=clips) for scene in scenes]
+        return torch.from_numpy(np.moveaxis(pixels, -1, 1)).float() / 127.5 - 1, captions
+
+
+def _fit(name: str, steps: int, parameters: list[nn.Parameter], rate: float, loss: Callable[[], Tensor]) -> float:
+    """Train with AdamW, a short warm-up and a linear fall of the learning rate; returns the running loss at the end."""
+    optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.01, betas=(0.9, 0.98))
+    shown = None
+    with tqdm(range(steps), desc=name, mininterval=1) as bar:
+        for step in bar:
+            for group in optimiser.param_groups:
+                group["lr"] = rate * min((step + 1) / 50, 1.0) * max(1 - step / steps, 0.02)
+            optimiser.zero_grad()
+            value = loss()
+            value.backward()
+            nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimiser.step()
+            shown = value.item() if shown is None else 0.95 * shown + 0.05 * value.item()
+            bar.set_postfix(loss=f"{shown:.4f}", refresh=False)
+    return shown
+
+
+def train_clip(folder: Path, sizes: Sizes, drawings: Drawings) -> float:
+    """A CLIPModel by the symmetric contrastive loss over pictures and captions, saved; the last loss."""
+    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
+
+    tokenizer = train_tokenizer(folder, drawings.rng)
+    tower = {
+        "hidden_size": sizes.width,
+        "intermediate_size": 2 * sizes.width,
+        "num_hidden_layers": sizes.layers,
+        "num_attention_heads": 4,
+    }
+    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    model = CLIPModel(
+        CLIPConfig(
+            text_config={**tower, **ends, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id},
+            vision_config={**tower, "image_size": world.SIZE, "patch_size": sizes.patch},
+            projection_dim=sizes.width,
+        )
+    )
+    mean = std = [0.5] * 3
+    side = {"height": world.SIZE, "width": world.SIZE}
+    processor = CLIPImageProcessorPil(
+        size={"shortest_edge": world.SIZE}, crop_size=side, image_mean=mean, image_std=std
+    )
+
+    def loss() -> Tensor:
+        pixels, captions = drawings(sizes.pairs)
+        tokens = tokenizer(captions, padding=True, truncation=True, return_tensors="pt")
+        return model(**tokens, pixel_values=pixels, return_loss=True).loss
+
+    final = _fit("CLIP", sizes.clip_steps, list(model.parameters()), 1e-3, loss)
+    model.eval().save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return final
+
+
+def train_autoencoder(sizes: Sizes, drawings: Drawings):
+    """An AutoencoderTiny over pictures and frames; its scaling makes latents of unit variance."""
+    from diffusers import AutoencoderTiny
+
+    settings = {
+        "latent_channels": LATENTS,
+        "encoder_block_out_channels": (sizes.latent_width,) * 3,
+        "decoder_block_out_channels": (sizes.latent_width,) * 3,
+        # No blocks at full size: they would cost more than all the rest.
+        "num_encoder_blocks": (0, 1, 1),
+        "num_decoder_blocks": (1, 1, 0),
+    }
+    model = AutoencoderTiny(**settings)
+
+    def batch() -> Tensor:
+        pictures, _ = drawings(sizes.frames // 2)
+        clips, _ = drawings(sizes.frames // 2 // world.FRAMES, clips=True)
+        return torch.cat([pictures, clips.transpose(1, 2).flatten(0, 1)])
+
+    def loss() -> Tensor:
+        pixels = batch()
+        latents = model.encoder(pixels)
+        found = model.decoder(latents)
+        return functional.l1_loss(found, pixels) + functional.mse_loss(found, pixels) + 1e-3 * (latents**2).mean()
+
+    final = _fit("autoencoder", sizes.autoencoder_steps, list(model.parameters()), 2e-3, loss)
+    with torch.no_grad():
+        scale = 1 / model.encoder(batch()).std().item()
+    model.register_to_config(scaling_factor=scale)
+    return model.eval(), final
+
+
+def _denoiser(sizes: Sizes, clips: bool):
+    from diffusers import UNet2DConditionModel, UNet3DConditionModel
+
+    kinds = ("CrossAttn{}Block{}D", "{}Block{}D")
+    dimensions = 3 if clips else 2
+    shared = {
+        "in_channels": LATENTS,
+        "out_channels": LATENTS,
+        "block_out_channels": (sizes.channels,) * 2,
+        "layers_per_block": 1,
+        "down_block_types": tuple(kind.format("Down", dimensions) for kind in kinds),
+        "up_block_types": tuple(kind.format("Up", dimensions) for kind in reversed(kinds)),
+        "cross_attention_dim": sizes.width,
+        # As many heads as channels a head: the two classes read this number in opposite ways.
+        "attention_head_dim": round(sizes.channels**0.5),
+        "norm_num_groups": 8,
+        "sample_size": world.SIZE // FACTOR,
+    }
+    return UNet3DConditionModel(**shared) if clips else UNet2DConditionModel(**shared, use_linear_projection=True)
+
+
+def train_denoiser(sizes: Sizes, drawings: Drawings, clip, vae, start=None):
+    """A diffusion UNet on the autoencoder's latents, of pictures, or of clips if `start`, the image model, is given."""
+    from diffusers import DDIMScheduler
+
+    model, tokenizer = clip
+    unet = _denoiser(sizes, start is not None)
+    if start is not None:
+        unet.load_state_dict(start.state_dict(), strict=False)
+        # The layers over time begin as nothing, so that clips begin as pictures.
+        for part, module in unet.named_modules():
+            if part.endswith(("temp_attentions.0.proj_out", "transformer_in.proj_out", "temp_attentions.1.proj_out")):
+                nn.init.zeros_(module.weight)
+                nn.init.zeros_(module.bias)
+    scheduler = DDIMScheduler(
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        clip_sample=False,
+        steps_offset=1,
+    )
+    averaged = torch.optim.swa_utils.AveragedModel(unet, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99))
+    states: dict[str, Tensor] = {}
+
+    def conditions(captions: list[str]) -> Tensor:
+        missing = list(dict.fromkeys(text for text in captions if text not in states))
+        if missing:
+            tokens = tokenizer(missing, padding="max_length", truncation=True, return_tensors="pt")["input_ids"]
+            states.update(zip(missing, model.text_model(tokens).last_hidden_state, strict=True))
+        return torch.stack([states[text] for text in captions])
+
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        # A pool of encoded scenes that is renewed part by part: drawing and encoding cost more than one step.
+        pool: list[tuple[Tensor, Tensor]] = []
+        count = sizes.pictures if start is None else sizes.clips
+        while True:
+            with torch.no_grad():
+                pixels, captions = drawings(count, clips=start is not None)
+                captions = ["" if drawings.rng.random() < 0.1 else text for text in captions]
+                flat = pixels if start is None else pixels.transpose(1, 2).flatten(0, 1)
+                latents = vae.encode(flat).latents * vae.config.scaling_factor
+                if start is not None:
+                    latents = latents.unflatten(0, (count, -1)).transpose(1, 2)
+                pool.append((latents.float(), conditions(captions).float()))
+            pool = pool[-64:]
+            states.clear()
+            for _ in range(4):
+                latents, context = pool[drawings.rng.integers(len(pool))]
+                yield latents, context
+
+    source = batches()
+
+    def loss() -> Tensor:
+        latents, context = next(source)
+        noise = torch.randn_like(latents)
+        steps = torch.randint(scheduler.config.num_train_timesteps, (len(latents),))
+        noisy = scheduler.add_noise(latents, noise, steps)
+        averaged.update_parameters(unet)
+        found = unet(noisy, steps, encoder_hidden_states=context).sample
+        return functional.mse_loss(found.float(), scheduler.get_velocity(latents, noise, steps))
+
+    name, steps = ("image model", sizes.image_steps) if start is None else ("video model", sizes.video_steps)
+    final = _fit(name, steps, list(unet.parameters()), 1e-3, loss)
+    return averaged.module.eval(), scheduler, final
+
+
+def build(folder: str | Path, sizes: Sizes | None = None, seed: int = 0) -> dict[str, float]:
+    """Train and save what is not there yet, part by part.
+
+    Returns:
+        The last training loss and the seconds of each part that was trained.
+    """
+    from diffusers import AutoencoderTiny, StableDiffusionPipeline, TextToVideoSDPipeline
+    from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
+
+    folder, sizes, report = Path(folder), sizes or Sizes(), {}
+    inputs = {"sizes": asdict(sizes), "seed": seed, "torch": torch.__version__}
+
+    def part(name: str, train: Callable[[Path, Drawings], float]) -> None:
+        if stage_is_current(folder / name, inputs):
+            return
+        torch.manual_seed(seed)
+        begin = time.perf_counter()
+        with atomic_directory(folder / name) as path:
+            report[f"{name} loss"] = train(path, Drawings(np.random.default_rng(seed)))
+            write_manifest(path, inputs)
+        report[f"{name} seconds"] = time.perf_counter() - begin
+
+    def autoencoder(path: Path, drawings: Drawings) -> float:
+        model, loss = train_autoencoder(sizes, drawings)
+        model.save_pretrained(path)
+        return loss
+
+    def pipeline(path: Path, drawings: Drawings, start: Any = None) -> float:
+        clip = CLIPModel.from_pretrained(folder / "clip"), CLIPTokenizer.from_pretrained(folder / "clip")
+        vae = AutoencoderTiny.from_pretrained(folder / "autoencoder")
+        unet, scheduler, loss = train_denoiser(sizes, drawings, clip, vae, start)
+        text = CLIPTextModel.from_pretrained(folder / "clip")
+        shared = {"vae": vae, "text_encoder": text, "tokenizer": clip[1], "scheduler": scheduler, "unet": unet}
+        if start is None:
+            shared |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+        (TextToVideoSDPipeline if start else StableDiffusionPipeline)(**shared).save_pretrained(path)
+        return loss
+
+    part("clip", lambda path, drawings: train_clip(path, sizes, drawings))
+    part("autoencoder", autoencoder)
+    part("image", pipeline)
+    image = StableDiffusionPipeline.from_pretrained(folder / "image", safety_checker=None)
+    part("video", lambda path, drawings: pipeline(path, drawings, image.unet))
+    return report
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Train the tiny world's CLIP, image and video models.")
+    parser.add_argument("folder")
+    given = parser.parse_args()
+    print(json.dumps(build(given.folder), indent=2))

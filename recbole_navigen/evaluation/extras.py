@@ -1,0 +1,101 @@
+"""Scores beside CLIP, where their packages are installed: SSIM and LPIPS to the held-out item's image, aesthetics.
+
+None of them is personal, and LPIPS and SSIM ask for the same pixels rather than for the same taste; they are offered
+because papers report them.
+"""
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from recbole_navigen.errors import InputError
+from recbole_navigen.evaluation.clip import is_video
+from recbole_navigen.evaluation.frames import read_frames
+from recbole_navigen.evaluation.media import MediaCase
+
+SIDE = 224  # pixels to which both pictures are brought, bicubic
+
+
+def extra_scores(names: Sequence[str], cases: Sequence[MediaCase], frames: int = 8) -> dict[str, np.ndarray]:
+    """One value a user and score; nan where there is no medium, or no image to compare it with.
+
+    Args:
+        names: among `EXTRAS`. cases: one a user, B. frames: sampled of a video, whose values are averaged.
+
+    Returns:
+        name -> (B,), float64. SSIM and aesthetics: more is better; LPIPS: less is better.
+    """
+    for name in names:
+        if name not in EXTRAS:
+            raise InputError(f"extra_metrics holds {name!r}; use some of {', '.join(EXTRAS)}.")
+    found = {}
+    for name in names:
+        package, pip, make = EXTRAS[name]
+        try:
+            measure = make(import_module(package))
+        except ImportError as error:
+            raise InputError(f"extra metric {name} needs {pip} ({error}); install it or leave {name} out.") from error
+        found[name] = np.array([_of_user(measure, case, frames, name != "aesthetic") for case in cases])
+    return found
+
+
+def _of_user(measure: Callable[..., float], case: MediaCase, frames: int, paired: bool) -> float:
+    if case.media is None or (paired and case.target_image is None):
+        return np.nan
+    made = read_frames(case.media, frames) if is_video(case.media) else [np.asarray(_opened(case.media))]
+    pictures = [Image.fromarray(frame) for frame in made]
+    if not paired:
+        return float(np.mean([measure(picture) for picture in pictures]))
+    target = _pixels(_opened(case.target_image))
+    return float(np.mean([measure(_pixels(picture), target) for picture in pictures]))
+
+
+def _opened(path: str | Path) -> Image.Image:
+    with Image.open(path) as image:
+        return image.convert("RGB")
+
+
+def _pixels(image: Image.Image) -> np.ndarray:
+    """(SIDE, SIDE, 3), uint8."""
+    return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+
+
+def _ssim(package: Any) -> Callable[..., float]:
+    return lambda made, target: package.structural_similarity(made, target, channel_axis=2)
+
+
+def _lpips(package: Any) -> Callable[..., float]:
+    import torch
+
+    net = package.LPIPS(net="vgg", verbose=False).eval()
+
+    def measure(made: np.ndarray, target: np.ndarray) -> float:
+        both = [torch.tensor(side).permute(2, 0, 1)[None].float() / 127.5 - 1 for side in (made, target)]
+        with torch.inference_mode():
+            return net(*both).item()
+
+    return measure
+
+
+def _aesthetic(package: Any) -> Callable[..., float]:
+    import torch
+
+    model, processor = package.convert_v2_5_from_siglip(low_cpu_mem_usage=True)
+
+    def measure(made: Image.Image) -> float:
+        with torch.inference_mode():
+            return model.eval()(processor(images=made, return_tensors="pt").pixel_values).logits.item()
+
+    return measure
+
+
+# Name -> module, what to install, and how a measure is made of the module.
+EXTRAS = {
+    "ssim": ("skimage.metrics", "scikit-image", _ssim),
+    "lpips": ("lpips", "lpips (with torchvision)", _lpips),
+    "aesthetic": ("aesthetic_predictor_v2_5", "aesthetic-predictor-v2-5", _aesthetic),
+}

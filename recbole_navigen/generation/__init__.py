@@ -1,0 +1,1 @@
+"""Generation: instructions become images and videos."""

@@ -1,0 +1,57 @@
+"""Images from a diffusers pipeline."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from recbole_navigen.artefacts import file_hash
+from recbole_navigen.errors import InputError
+from recbole_navigen.generation.pipeline import Pipeline
+
+
+class ImageGenerator:
+    """A text-to-image pipeline, or an image-to-image one that starts from the reference picture."""
+
+    media = "image"
+
+    def __init__(self, settings: Mapping[str, Any]):
+        """
+        Args:
+            settings: from `generation_settings`, with `image_model`.
+        """
+        start = None
+        if settings["image_to_image"]:
+            start = open_picture(settings["reference_image"])
+            if settings["image_size"]:
+                start = start.resize(settings["image_size"][::-1])
+        self.pipeline = Pipeline("image", settings, start)
+        self.batch_size = settings["generation_batch_size"]
+        self.identity = dict(self.pipeline.identity)
+        if start is not None:
+            self.identity["start"] = file_hash(settings["reference_image"])
+        self.lengths = self.pipeline.lengths
+
+    def __call__(self, instructions: Sequence[str], seeds: Sequence[int]) -> list[bytes | None]:
+        """PNG files; None where the safety checker refused."""
+        output = self.pipeline(instructions, seeds)
+        refused = getattr(output, "nsfw_content_detected", None) or [False] * len(instructions)
+        return [None if bad else png(image) for image, bad in zip(output.images, refused, strict=True)]
+
+
+def png(image: Image.Image) -> bytes:
+    """An image as the content of a PNG file."""
+    file = io.BytesIO()
+    image.convert("RGB").save(file, "PNG")
+    return file.getvalue()
+
+
+def open_picture(path: str) -> Image.Image:
+    """A picture of the user's."""
+    try:
+        return Image.open(path).convert("RGB")
+    except (OSError, UnidentifiedImageError) as error:
+        raise InputError(
+            f"reference_image={path} cannot be read as an image; name a PNG, JPEG or WebP file."
+        ) from error

@@ -1,0 +1,108 @@
+"""Any diffusers pipeline: loading it, and calling it with what it understands."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from recbole_navigen.errors import InputError
+from recbole_navigen.evaluation.clip import local_or_hub
+
+_UNBOUNDED = 10**6  # tokenizers without a limit say 10^30
+# Our name of a setting after `image_` or `video_`, and diffusers' name of the argument.
+_ARGUMENTS = {"steps": "num_inference_steps", "guidance": "guidance_scale", "frames": "num_frames"}
+
+
+class Pipeline:
+    """A loaded text-to-image, image-to-image or text-to-video pipeline."""
+
+    def __init__(self, media: str, settings: Mapping[str, Any], start: Any = None):
+        """
+        Args:
+            media: `image` or `video`. settings: from `generation_settings`.
+            start: a PIL image to begin from; None: text alone.
+        """
+        path, revision = settings[f"{media}_model"], settings[f"{media}_revision"]
+        try:
+            import diffusers
+            import torch
+        except ImportError as error:
+            raise InputError("generation needs diffusers; pip install 'recbole-navigen[generate]'.") from error
+        if media == "video":
+            kind = diffusers.DiffusionPipeline
+        else:
+            kind = diffusers.AutoPipelineForText2Image if start is None else diffusers.AutoPipelineForImage2Image
+        device = settings["generation_device"]
+        device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        dtype = settings["generation_dtype"]
+        dtype = ("bfloat16" if device.startswith("cuda") else "float32") if dtype == "auto" else dtype
+        try:
+            self.pipe = kind.from_pretrained(path, revision=revision, dtype=getattr(torch, dtype), use_safetensors=True)
+            if settings["offload"] == "none":
+                self.pipe.to(device)
+            elif settings["offload"] == "model":
+                self.pipe.enable_model_cpu_offload(device=device)
+            else:
+                self.pipe.enable_sequential_cpu_offload(device=device)
+        except (OSError, ValueError, RuntimeError, AttributeError, ImportError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise InputError(f"{media}_model={path} cannot be loaded as a diffusers pipeline: {reason}") from error
+        self.pipe.set_progress_bar_config(disable=True)
+
+        # The checker stays unless the user says otherwise in so many words.
+        self.safety_checker = "none in the pipeline"
+        if getattr(self.pipe, "safety_checker", None) is not None:
+            self.safety_checker = "on"
+            if not settings["safety_checker"]:
+                self.pipe.safety_checker = None
+                self.safety_checker = "off, as set"
+
+        self._accepted = inspect.signature(self.pipe.__call__).parameters
+        wanted: dict[str, Any] = {"negative_prompt": settings["negative_prompt"]}
+        wanted |= {argument: settings.get(f"{media}_{name}") for name, argument in _ARGUMENTS.items()}
+        wanted["height"], wanted["width"] = settings[f"{media}_size"] or (None, None)
+        if start is not None:
+            wanted |= {"image": start, "strength": settings["strength"]}
+        self.arguments = {name: value for name, value in wanted.items() if value is not None}
+        unknown = [name for name in ("prompt", *self.arguments) if name not in self._accepted]
+        if unknown:
+            raise InputError(
+                f"{path} is a {type(self.pipe).__name__}, which does not take {', '.join(unknown)}; "
+                "leave the setting out."
+            )
+        self.identity = {
+            "model": local_or_hub(path)[0],
+            "weights": local_or_hub(path, getattr(self.pipe.config, "_commit_hash", None))[1],
+            "revision": revision,
+            "pipeline": type(self.pipe).__name__,
+            "dtype": dtype,
+            "safety_checker": self.safety_checker,
+            "diffusers": diffusers.__version__,
+            "arguments": {name: value for name, value in self.arguments.items() if name != "image"},
+        }
+
+    def __call__(self, instructions: Sequence[str], seeds: Sequence[int]) -> Any:
+        """The pipeline's output, as PIL images; noise depends on an instruction's own seed alone."""
+        import torch
+
+        arguments = dict(self.arguments)
+        for name in ("negative_prompt", "image"):
+            if name in arguments:
+                arguments[name] = [arguments[name]] * len(instructions)
+        # Drawn on the processor, so that a seed means the same noise on every device.
+        generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+        return self.pipe(prompt=list(instructions), generator=generators, output_type="pil", **arguments)
+
+    def lengths(self, instruction: str) -> dict[str, tuple[int, int]]:
+        """Tokens of an instruction and how many the pipeline reads, for each of its tokenizers."""
+        found = {}
+        for name, tokenizer in self.pipe.components.items():
+            if not name.startswith("tokenizer") or tokenizer is None:
+                continue
+            limit = tokenizer.model_max_length
+            # Encoders without a length of their own (T5 and the like) read as far as the pipeline lets them.
+            own = self._accepted.get("max_sequence_length")
+            if own is not None and isinstance(own.default, int) and (limit > 77 or limit >= _UNBOUNDED):
+                limit = min(limit, own.default)
+            if limit < _UNBOUNDED:
+                found[name] = (len(tokenizer(instruction, truncation=False, verbose=False)["input_ids"]), int(limit))
+        return found

@@ -1,0 +1,93 @@
+"""What is asked for, and who makes it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from recbole_navigen.errors import InputError
+
+MEDIA = ("image", "video")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One user's instruction.
+
+    Attributes:
+        user: raw id. media: `image` or `video`. instruction: what is to be made.
+        target: raw id of the held-out item. history: raw ids of the user's earlier items, oldest first.
+        reasoning: shown in reports only.
+    """
+
+    user: str
+    media: str
+    instruction: str
+    target: str
+    history: tuple[str, ...] = ()
+    reasoning: str = ""
+
+    def __post_init__(self) -> None:
+        if self.media not in MEDIA:
+            raise InputError(f"user {self.user}: media must be image or video, not {self.media!r}.")
+        if not self.instruction.strip():
+            raise InputError(f"user {self.user} has an empty instruction; leave the user out or write one.")
+
+
+def read_requests(path: str | Path) -> list[Request]:
+    """Read a file with one JSON object a line; keys that `Request` does not have are ignored."""
+    requests = []
+    try:
+        lines = Path(path).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"instructions {path} cannot be read as a text file; check --instructions.") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            requests.append(
+                Request(
+                    str(row["user"]),
+                    row.get("media", "image"),
+                    str(row["instruction"]),
+                    str(row["target"]),
+                    tuple(map(str, row.get("history", ()))),
+                    row.get("reasoning") or "",
+                )
+            )
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{path}, line {number} is no instruction ({error!r}); it needs user, instruction and target in JSON."
+            ) from error
+    return requests
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What is known of the items: raw id -> canonical text, and raw id -> picture where there is one."""
+
+    texts: Mapping[str, str]
+    images: Mapping[str, Path] = field(default_factory=dict)
+
+
+def item_images(folder: str | Path, items: Sequence[str]) -> dict[str, Path]:
+    """The pictures of items among the files of a folder, by name: ITEM_ID.png, .jpg, .jpeg or .webp."""
+    if not Path(folder).is_dir():
+        raise InputError(f"item_images={folder} is not a folder; name the one with files such as ITEM_ID.png.")
+    files = {file.stem: file for file in sorted(Path(folder).iterdir()) if file.suffix.lower() in IMAGE_SUFFIXES}
+    return {item: files[item] for item in items if item in files}
+
+
+class Generator(Protocol):
+    """Makes one kind of media."""
+
+    media: str
+    identity: dict[str, Any]  # plain values; with instruction and seed they decide what comes out
+    batch_size: int
+
+    def lengths(self, instruction: str) -> dict[str, tuple[int, int]]:
+        """Tokens of an instruction and how many are read, by tokenizer."""
+
+    def __call__(self, instructions: Sequence[str], seeds: Sequence[int]) -> list[bytes | None]:
+        """The content of one file an instruction (PNG or MP4); None where a safety checker refused the result."""

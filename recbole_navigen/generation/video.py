@@ -1,0 +1,55 @@
+"""Videos from a diffusers pipeline, written as H.264 in MP4."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from recbole_navigen.errors import InputError
+from recbole_navigen.generation.pipeline import Pipeline
+
+
+class VideoGenerator:
+    """A text-to-video pipeline."""
+
+    media = "video"
+
+    def __init__(self, settings: Mapping[str, Any]):
+        """
+        Args:
+            settings: from `generation_settings`, with `video_model`.
+        """
+        self.pipeline = Pipeline("video", settings)
+        self.batch_size = settings["generation_batch_size"]
+        self.fps = settings["video_fps"]
+        self.identity = {**self.pipeline.identity, "fps": self.fps}
+        self.lengths = self.pipeline.lengths
+
+    def __call__(self, instructions: Sequence[str], seeds: Sequence[int]) -> list[bytes | None]:
+        """MP4 files."""
+        output = self.pipeline(instructions, seeds)
+        if not hasattr(output, "frames"):
+            raise InputError(f"{self.pipeline.identity['pipeline']} makes no video; use it as image_model.")
+        return [mp4(np.stack([np.asarray(frame) for frame in clip]), self.fps) for clip in output.frames]
+
+
+def mp4(frames: np.ndarray, fps: int) -> bytes:
+    """Frames as the content of an MP4 file (H.264, yuv420p), which every browser plays.
+
+    Args:
+        frames: (F, height, width, 3), uint8. Odd sides lose their last row or column, as the format asks.
+        fps: frames a second.
+    """
+    import av
+
+    height, width = (side - side % 2 for side in frames.shape[1:3])
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=fps, options={"crf": "12"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for frame in frames:
+            pixels = np.ascontiguousarray(frame[:height, :width])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    return file.getvalue()

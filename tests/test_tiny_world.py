@@ -1,0 +1,78 @@
+"""The tiny world: drawings that can be read again, held-out scenes, a data set RecBole reads."""
+
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from small_media import tiny_world as world
+from synthetic import make_config
+
+from recbole_navigen.data import create_dataset, read_item_text
+from recbole_navigen.data.text import ItemText
+
+
+def some(count: int, seed: int = 0) -> np.ndarray:
+    scenes = world.all_scenes()
+    return scenes[np.random.default_rng(seed).permutation(len(scenes))[:count]]
+
+
+def test_drawings_differ_and_are_read_again() -> None:
+    scenes = some(300)
+    jitter = np.random.default_rng(1).normal(size=(300, 3)) * (0.02, 0.02, 0.01)
+    found = world.read(world.draw(scenes, jitter=jitter))
+    assert world.accuracy(found, scenes).mean() > 0.98
+    drawings = world._all_pictures()
+    assert len(np.unique(drawings.reshape(len(drawings), -1), axis=0)) == len(drawings)
+
+
+def test_motion_is_drawn() -> None:
+    scenes = np.tile(some(1), (4, 1))
+    scenes[:, -1] = range(4)
+    clips = world.draw_clips(scenes)
+    assert clips.shape == (4, world.FRAMES, world.SIZE, world.SIZE, 3)
+    assert (np.abs(np.diff(clips.astype(int), axis=1)).mean(axis=(1, 2, 3, 4)) > 1).all()
+    assert len(np.unique(clips.reshape(4, -1), axis=0)) == 4
+
+
+def test_held_out_pictures_are_never_trained_on() -> None:
+    train, held_out = world.split_scenes()
+    assert len(train) + len(held_out) == len(world.all_scenes())
+    seen = {tuple(scene[:-1]) for scene in train}
+    assert not seen & {tuple(scene[:-1]) for scene in held_out}
+    assert 0.15 < len(held_out) / len(world.all_scenes()) < 0.25
+    for column in range(len(world.NAMES)):
+        assert set(held_out[:, column]) == set(train[:, column])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 10_000), st.booleans())
+def test_captions_say_what_is_there_and_nothing_else(seed: int, motion: bool) -> None:
+    (scene,) = some(1, seed)
+    text = world.caption(scene, np.random.default_rng(seed), motion)
+    said = world.words(scene)
+    found = {word.strip(":,") for word in text.split()}
+    for name, values in world.ATTRIBUTES.items():
+        assert not found & (set(values) - {said[name]})
+    assert said["object"] in found and (said["motion"] in found or not motion or "," in text)
+    assert set(said.values()) <= {word.strip(",") for word in world.title(scene).split()}
+
+
+def test_the_data_set_is_read_by_recbole(tmp_path: Path) -> None:
+    scenes = world.write_data(tmp_path, users=30, items=40)
+    config = make_config(
+        "NaviGen",
+        tmp_path,
+        "tiny-world",
+        load_col={"inter": ["user_id", "item_id", "timestamp"]},
+        item_text_fields=["title", *world.NAMES],
+    )
+    data = create_dataset(config)
+    assert data.user_num == 31 and data.item_num <= 41
+    text: ItemText = read_item_text(config, data)
+    for index in range(1, data.item_num):
+        scene = scenes[data.id2token(data.iid_field, index)]
+        assert text.title[index] == world.title(scene)
+    with Image.open(tmp_path / "tiny-world" / "images" / "s0.png") as picture:
+        assert (np.asarray(picture) == world.draw(scenes["s0"][None])[0]).all()
