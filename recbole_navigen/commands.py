@@ -31,7 +31,9 @@ The run is the newest finished one of these settings; without one, it is trained
   %(prog)s --dataset=ml-100k --users=5
   %(prog)s --dataset=ml-100k --users=196,186 --media=video --temperature=0.8 --output=instructions
   %(prog)s --run=saved/NaviGen-ml-100k-... --users=all --output=instructions
---output writes DIR/instructions.jsonl, one user a line.
+--output writes DIR/instructions.jsonl, one user a line. With a model, media and DIR/report.html too:
+  %(prog)s --users=50 --held_out --output=DIR --image_model=FOLDER_OR_HUB_ID --clip_model=FOLDER_OR_HUB_ID
+All settings of media: properties/generation.yaml.
 """
 
 
@@ -122,7 +124,7 @@ def generate_parser() -> argparse.ArgumentParser:
     """Return the parser of `navigen-generate`."""
     commands = command_line(
         "run_generate",
-        "%(prog)s [-h] [--users N] [--output DIR] [--run DIR] [--media image|video|mixed] [--no-think] "
+        "%(prog)s [-h] [--users N] [--output DIR] [--run DIR] [--media image|video|mixed] [--held_out] [--no-think] "
         "[--temperature T] [--dataset DATASET] [--config_files FILE ...] [--debug] [--key=value ...]",
         "Write a personal instruction for an image or video model for each of some users.",
         GENERATE_EPILOG,
@@ -131,6 +133,7 @@ def generate_parser() -> argparse.ArgumentParser:
     commands.add_argument("--output", metavar="DIR", help="where to write instructions.jsonl")
     commands.add_argument("--run", metavar="DIR", help="a finished run of NaviGen, saved/RUN")
     commands.add_argument("--media", default="image", choices=("image", "video", "mixed"), help="what is to be made")
+    commands.add_argument("--held_out", action="store_true", help="keep each user's last item out, to score against it")
     commands.add_argument("--no-think", dest="think", action="store_false", help="answer without reasoning")
     commands.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0: most probable words; 1: draw")
     commands.add_argument("--sampling_seed", type=int, default=0, metavar="S", help="of the draws")
@@ -151,8 +154,8 @@ def generate(argv: Sequence[str] | None = None) -> int:
     def run() -> int:
         from recbole_navigen.quick_start.generate import run_generate
 
-        if arguments.run and (arguments.dataset or arguments.config_files or settings):
-            raise InputError("--run names a finished run; leave out --dataset, --config_files and settings")
+        if arguments.run and (arguments.dataset or arguments.config_files):
+            raise InputError("--run names a finished run; leave out --dataset and --config_files")
         run_generate(
             arguments.dataset,
             split_files(arguments.config_files),
@@ -164,6 +167,7 @@ def generate(argv: Sequence[str] | None = None) -> int:
             think=arguments.think,
             temperature=arguments.temperature,
             seed=arguments.sampling_seed,
+            held_out=arguments.held_out,
         )
         return 0
 

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from small_media import small_clip
 from test_navigen import SMALL
 
 from recbole_navigen.commands import generate
@@ -54,3 +56,36 @@ def test_a_run_without_the_task_says_so(tiny):
     assert "supervision" not in json.loads((Path(result["run_dir"]) / "result.json").read_text())["seconds"]
     with pytest.raises(InputError, match="has not learned to write instructions"):
         Recommender.load(result["run_dir"]).instruct([["i1"]])
+
+
+def test_instructions_become_media_that_are_scored_against_held_out_items(tiny, own_folder, capsys):
+    settings = {**SMALL, **SHORT, "data_path": str(tiny), "train_batch_size": 16}
+    pictures = own_folder / "pictures"
+    pictures.mkdir()
+    for number in range(1, 81):
+        Image.new("RGB", (40, 32), (3 * number, 255 - 3 * number, 90)).save(pictures / f"i{number}.png")
+    clip = small_clip(own_folder / "clip")
+    media = {"image_model": "retrieval", "clip_model": clip, "item_images": str(pictures), "control_users": 2}
+    asked = {"config_dict": settings, "users": 6, "output": "out", "held_out": True}
+    rows = run_generate("tiny", **asked, generation=media)
+    shown = capsys.readouterr().out
+    assert "'done': 6" in shown and "report.html" in shown
+    histories = Recommender.load(next(Path("saved").glob("NaviGen-*")))
+    for row in rows:
+        assert [*row["history"], row["held_out"]] == histories.history_of(row["user"])
+        assert (Path("out/images") / f"{row['user']}.png").is_file()
+    assert (Path("out/scores-image") / "pairs.parquet").is_file()
+    assert "CLIPScore" in Path("out/report.html").read_text()
+
+    # A second call keeps the files; a reference picture joins the history; the command line reaches all of it.
+    again = run_generate("tiny", **asked, generation={**media, "reference_image": str(pictures / "i9.png")})
+    assert "'kept':" in capsys.readouterr().out and len(again) == 6
+    run = next(Path("saved").glob("NaviGen-*"))
+    given = [f"--{key}={value}" for key, value in media.items()]
+    assert generate([f"--run={run}", "--users=3", "--held_out", "--output=out", *given]) == 0
+    assert "'kept': 3" in capsys.readouterr().out
+    assert generate([f"--run={run}", "--users=3", *given]) == 2
+    assert "set --output=DIR" in capsys.readouterr().err
+    assert generate([f"--run={run}", "--users=3", "--media=video", "--output=out", *given]) == 2
+    assert "there is no video_model" in capsys.readouterr().err
+    assert generate([f"--run={run}", "--epochs=3"]) == 2

@@ -154,9 +154,18 @@ class Renderer:
 
     def tid2cid(self, items: Tensor) -> Rendered:
         """TID -> CID: the item's terms, after which the item itself is decoded. items (B,) internal ids."""
-        rows = [_Row().add(self._prompt("tid2cid", self.term_tokens[item - 1])) for item in items.tolist()]
-        rendered = _pad(rows)
-        return replace(rendered, anchors=(rendered.lengths - 1)[:, None], targets=items[:, None])
+        return replace(
+            self._after_terms([self.term_tokens[item - 1] for item in items.tolist()]), targets=items[:, None]
+        )
+
+    def named_by(self, terms: Sequence[Sequence[str]]) -> Rendered:
+        """TID -> CID for any terms: the item is unknown. B lists of terms."""
+        return self._after_terms([self.vocabulary.encode_terms(row) for row in terms])
+
+    def _after_terms(self, tokens: Sequence[list[int]]) -> Rendered:
+        rendered = _pad([_Row().add(self._prompt("tid2cid", row)) for row in tokens])
+        unknown = torch.zeros(len(tokens), 1, dtype=torch.long)
+        return replace(rendered, anchors=(rendered.lengths - 1)[:, None], targets=unknown)
 
     def cid2tid(self, items: Tensor) -> Rendered:
         """CID -> TID: the item's codes, then its terms as target tokens. items (B,) internal ids."""

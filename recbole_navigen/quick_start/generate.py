@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ from tqdm import tqdm
 from recbole_navigen.artefacts import write_bytes
 from recbole_navigen.config import Config
 from recbole_navigen.errors import InputError
+from recbole_navigen.generation.settings import generation_settings
 from recbole_navigen.language.tags import MEDIA
 from recbole_navigen.quick_start.recommender import Instruction, Recommender
 from recbole_navigen.quick_start.run import run_navigen
 from recbole_navigen.quick_start.runs import finished_folders, identity
+from recbole_navigen.settings import parse_argv
 
 FILE = "instructions.jsonl"
 USERS_AT_ONCE = 64  # between two movements of the progress bar
@@ -38,21 +40,34 @@ def run_generate(
     think: bool = True,
     temperature: float = 0.0,
     seed: int = 0,
+    held_out: bool = False,
+    generation: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """Write instructions after everything that users of a data set did.
+    """Write instructions after everything that users of a data set did and, where a model for them is named, make the
+    media.
 
     Args:
         dataset, config_file_list, config_dict, argv: settings as `run_navigen` takes them. The newest finished run with
             these settings is used; if there is none, it is trained.
         users: how many, in the order of the data; raw ids as a list or with commas; or `all`.
-        output: folder for `instructions.jsonl`, one user a line; None writes none.
+        output: folder for `instructions.jsonl`, one user a line, and for media; None writes none.
         run: folder of a finished run instead of settings.
         media: `image`, `video`, or `mixed` (by turns). think, temperature, seed: see `Recommender.instruct`.
+        held_out: whether a user's last item is kept out of the history; media are scored against it.
+        generation: settings of properties/generation.yaml; those in `argv` stand above them. `image_model` or
+            `video_model` make media, in `output`.
 
     Returns:
-        One record a user: user, domain, target_type, history (raw ids and titles), the next item (id, title, terms,
-        probability), reasoning, target_tid, target_ins, and the raw answer.
+        One record a user: user, domain, target_type, history (raw ids and titles), held_out (raw id or None), the next
+        item (id, title, terms, probability), reasoning, target_tid, target_ins, and the raw answer.
     """
+    own, argv = _split(argv)
+    if run is not None and argv:
+        raise InputError(f"a finished run is written from as it is; leave out {' '.join(argv)}.")
+    generation = generation_settings({**(generation or {}), **own})
+    makes = generation["image_model"] is not None or generation["video_model"] is not None
+    if makes and output is None:
+        raise InputError("media need a folder; set --output=DIR.")
     if run is None:
         config = Config("NaviGen", dataset, config_file_list, config_dict, argv)
         run = next(finished_folders(config["checkpoint_dir"], identity(config)), None)
@@ -64,22 +79,32 @@ def run_generate(
     recommender = Recommender.load(run)
     chosen = _users(recommender, users)
     kinds = [MEDIA[place % 2] if media == "mixed" else media for place in range(len(chosen))]
+    head = reference = None
+    if makes or generation["reference_image"]:
+        from recbole_navigen.quick_start.media import MediaHead  # loads diffusion libraries
+
+        head = MediaHead(recommender, generation, kinds if makes else (), progress)
+        reference = head.reference()
     records: list[dict[str, Any]] = []
     with tqdm(total=len(chosen), desc="instructions", ncols=100, disable=not progress) as bar:
         for begin in range(0, len(chosen), USERS_AT_ONCE):
             part = slice(begin, begin + USERS_AT_ONCE)
-            histories = [recommender.history_of(user) for user in chosen[part]]
-            written = recommender.instruct(
-                histories, kinds[part], think=think, temperature=temperature, seed=seed + begin
-            )
-            for user, history, instruction in zip(chosen[part], histories, written, strict=True):
-                records.append(_record(recommender, user, history, instruction))
+            whole = [recommender.history_of(user) for user in chosen[part]]
+            histories = [history[:-1] if held_out else history for history in whole]
+            read = [history if reference is None else [*history, reference] for history in histories]
+            written = recommender.instruct(read, kinds[part], think=think, temperature=temperature, seed=seed + begin)
+            for user, history, all_items, instruction in zip(chosen[part], histories, whole, written, strict=True):
+                target = all_items[-1] if held_out else None
+                records.append(_record(recommender, user, history, target, instruction))
             bar.update(len(written))
     _show(records[:MOST_PRINTED])
     if output is not None:
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in records)
         write_bytes(Path(output) / FILE, lines.encode())
     console = Console(highlight=False)
+    if makes:
+        made = head.make(records, output, run)
+        console.print(f"media: {made}, page in {Path(output) / 'report.html'}", markup=False, soft_wrap=True)
     if len(records) > MOST_PRINTED:
         console.print(f"the first {MOST_PRINTED} of {len(records)} users are shown", markup=False)
     places = f"run {run}" + ("" if output is None else f", instructions in {Path(output) / FILE}")
@@ -102,7 +127,17 @@ def _users(recommender: Recommender, users: int | str | Sequence[str]) -> list[s
     return names
 
 
-def _record(recommender: Recommender, user: str, history: list[str], written: Instruction) -> dict[str, Any]:
+def _split(argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Arguments that are settings of generation, and the others as they are."""
+    known, own, others = generation_settings(), [], []
+    for argument in argv:
+        (own if argument[2:].partition("=")[0] in known else others).append(argument)
+    return parse_argv(own), others
+
+
+def _record(
+    recommender: Recommender, user: str, history: list[str], target: str | None, written: Instruction
+) -> dict[str, Any]:
     titles = recommender.titles
     return {
         "user": user,
@@ -110,6 +145,7 @@ def _record(recommender: Recommender, user: str, history: list[str], written: In
         "target_type": written.media,
         "history": history,
         "history_titles": [titles[item] for item in history],
+        "held_out": target,
         "next_item": written.recommended.item,
         "next_title": titles[written.recommended.item],
         "next_terms": list(written.recommended.terms),

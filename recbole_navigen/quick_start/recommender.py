@@ -285,6 +285,10 @@ class Recommender:
                 )
         return found
 
+    def item_of_terms(self, terms: Sequence[str]) -> str:
+        """Raw id of the item that some terms name most probably (tid2cid)."""
+        return self.table.item_tokens[int(self.search.top_k(self.renderer.named_by([terms]), 1).items[0, 0])]
+
     def _padded(self, indices: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """The newest items of histories as internal ids, right-padded (B, W), and how many they are, (B,)."""
         recent = [history[-self.max_length :] for history in indices]

@@ -1,0 +1,93 @@
+"""From written instructions to media, their scores and one page: the second half of `run_generate`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from recbole_navigen.errors import InputError
+from recbole_navigen.evaluation.clip import ClipEncoder
+from recbole_navigen.evaluation.media_report import write_media_page
+from recbole_navigen.generation.cards import user_cards
+from recbole_navigen.generation.head import Generated, build_encoder, build_generators, generate, score
+from recbole_navigen.generation.protocol import Catalogue, Request, item_images
+from recbole_navigen.generation.retrieval import picture_terms
+from recbole_navigen.quick_start.recommender import Recommender
+from recbole_navigen.quick_start.sections import run_sections
+
+PAGE = "report.html"
+
+
+class MediaHead:
+    """Models and catalogue of one call, loaded before anything is written, so that what is wrong is said at once.
+
+    Args:
+        recommender: of the run. settings: from `generation_settings`.
+        kinds: of media that will be asked for. show_progress: whether bars are shown.
+    """
+
+    def __init__(
+        self, recommender: Recommender, settings: Mapping[str, Any], kinds: Sequence[str], show_progress: bool
+    ):
+        for media in dict.fromkeys(kinds):
+            if settings[f"{media}_model"] is None:
+                raise InputError(
+                    f"--media asks for {media}s and there is no {media}_model; set --{media}_model=FOLDER_OR_HUB_ID."
+                )
+        self.recommender, self.settings, self.show_progress = recommender, settings, show_progress
+        pictures = settings["item_images"]
+        texts = recommender.titles
+        self.catalogue = Catalogue(texts, item_images(pictures, list(texts)) if pictures else {})
+        cache = Path(recommender.settings["checkpoint_dir"]) / "cache"
+        self.encoder: ClipEncoder | None = build_encoder(settings, cache, show_progress)
+
+    def reference(self) -> str | None:
+        """The item that stands for `reference_image` in the histories, None without one: the picture's terms by the
+        CLIP-like model, and the item that these terms name by the recommender (tid2cid).
+        """
+        if not self.settings["reference_image"]:
+            return None
+        terms = sorted({term for item in self.recommender.table.terms for term in item})
+        images = list(self.catalogue.images.values())
+        count = self.settings["reference_terms"]
+        found = picture_terms(self.encoder, self.settings["reference_image"], terms, count, images)
+        return self.recommender.item_of_terms([term for term, _ in found])
+
+    def make(self, records: Sequence[Mapping[str, Any]], folder: str | Path, run: str | Path) -> dict[str, Any]:
+        """Make the media of `run_generate`'s records, score them where an item was held out, and write the page.
+
+        Args:
+            records: see `run_generate`. folder: gets images/, videos/, metadata.jsonl, scores and report.html.
+            run: folder of the run, whose training the page shows.
+
+        Returns:
+            `counts` of what became of the requests, and for each kind of medium that was scored its mean metrics.
+        """
+        requests = [
+            Request(
+                row["user"],
+                row["target_type"],
+                row["target_ins"],
+                row["held_out"] or row["next_item"],
+                tuple(row["history"]),
+                row["reasoning"] or "",
+            )
+            for row in records
+        ]
+        generators = build_generators(requests, self.settings, self.catalogue, self.encoder)
+        made = generate(requests, generators, folder, self.settings, self.show_progress)
+        scores = self._score(made, records)
+        for media, own in scores.items():
+            own.save(Path(folder) / f"scores-{media}")
+        facts = {"run": Path(run).name, **{name: str(count) for name, count in made.counts.items()}}
+        tables, plots = run_sections(run)
+        cards = user_cards(made, self.catalogue, scores)
+        write_media_page(Path(folder) / PAGE, "Personal media", facts, scores, cards, tables=tables, plots=plots)
+        summaries = {media: own.summary("CLIPScore") for media, own in scores.items()}
+        return {"counts": made.counts, **{media: found.own.mean for media, found in summaries.items() if found}}
+
+    def _score(self, made: Generated, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Scores by kind of medium; without held-out items or without an encoder there are none."""
+        if self.encoder is None or not all(row["held_out"] for row in records):
+            return {}
+        kinds = [media for media in ("image", "video") if sum(row["target_type"] == media for row in records) > 1]
+        return {media: score(made, self.catalogue, self.encoder, self.settings, media) for media in kinds}
