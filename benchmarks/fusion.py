@@ -3,7 +3,7 @@
     python benchmarks/fusion.py --dataset=ml-100k [--data_path=FOLDER] [--seeds=2020,2021]
 
 Takes the runs that `quality.py` finished (and makes those that are missing): NaviGen at the first seed, SASRec at both.
-The two SASRecs are mixed in probability space with equal shares. Parts and ensemble are given the factor of repeats that
+The two SASRecs are mixed in probability space with equal shares. Parts and ensemble get the factor of repeats that
 NaviGen has, fitted on validation in the same way, so that nothing but the scores differs; among unseen items it changes
 nothing. Test NDCG@10 in both protocols, differences paired over users.
 """
