@@ -92,7 +92,8 @@ class UserRowLoader:
             # Losses are means over a batch: equal numbers of targets make every target count alike.
             targets = np.cumsum(lengths[order] - 1)
             number = (targets - 1) * -(-len(order) // self.step) // max(1, int((lengths - 1).sum()))
-            batches = [torch.from_numpy(part) for part in np.split(order, np.flatnonzero(np.diff(number)) + 1)]
+            parts = np.split(order, np.flatnonzero(np.diff(number)) + 1) if len(order) else []
+            batches = [torch.from_numpy(part) for part in parts]
             if rng is not None:
                 batches = [batches[i] for i in rng.permutation(len(batches))]
             self._cut = (epoch, cut, batches)
