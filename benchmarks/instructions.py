@@ -28,6 +28,7 @@ from recbole_navigen.evaluation.statistics import bootstrap, interval, resampled
 from recbole_navigen.evaluation.user_ranks import UserRanks
 from recbole_navigen.language.tags import MEDIA
 from recbole_navigen.quick_start import Recommender, run_navigen
+from recbole_navigen.quick_start.generate import WRITING_WEIGHT
 from recbole_navigen.quick_start.runs import finished_folders, identity
 from recbole_navigen.quick_start.supervised import roles_of, settings_of
 from recbole_navigen.settings import parse_argv
@@ -50,6 +51,7 @@ def main() -> None:
     # 1. Three runs.
     config = Config("NaviGen", name, config_dict=settings)
     weights = {task: weight for task, weight in config["task_weights"].items() if task != "cid2ins"}
+    settings = {**settings, "task_weights": {**weights, "cid2ins": WRITING_WEIGHT}}
     supervision = {**(config["supervision"] or {}), "teach_terms": False}
     folders = {
         "NaviGen": _run(name, settings),

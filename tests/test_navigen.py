@@ -53,6 +53,7 @@ def build(data_path, run_dir="run", **settings):
 @pytest.mark.parametrize("history", ["pooled", "tokens"])
 def test_a_run_learns_and_leaves_everything_behind(tiny, capsys, history):
     settings = {**SMALL, "dropout": 0.1, "embedding_dropout": 0.1, "hidden_size": 32, "history": history}
+    settings["task_weights"] = {"cid2cid": 1.0, "dense": 1.0, "cid2tid": 0.05, "tid2cid": 0.05, "cid2ins": 0.5}
     result = run_navigen(
         "NaviGen",
         "tiny",

@@ -23,6 +23,7 @@ from recbole_navigen.settings import parse_argv
 FILE = "instructions.jsonl"
 USERS_AT_ONCE = 64  # between two movements of the progress bar
 SHOWN_HISTORY = 5
+WRITING_WEIGHT = 0.5  # of cid2ins, unless the user sets task_weights
 MOST_PRINTED = 20
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,10 @@ def run_generate(
         raise InputError("media need a folder; set --output=DIR.")
     if run is None:
         config = Config("NaviGen", dataset, config_file_list, config_dict, argv)
+        if not config.user_set("task_weights"):
+            weights = {**config["task_weights"], "cid2ins": WRITING_WEIGHT}
+            config_dict = {**(config_dict or {}), "task_weights": weights}
+            config = Config("NaviGen", dataset, config_file_list, config_dict, argv)
         run = next(finished_folders(config["checkpoint_dir"], identity(config)), None)
         if run is None:
             run = run_navigen("NaviGen", dataset, config_file_list, config_dict, argv)["run_dir"]

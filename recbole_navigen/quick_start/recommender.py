@@ -251,7 +251,7 @@ class Recommender:
         if not (self.settings["task_weights"] or {}).get("cid2ins"):
             raise InputError(
                 "this run has not learned to write instructions; train one with cid2ins above 0 in task_weights, "
-                "which is the default of run_navigen."
+                "as run_generate does."
             )
         media = [media] * len(histories) if isinstance(media, str) else list(media)
         domain = domain or settings_of(self.settings)["domain"]
