@@ -202,10 +202,9 @@ def _nearest(pictures: np.ndarray, drawings: np.ndarray) -> np.ndarray:
     return ((rows**2).sum(1) - 2 * own @ rows.T).argmin(1)
 
 
-def accuracy(found: np.ndarray, meant: np.ndarray, motion: bool = False) -> np.ndarray:
-    """Share of attributes that are as meant. Shapes (S, 6), (S, 6) -> (S,)."""
-    end = len(NAMES) if motion else len(STILL)
-    return (found[:, :end] == meant[:, :end]).mean(1)
+def accuracy(found: np.ndarray, meant: np.ndarray) -> np.ndarray:
+    """Share of the attributes a single picture shows that are as meant. Shapes (S, 6), (S, 6) -> (S,)."""
+    return (found[:, : len(STILL)] == meant[:, : len(STILL)]).mean(1)
 
 
 def write_data(folder: str | Path, users: int = 600, items: int = 400, seed: int = 0) -> dict[str, np.ndarray]:

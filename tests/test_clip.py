@@ -78,19 +78,19 @@ def test_long_texts_differ_because_the_end_token_is_kept(clip: str, encoder: Cli
 
 
 def test_chunks_hold_all_words_in_order_and_fit(encoder: ClipEncoder) -> None:
-    chunks, cut = encoder._chunks(LONG)
+    chunks, cut = encoder._chunks(LONG, encoder._length(LONG))
     assert not cut and " ".join(chunks) == LONG
     assert all(len(encoder.tokenizer(chunk)["input_ids"]) <= encoder.limit for chunk in chunks)
     assert all(chunk.endswith((",", "night")) for chunk in chunks)  # cut where a part of a sentence ends
     unbroken = "x" * 500
-    assert encoder._chunks(f"a ball {unbroken}")[1]  # one word longer than the model reads is cut, and that is said
+    assert encoder.texts([f"a ball {unbroken}"]).truncated.all()  # one word longer than the model reads is cut, and that is said
     assert encoder.lengths(unbroken)["tokenizer"][0] > encoder.limit
 
 
 def test_a_long_text_scores_the_mean_of_its_chunks(encoder: ClipEncoder) -> None:
     image = encoder.images(pictures(1))
     mean, least = rows(image, encoder.texts([LONG]))
-    each = encoder.texts(encoder._chunks(LONG)[0]).parts @ image.parts[0]
+    each = encoder.texts(encoder._chunks(LONG, encoder._length(LONG))[0]).parts @ image.parts[0]
     assert mean[0] == pytest.approx(each.mean(), abs=1e-6) and least[0] == pytest.approx(each.min(), abs=1e-6)
 
 

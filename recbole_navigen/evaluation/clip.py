@@ -153,7 +153,9 @@ class ClipEncoder:
 
     def texts(self, texts: Sequence[str]) -> Encoded:
         """Encode n texts."""
-        cut = {text: self._chunks(text) for text in dict.fromkeys(texts)}
+        different = list(dict.fromkeys(texts))
+        lengths = map(len, self.tokenizer(different)["input_ids"] if different else ())
+        cut = {text: self._chunks(text, length) for text, length in zip(different, lengths, strict=True)}
         chunks = [chunk for text in texts for chunk in cut[text][0]]
         # Texts of a like length share a batch, so that little is padded.
         order = sorted(range(len(chunks)), key=lambda place: len(chunks[place]))
@@ -254,9 +256,9 @@ class ClipEncoder:
         """Tokens with the special ones."""
         return len(self.tokenizer(text)["input_ids"])
 
-    def _chunks(self, text: str) -> tuple[list[str], bool]:
-        """A text in pieces that the model can read, and whether anything is cut off all the same."""
-        too_long = self._length(text) > self.limit
+    def _chunks(self, text: str, length: int) -> tuple[list[str], bool]:
+        """A text of `length` tokens in pieces that the model can read, and whether anything is cut off all the same."""
+        too_long = length > self.limit
         if not too_long or self.long_text == "truncate":
             return [text], too_long
         pieces: list[str] = []
