@@ -173,3 +173,15 @@ def without_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
         return _URL_LOGIN.sub("(hidden)@", value) if isinstance(value, str) else value
 
     return {key: hide(key, value) for key, value in settings.items()}
+
+
+def settings_file(name: str, own: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The settings of properties/NAME.yaml, a file that stands apart from RecBole's settings, with a user's own above
+    them; unknown ones are refused.
+    """
+    settings: dict[str, Any] = {}
+    for folder in properties_folders():
+        if (file := folder / f"{name}.yaml").is_file():
+            settings.update(read_settings(file))
+    refuse_unknown(own or {}, settings, f"of {name}")
+    return {**settings, **fit_types(own or {}, settings)}

@@ -83,7 +83,9 @@ def test_chunks_hold_all_words_in_order_and_fit(encoder: ClipEncoder) -> None:
     assert all(len(encoder.tokenizer(chunk)["input_ids"]) <= encoder.limit for chunk in chunks)
     assert all(chunk.endswith((",", "night")) for chunk in chunks)  # cut where a part of a sentence ends
     unbroken = "x" * 500
-    assert encoder.texts([f"a ball {unbroken}"]).truncated.all()  # one word longer than the model reads is cut, and that is said
+    assert encoder.texts(
+        [f"a ball {unbroken}"]
+    ).truncated.all()  # one word longer than the model reads is cut, and that is said
     assert encoder.lengths(unbroken)["tokenizer"][0] > encoder.limit
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.settings import fit_types, properties_folders, read_settings, refuse_unknown
+from recbole_navigen.settings import settings_file
 
 RETRIEVAL = "retrieval"
 _CHOICES = {
@@ -21,13 +21,7 @@ _SIZES = ("image_size", "video_size")
 
 def generation_settings(own: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The settings of properties/generation.yaml with a user's own above them; what cannot be meant is refused."""
-    settings: dict[str, Any] = {}
-    for folder in properties_folders():
-        if (file := folder / "generation.yaml").is_file():
-            settings.update(read_settings(file))
-    own = own or {}
-    refuse_unknown(own, settings, "of generation")
-    settings = {**settings, **fit_types(own, settings)}
+    settings = settings_file("generation", own)
     for key, known in _CHOICES.items():
         if settings[key] not in known:
             raise InputError(f"{key}={settings[key]!r} is unknown; use one of {', '.join(known)}.")

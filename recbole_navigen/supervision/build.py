@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.settings import fit_types, properties_folders, read_settings, refuse_unknown
+from recbole_navigen.settings import settings_file
 from recbole_navigen.supervision.evolution import SearchSettings
 from recbole_navigen.supervision.llm import Chat, LanguageModel, ModelTeacher
 from recbole_navigen.supervision.protocol import Judge, Teacher
@@ -33,13 +33,7 @@ class Roles:
 
 def supervision_settings(own: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The settings of properties/supervision.yaml with a user's own above them; unknown ones are refused."""
-    settings: dict[str, Any] = {}
-    for folder in properties_folders():
-        if (file := folder / "supervision.yaml").is_file():
-            settings.update(read_settings(file))
-    own = own or {}
-    refuse_unknown(own, settings, "of supervision")
-    settings = {**settings, **fit_types(own, settings)}
+    settings = settings_file("supervision", own)
     for key, known in (("teacher", KINDS), ("judge", (None, *KINDS)), ("tid_source", ("text", "teacher"))):
         if settings[key] not in known:
             names = ", ".join(name for name in known if name)
