@@ -1,7 +1,7 @@
 """Generation and its evaluator on the tiny world, where the truth behind every score is known.
 
-    python benchmarks/generation.py FOLDER [--users=100] [--video_users=32] [--instructions=FILE.jsonl]
-    python benchmarks/generation.py FOLDER --posters=FOLDER_OF_ML_100K_MEDIA     # only: retrieval on real posters
+    python benchmarks/generation.py --data_path=FOLDER [--users=100] [--video_users=32] [--instructions=FILE.jsonl]
+    python benchmarks/generation.py --data_path=FOLDER --posters=FOLDER_OF_ML_100K_MEDIA  # retrieval on posters only
 
 FOLDER holds what `tiny_models.py` and `tiny_world.py` write; what is missing is made first (minutes). Methods, all with
 the same pipelines and the same seed a user: the held-out item's own text (ground truth), the terms most common in the
@@ -155,7 +155,7 @@ def compare(
 
 
 def bars_of(media: str, scores: dict[str, MediaScores], made: dict[str, Generated], scenes: dict) -> tuple[list, dict]:
-    """Ordering, personalisation and validity of one kind of medium."""
+    """Ordering, personalisation and validity of one kind of medium: bars, and rows of the table."""
     bars = []
     names = [name for name in scores if name not in (TRUTH, OURS)]
     pairs = [(TRUTH, name) for name in names] + [(LAST, OTHER), (LAST, POPULAR), (TERMS, OTHER)]
@@ -196,7 +196,8 @@ def bars_of(media: str, scores: dict[str, MediaScores], made: dict[str, Generate
     validity = float(spearmanr(np.concatenate(accuracies), np.concatenate(cosines)).statistic)
     name = f"{media}: rank correlation of CLIPScore and attribute accuracy"
     bars.append(Bar(name, validity, "at least 0.7", validity >= 0.7))
-    return bars, {"methods": rows, "differences": differences}
+    gains = {f"{media}: {name}": {"CLIPScore": gain} for name, gain in differences.items()}
+    return bars, {f"{media}: {name}": row for name, row in rows.items()} | gains
 
 
 def posters(folder: Path, media: Path) -> None:
@@ -229,7 +230,7 @@ def posters(folder: Path, media: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("--data_path", type=Path, required=True, help="of models, data set and media")
     parser.add_argument("--users", type=int, default=100, help="who get an image")
     parser.add_argument("--video_users", type=int, default=32, help="who get a video")
     parser.add_argument("--instructions", type=Path, help="a method's own, JSON lines")
@@ -237,7 +238,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12, help="denoising steps")
     parser.add_argument("--guidance", type=float, default=3.0)
     arguments = parser.parse_args()
-    folder = arguments.folder
+    folder = arguments.data_path
     trained = tiny_models.build(folder)
     if arguments.posters:
         posters(folder, arguments.posters)
@@ -254,7 +255,7 @@ def main() -> None:
     settings = generation_settings(given)
     ours = read_requests(arguments.instructions) if arguments.instructions else []
 
-    bars, details = [], {"training": trained, "steps": arguments.steps, "guidance": arguments.guidance}
+    bars, details = [], {"training": trained, "steps": arguments.steps, "guidance": arguments.guidance, "table": {}}
     pages: dict[str, Any] = {"scores": {}, "cards": []}
     for media, count in (("image", arguments.users), ("video", arguments.video_users)):
         own = {request.user: request for request in ours if request.media == media}
@@ -267,9 +268,10 @@ def main() -> None:
                 replace(own[user], target=histories[user][-1], history=tuple(histories[user][:-1])) for user in users
             ]
         scores, made, encoder = compare(folder, media, asked, catalogue, settings)
-        found, details[media] = bars_of(media, scores, made, scenes)
+        found, rows = bars_of(media, scores, made, scenes)
         bars += found
-        details[media]["users"] = len(users)
+        details["table"] |= rows
+        details[f"{media} users"] = len(users)
         personal = OURS if own else TERMS
         pages["cards"] += user_cards(made[personal], catalogue, {media: scores[personal]}, users=12)
         pages["scores"] |= {f"{name}, {media}": scores[name] for name in scores}
