@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from small_model import random_histories, small_model
 from test_navigen import build
 
-from recbole_navigen.model.fitting import SHARES, TEMPERATURES
+from recbole_navigen.model.fitting import SHARES, TEMPERATURES, fit_mixture
 from recbole_navigen.model.repeats import RepeatFactor, distinct, fit_log_factor, seen_items
 from recbole_navigen.model.scoring import ExactScorer
 from recbole_navigen.model.topk import TopKSearch, log_normaliser, recommend
@@ -73,7 +73,7 @@ def test_the_mixture_with_the_best_ranking_is_chosen(tiny):
     with torch.no_grad():
         model.lm.dense.query.weight.mul_(40)  # far too sure of itself
         model.lm.code_rows.mul_(20)
-    model.fit_mixture(valid)
+    fit_mixture(model, valid)
     lm, generative, dense, targets, histories = model.lm, [], [], [], []
     with torch.no_grad():
         for batch in valid:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from recbole_navigen.errors import InputError
+from recbole_navigen.language.tags import MEDIA
 
-MEDIA = ("image", "video")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from recbole_navigen.model.mixture import SecondScore
 from recbole_navigen.model.repeats import distinct, fit_log_factor
 
 TEMPERATURES = (1.0, 1.2, 1.5, 1.8, 2.2, 2.7, 3.3, 4.0)
@@ -49,9 +50,7 @@ class Scored:
         if self.dense is None:
             return self.generative
         dense = self.dense / TEMPERATURES[temperature] - self.dense_sums[:, temperature, None]
-        share = torch.tensor(share)
-        mixture = torch.logaddexp(self.generative + torch.log1p(-share), dense + share.log())
-        return mixture.masked_fill(self.items == 0, -torch.inf)
+        return SecondScore(dense, share).mix(self.generative).masked_fill(self.items == 0, -torch.inf)
 
 
 @torch.no_grad()

@@ -20,7 +20,8 @@ class SecondScore:
     """Another distribution over the same items.
 
     Attributes:
-        log_probs: log-probabilities by item index, normalised over all items. Shape (B, N), float32.
+        log_probs: log-probabilities by item index, normalised over all items. Shape (B, N), float32; of fewer items
+            where only those are mixed.
         weight: w, its share of the mixture, above 0 and below 1.
     """
 
@@ -43,6 +44,10 @@ class SecondScore:
     def log_rest(self) -> float:
         """log(1 - w), what the generative score's logarithm is shifted by."""
         return math.log1p(-self.weight)
+
+    def of(self, items: Tensor) -> "SecondScore":
+        """The score of some items alone. Internal ids, (B, R); what stands at 0, no item, is any number."""
+        return SecondScore(self.log_probs.gather(1, (items - 1).clamp(min=0)), self.weight)
 
     def mix(self, log_probs: Tensor) -> Tensor:
         """Log-probabilities of the mixture from generative ones. (B, N) -> (B, N)."""

@@ -5,7 +5,6 @@ Reference: "Navigating User Behavior toward Personalized Multimodal Generation",
 
 import torch
 from recbole.config import Config
-from recbole.data.dataloader import AbstractDataLoader
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from recbole.model.abstract_recommender import SequentialRecommender
@@ -19,7 +18,6 @@ from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.rendering import Rendered
 from recbole_navigen.model.build import build_lm
 from recbole_navigen.model.dense import item_softmax_loss, softmax_size
-from recbole_navigen.model.fitting import fit_mixture
 from recbole_navigen.model.repeats import seen_items
 from recbole_navigen.model.scoring import ExactScorer
 from recbole_navigen.model.topk import TopK, TopKSearch, log_normaliser, recommend
@@ -84,13 +82,8 @@ class NaviGen(SequentialRecommender):
         histories, items = interaction[self.ITEM_SEQ], interaction[self.ITEM_ID][:, None]
         rendered = self.history(interaction)
         log_probs = self.scorer.of_items(rendered, items, self.lm.second)[:, 0]
-        log_factor = self.lm.repeats.log_factor
-        shift = torch.where((histories == items).any(dim=1), log_factor.clamp(max=0), -log_factor.clamp(min=0))
-        return log_probs + shift - log_normaliser(self.scorer, rendered, histories)
-
-    def fit_mixture(self, loader: AbstractDataLoader) -> None:
-        """Fit what mixes the scores on a split; see `fit_mixture`. loader: as data_preparation makes it."""
-        fit_mixture(self, loader)
+        shifts = self.lm.repeats.shifts((histories == items).any(dim=1))
+        return log_probs + shifts - log_normaliser(self.scorer, rendered, histories)
 
     @torch.no_grad()
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
@@ -123,13 +116,14 @@ class NaviGen(SequentialRecommender):
             `TopK` with item indices (internal id - 1).
         """
         histories, lengths = histories[:, -self.max_seq_length :], lengths.clamp(max=self.max_seq_length)
-        rendered = self.renderer.cid2cid(histories.cpu(), lengths.cpu()).to(self.device)
-        return recommend(self.search, rendered, histories, k, banned)
+        return recommend(self.search, self._rendered(histories, lengths), histories, k, banned)
 
     def history(self, interaction: Interaction) -> Rendered:
         """The histories of a batch as the model reads them."""
-        rendered = self.renderer.cid2cid(interaction[self.ITEM_SEQ].cpu(), interaction[self.ITEM_SEQ_LEN].cpu())
-        return rendered.to(self.device)
+        return self._rendered(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])
+
+    def _rendered(self, histories: Tensor, lengths: Tensor) -> Rendered:
+        return self.renderer.cid2cid(histories.cpu(), lengths.cpu()).to(self.device)
 
 
 def _share(config: Config, key: str) -> float:

@@ -25,10 +25,10 @@ class RepeatFactor(nn.Module):
         """What stands between log p and log p' but for a constant of each user; never above 0.
 
         Args:
-            seen: True for items of the history. Shape (B, N), bool.
+            seen: True for items of the history. Any shape, bool.
 
         Returns:
-            (B, N), float32. A search may bound p' by p.
+            The same shape, float32. A search may bound p' by p.
         """
         log_factor = float(self.log_factor)
         return torch.zeros(seen.shape, device=seen.device).masked_fill(

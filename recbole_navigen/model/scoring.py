@@ -191,10 +191,8 @@ class ExactScorer:
             scores = torch.full(wanted.shape, -torch.inf, device=items.device)
             scores[wanted > 0] = self.lm.target_log_probs(part).sum(dim=0)
             if second is not None:
-                other = second(self.lm.read(part))
-                share = other.log_share.gather(1, (wanted - 1).clamp(min=0)).masked_fill(wanted == 0, -torch.inf)
-                scores = torch.logaddexp(scores + other.log_rest, share)
-            parts.append(scores)
+                scores = second(self.lm.read(part)).of(wanted).mix(scores)
+            parts.append(scores.masked_fill(wanted == 0, -torch.inf))
         return torch.cat(parts)
 
     def _plan(self, chunk: int) -> list[Chunk]:

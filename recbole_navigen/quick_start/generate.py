@@ -1,7 +1,6 @@
 """`run_generate`: instructions for users of a data set, from a finished run, or from one trained for it."""
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,6 @@ USERS_AT_ONCE = 64  # between two movements of the progress bar
 SHOWN_HISTORY = 5
 WRITING_WEIGHT = 0.5  # of cid2ins, unless the user sets task_weights
 MOST_PRINTED = 20
-
-logger = logging.getLogger(__name__)
 
 
 def run_generate(
@@ -86,7 +83,7 @@ def run_generate(
     kinds = [MEDIA[place % 2] if media == "mixed" else media for place in range(len(chosen))]
     head = reference = None
     if makes or generation["reference_image"]:
-        from recbole_navigen.quick_start.media import MediaHead  # loads diffusion libraries
+        from recbole_navigen.quick_start.media import PAGE, MediaHead  # loads diffusion libraries
 
         head = MediaHead(recommender, generation, kinds if makes else (), progress)
         reference = head.reference()
@@ -109,7 +106,7 @@ def run_generate(
     console = Console(highlight=False)
     if makes:
         made = head.make(records, output, run)
-        console.print(f"media: {made}, page in {Path(output) / 'report.html'}", markup=False, soft_wrap=True)
+        console.print(f"media: {made}, page in {Path(output) / PAGE}", markup=False, soft_wrap=True)
     if len(records) > MOST_PRINTED:
         console.print(f"the first {MOST_PRINTED} of {len(records)} users are shown", markup=False)
     places = f"run {run}" + ("" if output is None else f", instructions in {Path(output) / FILE}")

@@ -9,7 +9,7 @@ from recbole_navigen.evaluation.clip import ClipEncoder
 from recbole_navigen.evaluation.media_report import write_media_page
 from recbole_navigen.generation.cards import user_cards
 from recbole_navigen.generation.head import Generated, build_encoder, build_generators, generate, score
-from recbole_navigen.generation.protocol import Catalogue, Request, item_images
+from recbole_navigen.generation.protocol import MEDIA, Catalogue, Request, item_images
 from recbole_navigen.generation.retrieval import picture_terms
 from recbole_navigen.quick_start.recommender import Recommender
 from recbole_navigen.quick_start.sections import run_sections
@@ -18,7 +18,7 @@ PAGE = "report.html"
 
 
 class MediaHead:
-    """Models and catalogue of one call, loaded before anything is written, so that what is wrong is said at once.
+    """Encoder and catalogue of one call, loaded before anything is written.
 
     Args:
         recommender: of the run. settings: from `generation_settings`.
@@ -89,5 +89,5 @@ class MediaHead:
         """Scores by kind of medium; without held-out items or without an encoder there are none."""
         if self.encoder is None or not all(row["held_out"] for row in records):
             return {}
-        kinds = [media for media in ("image", "video") if sum(row["target_type"] == media for row in records) > 1]
+        kinds = [media for media in MEDIA if sum(row["target_type"] == media for row in records) > 1]
         return {media: score(made, self.catalogue, self.encoder, self.settings, media) for media in kinds}

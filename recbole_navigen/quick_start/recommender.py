@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from recbole.utils.argument_list import dataset_arguments
 
-from recbole_navigen.artefacts import read_json
 from recbole_navigen.config import Config
 from recbole_navigen.data import NaviGenDataset, create_dataset
 from recbole_navigen.errors import InputError
@@ -27,6 +26,7 @@ from recbole_navigen.model.topk import recommend as search_items
 from recbole_navigen.model.writing import write
 from recbole_navigen.quick_start.display import item_names
 from recbole_navigen.quick_start.pipeline import IDENTIFIERS, TOKENIZER
+from recbole_navigen.quick_start.runs import read_result
 from recbole_navigen.quick_start.supervised import settings_of
 from recbole_navigen.settings import nearest
 from recbole_navigen.training.checkpoint import load_checkpoint
@@ -122,9 +122,7 @@ class Recommender:
             run_dir: the folder of the run, `saved/RUN`.
         """
         run_dir = Path(run_dir)
-        if not (run_dir / "result.json").is_file():
-            raise InputError(f"{run_dir} is not the folder of a finished run: it holds no result.json; name saved/RUN.")
-        result = read_json(run_dir / "result.json")
+        result = read_result(run_dir)
         if result["model"] != "NaviGen":
             raise InputError(f"{run_dir} holds a {result['model']}; this API reads runs of NaviGen.")
         settings = result["config"]

@@ -38,18 +38,23 @@ class Run:
     @classmethod
     def load(cls, folder: str | Path) -> "Run":
         """Read a run's folder."""
-        folder = Path(folder)
-        if not (folder / RESULT).is_file():
-            raise InputError(f"{folder} is not the folder of a finished run: it holds no {RESULT}; name saved/RUN")
+        folder, record = Path(folder), read_result(folder)
         if not (folder / FOLDER).is_dir():
             raise InputError(
                 f"{folder} keeps no ranks of its test users (they need leave-one-out by time and full ranking); "
                 "run the model again or leave it out"
             )
-        return cls(folder, read_json(folder / RESULT), UserRanks.load(folder))
+        return cls(folder, record, UserRanks.load(folder))
 
     def __str__(self) -> str:
         return str(self.folder)
+
+
+def read_result(folder: str | Path) -> dict[str, Any]:
+    """The result.json of a finished run's folder."""
+    if not (Path(folder) / RESULT).is_file():
+        raise InputError(f"{folder} is not the folder of a finished run: it holds no {RESULT}; name saved/RUN")
+    return read_json(Path(folder) / RESULT)
 
 
 def identity(config: Config) -> dict[str, Any]:

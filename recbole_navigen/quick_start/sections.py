@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from recbole_navigen.artefacts import read_json
-from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.plots import Plot, curve_plot
 from recbole_navigen.evaluation.report import Cell, Table
 from recbole_navigen.identifiers.table import LEVEL_LETTERS, DualIdentifierTable
 from recbole_navigen.quick_start.pipeline import IDENTIFIERS
+from recbole_navigen.quick_start.runs import read_result
 from recbole_navigen.training.checkpoint import load_checkpoint
 
 
@@ -23,9 +22,7 @@ def run_sections(run_dir: str | Path, trace: Mapping[str, Any] | None = None) ->
         run_dir: the folder of the run, `saved/RUN`. trace: of one search of instructions (`SearchResult.trace`).
     """
     run_dir = Path(run_dir)
-    if not (run_dir / "result.json").is_file():
-        raise InputError(f"{run_dir} is not the folder of a finished run: it holds no result.json; name saved/RUN.")
-    result = read_json(run_dir / "result.json")
+    result = read_result(run_dir)
     tables = [
         Table(
             f"Recommendation, {result['model']} on {result['dataset']}",

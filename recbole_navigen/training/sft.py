@@ -20,6 +20,7 @@ from recbole.utils import EvaluatorType
 from torch import Tensor
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
+from recbole_navigen.model.fitting import fit_mixture
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.training.averaging import AveragedTraining
 from recbole_navigen.training.instructions import InstructionRows
@@ -130,7 +131,7 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
 
     def _valid_epoch(self, valid_data: AbstractDataLoader, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:
         with self.averaged():
-            self.model.fit_mixture(valid_data)
+            fit_mixture(self.model, valid_data)
         return super()._valid_epoch(valid_data, *args, **kwargs)
 
     def extra_state(self) -> dict[str, Any]:
