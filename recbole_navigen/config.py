@@ -267,11 +267,15 @@ class Config(RecBoleConfig):
 
         return as_json(without_secrets(self.final_config_dict))
 
-    def settings_hash(self) -> str:
+    def settings_hash(self, leave_out: Sequence[str] = ()) -> str:
         """Name the settings that decide what a run learns, apart from its seed. To be asked before the run: data sets
         and trainers write into the settings.
+
+        Args:
+            leave_out: further settings that do not matter to this run.
         """
-        return content_hash({key: value for key, value in self.public().items() if key not in NOT_LEARNED})
+        unused = {*NOT_LEARNED, *leave_out}
+        return content_hash({key: value for key, value in self.public().items() if key not in unused})
 
 
 # File names (without .yaml) that RecBole loads for kinds of models that need other columns or labelled evaluation.

@@ -4,14 +4,19 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from small_media import small_clip
 from test_navigen import SMALL
 
 from recbole_navigen.commands import generate
+from recbole_navigen.config import Config
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.parsing import parse_answer
 from recbole_navigen.quick_start import Recommender, run_generate, run_navigen
+from recbole_navigen.quick_start.writing import add_writer
+from recbole_navigen.training import writer as writer_training
+from recbole_navigen.training.checkpoint import load_checkpoint
 
 SHORT = {"show_progress": False, "use_gpu": False, "epochs": 2, "MAX_ITEM_LIST_LENGTH": 8, "state": "ERROR"}
 
@@ -77,15 +82,60 @@ def test_instructions_become_media_that_are_scored_against_held_out_items(tiny, 
     assert (Path("out/scores-image") / "pairs.parquet").is_file()
     assert "CLIPScore" in Path("out/report.html").read_text()
 
-    # A second call keeps the files; a reference picture joins the history; the command line reaches all of it.
-    again = run_generate("tiny", **asked, generation={**media, "reference_image": str(pictures / "i9.png")})
-    assert "'kept':" in capsys.readouterr().out and len(again) == 6
+    # A second call keeps the files, and the command line reaches all of it; a reference picture joins the history.
     run = next(Path("saved").glob("NaviGen-*"))
     given = [f"--{key}={value}" for key, value in media.items()]
     assert generate([f"--run={run}", "--users=3", "--held_out", "--output=out", *given]) == 0
     assert "'kept': 3" in capsys.readouterr().out
+    again = run_generate("tiny", **asked, generation={**media, "reference_image": str(pictures / "i9.png")})
+    assert len(again) == 6 and "report.html" in capsys.readouterr().out
     assert generate([f"--run={run}", "--users=3", *given]) == 2
     assert "set --output=DIR" in capsys.readouterr().err
     assert generate([f"--run={run}", "--users=3", "--media=video", "--output=out", *given]) == 2
     assert "there is no video_model" in capsys.readouterr().err
     assert generate([f"--run={run}", "--epochs=3"]) == 2
+
+
+def test_a_writer_is_trained_beside_a_finished_run_and_leaves_it_alone(tiny, monkeypatch):
+    settings = {**SMALL, **SHORT, "data_path": str(tiny)}
+    run = Path(run_navigen("NaviGen", "tiny", config_dict=settings)["run_dir"])
+    before = Recommender.load(run)
+    ranked = before.recommend(["i1", "i2"], 5)
+    files = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+    # Other settings of the writer still find the ranking run.
+    monkeypatch.setattr("recbole_navigen.quick_start.generate.run_navigen", None)
+    run_generate("tiny", config_dict={**settings, "writer_steps": 4, "instruction_tokens": 50}, users=2)
+    assert {file: file.read_bytes() for file in files} == files
+    after = Recommender.load(run)
+    assert after.recommend(["i1", "i2"], 5) == ranked
+    written = after.instruct([["i1", "i2"]])
+    run_generate("tiny", config_dict={**settings, "writer_steps": 4, "instruction_tokens": 50}, users=2)
+    assert Recommender.load(run).instruct([["i1", "i2"]]) == written
+
+
+def test_a_killed_writer_goes_on_with_the_same_numbers(tiny, monkeypatch):
+    """A training that stops in the middle ends with the weights of one that did not."""
+    settings = {**SMALL, **SHORT, "data_path": str(tiny)}
+    run = Path(run_navigen("NaviGen", "tiny", config_dict=settings)["run_dir"])
+    monkeypatch.setattr("recbole_navigen.training.writer.SAVE_EVERY", 2)
+    config = Config("NaviGen", "tiny", config_dict=settings)
+    add_writer(config, run)
+    weights = load_checkpoint(run / "writer" / "checkpoint")["state_dict"]
+    (run / "writer").rename(run / "first")
+
+    saved = writer_training.save_checkpoint
+
+    def save_and_die(folder, **state):
+        saved(folder, **state)
+        if len(state["losses"]) == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(writer_training, "save_checkpoint", save_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        add_writer(Config("NaviGen", "tiny", config_dict=settings), run)
+    assert not (run / "writer").exists() and list(run.glob("writer-in-training-*"))
+    monkeypatch.setattr(writer_training, "save_checkpoint", saved)
+    add_writer(Config("NaviGen", "tiny", config_dict=settings), run)
+    resumed = load_checkpoint(run / "writer" / "checkpoint")["state_dict"]
+    assert not list(run.glob("writer-in-training-*"))
+    assert all(torch.equal(weights[name], resumed[name]) for name in weights)

@@ -6,7 +6,7 @@ import torch
 from small_model import random_histories, small_model
 
 from recbole_navigen.model.legal import LegalCodes
-from recbole_navigen.model.lm import collaborative_start
+from recbole_navigen.model.starts import collaborative_start
 
 
 def test_padding_changes_nothing():

@@ -33,6 +33,8 @@ SMALL = {
     "text_vocabulary": 400,
     "mapping_batch_size": 4,
     "instruction_batch_size": 2,
+    "writer_steps": 6,
+    "writer_batch_size": 2,
     "instruction_vocabulary": 2000,
     "thought_tokens": 80,
     "instruction_tokens": 60,

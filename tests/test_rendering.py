@@ -102,16 +102,17 @@ def test_an_instruction_stream_token_by_token():
     rendered = renderer.cid2ins(histories, lengths, tags, torch.tensor([5, 6]), [answer, plain])
     fields = {name: len(renderer.vocabulary.encode(name)) for name in ("red", "war", "blue river", "love", "blue")}
     assert rendered.items[0, :8].tolist() == [0, 0, 0, 4, 9, 0, 5, 0]
-    prompt = ["<|cid2ins|>", "<|film|>", "<|video|>", None, None, "<|cid_begin|>", None, "<|cid_end|>"]
+    named = [len(renderer.term_tokens[item - 1]) for item in (5, 6)]
+    terms = words(renderer, torch.tensor(renderer.term_tokens[4]))
+    prompt = ["<|cid2ins|>", "<|film|>", "<|video|>", "<|cid_begin|>", *terms, "<|cid_end|>"]
     first = words(renderer, rendered.tokens[0])
-    assert [surface for surface, item in zip(first, rendered.items[0].tolist(), strict=True) if not item][:5] == [
-        surface for surface in prompt if surface
-    ]
+    shown = [surface for surface, item in zip(first, rendered.items[0].tolist(), strict=True) if not item]
+    assert shown[: len(prompt)] == prompt
     P, T, F, E = Origin.PROMPT, Origin.TARGET, Origin.FORCED, Origin.PAD
     love, red, war, river, blue = (fields[name] for name in ("love", "red", "war", "blue river", "blue"))
-    spelled = [P] * 8 + [F] + [T] * love + [T, F] + [T] * red + [T] + [T] * war + [T] + [T] * river + [T]
+    spelled = [P] * (8 + named[0]) + [F] + [T] * love + [T, F] + [T] * red + [T] + [T] * war + [T] + [T] * river + [T]
     assert rendered.origin[0].tolist() == spelled
-    short = [P] * 7 + [F] + [T] * red + [T] + [T] * blue + [T]
+    short = [P] * (7 + named[1]) + [F] + [T] * red + [T] + [T] * blue + [T]
     assert rendered.origin[1].tolist() == short + [E] * (len(spelled) - len(short))
     raw = renderer.vocabulary.raw_answer(answer)
     assert raw == '<think>\nlove\n</think>\n\n{"target_tid": ["red", "war"], "target_ins": "blue river"}'

@@ -42,6 +42,7 @@ class DualIdentifierTable:
         report: how the identifiers came about, as JSON values: "codes" from the quantizer, "terms" from the text.
         residuals: what the centroids leave of each item's standardised vector; zeros if left out. Shape (N, D),
             float32, read-only.
+        sentences: an embedding of each item's whole text, or None. Shape (N, any), float32, read-only.
     """
 
     item_tokens: tuple[str, ...]
@@ -51,6 +52,7 @@ class DualIdentifierTable:
     terms: tuple[tuple[str, ...], ...]
     report: dict = field(default_factory=dict)
     residuals: np.ndarray | None = None
+    sentences: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         own = object.__setattr__  # the only moment at which a frozen table may still change
@@ -65,8 +67,12 @@ class DualIdentifierTable:
         residuals = np.zeros(shape) if self.residuals is None else np.array(self.residuals)
         if residuals.shape != shape or not np.isfinite(residuals).all():
             raise InputError(f"residuals must be finite and of shape {shape}, not of {residuals.shape}.")
-        codes, residuals = codes.astype(np.int64), residuals.astype(np.float32)
-        for name, array in (("codes", codes), ("codebooks", codebooks), ("residuals", residuals)):
+        arrays = {"codes": codes.astype(np.int64), "codebooks": codebooks, "residuals": residuals.astype(np.float32)}
+        if self.sentences is not None:
+            sentences = arrays["sentences"] = np.array(self.sentences, dtype=np.float32)
+            if sentences.ndim != 2 or len(sentences) != shape[0] or not np.isfinite(sentences).all():
+                raise InputError(f"sentences must be {shape[0]} finite rows, not an array of {sentences.shape}.")
+        for name, array in arrays.items():
             array.setflags(write=False)
             own(self, name, array)
 
@@ -201,7 +207,10 @@ class DualIdentifierTable:
         header = {"codebook_size": self.codebook_size, "levels": self.levels, "report": self.report}
         with atomic_directory(directory) as folder:
             pq.write_table(pa.table(columns), folder / ITEMS_FILE)
-            save_file({"codebooks": self.codebooks, "residuals": self.residuals}, folder / VECTORS_FILE)
+            vectors = {"codebooks": self.codebooks, "residuals": self.residuals}
+            if self.sentences is not None:
+                vectors["sentences"] = self.sentences
+            save_file(vectors, folder / VECTORS_FILE)
             write_json(folder / HEADER_FILE, header)
             write_manifest(folder, inputs)
 
@@ -222,4 +231,5 @@ class DualIdentifierTable:
             terms=rows["terms"].to_pylist(),
             report=header["report"],
             residuals=vectors["residuals"],
+            sentences=vectors.get("sentences"),
         )

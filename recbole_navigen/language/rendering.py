@@ -12,7 +12,7 @@ A history is written in one of two ways, both under the task token `<|cid2cid|>`
 An instruction is asked for in the same form, with tags for the domain and for what is to be made, and behind it the
 item that the model itself ranks first (in training, the item that came next):
 
-    <|cid2ins|> <|film|> <|video|> history <|cid_begin|> item <|cid_end|> answer
+    <|cid2ins|> <|film|> <|video|> history <|cid_begin|> item, its terms <|cid_end|> answer
 
 Symbols: B rows, T tokens, R targets a row, L levels.
 """
@@ -91,6 +91,7 @@ class Renderer:
         terms: TIDs by item index, N tuples.
         history: `pooled` or `tokens`.
         grammar: of the answers.
+        name_item: whether the item an instruction is for shows its terms, beside its slot or codes.
     """
 
     def __init__(
@@ -100,12 +101,14 @@ class Renderer:
         terms: Sequence[Sequence[str]],
         history: str,
         grammar: Grammar,
+        name_item: bool = True,
     ):
         if history not in HISTORIES:
             raise InputError(f"history={history} is not known; use one of {', '.join(HISTORIES)}.")
         self.vocabulary = vocabulary
         self.history = history
         self.grammar = grammar
+        self.name_item = name_item
         offsets = vocabulary.first_code + np.arange(vocabulary.levels) * vocabulary.codebook_size
         self.code_tokens = torch.from_numpy(codes + offsets)
         self.term_tokens = [vocabulary.encode_terms(item) for item in terms]
@@ -202,6 +205,8 @@ class Renderer:
             if chosen is not None:
                 stream.add([self.vocabulary.special(CID_BEGIN)])
                 self._add_items(stream, [int(chosen[row])])
+                if self.name_item:
+                    stream.add(self.term_tokens[int(chosen[row]) - 1])
                 stream.add([self.vocabulary.special(CID_END)])
             rows.append(stream)
         if answers is None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
@@ -31,22 +31,10 @@ def build_lm(
     """
     if settings["fusion"] not in FUSIONS:
         raise InputError(f"fusion must be {' or '.join(FUSIONS)}, not {settings['fusion']!r}.")
-    if settings["backbone"] == SCRATCH:
-        lm = scratch_lm(
-            vocab_size=len(tokenizer),
-            width=settings["hidden_size"],
-            layers=settings["n_layers"],
-            heads=settings["n_heads"],
-            inner=settings["inner_size"],
-            attention_dropout=settings["attention_dropout"],
-        )
-    else:
-        lm = pretrained_lm(settings["backbone"])
-    text_size = lm.get_input_embeddings().num_embeddings
-    vocabulary = Vocabulary(tokenizer, text_size, table.levels, table.codebook_size)
-    codes = np.concatenate([np.zeros((1, table.levels), dtype=np.int64), table.codes])
+    lm = new_lm(settings, len(tokenizer))
+    vocabulary, codes = vocabulary_of(tokenizer, lm, table), codes_by_id(table)
     grammar = Grammar(vocabulary, settings)
-    renderer = Renderer(vocabulary, codes, table.terms, settings["history"], grammar)
+    renderer = Renderer(vocabulary, codes, table.terms, settings["history"], grammar, settings["name_item"])
     model = DualIdentifierLM(
         backbone=Backbone(lm, settings["dropout"]),
         grammar=grammar,
@@ -59,5 +47,30 @@ def build_lm(
         seed=settings["seed"],
         start_text=settings["backbone"] == SCRATCH,
         dense=settings["fusion"] == "dense",
+        sentences=table.sentences,
     )
     return model, renderer
+
+
+def new_lm(settings: Mapping[str, Any], text_size: int) -> PreTrainedModel:
+    """The transformer that `backbone` names, with its start weights. text_size: of one from scratch."""
+    if settings["backbone"] != SCRATCH:
+        return pretrained_lm(settings["backbone"])
+    return scratch_lm(
+        vocab_size=text_size,
+        width=settings["hidden_size"],
+        layers=settings["n_layers"],
+        heads=settings["n_heads"],
+        inner=settings["inner_size"],
+        attention_dropout=settings["attention_dropout"],
+    )
+
+
+def vocabulary_of(tokenizer: PreTrainedTokenizerBase, lm: PreTrainedModel, table: DualIdentifierTable) -> Vocabulary:
+    """Token ids of a tokenizer's text, of special tokens and of the table's codes."""
+    return Vocabulary(tokenizer, lm.get_input_embeddings().num_embeddings, table.levels, table.codebook_size)
+
+
+def codes_by_id(table: DualIdentifierTable) -> np.ndarray:
+    """CIDs by internal item id; row 0, the padding's, is unused. (N + 1, L)."""
+    return np.concatenate([np.zeros((1, table.levels), dtype=np.int64), table.codes])

@@ -4,7 +4,6 @@ Symbols: B users, T tokens, R targets a row, V trie nodes, L levels, K codes, D 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,47 +12,20 @@ from torch.nn import functional as F
 
 from recbole_navigen.language.attention import KeyValue, Tree
 from recbole_navigen.language.backbone import Backbone
-from recbole_navigen.language.dropout import Dropout
 from recbole_navigen.language.grammar import Grammar
-from recbole_navigen.language.rendering import Origin, Rendered
-from recbole_navigen.language.vocabulary import SPECIALS, STRUCTURE, text_row_start
+from recbole_navigen.language.rendering import Rendered
+from recbole_navigen.language.vocabulary import text_row_start
 from recbole_navigen.model.dense import DenseScore
 from recbole_navigen.model.legal import LegalCodes
 from recbole_navigen.model.mixture import SecondScore
 from recbole_navigen.model.repeats import RepeatFactor
+from recbole_navigen.model.starts import collaborative_start, sentence_start
+from recbole_navigen.model.text import Context, TextModel
 
 CODE_START_STD = 0.04  # of the first level's rows; deeper levels keep the centroids' own, smaller scale
 
 
-@dataclass(slots=True)
-class Context:
-    """Users' contexts after one forward pass, ready for any number of trie nodes.
-
-    Attributes:
-        state: hidden state from which the next item's first code is decoded. Shape (B, D).
-        layers: keys and values per layer, (B, G, T, E) each.
-        lengths: tokens of each context that count. Shape (B,).
-        rows: number of each context in the batch it was rendered in. Shape (B,).
-    """
-
-    state: Tensor
-    layers: list[KeyValue]
-    lengths: Tensor
-    rows: Tensor
-
-    def select(self, rows: Tensor) -> "Context":
-        """The contexts of some users. rows: (M,) -> B = M."""
-        layers = [(key[rows], value[rows]) for key, value in self.layers]
-        return Context(self.state[rows], layers, self.lengths[rows], self.rows[rows])
-
-    @property
-    def mask(self) -> Tensor:
-        """True where a token counts. Shape (B, 1, T), bool."""
-        tokens = self.layers[0][0].shape[2]
-        return (torch.arange(tokens, device=self.lengths.device) < self.lengths[:, None])[:, None]
-
-
-class DualIdentifierLM(nn.Module):
+class DualIdentifierLM(TextModel):
     """A causal LM over text, codes and pooled items.
 
     Codes have one row each, used as input, in pooled items, and as output weights (tied), plus an output bias. The TID
@@ -72,6 +44,7 @@ class DualIdentifierLM(nn.Module):
         seed: of the projection of centroids to D, and of the start of text rows.
         start_text: True to start the text rows from the catalogue (a backbone from scratch has no text of its own).
         dense: True for a dense score beside the generative one.
+        sentences: an embedding of each item's whole text, (N, any), float32; None for TIDs alone.
     """
 
     def __init__(
@@ -87,16 +60,19 @@ class DualIdentifierLM(nn.Module):
         seed: int,
         start_text: bool,
         dense: bool,
+        sentences: np.ndarray | None = None,
     ):
-        super().__init__()
-        self.backbone = backbone
-        self.grammar = grammar
-        self.vocabulary = grammar.vocabulary
+        text = backbone.text_rows
+        if start_text:
+            rows = text_row_start(term_tokens, len(text), backbone.width, seed)
+            text.data.copy_(torch.from_numpy(rows) * CODE_START_STD / 2)
+            scale = CODE_START_STD
+        else:
+            scale = float(text.detach().float().std())
+        super().__init__(backbone, grammar, dropout, scale)
         self.legal = legal
         self.levels, self.codebook_size, _ = codebooks.shape
-        self.dropout = Dropout(dropout)
         self.register_buffer("codes", torch.from_numpy(codes), persistent=False)
-        self.register_buffer("legal_text", grammar.legal, persistent=False)
 
         # TIDs as bags of text tokens, packed: bag i is tokens[offsets[i]:offsets[i + 1]]; bag 0, the padding, is empty.
         bags = [[], *term_tokens]
@@ -105,19 +81,18 @@ class DualIdentifierLM(nn.Module):
         self.register_buffer("bag_starts", torch.from_numpy(np.concatenate([[0], np.cumsum(counts)])), False)
 
         code_start, item_start = collaborative_start(codebooks, residuals, backbone.width, seed)
-        text = backbone.text_rows
-        if start_text:
-            rows = text_row_start(term_tokens, len(text), backbone.width, seed)
-            text.data.copy_(torch.from_numpy(rows) * CODE_START_STD / 2)
-            scale = CODE_START_STD
-        else:
-            scale = float(text.detach().float().std())
         self.code_rows = nn.Parameter((torch.from_numpy(code_start) * scale).flatten(0, 1))
         self.item_rows: nn.Parameter | None = None
         if residuals is not None:
             self.item_rows = nn.Parameter(F.pad(torch.from_numpy(item_start) * scale, (0, 0, 1, 0)))
+        self.sentence_map: nn.Linear | None = None
+        if sentences is not None:
+            # Text enters at the scale of the TID vectors.
+            start, identity = sentence_start(sentences, backbone.width)
+            self.register_buffer("sentences", torch.from_numpy(start), persistent=False)
+            self.sentence_map = nn.Linear(start.shape[1], backbone.width, bias=False)
+            self.sentence_map.weight.data.copy_(torch.from_numpy(identity) * scale / 2)
         self.code_bias = nn.Parameter(torch.zeros(self.levels, self.codebook_size))
-        self.special_rows = nn.Parameter(torch.randn(len(SPECIALS), backbone.width) * scale)
         self.dense = DenseScore(backbone.width) if dense else None
         self.repeats = RepeatFactor()
         self._catalogue: tuple[tuple[int, ...], Tensor] | None = None
@@ -135,8 +110,13 @@ class DualIdentifierLM(nn.Module):
         return sums / counts.clamp(min=1).sqrt()[:, None]
 
     def item_vectors(self, items: Tensor) -> Tensor:
-        """Pooled vectors of internal item ids: code rows, TID vector and item row, summed. (M,) -> (M, D)."""
+        """Pooled vectors of internal item ids: code rows, TID vector, text embedding and item row, summed.
+
+        (M,) -> (M, D).
+        """
         vectors = F.embedding(self._code_index(self.codes[items]), self.code_rows).sum(dim=1) + self.tid_vectors(items)
+        if self.sentence_map is not None:
+            vectors = vectors + self.sentence_map(F.embedding(items, self.sentences))
         return vectors if self.item_rows is None else vectors + F.embedding(items, self.item_rows)
 
     def train(self, mode: bool = True) -> "DualIdentifierLM":
@@ -147,7 +127,9 @@ class DualIdentifierLM(nn.Module):
     @torch.no_grad()
     def catalogue_vectors(self) -> Tensor:
         """Pooled vectors of all items by item index, (N, D), without gradients; computed again when weights changed."""
-        rows = [self.code_rows, self.backbone.text_rows, *([] if self.item_rows is None else [self.item_rows])]
+        rows = [self.code_rows, self.backbone.text_rows]
+        rows += [] if self.item_rows is None else [self.item_rows]
+        rows += [] if self.sentence_map is None else [self.sentence_map.weight]
         version = tuple(row._version for row in rows)
         if self._catalogue is None or self._catalogue[0] != version:
             self._catalogue = (version, self.item_vectors(torch.arange(1, len(self.codes), device=self.codes.device)))
@@ -155,22 +137,6 @@ class DualIdentifierLM(nn.Module):
 
     def _code_index(self, codes: Tensor) -> Tensor:
         return codes + torch.arange(self.levels, device=codes.device) * self.codebook_size
-
-    def embed(self, rendered: Rendered) -> Tensor:
-        """Input embeddings of a stream, (B, T, D)."""
-        tokens, text_size = rendered.tokens, self.vocabulary.text_size
-        own = torch.cat([self.special_rows, self.code_rows])
-        embeddings = F.embedding((tokens - text_size).clamp(min=0), own)
-        is_text = (tokens < text_size) & (rendered.origin != Origin.PAD) & (rendered.items == 0)
-        if is_text.any():
-            embeddings = embeddings.masked_scatter(
-                is_text[..., None], F.embedding(tokens[is_text], self.backbone.text_rows)
-            )
-        pooled = rendered.items > 0
-        if pooled.any():
-            unique, inverse = rendered.items[pooled].unique(return_inverse=True)
-            embeddings = embeddings.masked_scatter(pooled[..., None], self.item_vectors(unique)[inverse])
-        return self.dropout(embeddings)
 
     def node_embeddings(self, level: int, nodes: Tensor) -> Tensor:
         """Embeddings of trie nodes of one level 1..L-1: the row of the code on the edge into each.
@@ -193,12 +159,6 @@ class DualIdentifierLM(nn.Module):
         return lambda context: SecondScore(self.dense.log_probs(context.state, self.catalogue_vectors()), share)
 
     # ---- forward passes ---------------------------------------------------------------------------------------------
-
-    def read(self, rendered: Rendered, first: int = 0) -> Context:
-        """Run contexts once; the next item is decoded after each row's last token. first: number of the first row."""
-        hidden, layers = self.backbone.run_context(self.embed(rendered), rendered.lengths)
-        rows = torch.arange(len(hidden), device=hidden.device)
-        return Context(hidden[rows, rendered.lengths - 1], layers, rendered.lengths, rows + first)
 
     def code_logits(self, level: int, states: Tensor) -> Tensor:
         """Scores of the codes of level 0..L-1 from states one level above.
@@ -283,69 +243,3 @@ class DualIdentifierLM(nn.Module):
         hidden = self.backbone.run_nodes(embeddings, anchor + level, tree)
         below = hidden.gather(1, place[..., None].expand(-1, -1, hidden.shape[2]))
         return list(below.view(users, depth, count, -1).unbind(dim=1))
-
-    def token_vectors(self, tokens: Tensor) -> Tensor:
-        """Input embeddings of text and special tokens, (...) -> (..., D)."""
-        text_size = self.vocabulary.text_size
-        text = F.embedding(tokens.clamp(max=text_size - 1), self.backbone.text_rows)
-        special = F.embedding((tokens - text_size).clamp(min=0), self.special_rows)
-        return torch.where((tokens < text_size)[..., None], text, special)
-
-    def text_log_probs(self, states: Tensor, choices: Tensor, temperature: float = 1.0) -> Tensor:
-        """Log-probabilities of the text and STRUCTURE tokens that are legal at some places.
-
-        Args:
-            states: hidden states before the tokens. Shape (M, D).
-            choices: rows of `Grammar.legal`. Shape (M,).
-            temperature: what scores are divided by.
-
-        Returns:
-            (M, V) by output number, float32; -inf where illegal, and exactly 0 where only one token is legal.
-        """
-        structure = F.linear(states, self.special_rows[-len(STRUCTURE) :])
-        text = self.backbone.text_logits(states)[:, : self.vocabulary.text_size]
-        scores = torch.cat([text, structure], dim=-1).float() / temperature
-        return scores.masked_fill(~self.legal_text[choices], float("-inf")).log_softmax(dim=-1)
-
-    def written_log_probs(self, rendered: Rendered, temperature: float = 1.0) -> Tensor:
-        """Log-probability of each TARGET text token given what stands before it, row after row. Shape (M,), float32.
-
-        `rendered.origin == Origin.TARGET` says where they stand.
-        """
-        hidden, _ = self.backbone.run_context(self.embed(rendered), rendered.lengths)
-        is_target = rendered.origin[:, 1:] == Origin.TARGET
-        log_probs = self.text_log_probs(hidden[:, :-1][is_target], rendered.choices[:, 1:][is_target], temperature)
-        outputs = self.grammar.outputs(rendered.tokens[:, 1:][is_target])
-        return log_probs.gather(1, outputs[:, None])[:, 0]
-
-    def text_loss(self, rendered: Rendered) -> Tensor:
-        """Mean negative log-likelihood of the TARGET tokens of text streams, in nats a token."""
-        return -self.written_log_probs(rendered).mean()
-
-
-def collaborative_start(
-    codebooks: np.ndarray, residuals: np.ndarray | None, width: int, seed: int
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Centroids as code rows and residuals as item rows, scaled so that the first level has unit standard deviation.
-
-    Vectors of another width are carried over by a random orthonormal map (seeded), which keeps angles and distances
-    when it widens and nearly keeps them when it narrows. It is the same for both, so an item's rows add up to its
-    collaborative vector.
-
-    Args:
-        codebooks: (L, K, any). residuals: (N, any), or None. width: D.
-
-    Returns:
-        Code rows (L, K, D) and item rows (N, D) or None, float32.
-    """
-    source, basis = codebooks.shape[-1], None
-    if source != width:
-        noise = np.random.default_rng(seed).standard_normal((max(source, width), min(source, width)))
-        basis = np.linalg.qr(noise)[0]
-        basis = basis.T if source < width else basis
-    carried = [
-        vectors if basis is None else vectors @ basis for vectors in (codebooks, residuals) if vectors is not None
-    ]
-    scale = carried[0][0].std() or 1.0
-    codes, *items = ((vectors / scale).astype(np.float32) for vectors in carried)
-    return codes, items[0] if items else None

@@ -21,9 +21,9 @@ from torch import Tensor
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.attention import Tree, extend_store
 from recbole_navigen.language.rendering import Rendered
-from recbole_navigen.model.lm import Context
 from recbole_navigen.model.repeats import distinct, seen_items
 from recbole_navigen.model.scoring import ExactScorer, Second
+from recbole_navigen.model.text import Context
 
 WIDTH = 8  # prefixes a user expands in one round
 SHRINK = 0.7  # users who are done leave the batch when fewer than this share still search

@@ -1,7 +1,7 @@
 """Answers written token by token: what `run_generate` shows, and the rollouts of reinforcement learning.
 
 The next token is drawn among those that the grammar allows, so every answer is valid. The log-probabilities are those
-of exactly the distribution drawn from; `DualIdentifierLM.written_log_probs` gives the same values with gradients, for
+of exactly the distribution drawn from; `TextModel.written_log_probs` gives the same values with gradients, for
 the stream that `Renderer.cid2ins` makes of `Written.answers()`.
 
 Symbols: B rows, T tokens of the prompts, A tokens of the answers, V outputs.
@@ -17,7 +17,7 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.language.attention import Tree
 from recbole_navigen.language.rendering import Rendered
 from recbole_navigen.language.vocabulary import TERMS, THINK
-from recbole_navigen.model.lm import DualIdentifierLM
+from recbole_navigen.model.text import TextModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Written:
 
 @torch.no_grad()
 def write(
-    lm: DualIdentifierLM,
+    lm: TextModel,
     rendered: Rendered,
     think: bool = True,
     temperature: float = 0.0,

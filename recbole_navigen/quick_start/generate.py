@@ -17,12 +17,13 @@ from recbole_navigen.language.tags import MEDIA
 from recbole_navigen.quick_start.recommender import Instruction, Recommender
 from recbole_navigen.quick_start.run import run_navigen
 from recbole_navigen.quick_start.runs import finished_folders, identity
+from recbole_navigen.quick_start.supervised import learns_instructions
+from recbole_navigen.quick_start.writing import add_writer
 from recbole_navigen.settings import parse_argv
 
 FILE = "instructions.jsonl"
 USERS_AT_ONCE = 64  # between two movements of the progress bar
 SHOWN_HISTORY = 5
-WRITING_WEIGHT = 0.5  # of cid2ins, unless the user sets task_weights
 MOST_PRINTED = 20
 
 
@@ -46,7 +47,7 @@ def run_generate(
 
     Args:
         dataset, config_file_list, config_dict, argv: settings as `run_navigen` takes them. The newest finished run with
-            these settings is used; if there is none, it is trained.
+            these settings is used; if there is none, it is trained. So is the writer beside it.
         users: how many, in the order of the data; raw ids as a list or with commas; or `all`.
         output: folder for `instructions.jsonl`, one user a line, and for media; None writes none.
         run: folder of a finished run instead of settings.
@@ -68,13 +69,11 @@ def run_generate(
         raise InputError("media need a folder; set --output=DIR.")
     if run is None:
         config = Config("NaviGen", dataset, config_file_list, config_dict, argv)
-        if not config.user_set("task_weights"):
-            weights = {**config["task_weights"], "cid2ins": WRITING_WEIGHT}
-            config_dict = {**(config_dict or {}), "task_weights": weights}
-            config = Config("NaviGen", dataset, config_file_list, config_dict, argv)
         run = next(finished_folders(config["checkpoint_dir"], identity(config)), None)
         if run is None:
             run = run_navigen("NaviGen", dataset, config_file_list, config_dict, argv)["run_dir"]
+        if not learns_instructions(config):
+            add_writer(Config("NaviGen", dataset, config_file_list, config_dict, argv), run)
         progress = config["show_progress"]
     else:
         progress = True

@@ -16,6 +16,7 @@ from recbole_navigen.artefacts import atomic_directory, content_hash, read_json,
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation, read_item_text
 from recbole_navigen.errors import InputError
+from recbole_navigen.evaluation.similarity import SentenceSpace, packaged_encoder
 from recbole_navigen.identifiers.collaborative import cached_embeddings, item_embeddings, nearest_items
 from recbole_navigen.identifiers.quantizer import residual_kmeans
 from recbole_navigen.identifiers.table import DualIdentifierTable
@@ -71,13 +72,7 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
         stage.metric = f"{table.levels} x {table.codebook_size} codes, {codes['items_moved']} collisions resolved"
     part, rows = train_data._dataset, ()
     if learns_instructions(config):
-        with stages("supervision") as stage:
-            users = dataset.field2id_token[dataset.uid_field]
-            supervision, cached = supervision_of(config, part.sequences, table.terms, users)
-            rows = supervision.rows
-            stage.spared = supervision.report["seconds"] if cached else 0.0
-            thoughts = sum(row.reasoning is not None for row in rows)
-            stage.metric = f"{len(rows)} instructions, {thoughts} with reasoning" + (", cached" if cached else "")
+        rows = supervision_stage(config, dataset, part, table, stages)
     init_seed(config["seed"], config["reproducibility"])
     tokenizer = build_tokenizer(config, table, text.text[1:], rows)
     with atomic_directory(Path(config["run_dir"]) / TOKENIZER) as folder:
@@ -91,6 +86,25 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
     if instructions.left_out:
         logger.warning("%d of %d instructions are too long to be learned", instructions.left_out, len(rows))
     return model, NaviGenTrainer(config, model, instructions)
+
+
+def supervision_stage(
+    config: Config, dataset: Any, part: Any, table: DualIdentifierTable, stages: Stages
+) -> Sequence[InstructionRow]:
+    """What instructions are learned from, as a stage of a run.
+
+    Args:
+        config: settings of the run. dataset: for raw user ids. part: its training split. table: for terms.
+        stages: records what it took.
+    """
+    with stages("supervision") as stage:
+        users = dataset.field2id_token[dataset.uid_field]
+        supervision, cached = supervision_of(config, part.sequences, table.terms, users)
+        stage.spared = supervision.report["seconds"] if cached else 0.0
+        thoughts = sum(row.reasoning is not None for row in supervision.rows)
+        stage.metric = f"{len(supervision.rows)} instructions, {thoughts} with reasoning"
+        stage.metric += ", cached" if cached else ""
+    return supervision.rows
 
 
 def load_navigen(config: Config, dataset: Any, run_dir: str | Path) -> NaviGen:
@@ -115,9 +129,15 @@ def build_tokenizer(
         return pretrained_tokenizer(config["backbone"])
     # Item texts in the letters of terms, which are lower-case; sentences as they are, since they are to be written so.
     words = [*(unicodedata.normalize("NFKC", text).lower() for text in texts), *(", ".join(t) for t in table.terms)]
+    sentences = sampled_texts(rows)
+    more = config["instruction_vocabulary"] if sentences else 0
+    return train_tokenizer(words, config["text_vocabulary"], sentences, more)
+
+
+def sampled_texts(rows: Sequence[InstructionRow]) -> list[str]:
+    """Instructions and thoughts of some rows, from which a tokenizer and its rows start."""
     some = rows[:: max(1, len(rows) // TOKENIZER_ROWS)]
-    sentences = [text for row in some for text in (row.target_ins, row.reasoning) if text]
-    return train_tokenizer(words, config["text_vocabulary"], sentences, config["instruction_vocabulary"] if some else 0)
+    return [text for row in some for text in (row.target_ins, row.reasoning) if text]
 
 
 def code_count(config: Config, n_items: int) -> int:
@@ -141,7 +161,15 @@ def build_table(config: Config, dataset: Any, vectors: np.ndarray, texts: tuple[
         terms=terms.terms,
         report={"codes": quantized.report, "terms": terms.report},
         residuals=quantized.residuals,
+        sentences=sentence_vectors(config["text_vectors"], texts),
     )
+
+
+def sentence_vectors(source: str, texts: tuple[str, ...]) -> np.ndarray | None:
+    """Embeddings of N item texts under the setting `text_vectors`, (N, any) float32; None for terms alone."""
+    if source == "terms":
+        return None
+    return SentenceSpace(packaged_encoder() if source == "sentences" else source)(texts)
 
 
 def collaborative_vectors(config: Config, train_part: Any) -> tuple[np.ndarray, bool, float]:

@@ -21,13 +21,15 @@ from recbole_navigen.language.tags import DOMAINS, MEDIA
 from recbole_navigen.model.build import build_lm
 from recbole_navigen.model.lm import DualIdentifierLM
 from recbole_navigen.model.scoring import ExactScorer
+from recbole_navigen.model.text import TextModel
 from recbole_navigen.model.topk import TopKSearch
 from recbole_navigen.model.topk import recommend as search_items
 from recbole_navigen.model.writing import write
 from recbole_navigen.quick_start.display import item_names
 from recbole_navigen.quick_start.pipeline import IDENTIFIERS, TOKENIZER
 from recbole_navigen.quick_start.runs import read_result
-from recbole_navigen.quick_start.supervised import settings_of
+from recbole_navigen.quick_start.supervised import learns_instructions, settings_of
+from recbole_navigen.quick_start.writing import load_writer
 from recbole_navigen.settings import nearest
 from recbole_navigen.training.checkpoint import load_checkpoint
 
@@ -99,16 +101,19 @@ class Recommender:
         renderer: Renderer,
         settings: dict[str, Any],
         dataset_hash: str,
+        author: tuple[TextModel, Renderer, dict[str, Any]] | None = None,
     ):
         """
         Args:
             table, lm, renderer: as `build_lm` makes them. settings: of the run. dataset_hash: of the run's data.
+            author: what writes instructions, its renderer and its settings; None if nothing does.
         """
         self.table = table
         self.lm = lm.eval()
         self.renderer = renderer
         self.settings = settings
         self.dataset_hash = dataset_hash
+        self.author = author
         self.max_length = settings["MAX_ITEM_LIST_LENGTH"]
         self.scorer = ExactScorer(lm, settings["scoring_memory"])
         self.search = TopKSearch(self.scorer)
@@ -130,7 +135,10 @@ class Recommender:
         lm, renderer = build_lm(settings, table, pretrained_tokenizer(str(run_dir / TOKENIZER)))
         weights = load_checkpoint(run_dir / "checkpoint")["state_dict"]
         lm.load_state_dict({name.removeprefix("lm."): weight for name, weight in weights.items()})
-        return cls(table, lm, renderer, settings, result["dataset_hash"])
+        author = load_writer(run_dir, lm, table)
+        if author is None and learns_instructions(settings):
+            author = (lm, renderer, {**settings, "domain": settings_of(settings)["domain"]})
+        return cls(table, lm, renderer, settings, result["dataset_hash"], author)
 
     def history_of(self, user: str) -> list[str]:
         """Everything a user of the run's data set did, as raw item ids, oldest first.
@@ -246,13 +254,14 @@ class Recommender:
             temperature: 0 for the most probable words, 1 to draw from the model. seed: of the draws.
             exclude_history: False to let an item of the history be the next one.
         """
-        if not (self.settings["task_weights"] or {}).get("cid2ins"):
+        if self.author is None:
             raise InputError(
-                "this run has not learned to write instructions; train one with cid2ins above 0 in task_weights, "
-                "as run_generate does."
+                "this run has not learned to write instructions; call run_generate with its settings in place of its "
+                "folder, which trains a writer beside it."
             )
+        author, renderer, settings = self.author
         media = [media] * len(histories) if isinstance(media, str) else list(media)
-        domain = domain or settings_of(self.settings)["domain"]
+        domain = domain or settings["domain"]
         for name, given, known in (("media", set(media), MEDIA), ("domain", {domain}, DOMAINS)):
             if unknown := given.difference(known):
                 raise InputError(f"{name}={unknown.pop()!r} is unknown; use one of {', '.join(known)}.")
@@ -260,21 +269,21 @@ class Recommender:
         padded, lengths = self._padded([self._indices(history, "the history") for history in histories])
         chosen = torch.tensor([self._index[item.item] + 1 for item in first])
         generator = torch.Generator().manual_seed(seed)
-        limits = self.settings["thought_tokens"] + self.settings["instruction_tokens"]
+        limits = settings["thought_tokens"] + settings["instruction_tokens"]
         step = self.scorer.users_at_once(padded.shape[1] + limits, 1)
         found = []
         for begin in range(0, len(histories), step):
             part = slice(begin, begin + step)
-            prompts = self.renderer.cid2ins(
+            prompts = renderer.cid2ins(
                 padded[part],
                 lengths[part],
                 [(domain, medium) for medium in media[part]],
-                chosen[part] if self.settings["choose_item"] else None,
+                chosen[part] if settings["choose_item"] else None,
             )
-            written = write(self.lm, prompts, think, temperature, generator)
+            written = write(author, prompts, think, temperature, generator)
             sums = written.log_probs.sum(dim=1).tolist()
             for tokens, item, medium, total in zip(written.answers(), first[part], media[part], sums, strict=True):
-                raw = self.renderer.vocabulary.raw_answer(tokens)
+                raw = renderer.vocabulary.raw_answer(tokens)
                 answer = parse_answer(raw)
                 found.append(
                     Instruction(

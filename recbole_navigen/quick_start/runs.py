@@ -63,15 +63,20 @@ def identity(config: Config) -> dict[str, Any]:
     Args:
         config: settings as they are before the run.
     """
-    own = {}
+    own, leave_out = {}, ()
     if config["model"] == "NaviGen":
-        from recbole_navigen.quick_start.supervised import settings_of
+        from recbole_navigen.quick_start.supervised import WRITING_KEYS, learns_instructions, settings_of
 
-        own["supervision_hash"] = content_hash(without_secrets(settings_of(config)))
+        # A model that learns to rank alone is the same whatever a writer beside it may learn.
+        supervision = settings_of(config)
+        if learns_instructions(config) or supervision["tid_source"] == "teacher":
+            own["supervision_hash"] = content_hash(without_secrets(supervision))
+        else:
+            leave_out = WRITING_KEYS
     files = sorted(Path(config["data_path"]).glob(f"{glob.escape(config['dataset'])}.*"))
     return {
         "model": config["model"],
-        "settings_hash": config.settings_hash(),
+        "settings_hash": config.settings_hash(leave_out),
         "files_hash": content_hash({file.name: file_hash(file) for file in files}),
         "seed": config["seed"],
         **own,

@@ -14,6 +14,11 @@ from recbole_navigen.supervision.build import Roles, build_roles, search_setting
 from recbole_navigen.supervision.rows import Supervision, samples_of, supervise
 
 NO_TERM = "item"
+# Settings that only those models see that learn to write.
+WRITING_KEYS = (
+    *("supervision", "instruction_vocabulary", "instruction_batch_size", "think_share", "choose_item", "name_item"),
+    *("thought_tokens", "instruction_tokens", "writer_steps", "writer_batch_size", "writer_learning_rate"),
+)
 
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,8 +28,8 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def learns_instructions(config: Config) -> bool:
-    """Whether a run trains cid2ins and so needs supervision."""
+def learns_instructions(config: Mapping[str, Any]) -> bool:
+    """Whether the ranking model itself learns cid2ins, and so needs supervision."""
     return bool((config["task_weights"] or {}).get("cid2ins"))
 
 

@@ -95,7 +95,7 @@ class SafeCheckpoint:
         """Train as RecBole does; after `resume_checkpoint`, from where the checkpoint stood."""
         self._train_data = train_data
         if self._random_states is not None:
-            _set_random_states(self._random_states, train_data)
+            set_random_states(self._random_states, train_data)
             self._random_states = None
         return super().fit(train_data, *args, **kwargs)
 
@@ -144,7 +144,7 @@ class SafeCheckpoint:
             state_dict=self.model.state_dict(),
             other_parameter=self._other_parameter(),
             optimizer=self.optimizer.state_dict(),
-            random_states=_random_states(self._train_data),
+            random_states=random_states(self._train_data),
             extra=self.extra_state(),
         )
         if verbose:
@@ -217,7 +217,7 @@ def _to(value: Any, device: torch.device) -> Any:
     return value.to(device) if isinstance(value, torch.Tensor) else value
 
 
-def _random_states(train_data: AbstractDataLoader | None) -> dict[str, Any]:
+def random_states(train_data: AbstractDataLoader | None = None) -> dict[str, Any]:
     """Return the states of all generators that training draws from."""
     generator = getattr(train_data, "generator", None)
     return {
@@ -229,7 +229,8 @@ def _random_states(train_data: AbstractDataLoader | None) -> dict[str, Any]:
     }
 
 
-def _set_random_states(states: dict[str, Any], train_data: AbstractDataLoader) -> None:
+def set_random_states(states: dict[str, Any], train_data: AbstractDataLoader | None = None) -> None:
+    """Put all generators back to states that `random_states` returned."""
     random.setstate(states["python"])
     np.random.set_state(states["numpy"])
     torch.set_rng_state(states["torch"])

@@ -1,0 +1,100 @@
+"""The writer of a run: trained once for its instructions, and kept in the run's folder."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from recbole.utils import init_seed
+
+from recbole_navigen.artefacts import (
+    atomic_directory,
+    content_hash,
+    read_json,
+    stage_is_current,
+    write_json,
+    write_manifest,
+)
+from recbole_navigen.config import Config
+from recbole_navigen.data import create_dataset, data_preparation, read_item_text
+from recbole_navigen.identifiers.table import DualIdentifierTable
+from recbole_navigen.language.backbone import pretrained_tokenizer
+from recbole_navigen.language.rendering import Renderer
+from recbole_navigen.model.lm import DualIdentifierLM
+from recbole_navigen.model.writer import Writer, build_writer
+from recbole_navigen.quick_start.pipeline import (
+    TOKENIZER,
+    build_tokenizer,
+    load_navigen,
+    sampled_texts,
+    supervision_stage,
+)
+from recbole_navigen.quick_start.stages import Stages
+from recbole_navigen.quick_start.supervised import WRITING_KEYS, settings_of
+from recbole_navigen.settings import without_secrets
+from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
+from recbole_navigen.training.instructions import InstructionRows
+from recbole_navigen.training.writer import train_writer
+
+WRITER, PROGRESS, SETTINGS = "writer", "writer-in-training", "settings.json"  # of a run's folder
+# What a writer is made of, beside the ranking model.
+KEYS = (
+    *("backbone", "hidden_size", "n_layers", "n_heads", "inner_size", "attention_dropout", "dropout"),
+    *("embedding_dropout", "history", "seed", "text_vocabulary", "weight_decay", "clip_grad_norm", "autocast"),
+    *("MAX_ITEM_LIST_LENGTH", *WRITING_KEYS),
+)
+
+
+def add_writer(config: Config, run_dir: str | Path) -> None:
+    """Train a writer beside a finished ranking model, unless the run has the one that these settings make.
+
+    Args:
+        config: the run's settings, and those of the writer. run_dir: the run's folder; the writer goes to
+            `run_dir/writer`.
+    """
+    run_dir, stages = Path(run_dir), Stages()
+    dataset = create_dataset(config)
+    texts = read_item_text(config, dataset).text[1:]
+    part = data_preparation(config, dataset)[0]._dataset
+    model = load_navigen(config, part, run_dir)
+    ranker, table = model.lm, model.table
+    settings = without_secrets({key: config[key] for key in KEYS})
+    own = settings_of(config)
+    inputs = {
+        "settings": settings,
+        "supervision": without_secrets(own),
+        "ranker": content_hash({name: weight.cpu().numpy() for name, weight in ranker.state_dict().items()}),
+        "train": part.sequences.content_hash(),
+    }
+    if stage_is_current(run_dir / WRITER, inputs):
+        return
+    rows = supervision_stage(config, dataset, part, table, stages)
+    with stages("write") as stage:
+        init_seed(config["seed"], config["reproducibility"])
+        tokenizer = build_tokenizer(config, table, texts, rows)
+        writer, renderer = build_writer(config, ranker, table, tokenizer, sampled_texts(rows))
+        writer.to(config["device"])
+        learned = InstructionRows(
+            rows, part.sequences, renderer, config["MAX_ITEM_LIST_LENGTH"], config["think_share"], config["choose_item"]
+        )
+        progress = run_dir / f"{PROGRESS}-{content_hash(inputs)[:8]}"
+        loss = train_writer(writer, learned, config, progress, config["show_progress"])
+        stage.metric = f"{config['writer_steps']} steps, {loss:.3f} nats a token"
+        with atomic_directory(run_dir / WRITER) as folder:
+            tokenizer.save_pretrained(folder / TOKENIZER)
+            save_checkpoint(folder / "checkpoint", state_dict=writer.state_dict())
+            write_json(folder / SETTINGS, {**settings, "domain": own["domain"]})
+            write_manifest(folder, inputs)
+        shutil.rmtree(progress, ignore_errors=True)
+
+
+def load_writer(
+    run_dir: str | Path, ranker: DualIdentifierLM, table: DualIdentifierTable
+) -> tuple[Writer, Renderer, dict[str, Any]] | None:
+    """The writer of a run, its renderer and its settings with `domain`; None if the run has none."""
+    folder = Path(run_dir) / WRITER
+    if not folder.is_dir():
+        return None
+    settings = read_json(folder / SETTINGS)
+    writer, renderer = build_writer(settings, ranker, table, pretrained_tokenizer(str(folder / TOKENIZER)))
+    writer.load_state_dict(load_checkpoint(folder / "checkpoint")["state_dict"])
+    return writer.eval(), renderer, settings

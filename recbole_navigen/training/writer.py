@@ -1,0 +1,96 @@
+"""Training of the writer on instructions: a fixed number of steps beside a ranking model that stays as it is."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from recbole_navigen.model.writer import Writer
+from recbole_navigen.training.averaging import WeightAverage
+from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
+from recbole_navigen.training.instructions import InstructionRows
+from recbole_navigen.training.precision import use_bf16
+from recbole_navigen.training.schedule import rate
+from recbole_navigen.training.trainer import random_states, set_random_states
+
+SAVE_EVERY = 500  # steps between two checkpoints of a training in progress
+AVERAGED_SHARE = 0.1  # of the steps: the weights that are kept are averaged over about so many last ones
+WARMUP_SHARE = 0.05
+RATE_FLOOR = 0.05  # share of the learning rate at the end of the cosine
+
+
+def train_writer(
+    writer: Writer,
+    rows: InstructionRows,
+    settings: Mapping[str, Any],
+    progress: Path,
+    show_progress: bool,
+) -> float:
+    """Train a writer and leave it at its averaged weights.
+
+    Args:
+        writer: at its start. rows: what it learns.
+        settings: `writer_steps`, `writer_batch_size`, `writer_learning_rate`, `weight_decay`, `clip_grad_norm`,
+            `autocast` and `seed`.
+        progress: folder of the checkpoint from which a killed training goes on with the same numbers.
+        show_progress: whether to show a bar with the loss.
+
+    Returns:
+        Mean loss over the last tenth of the steps, in nats a token.
+    """
+    device, steps = writer.special_rows.device, settings["writer_steps"]
+    bf16 = use_bf16(settings["autocast"], device)
+    peak, kept = settings["writer_learning_rate"], max(1, round(AVERAGED_SHARE * steps))
+    matrices = [p for p in writer.parameters() if p.ndim > 1]
+    others = [p for p in writer.parameters() if p.ndim < 2]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": settings["weight_decay"]}, {"params": others, "weight_decay": 0.0}],
+        lr=peak,
+        fused=device.type in ("cpu", "cuda"),
+    )
+    average = WeightAverage(writer, kept)
+    drawn = torch.Generator().manual_seed(settings["seed"])
+    losses: list[float] = []
+    if (progress / "checkpoint").exists():
+        state = load_checkpoint(progress / "checkpoint")
+        writer.load_state_dict(state["average"], strict=False)
+        average.resume(state["trained"], state["steps"])
+        optimizer.load_state_dict(state["optimizer"])
+        drawn.set_state(state["drawn"])
+        set_random_states(state["random_states"])
+        losses = state["losses"]
+
+    writer.train()
+    with tqdm(total=steps, initial=len(losses), desc="write", ncols=100, disable=not show_progress) as bar:
+        while len(losses) < steps:
+            step = len(losses)
+            for group in optimizer.param_groups:
+                group["lr"] = peak * rate(step, steps, int(WARMUP_SHARE * steps), "cosine", RATE_FLOOR)
+            batch = rows.batch(settings["writer_batch_size"], drawn).to(device)
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+                loss = writer.text_loss(batch)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(writer.parameters(), **settings["clip_grad_norm"])
+            optimizer.step()
+            average.update()
+            losses.append(loss.item())
+            bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
+            bar.update()
+            if len(losses) % SAVE_EVERY == 0 and len(losses) < steps:
+                save_checkpoint(
+                    progress / "checkpoint",
+                    average=average.weights,
+                    trained=average.trained(),
+                    steps=average.steps,
+                    optimizer=optimizer.state_dict(),
+                    drawn=drawn.get_state(),
+                    random_states=random_states(),
+                    losses=losses,
+                )
+    writer.load_state_dict(average.weights, strict=False)
+    writer.eval()
+    last = losses[-kept:]
+    return sum(last) / len(last)
