@@ -114,8 +114,11 @@ class TextModel(nn.Module):
         """
         structure = F.linear(states, self.special_rows[-len(STRUCTURE) :])
         text = self.backbone.text_logits(states)[:, : self.vocabulary.text_size]
-        scores = torch.cat([text, structure], dim=-1).float() / temperature
-        return scores.masked_fill(~self.legal_text[choices], float("-inf")).log_softmax(dim=-1)
+        # The largest tensor of a step: one copy, changed in place.
+        scores = torch.cat([text, structure], dim=-1).float()
+        if temperature != 1.0:
+            scores = scores.div_(temperature)
+        return scores.masked_fill_(~self.legal_text[choices], float("-inf")).log_softmax(dim=-1)
 
     def written_log_probs(self, rendered: Rendered, temperature: float = 1.0) -> Tensor:
         """Log-probability of each TARGET text token given what stands before it, row after row. Shape (M,), float32.
