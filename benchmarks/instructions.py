@@ -4,40 +4,38 @@
 
 Each test user's history ends before the test item; that item is the target, which no training saw. Compared are NaviGen
 and (a) the instruction searched for the most popular item, the same for everyone, (b) the instruction searched for the
-user's last item, and (c) NaviGen trained on rows that do not name the target's terms. Similarity is the cosine of
-sentence embeddings (all-MiniLM-L6-v2, extra `offline`), which neither search nor training used, and of tf-idf. A gap is
-own target minus the targets of other users; intervals are paired over users (bootstrap, 95%). The same run without
-cid2ins tells what the task costs in next-item NDCG@10. Finished runs in runs/instructions are found again.
+user's last item, and (c) a writer that sees no terms, neither in its rows nor in its prompts, beside the same ranking
+model. Similarity is the cosine of sentence embeddings (all-MiniLM-L6-v2, extra `offline`), which neither search nor
+training used, and of tf-idf. A gap is own target minus the targets of other users; intervals are paired over users
+(bootstrap, 95%). Finished runs in runs/instructions are found again.
 """
 
 import argparse
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 from common import Bar, write_results
 
-from recbole_navigen.artefacts import read_json
+from recbole_navigen.artefacts import file_hash
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, read_item_text
 from recbole_navigen.evaluation.instructions import PERSONAL, InstructionScores, score_instructions
-from recbole_navigen.evaluation.ranks import ndcg
 from recbole_navigen.evaluation.similarity import SentenceSpace, TfidfSpace, packaged_encoder
-from recbole_navigen.evaluation.statistics import bootstrap, interval, resampled_means
-from recbole_navigen.evaluation.user_ranks import UserRanks
+from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.language.tags import MEDIA
 from recbole_navigen.quick_start import Recommender, run_navigen
-from recbole_navigen.quick_start.generate import WRITING_WEIGHT
 from recbole_navigen.quick_start.runs import finished_folders, identity
 from recbole_navigen.quick_start.supervised import roles_of, settings_of
+from recbole_navigen.quick_start.writing import WRITER, add_writer
 from recbole_navigen.settings import parse_argv
 from recbole_navigen.supervision.build import search_settings
 from recbole_navigen.supervision.evolution import evolve
 from recbole_navigen.supervision.protocol import Sample
 
 RUNS = Path(__file__).resolve().parent / "runs" / "instructions"
-LEAST_NDCG = 0.99  # of the model without cid2ins
+NO_TERMS = "NaviGen, no terms"
 
 
 def main() -> None:
@@ -48,17 +46,18 @@ def main() -> None:
     settings = {"checkpoint_dir": str(RUNS / "saved"), **parse_argv(argv)}
     name = arguments.dataset
 
-    # 1. Three runs.
+    # 1. One ranking model, and two writers beside it.
     config = Config("NaviGen", name, config_dict=settings)
-    weights = {task: weight for task, weight in config["task_weights"].items() if task != "cid2ins"}
-    settings = {**settings, "task_weights": {**weights, "cid2ins": WRITING_WEIGHT}}
-    supervision = {**(config["supervision"] or {}), "teach_terms": False}
-    folders = {
-        "NaviGen": _run(name, settings),
-        "without cid2ins": _run(name, {**settings, "task_weights": weights}),
-        "NaviGen, no TIDs taught": _run(name, {**settings, "supervision": supervision}),
-    }
-    models = {label: Recommender.load(folder) for label, folder in folders.items() if label != "without cid2ins"}
+    folder = next(finished_folders(config["checkpoint_dir"], identity(config)), None)
+    folder = folder or Path(run_navigen("NaviGen", name, config_dict=settings)["run_dir"])
+    before = _hashes(folder)
+    add_writer(Config("NaviGen", name, config_dict=settings), folder)
+    changed = [file for file, digest in _hashes(folder).items() if before.get(file, digest) != digest]
+    copied = RUNS / "no-terms" / folder.name
+    shutil.copytree(folder, copied, dirs_exist_ok=True, ignore=shutil.ignore_patterns(WRITER))
+    without = {"supervision": {**(config["supervision"] or {}), "teach_terms": False}, "name_item": False}
+    add_writer(Config("NaviGen", name, config_dict={**settings, **without}), copied)
+    models = {"NaviGen": Recommender.load(folder), NO_TERMS: Recommender.load(copied)}
     model = models["NaviGen"]
 
     # 2. Held-out users, their targets, and the instruction that the search finds for each.
@@ -121,11 +120,10 @@ def main() -> None:
             more = bootstrap(ours.gap(measure) - scores["sentences"][other].gap(measure))
             table[f"NaviGen - {other}"] = {**table.get(f"NaviGen - {other}", {}), f"{measure}, gap": str(more)}
             bars.append(Bar(f"{measure}, gap - gap of {other}, low end", more.low, "above 0", more.low > 0))
-    ranks = [ndcg(UserRanks.load(folders[label]).rank, 10) for label in ("NaviGen", "without cid2ins")]
-    draws = resampled_means(np.array(ranks))
-    ratio = interval(ranks[0].mean() / ranks[1].mean(), draws[0] / draws[1])
-    title = f"next-item NDCG@10, with / without cid2ins, interval {ratio.low:.3f} to {ratio.high:.3f}"
-    bars.append(Bar(title, ratio.mean, f"at least {LEAST_NDCG}", ratio.mean >= LEAST_NDCG))
+    more = bootstrap(ours.gap("target_similarity") - scores["sentences"][NO_TERMS].gap("target_similarity"))
+    table[f"NaviGen - {NO_TERMS}"] = {"target_similarity, gap": str(more)}
+    bars.append(Bar(f"target_similarity, gap - gap of {NO_TERMS}, low end", more.low, "reported", True))
+    bars.append(Bar("files of the ranking model that the writer changed", len(changed), "0", not changed))
     examples = [
         {
             "user": user,
@@ -136,19 +134,17 @@ def main() -> None:
         }
         for user, history, target, row in list(zip(users, histories, targets, found["NaviGen"], strict=True))[:5]
     ]
-    stages = {label: read_json(folder / "result.json")["stages"] for label, folder in folders.items()}
     write_results(
         f"instructions-{name}",
         bars,
-        {"users": len(users), "domain": domain, "table": table, "stages": stages, "examples": examples},
+        {"users": len(users), "domain": domain, "table": table, "examples": examples},
     )
 
 
-def _run(dataset: str, settings: dict) -> Path:
-    """Folder of a finished run with these settings, trained if there is none."""
-    config = Config("NaviGen", dataset, config_dict=settings)
-    known = next(finished_folders(config["checkpoint_dir"], identity(config)), None)
-    return known or Path(run_navigen("NaviGen", dataset, config_dict=settings)["run_dir"])
+def _hashes(folder: Path) -> dict[str, str]:
+    """Hash of each file of a run but its writer's."""
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
+    return {str(file): file_hash(file) for file in files if WRITER not in file.relative_to(folder).parts}
 
 
 def _row(scores: dict[str, dict[str, InstructionScores]], label: str) -> dict[str, str]:

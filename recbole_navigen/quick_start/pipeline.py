@@ -27,6 +27,7 @@ from recbole_navigen.model.build import SCRATCH
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.quick_start.stages import Stages
 from recbole_navigen.quick_start.supervised import learns_instructions, roles_of, settings_of, supervision_of
+from recbole_navigen.quick_start.training_stages import check_stages
 from recbole_navigen.supervision.rows import InstructionRow
 from recbole_navigen.supervision.terms import teacher_terms
 from recbole_navigen.training.checkpoint import load_checkpoint
@@ -58,6 +59,7 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
             f"codes={code_count(config, dataset.item_num - 1)} is more than the {dataset.item_num - 1} items of "
             f"{config['dataset']}; lower it with --codes=K."
         )
+    check_stages(config)
     text = read_item_text(config, dataset)
     with stages("collaborative") as stage:
         vectors, cached, stage.spared = collaborative_vectors(config, train_data._dataset)

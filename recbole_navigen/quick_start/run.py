@@ -7,7 +7,7 @@ import os
 import platform
 import resource
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,10 @@ from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.user_ranks import rank_users
 from recbole_navigen.quick_start.display import SampleUser, sample_users, show
-from recbole_navigen.quick_start.runs import RESULT, identity, new_folder, protocol
+from recbole_navigen.quick_start.runs import RESULT, identity, own_folder, protocol
 from recbole_navigen.quick_start.stages import Stages
 
+TRAINED = "trained.json"  # of a run's folder: the ranking model is finished
 _VERSIONS_OF = ("recbole", "torch", "numpy", "pandas", "scipy", "scikit-learn", "transformers", "tokenizers", "peft")
 
 logger = logging.getLogger(__name__)
@@ -72,7 +73,9 @@ def run_navigen(
         train_data, valid_data, test_data = data_preparation(config, data)
 
     # 3. Model and training. The run folder is made only now, so that refused input leaves none behind.
-    with _run_dir(config):
+    stem = f"{config['model']}-{config['dataset']}"
+    with own_folder(config["checkpoint_dir"], stem, origin["identity"]) as (run_dir, goes_on):
+        config["run_dir"] = str(run_dir)
         init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
         if config["model"] == "NaviGen":
             from recbole_navigen.quick_start.pipeline import build_navigen
@@ -85,11 +88,11 @@ def run_navigen(
             trainer = get_trainer(config, net)(config, net)
         logger.info(net)
         with stages("train") as stage:
-            best_valid_score, best_valid_result = trainer.fit(
-                train_data, valid_data, saved=True, show_progress=config["show_progress"]
-            )
+            best_valid_score, best_valid_result = _fit(config, trainer, train_data, valid_data, goes_on)
             if best_valid_result:
                 stage.metric = f"best valid {config['valid_metric']} {best_valid_score:.4f}"
+        if config["model"] == "NaviGen":
+            _later_stages(config, trainer, data, train_data._dataset, valid_data, stages)
 
         # 4. Test, with RecBole's own evaluator on the best checkpoint.
         with stages("test") as stage:
@@ -121,6 +124,32 @@ def run_navigen(
     return {**result, "run_dir": config["run_dir"]}
 
 
+def _fit(
+    config: Config, trainer: Any, train_data: Any, valid_data: Any, goes_on: bool
+) -> tuple[float, dict[str, float] | None]:
+    """Train, or go on where a killed run stood. Returns the best validation score and result."""
+    done, checkpoint = Path(config["run_dir"]) / TRAINED, Path(trainer.saved_model_file)
+    if goes_on and checkpoint.exists():
+        trainer.resume_checkpoint(checkpoint)
+        if done.exists():
+            return trainer.best_valid_score, trainer.best_valid_result
+    found = trainer.fit(train_data, valid_data, saved=True, show_progress=config["show_progress"])
+    write_json(done, {"epochs": len(trainer.train_loss_dict)})
+    return found
+
+
+def _later_stages(config: Config, trainer: Any, dataset: Any, part: Any, valid_data: Any, stages: Stages) -> None:
+    """What `training_stages` names after the ranking model: a writer, and reinforcement."""
+    if "write" in config["training_stages"]:
+        from recbole_navigen.quick_start.writing import add_writer
+
+        add_writer(config, config["run_dir"], stages)
+    if "reinforce" in config["training_stages"]:
+        from recbole_navigen.quick_start.reinforcing import reinforce
+
+        reinforce(config, trainer, dataset, part, valid_data, stages)
+
+
 def _samples(config: Config, data: Any, test_data: Any, net: Any) -> list[SampleUser]:
     """Return three users of a sequential model; models that rank item by item only are left out."""
     if config["MODEL_TYPE"] != ModelType.SEQUENTIAL or "full" not in config["eval_args"]["mode"]["test"]:
@@ -146,22 +175,6 @@ def _require_writable(folder: str, key: str) -> None:
         raise InputError(
             f"{key} {Path(folder).resolve()} cannot be written ({error.strerror}); choose another with --{key}=FOLDER"
         ) from error
-
-
-@contextlib.contextmanager
-def _run_dir(config: Config) -> Iterator[None]:
-    """Make `checkpoint_dir/MODEL-DATASET-TIME` and note it as `run_dir`.
-
-    A run that ends in an error before it wrote anything leaves no empty folder.
-    """
-    path = new_folder(config["checkpoint_dir"], f"{config['model']}-{config['dataset']}")
-    config["run_dir"] = str(path)
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(OSError):
-            path.rmdir()
-        raise
 
 
 def _start_logging(config: Config) -> None:

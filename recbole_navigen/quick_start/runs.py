@@ -4,19 +4,24 @@ import contextlib
 import glob
 import itertools
 import logging
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recbole_navigen.artefacts import content_hash, file_hash, read_json
+from filelock import FileLock, Timeout
+
+from recbole_navigen.artefacts import content_hash, file_hash, plain, read_json, write_json
 from recbole_navigen.config import Config
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.evaluation.user_ranks import FOLDER, UserRanks
 from recbole_navigen.settings import without_secrets
 
 RESULT = "result.json"  # written last: a folder that holds it is a finished run
+STARTED = "started.json"  # written first, with the run's identity
+LOCK = "run.lock"  # held by the process that works on the run
 
 logger = logging.getLogger(__name__)
 
@@ -69,10 +74,13 @@ def identity(config: Config) -> dict[str, Any]:
 
         # A model that learns to rank alone is the same whatever a writer beside it may learn.
         supervision = settings_of(config)
-        if learns_instructions(config) or supervision["tid_source"] == "teacher":
+        stages = config["training_stages"]
+        if learns_instructions(config) or "write" in stages or supervision["tid_source"] == "teacher":
             own["supervision_hash"] = content_hash(without_secrets(supervision))
         else:
             leave_out = WRITING_KEYS
+        if "reinforce" not in stages:
+            leave_out = (*leave_out, "reinforce")
     files = sorted(Path(config["data_path"]).glob(f"{glob.escape(config['dataset'])}.*"))
     return {
         "model": config["model"],
@@ -111,6 +119,37 @@ def finished_folders(root: str | Path, wanted: dict[str, Any]) -> Iterator[Path]
                 yield file.parent
         except DamagedArtefact as error:
             logger.warning("%s; it is not considered", error)
+
+
+@contextlib.contextmanager
+def own_folder(root: str | Path, stem: str, wanted: dict[str, Any]) -> Iterator[tuple[Path, bool]]:
+    """The folder of a run, held for as long as the block lasts: that of a run with this identity which was begun and
+    not finished, if nobody works on it, or else a new one. The second value is True for a run to go on with.
+
+    A run that ends in an error before it wrote anything leaves no folder.
+    """
+    for file in sorted(Path(root).glob(f"{glob.escape(stem)}-*/{STARTED}")):
+        if (file.parent / RESULT).exists() or read_json(file) != plain(wanted):
+            continue
+        lock = FileLock(file.parent / LOCK, blocking=False)  # one of a killed process is free
+        try:
+            lock.acquire()
+        except Timeout:
+            continue
+        with lock:
+            if file.exists() and not (file.parent / RESULT).exists():
+                logger.info("going on with the run in %s", file.parent)
+                yield file.parent, True
+                return
+    path = new_folder(root, stem)
+    with FileLock(path / LOCK):
+        write_json(path / STARTED, wanted)
+        try:
+            yield path, False
+        except BaseException:
+            if {file.name for file in path.iterdir()} <= {STARTED, LOCK}:
+                shutil.rmtree(path)
+            raise
 
 
 def new_folder(root: str | Path, stem: str) -> Path:

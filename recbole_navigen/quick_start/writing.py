@@ -11,6 +11,7 @@ from recbole_navigen.artefacts import (
     content_hash,
     read_json,
     stage_is_current,
+    verify_manifest,
     write_json,
     write_manifest,
 )
@@ -44,14 +45,15 @@ KEYS = (
 )
 
 
-def add_writer(config: Config, run_dir: str | Path) -> None:
+def add_writer(config: Config, run_dir: str | Path, stages: Stages | None = None) -> None:
     """Train a writer beside a finished ranking model, unless the run has the one that these settings make.
 
     Args:
         config: the run's settings, and those of the writer. run_dir: the run's folder; the writer goes to
             `run_dir/writer`.
+        stages: records what each step took.
     """
-    run_dir, stages = Path(run_dir), Stages()
+    run_dir, stages = Path(run_dir), stages or Stages()
     dataset = create_dataset(config)
     texts = read_item_text(config, dataset).text[1:]
     part = data_preparation(config, dataset)[0]._dataset
@@ -62,7 +64,8 @@ def add_writer(config: Config, run_dir: str | Path) -> None:
     inputs = {
         "settings": settings,
         "supervision": without_secrets(own),
-        "ranker": content_hash({name: weight.cpu().numpy() for name, weight in ranker.state_dict().items()}),
+        # All that the writer sees of it.
+        "ranker": content_hash(ranker.catalogue_vectors().cpu().numpy(), ranker.code_rows.detach().cpu().numpy()),
         "train": part.sequences.content_hash(),
     }
     if stage_is_current(run_dir / WRITER, inputs):
@@ -85,6 +88,16 @@ def add_writer(config: Config, run_dir: str | Path) -> None:
             write_json(folder / SETTINGS, {**settings, "domain": own["domain"]})
             write_manifest(folder, inputs)
         shutil.rmtree(progress, ignore_errors=True)
+
+
+def save_weights(run_dir: str | Path, writer: Writer) -> None:
+    """Put other weights into the writer of a run."""
+    folder = Path(run_dir) / WRITER
+    inputs = verify_manifest(folder)["inputs"]
+    with atomic_directory(folder) as new:
+        shutil.copytree(folder, new, dirs_exist_ok=True)
+        save_checkpoint(new / "checkpoint", state_dict=writer.state_dict())
+        write_manifest(new, inputs)
 
 
 def load_writer(

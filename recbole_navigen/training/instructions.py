@@ -74,8 +74,12 @@ class InstructionRows:
         answers = [
             (self.thought[row] if think else None) or self.plain[row] for row, think in zip(drawn, shown, strict=True)
         ]
+        return self.prompts(drawn, answers)
+
+    def prompts(self, drawn: Sequence[int], answers: Sequence[list[int]] | None = None) -> Rendered:
+        """Some rows as streams, with answers for training or with none for inference. drawn: numbers of rows."""
         lengths = torch.tensor([len(self.histories[row]) for row in drawn])
-        histories = torch.zeros(size, int(lengths.max()), dtype=torch.long)
+        histories = torch.zeros(len(drawn), int(lengths.max()), dtype=torch.long)
         for place, row in enumerate(drawn):
             histories[place, : lengths[place]] = torch.from_numpy(self.histories[row])
         chosen = torch.tensor([self.items[row] for row in drawn]) if self.choose_item else None

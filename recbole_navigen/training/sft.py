@@ -52,7 +52,7 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
 
     def fit(self, train_data: AbstractDataLoader, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float] | None]:
         """Align (unless a checkpoint was resumed, which is past it), then finetune with early stopping."""
-        if self.start_epoch == 0 and self.config["align_epochs"]:
+        if self.start_epoch == 0 and self.config["align_epochs"] and "align" in self.config["training_stages"]:
             self._align(train_data, kwargs.get("show_progress", False))
         self._steps_in_all = len(train_data) * self.epochs
         self.start_average(len(train_data))

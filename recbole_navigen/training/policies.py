@@ -1,0 +1,229 @@
+"""What reinforcement learns: next items after histories, and instructions. A policy draws groups of samples, has them
+rewarded, and gives the log-probabilities of exactly the distribution they were drawn from, with gradients.
+
+Prompts are moments of the training split. Only what the model chose counts: a code or token that was the only legal one
+has log-probability 0 and no gradient, and prompts and padding are not seen at all.
+
+Symbols: B prompts, G samples of each, M = B G samples, A actions (codes, items or tokens) of all samples, L levels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from recbole_navigen.data.sequences import UserSequences
+from recbole_navigen.errors import InputError
+from recbole_navigen.language.rendering import Origin, Rendered, Renderer
+from recbole_navigen.model.lm import DualIdentifierLM
+from recbole_navigen.model.navigen import NaviGen
+from recbole_navigen.model.sampling import sample
+from recbole_navigen.model.text import TextModel
+from recbole_navigen.model.writing import write
+from recbole_navigen.training.instructions import InstructionRows
+from recbole_navigen.training.rewards import CODE_REWARDS, Case, Scorer, instruction_rewards
+
+POLICIES = ("codes", "mixture")
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """Groups of samples.
+
+    Attributes:
+        rewards: NaN for a sample that could not be judged. Shape (B, G), float64.
+        rendered: the samples as the policy reads them again.
+        items: internal ids of drawn items (B, G); None for text.
+        owner: the sample, 0..M-1, that each action belongs to. Shape (A,), int64.
+        log_probs: of the actions when they were drawn. Shape (A,), float32.
+        parts: what the rewards are made of, for the log. Each (M,).
+    """
+
+    rewards: np.ndarray
+    rendered: Rendered
+    items: Tensor | None
+    owner: Tensor
+    log_probs: Tensor
+    parts: dict[str, np.ndarray]
+
+
+class Policy(Protocol):
+    """One task of reinforcement."""
+
+    name: str
+    module: nn.Module
+
+    def roll(self, prompts: int, group: int, moments: torch.Generator, draws: torch.Generator) -> Rollout:
+        """Draw and reward G samples after each of B prompts.
+
+        Args:
+            prompts: B. group: G. moments: draws the prompts, on the processor. draws: draws the samples, on the device.
+        """
+
+    def log_probs(self, rollout: Rollout, module: nn.Module) -> Tensor:
+        """Log-probabilities of a rollout's actions under the policy's module or a copy of it. Shape (A,)."""
+
+    def trainable(self) -> list[nn.Parameter]:
+        """What may change: the body; identifier and text rows stay."""
+
+
+class ItemPolicy:
+    """Next items.
+
+    Args:
+        model: in evaluation mode, so that what is drawn and what is learned are one distribution.
+        sequences: of the training split.
+        policy: `codes` draws level by level, an action a level; `mixture` draws items from the distribution that is
+            recommended from, dense score included, one action an item.
+        reward: one of `rewards.REWARDS`.
+    """
+
+    name = "cid2cid"
+
+    def __init__(self, model: NaviGen, sequences: UserSequences, policy: str, reward: str):
+        if policy not in POLICIES:
+            raise InputError(f"policy={policy!r} is unknown; use {' or '.join(POLICIES)}.")
+        if policy == "mixture" and model.lm.dense is None:
+            raise InputError("policy=mixture needs the dense score; set fusion: dense or policy: codes.")
+        self.model, self.module, self.mixture = model, model.lm, policy == "mixture"
+        self.credit = CODE_REWARDS[reward]
+        self.sequences = sequences
+        # A place among all training items that has something before it.
+        first = np.zeros(len(sequences.items), dtype=bool)
+        first[sequences.offsets[:-1][sequences.lengths > 0]] = True
+        self.moments = np.flatnonzero(~first)
+        if not len(self.moments):
+            raise InputError("no user has two training interactions, so there is nothing to reinforce.")
+
+    def roll(self, prompts: int, group: int, moments: torch.Generator, draws: torch.Generator) -> Rollout:
+        """See `Policy`."""
+        model, lm = self.model, self.module
+        drawn = self.moments[torch.randint(len(self.moments), (prompts,), generator=moments).numpy()]
+        starts = self.sequences.offsets[np.searchsorted(self.sequences.offsets, drawn, side="right") - 1]
+        lengths = torch.from_numpy(np.minimum(drawn - starts, model.max_seq_length))
+        histories = torch.zeros(prompts, int(lengths.max()), dtype=torch.long)
+        for row, (place, length) in enumerate(zip(drawn.tolist(), lengths.tolist(), strict=True)):
+            histories[row, :length] = torch.from_numpy(self.sequences.items[place - length : place])
+        targets = torch.from_numpy(self.sequences.items[drawn])
+        rendered = model.renderer.cid2cid(histories, lengths).to(model.device)
+        items = sample(model.scorer, rendered, group, draws).items + 1
+        if self.mixture:
+            with torch.no_grad():
+                dense = lm.dense.log_probs(lm.read(rendered).state, lm.catalogue_vectors()).exp()
+            second = torch.multinomial(dense, group, replacement=True, generator=draws) + 1
+            by_dense = torch.rand(items.shape, generator=draws, device=items.device) < float(lm.dense.share)
+            items = torch.where(by_dense, second, items)
+        anchors = rendered.anchors[:, :1].expand(-1, group)
+        rendered = replace(rendered, targets=items, anchors=anchors)
+        actions = 1 if self.mixture else lm.levels
+        owner = torch.arange(items.numel()).repeat(actions).view(actions, -1).T.flatten()
+        codes = lm.codes.cpu().numpy()
+        truth = np.repeat(codes[targets.numpy()], group, axis=0)
+        found = codes[items.cpu().numpy().ravel()]
+        rewards = self.credit(found, truth)
+        parts = {
+            "hit": (found == truth).all(axis=1).astype(float),
+            **{f"level_{level}": (found == truth)[:, : level + 1].all(axis=1) for level in range(lm.levels)},
+        }
+        rollout = Rollout(rewards.reshape(items.shape), rendered, items, owner.to(model.device), torch.empty(0), parts)
+        with torch.no_grad():
+            return replace(rollout, log_probs=self.log_probs(rollout, lm))
+
+    def log_probs(self, rollout: Rollout, module: DualIdentifierLM) -> Tensor:
+        """See `Policy`."""
+        rendered = rollout.rendered
+        states = module.target_states(rendered)
+        by_level = module.target_log_probs(rendered, states)  # (L, M)
+        if not self.mixture:
+            return by_level.T.flatten()
+        dense = module.dense.log_probs(states[0][:, 0], module.catalogue_vectors())
+        share = float(module.dense.share)
+        chosen = dense.gather(1, rollout.items - 1).flatten()
+        return torch.logaddexp(by_level.sum(dim=0) + np.log1p(-share), chosen + np.log(share))
+
+    def trainable(self) -> list[nn.Parameter]:
+        """See `Policy`."""
+        query = list(self.module.dense.query.parameters()) if self.mixture else []
+        return [*body_parameters(self.module), *query]
+
+
+class InstructionPolicy:
+    """Instructions behind the items they are for.
+
+    Args:
+        author: what writes, in evaluation mode. renderer: its own.
+        rows: moments and their instructions. terms: TIDs by item index.
+        scorer, reward, triangle: see `instruction_rewards`.
+    """
+
+    name = "cid2ins"
+
+    def __init__(
+        self,
+        author: TextModel,
+        renderer: Renderer,
+        rows: InstructionRows,
+        terms: Sequence[Sequence[str]],
+        scorer: Scorer,
+        reward: str,
+        triangle: bool,
+    ):
+        self.module, self.renderer, self.rows, self.terms = author, renderer, rows, terms
+        self.scorer, self.reward, self.triangle = scorer, reward, triangle
+        self.failed = 0
+
+    def roll(self, prompts: int, group: int, moments: torch.Generator, draws: torch.Generator) -> Rollout:
+        """See `Policy`."""
+        drawn = torch.randint(len(self.rows), (prompts,), generator=moments).tolist()
+        think = bool(torch.rand(1, generator=moments) < self.rows.think_share)
+        return self.write(drawn, group, think, draws)
+
+    def write(self, drawn: Sequence[int], group: int, think: bool, draws: torch.Generator) -> Rollout:
+        """G samples for each of some rows, with or without a thought."""
+        rows = self.rows
+        repeated = [row for row in drawn for _ in range(group)]
+        asked = rows.prompts(repeated).to(self.module.special_rows.device)
+        written = write(self.module, asked, think, 1.0, draws)
+        answers = written.answers()
+        cases = [
+            Case(
+                self.renderer.vocabulary.raw_answer(answer),
+                think,
+                tuple(self.terms[rows.items[row] - 1]),
+                *rows.tags[row],
+            )
+            for row, answer in zip(repeated, answers, strict=True)
+        ]
+        scored = instruction_rewards(cases, self.scorer, self.reward, self.triangle)
+        self.failed += scored.failed
+        rendered = rows.prompts(repeated, answers).to(asked.tokens.device)
+        owner = (rendered.origin == Origin.TARGET).nonzero()[:, 0]
+        parts = {**scored.parts, "length": written.lengths.cpu().numpy().astype(float)}
+        parts["text"] = np.array([case.text for case in cases], dtype=object)
+        # The first token, thought or none, is the caller's, and so are forced ones.
+        old = written.log_probs[written.sampled]
+        shape = (len(drawn), group)
+        return Rollout(scored.rewards.reshape(shape), rendered, None, owner, old, parts)
+
+    def log_probs(self, rollout: Rollout, module: TextModel) -> Tensor:
+        """See `Policy`."""
+        return module.written_log_probs(rollout.rendered)
+
+    def trainable(self) -> list[nn.Parameter]:
+        """See `Policy`."""
+        return body_parameters(self.module)
+
+
+def body_parameters(module: TextModel) -> list[nn.Parameter]:
+    """The transformer's own weights, without text rows; of a body with adapters, the adapters alone."""
+    body: Any = module.backbone.body
+    rows = {
+        id(parameter)
+        for parameter in (module.backbone.text_rows, *module.backbone.lm.get_output_embeddings().parameters())
+    }
+    own = [(name, p) for name, p in body.named_parameters() if id(p) not in rows]
+    adapters = [p for name, p in own if "lora_" in name]
+    return adapters or [p for _, p in own]

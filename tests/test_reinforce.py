@@ -1,0 +1,221 @@
+"""Reinforcement in a run: what is drawn, what is kept, and that every stage survives a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import chisquare
+from small_model import small_model
+from test_navigen import SMALL
+
+from recbole_navigen.data.sequences import UserSequences
+from recbole_navigen.errors import InputError
+from recbole_navigen.language.parsing import Answer
+from recbole_navigen.model.mixture import SecondScore
+from recbole_navigen.model.scoring import ExactScorer
+from recbole_navigen.quick_start import Recommender, run_generate, run_navigen
+from recbole_navigen.quick_start.training_stages import check_stages, reinforce_settings
+from recbole_navigen.supervision.protocol import Judgement
+from recbole_navigen.training.adapters import add_adapters, merge_adapters, without_adapters
+from recbole_navigen.training.checkpoint import load_checkpoint
+from recbole_navigen.training.policies import ItemPolicy
+from recbole_navigen.training.rewards import Case, JudgeScorer, TermScorer, instruction_rewards
+
+STAGES = ["align", "finetune", "write", "reinforce"]
+REINFORCE = {
+    "steps": 4,
+    "eval_every": 2,
+    "prompts": 8,
+    "group": 4,
+    "instruction_prompts": 2,
+    "instruction_group": 2,
+    "eval_prompts": 4,
+    "learning_rate": 0.01,
+}
+FAST = {
+    **SMALL,
+    "training_stages": STAGES,
+    "reinforce": REINFORCE,
+    "show_progress": False,
+    "use_gpu": False,
+    "epochs": 2,
+    "MAX_ITEM_LIST_LENGTH": 8,
+    "state": "ERROR",
+    "dropout": 0.1,
+}
+
+
+def item_policy(kind, **changes):
+    lm, renderer = small_model(dense_score=True, **changes)
+    items = np.array([4, 9, 2, 7, 7, 1, 3])
+    sequences = UserSequences(np.array([1, 2]), items, np.array([0, 3, 7]))
+    model = SimpleNamespace(
+        lm=lm, renderer=renderer, scorer=ExactScorer(lm, 64), device=torch.device("cpu"), max_seq_length=5
+    )
+    return ItemPolicy(model, sequences, kind, "prefix"), lm
+
+
+@pytest.mark.parametrize("kind", ["codes", "mixture"])
+@pytest.mark.parametrize("history", ["pooled", "tokens"])
+def test_items_are_drawn_from_the_distribution_whose_probabilities_are_given(kind, history):
+    policy, lm = item_policy(kind, history=history)
+    policy.moments = policy.moments[:1]
+    draws = torch.Generator().manual_seed(5)
+    rollout = policy.roll(1, 6000, torch.Generator().manual_seed(1), draws)
+    log_probs = policy.log_probs(rollout, lm).view(6000, -1)
+    context = policy.model.renderer.cid2cid(torch.tensor([[4]]), torch.tensor([1]))
+    exact = policy.model.scorer.full_sort(context)
+    if kind == "mixture":
+        with torch.no_grad():
+            dense = lm.dense.log_probs(lm.read(context).state, lm.catalogue_vectors())
+        exact = SecondScore(dense, float(lm.dense.share)).mix(exact)
+    items = rollout.items[0] - 1
+    assert torch.allclose(log_probs.sum(dim=1), exact[0, items], atol=1e-4)
+    expected = exact[0].double().exp().numpy() * 6000
+    counts = np.bincount(items.numpy(), minlength=len(expected))
+    rare = expected < 5
+    merged = [np.append(values[~rare], values[rare].sum()) for values in (counts, expected)]
+    assert chisquare(merged[0], merged[1] * merged[0].sum() / merged[1].sum()).pvalue > 1e-3
+    assert rollout.owner.tolist() == np.repeat(np.arange(6000), log_probs.shape[1]).tolist()
+    target = lm.codes[9].numpy()
+    found = lm.codes[rollout.items[0]].numpy()
+    right = np.logical_and.accumulate(found == target, axis=1)
+    assert rollout.rewards[0] == pytest.approx(right @ np.array([0.5, 0.3, 0.2]))
+
+
+def test_adapters_come_and_go():
+    lm, renderer = small_model()
+    rendered = renderer.cid2cid(torch.tensor([[4, 9]]), torch.tensor([2]))
+    names, before = set(lm.state_dict()), lm.read(rendered).state
+    add_adapters(lm.backbone, 2, 4)
+    learned = [(name, p) for name, p in lm.named_parameters() if p.requires_grad and "backbone.lm.model" in name]
+    assert learned and all("lora_" in name for name, _ in learned)
+    with torch.no_grad():
+        for _, parameter in learned:
+            parameter += 0.1
+    changed = lm.read(rendered).state
+    assert not torch.allclose(changed, before, atol=1e-3)
+    with without_adapters(lm.backbone):
+        assert torch.allclose(lm.read(rendered).state, before, atol=1e-6)
+    merge_adapters(lm.backbone)
+    assert torch.allclose(lm.read(rendered).state, changed, atol=1e-5) and set(lm.state_dict()) == names
+
+
+class HalfJudge:
+    """Serves every other review."""
+
+    def judge(self, reviews):
+        return [(Judgement(8, 5, 6, 10),) if place % 4 < 2 else None for place in range(len(reviews))]
+
+
+def test_what_a_judge_cannot_score_is_left_out_and_counted():
+    text = '{"target_tid": ["red"], "target_ins": "a blue river at dawn"}'
+    cases = [Case(text, False, ("red", "war"), "film", "image")] * 4
+    scored = instruction_rewards(cases, JudgeScorer(HalfJudge()))
+    assert scored.failed == 2 and np.isnan(scored.rewards).tolist() == [False, True, False, True]
+    expected = 0.25 * (0.8 + 0.8 + 0.8 + 2 / 3)
+    assert scored.rewards[0] == pytest.approx(expected)
+    without = instruction_rewards(cases, JudgeScorer(HalfJudge()), triangle=False)
+    assert without.rewards[0] == pytest.approx(0.25 * 0.8)
+    # A thought that was asked for and is missing, and an answer that is none.
+    bad = [Case(text, True, ("red",), "film", "image"), Case("no", False, ("red",), "film", "image")]
+    found = instruction_rewards(bad, JudgeScorer(HalfJudge()))
+    assert found.rewards[0] == pytest.approx(0.5 * 0.25 * (0.8 + 0.8 + 0.8 + 1.0)) and found.rewards[1] == 0
+    literal = TermScorer()([Answer(("red",), "a red river", None)], [cases[0]])[0]
+    assert literal["ins_gold"] == 0.5 and literal["ins_pred"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        ({"tasks": ["cid2tid"]}, "tasks='cid2tid'"),
+        ({"scorer": "clip"}, "scorer='clip'"),
+        ({"steps": 0}, "steps must be"),
+        ({"group": 1}, "group=1"),
+        ({"stepz": 3}, "stepz"),
+    ],
+)
+def test_bad_settings_are_refused(wrong, message):
+    with pytest.raises(InputError, match=message):
+        reinforce_settings(wrong)
+
+
+@pytest.mark.parametrize("stages", [["reinforce", "finetune"], ["align"], "finetune", ["finetune", "rest"]])
+def test_bad_stages_are_refused(stages):
+    with pytest.raises(InputError, match="training_stages="):
+        check_stages({"training_stages": stages, "reinforce": {}})
+
+
+# Each child kills itself where its first argument says, and never if it says `nowhere`.
+CHILD = """
+import os, signal, sys
+from recbole_navigen.quick_start import run_navigen
+from recbole_navigen.training import grpo, sft, trainer
+from recbole_navigen.training import writer
+where, settings = sys.argv[1], {settings!r}
+writer.SAVE_EVERY = 2
+
+def die_after(module, name, when):
+    own = getattr(module, name)
+    def wrapped(*args, **kwargs):
+        result = own(*args, **kwargs)
+        if when(*args, **kwargs):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    setattr(module, name, wrapped)
+
+if where == "align":
+    die_after(sft.NaviGenTrainer, "_loss", lambda self, batch: self.stage == "align" and self._steps_done == 1)
+if where == "finetune":
+    die_after(sft.NaviGenTrainer, "_save_checkpoint", lambda *args, **kwargs: True)
+if where == "write":
+    die_after(writer, "save_checkpoint", lambda *args, **kwargs: True)
+if where == "reinforce":
+    die_after(grpo, "save_checkpoint", lambda *args, **state: state["step"] == 2)
+run_navigen("NaviGen", "tiny", config_dict=settings)
+"""
+
+
+def test_every_stage_survives_a_kill(tiny):
+    """Killed in each stage in turn and started again, a run ends bit for bit like one that was not."""
+    root = Path(__file__).resolve().parents[1]
+    path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": path}
+
+    def child(where, folder):
+        settings = {**FAST, "data_path": str(tiny), "checkpoint_dir": folder}
+        return subprocess.run(
+            [sys.executable, "-c", CHILD.format(settings=settings), where], env=environment
+        ).returncode
+
+    for where in STAGES:
+        assert child(where, "killed") == -signal.SIGKILL
+    assert child("nowhere", "killed") == 0 and child("nowhere", "whole") == 0
+    (killed,), (whole,) = (list(Path(folder).glob("NaviGen-*")) for folder in ("killed", "whole"))
+    for part in ("checkpoint", "writer/checkpoint"):
+        ours, theirs = (load_checkpoint(run / part)["state_dict"] for run in (killed, whole))
+        assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    results = [json.loads((run / "result.json").read_text()) for run in (killed, whole)]
+    assert results[0]["test_result"] == results[1]["test_result"]
+    assert (killed / "reinforce.jsonl").read_text() == (whole / "reinforce.jsonl").read_text()
+    assert not list(killed.glob("*-in-training*"))
+    outcome = json.loads((whole / "reinforced.json").read_text())
+    assert set(outcome) == {"cid2cid", "cid2ins"} and "<svg" not in (whole / "reinforce.html").read_text()[:20]
+
+
+def test_a_run_with_adapters_is_loaded_like_any_other(tiny):
+    settings = {**FAST, "data_path": str(tiny), "training_stages": ["align", "finetune", "reinforce"]}
+    settings["reinforce"] = {**REINFORCE, "lora_rank": 2, "policy": "codes", "tasks": ["cid2cid"]}
+    run = run_navigen("NaviGen", "tiny", config_dict=settings)["run_dir"]
+    assert len(Recommender.load(run).recommend(["i1"], 3)) == 3
+    log = [json.loads(line) for line in (Path(run) / "reinforce.jsonl").read_text().splitlines()]
+    assert sum("cid2cid reward" in entry for entry in log) == 4 and not any("cid2ins reward" in entry for entry in log)
+    written = run_generate("tiny", config_dict=settings, users=1)
+    assert written[0]["target_ins"]
