@@ -97,3 +97,23 @@ def test_code_rows_start_from_the_centroids_and_item_rows_from_the_residuals():
     assert np.allclose(ratio, ratio[0, 0], rtol=1e-2)
     narrow, none = collaborative_start(codebooks, None, 4, 0)
     assert none is None and (narrow == collaborative_start(codebooks, residuals, 4, 0)[0]).all()
+
+
+def test_both_identifiers_at_the_input_cost_no_token_and_tell_nothing_early():
+    """`dual`: the last code of an item bears its other vectors; what stands before it does not know them."""
+    plain, by_codes = small_model(history="tokens", item_rows=True)
+    model, renderer = small_model(history="dual", item_rows=True)
+    histories, lengths = torch.tensor([[4, 9, 2]]), torch.tensor([3])
+    rendered, without = renderer.cid2cid(histories, lengths, True), by_codes.cid2cid(histories, lengths, True)
+    assert torch.equal(rendered.tokens, without.tokens)
+    assert rendered.items[0].tolist() == [0, 0, 0, 4, 0, 0, 9, 0, 0, 2]
+    extra = model.embed(rendered) - plain.embed(without)
+    assert not extra[0, rendered.items[0] == 0].any()
+    items = torch.tensor([4, 9, 2])
+    codes = model.item_vectors(items) - model.item_vectors(items, codes=False)
+    assert torch.allclose(extra[0, [3, 6, 9]] + codes, model.item_vectors(items), atol=1e-6)
+    before = [states[0, 1] for states in model.target_states(rendered)]
+    with torch.no_grad():
+        model.item_rows[2] += 1.0
+    after = [states[0, 1] for states in model.target_states(rendered)]
+    assert all(torch.equal(*pair) for pair in zip(before, after, strict=True))

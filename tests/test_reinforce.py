@@ -63,7 +63,7 @@ def item_policy(kind, **changes):
 
 
 @pytest.mark.parametrize("kind", ["codes", "mixture"])
-@pytest.mark.parametrize("history", ["pooled", "tokens"])
+@pytest.mark.parametrize("history", ["pooled", "dual"])
 def test_items_are_drawn_from_the_distribution_whose_probabilities_are_given(kind, history):
     policy, lm = item_policy(kind, history=history)
     policy.moments = policy.moments[:1]

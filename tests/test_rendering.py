@@ -118,7 +118,7 @@ def test_an_instruction_stream_token_by_token():
     assert raw == '<think>\nlove\n</think>\n\n{"target_tid": ["red", "war"], "target_ins": "blue river"}'
 
 
-@pytest.mark.parametrize("history", ["pooled", "tokens"])
+@pytest.mark.parametrize("history", ["pooled", "tokens", "dual"])
 @pytest.mark.parametrize("chosen", [None, torch.tensor([5, 6])])
 def test_an_instruction_is_asked_for_as_it_was_learned(history, chosen):
     _, renderer = small_model(history=history)

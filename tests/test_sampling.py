@@ -18,7 +18,7 @@ from recbole_navigen.model.scoring import ExactScorer
     levels=st.integers(1, 4),
     n_items=st.integers(2, 30),
     seed=st.integers(0, 1000),
-    history=st.sampled_from(["pooled", "tokens"]),
+    history=st.sampled_from(["pooled", "tokens", "dual"]),
     memory=st.sampled_from([0.01, 64]),
 )
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])

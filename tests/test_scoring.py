@@ -20,7 +20,7 @@ catalogues = st.fixed_dictionaries(
         "levels": st.integers(1, 4),
         "codes": st.integers(4, 9),
         "seed": st.integers(0, 10_000),
-        "history": st.sampled_from(["pooled", "tokens"]),
+        "history": st.sampled_from(["pooled", "tokens", "dual"]),
         "dense": st.sampled_from([True, False]),
     }
 ).filter(lambda c: c["codes"] ** c["levels"] >= 2 * c["n_items"])

@@ -2,12 +2,14 @@
 
 Each token carries its origin. Losses look at TARGET only; nothing is ever learned on PROMPT, FORCED or PAD.
 
-A history is written in one of two ways, both under the task token `<|cid2cid|>`:
+A history is written in one of three ways, all under the task token `<|cid2cid|>`:
 
 - ``pooled``: one slot an item. The slot's embedding is the sum of the item's code rows and its TID vector, so the
   stream stays L times shorter; the codes of a *next* item hang below the slot they follow as a branch (see
   `model/lm.py`).
 - ``tokens``: the item's L codes one after another; the codes of the next item are simply the next tokens.
+- ``dual``: the same, and to the last of them the item's other vectors are added (TID, text, own row): both identifiers,
+  at no further token. By then all its codes are known, so nothing is given away.
 
 An instruction is asked for in the same form, with tags for the domain and for what is to be made, and behind it the
 item that the model itself ranks first (in training, the item that came next):
@@ -30,7 +32,7 @@ from recbole_navigen.identifiers.table import CID_BEGIN, CID_END
 from recbole_navigen.language.grammar import MAPPING, Grammar
 from recbole_navigen.language.vocabulary import CLOSE, END, INSTRUCTION, NEXT_TERM, TERMS, THINK, THINK_END, Vocabulary
 
-HISTORIES = ("pooled", "tokens")
+HISTORIES = ("pooled", "tokens", "dual")
 
 
 class Origin(IntEnum):
@@ -48,7 +50,8 @@ class Rendered:
 
     Attributes:
         tokens: token ids; 0 under pooled slots and padding. Shape (B, T), int64.
-        items: internal item id of a pooled slot, else 0. Shape (B, T), int64.
+        items: internal item id of a pooled slot, or of the code token that bears its other vectors; else 0. Shape
+            (B, T), int64.
         origin: `Origin` of each token. Shape (B, T), int64.
         lengths: tokens that are not padding. Shape (B,), int64.
         anchors: place of the token after which each target item is decoded. Shape (B, R), int64.
@@ -89,7 +92,7 @@ class Renderer:
         vocabulary: token ids.
         codes: CIDs by internal item id; row 0 is unused. Shape (N + 1, L), int64.
         terms: TIDs by item index, N tuples.
-        history: `pooled` or `tokens`.
+        history: one of HISTORIES.
         grammar: of the answers.
         name_item: whether the item an instruction is for shows its terms, beside its slot or codes.
     """
@@ -124,7 +127,7 @@ class Renderer:
         """
         rows, width = histories.shape
         read = (lengths - 1 if targets else lengths).clamp(min=0)
-        streamed = self.history == "tokens" and targets
+        streamed = self.history != "pooled" and targets
         shown = lengths if streamed else read
         items = torch.where(torch.arange(width) < shown[:, None], histories, 0)
         if self.history == "pooled":
@@ -138,7 +141,7 @@ class Renderer:
             origin = torch.where(real, Origin.TARGET if streamed else Origin.PROMPT, Origin.PAD)
             slots = torch.where(real, slots, 0)
             origin[:, :per_item] = torch.where(real[:, :per_item], Origin.PROMPT, Origin.PAD)
-            items = torch.zeros_like(slots)
+            items = self._borne(items)
         head = torch.full((rows, 1), self.vocabulary.task("cid2cid"))
         if targets:
             anchors = (torch.arange(1, width) * per_item).expand(rows, -1)
@@ -246,7 +249,15 @@ class Renderer:
         if self.history == "pooled":
             row.add([0] * len(items), items=items)
         else:
-            row.add(self.code_tokens[items].flatten().tolist())
+            borne = self._borne(torch.tensor([items], dtype=torch.long))[0]
+            row.add(self.code_tokens[items].flatten().tolist(), items=borne.tolist())
+
+    def _borne(self, items: Tensor) -> Tensor:
+        """Items by code token: none, or each at its last code. (B, W) -> (B, W * L)."""
+        borne = torch.zeros(*items.shape, self.vocabulary.levels, dtype=torch.long)
+        if self.history == "dual":
+            borne[..., -1] = items
+        return borne.flatten(1)
 
 
 class _Row:

@@ -109,12 +109,14 @@ class DualIdentifierLM(TextModel):
         sums = F.embedding_bag(tokens, self.backbone.text_rows, offsets, mode="sum")
         return sums / counts.clamp(min=1).sqrt()[:, None]
 
-    def item_vectors(self, items: Tensor) -> Tensor:
+    def item_vectors(self, items: Tensor, codes: bool = True) -> Tensor:
         """Pooled vectors of internal item ids: code rows, TID vector, text embedding and item row, summed.
 
-        (M,) -> (M, D).
+        (M,) -> (M, D). codes: False leaves the code rows out.
         """
-        vectors = F.embedding(self._code_index(self.codes[items]), self.code_rows).sum(dim=1) + self.tid_vectors(items)
+        vectors = self.tid_vectors(items)
+        if codes:
+            vectors = F.embedding(self._code_index(self.codes[items]), self.code_rows).sum(dim=1) + vectors
         if self.sentence_map is not None:
             vectors = vectors + self.sentence_map(F.embedding(items, self.sentences))
         return vectors if self.item_rows is None else vectors + F.embedding(items, self.item_rows)

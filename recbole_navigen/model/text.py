@@ -68,8 +68,8 @@ class TextModel(nn.Module):
         self.register_buffer("legal_text", grammar.legal, persistent=False)
         self.special_rows = nn.Parameter(torch.randn(len(SPECIALS), backbone.width) * scale)
 
-    def item_vectors(self, items: Tensor) -> Tensor:
-        """Pooled vectors of internal item ids, (M,) -> (M, D)."""
+    def item_vectors(self, items: Tensor, codes: bool = True) -> Tensor:
+        """Pooled vectors of internal item ids, (M,) -> (M, D). codes: False leaves the code rows out."""
         raise NotImplementedError
 
     def embed(self, rendered: Rendered) -> Tensor:
@@ -82,10 +82,14 @@ class TextModel(nn.Module):
             embeddings = embeddings.masked_scatter(
                 is_text[..., None], F.embedding(tokens[is_text], self.backbone.text_rows)
             )
-        pooled = rendered.items > 0
-        if pooled.any():
-            unique, inverse = rendered.items[pooled].unique(return_inverse=True)
-            embeddings = embeddings.masked_scatter(pooled[..., None], self.item_vectors(unique)[inverse])
+        shown = rendered.items > 0
+        if shown.any():
+            unique, inverse = rendered.items[shown].unique(return_inverse=True)
+            if (tokens[shown][0] >= self.vocabulary.first_code).item():
+                vectors = embeddings[shown] + self.item_vectors(unique, codes=False)[inverse]
+            else:
+                vectors = self.item_vectors(unique)[inverse]
+            embeddings = embeddings.masked_scatter(shown[..., None], vectors)
         return self.dropout(embeddings)
 
     def read(self, rendered: Rendered, first: int = 0) -> Context:

@@ -41,9 +41,12 @@ class Writer(TextModel):
         """The ranking model's, (L * K, D)."""
         return self._ranker[0].code_rows.detach()
 
-    def item_vectors(self, items: Tensor) -> Tensor:
+    def item_vectors(self, items: Tensor, codes: bool = True) -> Tensor:
         """The ranking model's, (M,) -> (M, D)."""
-        return self._ranker[0].catalogue_vectors()[items - 1]
+        if codes:
+            return self._ranker[0].catalogue_vectors()[items - 1]
+        with torch.no_grad():
+            return self._ranker[0].item_vectors(items, codes=False)
 
 
 def build_writer(
