@@ -2,7 +2,7 @@
 
     python benchmarks/levers.py [--dataset=amazon-toys-2014] [--data_path=FOLDER] [--epochs=5] [--levers=NAME,NAME]
 
-All validation users, one seed, few epochs (so that a lever costs minutes); intervals are paired over users, which leaves
+All validation users, one seed, few epochs (so that a lever costs minutes); intervals are paired over users and leave
 out what another seed would change. The levers stand in `levers.yaml`. Finished ones are kept in runs/levers.
 """
 

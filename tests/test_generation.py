@@ -83,7 +83,7 @@ def test_real_pipelines_make_real_files_and_scores(models: Path, catalogue: Cata
     settings = generation_settings({**given, **FEW, "image_guidance": 2.0, "negative_prompt": "a white box"})
     requests = [*requests_for(3), *requests_for(2, "video")]
     encoder = build_encoder(settings, tmp_path / "cache")
-    generators = build_generators(requests, settings, catalogue, encoder)
+    generators = build_generators({request.media for request in requests}, settings, catalogue, encoder)
     made = generate(requests, generators, tmp_path / "media", settings)
     assert made.counts == {"done": 5, "failed": 0, "blocked": 0, "kept": 0, "cut": 0}
     with Image.open(tmp_path / "media" / "images" / "u0.png") as image:
@@ -224,14 +224,19 @@ def test_retrieval_needs_no_generator(models: Path, catalogue: Catalogue, tmp_pa
     settings = generation_settings(given)
     encoder = build_encoder(settings)
     requests = [Request("u0", "image", "star", "s0"), Request("u0", "video", "star", "s0")]
-    made = generate(requests, build_generators(requests, settings, catalogue, encoder), tmp_path, settings)
+    made = generate(
+        requests,
+        build_generators({request.media for request in requests}, settings, catalogue, encoder),
+        tmp_path,
+        settings,
+    )
     items = list(catalogue.images)
     nearest = (encoder.images(list(catalogue.images.values())).means @ encoder.texts(["star"]).means[0]).argmax()
     with Image.open(made.file(0)) as found, Image.open(catalogue.images[items[nearest]]) as meant:
         assert (np.asarray(found) == np.asarray(meant)).all()
     assert len(read_frames(made.file(1))) == settings["clip_frames"]
     with pytest.raises(InputError, match="needs pictures of the items"):
-        build_generators(requests, settings, Catalogue(catalogue.texts), encoder)
+        build_generators({request.media for request in requests}, settings, Catalogue(catalogue.texts), encoder)
 
 
 def test_a_picture_becomes_terms_and_a_start(models: Path, catalogue: Catalogue, tmp_path: Path) -> None:
@@ -289,6 +294,6 @@ def test_requests_and_names(tmp_path: Path, catalogue: Catalogue) -> None:
     with pytest.raises(InputError, match="two instructions"):
         generate([*requests_for(1), *requests_for(1)], {"image": Painter()}, tmp_path, generation_settings())
     with pytest.raises(InputError, match="no video_model"):
-        build_generators(requests_for(1, "video"), generation_settings(), catalogue, None)
+        build_generators(["video"], generation_settings(), catalogue, None)
     with pytest.raises(InputError, match="is not a folder"):
         item_images(tmp_path / "none", [])

@@ -127,7 +127,7 @@ def flip(model) -> None:
         scores[:, 0] = -torch.inf
         return scores
 
-    def recommend(histories, lengths, k, banned=None):
+    def recommend(histories, lengths, k, banned=None, normalised=True):
         interaction = {model.ITEM_SEQ: histories, model.ITEM_SEQ_LEN: lengths}
         scores = full_sort_predict(interaction)[:, 1:]
         values, items = (scores if banned is None else scores.masked_fill(banned, -torch.inf)).topk(k, dim=1)

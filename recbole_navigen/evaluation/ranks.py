@@ -87,10 +87,11 @@ def searched_ranks(model, loader, depth: int) -> tuple[np.ndarray, np.ndarray]:
         if most <= depth or n_items - most < depth:
             # Short histories (or a catalogue that is nearly used up): one list, long enough to hold `depth` unseen
             # items whatever else is in it.
-            top = model.recommend(histories, lengths, min(depth + most, n_items))
+            top = model.recommend(histories, lengths, min(depth + most, n_items), normalised=False)
             both = [_place(top, target), _place(top, target, seen)]
         else:
-            both = [_place(model.recommend(histories, lengths, depth, banned), target) for banned in (None, seen)]
+            tops = (model.recommend(histories, lengths, depth, banned, normalised=False) for banned in (None, seen))
+            both = [_place(top, target) for top in tops]
         ranks[:, np.searchsorted(timeline.last(), positions[chunk])] = np.minimum(both, depth)
     return ranks[0], ranks[1]
 

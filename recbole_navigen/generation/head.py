@@ -3,7 +3,7 @@
 settings = generation_settings({"image_model": FOLDER, "clip_model": FOLDER})
 catalogue = Catalogue(texts, item_images(folder, items))
 encoder = build_encoder(settings, "saved/cache")
-generated = generate(requests, build_generators(requests, settings, catalogue, encoder), "saved/RUN/media", settings)
+generated = generate(requests, build_generators(["image"], settings, catalogue, encoder), "saved/RUN/media", settings)
 scores = score(generated, catalogue, encoder, settings)
 """
 
@@ -12,7 +12,7 @@ import logging
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,22 +86,22 @@ def build_encoder(
 
 
 def build_generators(
-    requests: Sequence[Request], settings: Mapping[str, Any], catalogue: Catalogue, encoder: ClipEncoder | None
+    kinds: Collection[str], settings: Mapping[str, Any], catalogue: Catalogue, encoder: ClipEncoder | None
 ) -> dict[str, Generator]:
-    """Load what the requests need: media -> generator.
+    """Load what some kinds of media need: media -> generator.
 
     Args:
-        requests: their media decide. settings: from `generation_settings`.
+        kinds: of MEDIA, those that will be asked for. settings: from `generation_settings`.
         catalogue, encoder: for `retrieval`.
     """
     generators: dict[str, Generator] = {}
     for media in MEDIA:
-        if not any(request.media == media for request in requests):
+        if media not in kinds:
             continue
         model = settings[f"{media}_model"]
         if model is None:
             raise InputError(
-                f"there are {media} instructions and no {media}_model; set --{media}_model=FOLDER_OR_HUB_ID."
+                f"{media}s are asked for and there is no {media}_model; set --{media}_model=FOLDER_OR_HUB_ID."
             )
         if model == RETRIEVAL:
             from recbole_navigen.generation.retrieval import RetrievalGenerator

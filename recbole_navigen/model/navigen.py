@@ -105,18 +105,21 @@ class NaviGen(SequentialRecommender):
         scores[:, 0] = -torch.inf
         return scores
 
-    def recommend(self, histories: Tensor, lengths: Tensor, k: int, banned: Tensor | None = None) -> TopK:
+    def recommend(
+        self, histories: Tensor, lengths: Tensor, k: int, banned: Tensor | None = None, normalised: bool = True
+    ) -> TopK:
         """Exact top-k after some histories; see `recommend`.
 
         Args:
             histories: internal item ids, oldest first, right-padded with 0. Shape (B, W).
             lengths: (B,). k: how many items. banned: (B, N) by item index, True where an item must not appear.
+            normalised: whether probabilities are wanted, not only the order.
 
         Returns:
             `TopK` with item indices (internal id - 1).
         """
         histories, lengths = histories[:, -self.max_seq_length :], lengths.clamp(max=self.max_seq_length)
-        return recommend(self.search, self._rendered(histories, lengths), histories, k, banned)
+        return recommend(self.search, self._rendered(histories, lengths), histories, k, banned, normalised)
 
     def history(self, interaction: Interaction) -> Rendered:
         """The histories of a batch as the model reads them."""

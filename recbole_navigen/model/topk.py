@@ -241,17 +241,27 @@ class TopKSearch:
         search.line = lines.gather(1, place[..., None].expand(-1, -1, lines.shape[2]))
 
 
-def recommend(search: TopKSearch, rendered: Rendered, histories: Tensor, k: int, banned: Tensor | None = None) -> TopK:
+def recommend(
+    search: TopKSearch,
+    rendered: Rendered,
+    histories: Tensor,
+    k: int,
+    banned: Tensor | None = None,
+    normalised: bool = True,
+) -> TopK:
     """Exact top-k of everything the model knows: both scores, and the factor of repeats.
 
     Args:
         search: over the model. rendered: the histories as the model reads them, B rows.
         histories: internal item ids, padded with 0. Shape (B, H).
         k, banned: as in `TopKSearch.top_k`.
+        normalised: False leaves out what is the same for all items of a user, where only the order counts.
     """
     lm = search.lm
     shifts = lm.repeats.shifts(seen_items(histories, search.scorer.trie.n_items))
     top = search.top_k(rendered, k, banned, lm.second, shifts)
+    if not normalised:
+        return top
     return replace(top, log_probs=top.log_probs - log_normaliser(search.scorer, rendered, histories)[:, None])
 
 

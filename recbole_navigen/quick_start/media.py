@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.clip import ClipEncoder
 from recbole_navigen.evaluation.media_report import write_media_page
 from recbole_navigen.generation.cards import user_cards
@@ -28,17 +27,13 @@ class MediaHead:
     def __init__(
         self, recommender: Recommender, settings: Mapping[str, Any], kinds: Sequence[str], show_progress: bool
     ):
-        for media in dict.fromkeys(kinds):
-            if settings[f"{media}_model"] is None:
-                raise InputError(
-                    f"--media asks for {media}s and there is no {media}_model; set --{media}_model=FOLDER_OR_HUB_ID."
-                )
         self.recommender, self.settings, self.show_progress = recommender, settings, show_progress
         pictures = settings["item_images"]
         texts = recommender.titles
         self.catalogue = Catalogue(texts, item_images(pictures, list(texts)) if pictures else {})
         cache = Path(recommender.settings["checkpoint_dir"]) / "cache"
         self.encoder: ClipEncoder | None = build_encoder(settings, cache, show_progress)
+        self.generators = build_generators(kinds, settings, self.catalogue, self.encoder)
 
     def reference(self) -> str | None:
         """The item that stands for `reference_image` in the histories, None without one: the picture's terms by the
@@ -73,8 +68,7 @@ class MediaHead:
             )
             for row in records
         ]
-        generators = build_generators(requests, self.settings, self.catalogue, self.encoder)
-        made = generate(requests, generators, folder, self.settings, self.show_progress)
+        made = generate(requests, self.generators, folder, self.settings, self.show_progress)
         scores = self._score(made, records)
         for media, own in scores.items():
             own.save(Path(folder) / f"scores-{media}")

@@ -80,9 +80,13 @@ class AveragedTraining:
         """The model at its averaged weights."""
         return self._average.in_place() if self._average else contextlib.nullcontext()
 
-    def _valid_epoch(self, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:
+    def before_validation(self, valid_data: Any) -> None:
+        """What a subclass does at the averaged weights before each validation."""
+
+    def _valid_epoch(self, valid_data: Any, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:
         with self.averaged():
-            return super()._valid_epoch(*args, **kwargs)
+            self.before_validation(valid_data)
+            return super()._valid_epoch(valid_data, *args, **kwargs)
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         # The weights in training go along for a resume.

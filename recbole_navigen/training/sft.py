@@ -129,10 +129,9 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
         finally:
             self.model.evaluation_top_k = None
 
-    def _valid_epoch(self, valid_data: AbstractDataLoader, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:
-        with self.averaged():
-            fit_mixture(self.model, valid_data)
-        return super()._valid_epoch(valid_data, *args, **kwargs)
+    def before_validation(self, valid_data: AbstractDataLoader) -> None:
+        """Fit what mixes the scores."""
+        fit_mixture(self.model, valid_data)
 
     def extra_state(self) -> dict[str, Any]:
         return {**super().extra_state(), "steps_done": self._steps_done, "items": self._items.get_state()}
