@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from recbole_navigen.supervision.template_judge import TemplateJudge
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 from recbole_navigen.training.grpo import PROGRESS, Grpo, Learner, Validate
 from recbole_navigen.training.instructions import InstructionRows
-from recbole_navigen.training.policies import InstructionPolicy, ItemPolicy
+from recbole_navigen.training.policies import InstructionPolicy, ItemPolicy, Policy
 from recbole_navigen.training.rewards import JudgeScorer, Scorer, TermScorer
 from recbole_navigen.training.sft import NaviGenTrainer
 
@@ -47,14 +47,20 @@ logger = logging.getLogger(__name__)
 
 
 def reinforce(
-    config: Config, trainer: NaviGenTrainer, dataset: Any, part: Any, valid_data: Any, stages: Stages
+    config: Config,
+    trainer: NaviGenTrainer,
+    dataset: Any,
+    part: Any,
+    valid_data: Any,
+    stages: Stages,
+    variant: Callable[[Policy], Policy] = lambda policy: policy,
 ) -> None:
     """Run the stage. The checkpoint and the writer of the run hold what validated best, which may be what they held.
 
     Args:
         config: settings of the run. trainer: of the finished ranking model, whose checkpoint holds its best epoch.
         dataset: for raw user ids. part: the training split. valid_data: the validation split.
-        stages: records what it took.
+        stages: records what it took. variant: puts another policy in place of each, for comparisons.
     """
     settings = {**reinforce_settings(config["reinforce"]), "seed": config["seed"]}
     model, run_dir = trainer.model, Path(config["run_dir"])
@@ -65,14 +71,16 @@ def reinforce(
     learners = []
     if "cid2cid" in settings["tasks"]:
         kind = settings["policy"] or ("codes" if model.lm.dense is None else "mixture")
-        policy = ItemPolicy(model, part.sequences, kind, settings["reward"])
+        policy = variant(ItemPolicy(model, part.sequences, kind, settings["reward"]))
         learners.append(Learner(policy, settings["prompts"], settings["group"], _validate_items(trainer, valid_data)))
     written = load_writer(run_dir, model.lm, model.table) if "cid2ins" in settings["tasks"] else None
     if "cid2ins" in settings["tasks"] and written is None:
         logger.warning("no instructions are reinforced: the run has no writer; put `write` into training_stages")
     if written is not None:
         rows = supervision_stage(config, dataset, part, model.table, stages)
-        learners.append(_instruction_learner(config, settings, written, rows, part, model.table.terms))
+        learner = _instruction_learner(config, settings, written, rows, part, model.table.terms)
+        learner.policy = variant(learner.policy)
+        learners.append(learner)
     if not learners:
         raise InputError("reinforce has nothing to learn; give it tasks: [cid2cid], or a writer.")
     with stages("reinforce") as stage:

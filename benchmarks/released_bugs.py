@@ -1,0 +1,67 @@
+"""Policies with the bugs of the released reinforcement, for `reinforce.py` alone: what they cost.
+
+- Log-probabilities ignore the constraint: tokens are drawn among the legal ones, the loss takes the softmax over all.
+- Forced tokens and padding are in the loss as if they had been drawn.
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from recbole_navigen.language.rendering import Origin
+from recbole_navigen.model.lm import DualIdentifierLM
+from recbole_navigen.model.text import TextModel
+from recbole_navigen.training.policies import InstructionPolicy, ItemPolicy, Policy, Rollout
+
+
+class BuggyItems(ItemPolicy):
+    """Codes under the softmax over all K of a level, codes without a choice included."""
+
+    def log_probs(self, rollout: Rollout, module: DualIdentifierLM) -> Tensor:
+        """See `Policy`."""
+        rendered = rollout.rendered
+        codes = module.codes[rendered.targets]
+        levels = [
+            module.code_logits(level, state).float().log_softmax(dim=-1).gather(-1, codes[..., level, None])[..., 0]
+            for level, state in enumerate(module.target_states(rendered))
+        ]
+        return torch.stack(levels, dim=-1).flatten()
+
+
+class BuggyInstructions(InstructionPolicy):
+    """Everything behind the prompt under the softmax over all tokens: drawn, forced, and padding."""
+
+    def write(self, drawn, group, think, draws) -> Rollout:
+        """See `InstructionPolicy`."""
+        rollout = super().write(drawn, group, think, draws)
+        rollout = replace(rollout, owner=self._behind(rollout).nonzero()[:, 0])
+        with torch.no_grad():
+            return replace(rollout, log_probs=self.log_probs(rollout, self.module))
+
+    @staticmethod
+    def _behind(rollout: Rollout) -> Tensor:
+        return (rollout.rendered.origin != Origin.PROMPT)[:, 1:]
+
+    def log_probs(self, rollout: Rollout, module: TextModel) -> Tensor:
+        """See `Policy`."""
+        rendered, behind = rollout.rendered, self._behind(rollout)
+        hidden, _ = module.backbone.run_context(module.embed(rendered), rendered.lengths)
+        states = hidden[:, :-1][behind]
+        structure = F.linear(states, module.special_rows[-len(module.grammar._opens) :])
+        text = module.backbone.text_logits(states)[:, : module.vocabulary.text_size]
+        scores = torch.cat([text, structure], dim=-1).float().log_softmax(dim=-1)
+        outputs = module.grammar.outputs(rendered.tokens[:, 1:][behind])
+        return scores.gather(1, outputs[:, None])[:, 0]
+
+
+def with_bugs(policy: Policy) -> Policy:
+    """The same task with the bugs."""
+    if isinstance(policy, ItemPolicy):
+        buggy = BuggyItems.__new__(BuggyItems)
+        buggy.__dict__ = {**policy.__dict__, "mixture": False}
+    else:
+        buggy = BuggyInstructions.__new__(BuggyInstructions)
+        buggy.__dict__ = dict(policy.__dict__)
+    return buggy
