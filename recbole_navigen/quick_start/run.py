@@ -6,8 +6,9 @@ import logging
 import os
 import platform
 import resource
+import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,17 @@ logger = logging.getLogger(__name__)
 _log_handlers: list[logging.Handler] = []
 
 
+class StopRun(Exception):
+    """Raised by a `callback` to end a run that nobody needs any more; its folder is removed."""
+
+
 def run_navigen(
     model: str | type | None = None,
     dataset: str | None = None,
     config_file_list: Sequence[str] | None = None,
     config_dict: dict[str, Any] | None = None,
     argv: Sequence[str] = (),
+    callback: Callable[[int, float], None] | None = None,
 ) -> dict[str, Any]:
     """Train and test a model as RecBole's `run_recbole` does, NaviGen or any model of RecBole.
 
@@ -46,6 +52,7 @@ def run_navigen(
         config_file_list: yaml files of settings.
         config_dict: settings as typed Python values.
         argv: settings as `--key=value`. `sys.argv` is never read.
+        callback: called with the epoch and the valid score after every evaluation; it may raise `StopRun`.
 
     Returns:
         RecBole's `best_valid_score`, `valid_score_bigger`, `best_valid_result` and `test_result` (plain floats), and
@@ -86,7 +93,7 @@ def run_navigen(
         logger.info(net)
         with stages("train") as stage:
             best_valid_score, best_valid_result = trainer.fit(
-                train_data, valid_data, saved=True, show_progress=config["show_progress"]
+                train_data, valid_data, saved=True, show_progress=config["show_progress"], callback_fn=callback
             )
             if best_valid_result:
                 stage.metric = f"best valid {config['valid_metric']} {best_valid_score:.4f}"
@@ -158,6 +165,9 @@ def _run_dir(config: Config) -> Iterator[None]:
     config["run_dir"] = str(path)
     try:
         yield
+    except StopRun:
+        shutil.rmtree(path)
+        raise
     except BaseException:
         with contextlib.suppress(OSError):
             path.rmdir()
