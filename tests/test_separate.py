@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recbole_navigen.quick_start.separate import RunFailed, SeparateRuns
+from recbole_navigen.quick_start.separate import RunFailed, RunStopped, SeparateRuns
 
 
 def test_a_process_that_dies_is_a_failed_run(own_folder: Path) -> None:
@@ -40,3 +40,20 @@ def test_a_run_nobody_waits_for_ends_and_keeps_nobody_waiting(tiny: Path) -> Non
         if log.stat().st_size == size:
             return
     raise AssertionError("the run goes on")
+
+
+def test_a_judge_stops_a_run(tiny: Path) -> None:
+    """After the evaluation it chooses; the next run of the same server is judged afresh."""
+    judged: list[tuple[int, float]] = []
+
+    def judge(epoch: int, score: float) -> bool:
+        judged.append((epoch, score))
+        return epoch < 2
+
+    settings = {"epochs": 5, "stopping_step": 50, "show_progress": False, "use_gpu": False}
+    with SeparateRuns() as separately:
+        with pytest.raises(RunStopped):
+            separately("BPR", "tiny", settings, lambda line: None, judge)
+        assert [epoch for epoch, _ in judged] == [0, 1, 2] and not list(Path("saved").iterdir())
+        folder = separately("BPR", "tiny", {**settings, "epochs": 2}, lambda line: None, judge)
+    assert judged[3:] == judged[:2] and (Path(folder) / "result.json").is_file()

@@ -1,4 +1,4 @@
-"""Plots of a comparison as SVG, each for light and for dark pages."""
+"""Plots of comparisons and sweeps as SVG, each for light and for dark pages."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -99,6 +99,56 @@ def curve_plot(caption: str, xlabel: str, ylabel: str, curves: Mapping[str, Mapp
             figure.legend(loc="outside lower center", ncols=4)
 
     return _both(caption, draw, 3.2)
+
+
+def points_plot(
+    caption: str,
+    xlabel: str,
+    ylabel: str,
+    dots: Mapping[str, Sequence[tuple[float, float]]],
+    steps: tuple[str, Mapping[float, float]] | None = None,
+) -> Plot:
+    """Dots, and a line of steps through some places.
+
+    Args:
+        caption: what it shows. xlabel, ylabel: names of the axes.
+        dots: name of a kind -> its points (x, y).
+        steps: name of the line, and its points, x -> y in order.
+    """
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for number, (name, points) in enumerate(dots.items()):
+            x, y = zip(*points, strict=True)
+            axes.plot(x, y, MARKERS[number], color=COLOURS[number], markersize=5.5, label=name)
+        if steps is not None:
+            name, line = steps
+            axes.step(list(line), list(line.values()), where="post", color=COLOURS[-1], label=name)
+        axes.set_xlabel(xlabel)
+        axes.set_ylabel(ylabel)
+        axes.grid()
+        figure.legend(loc="outside lower center", ncols=4)
+
+    return _both(caption, draw, 3.4)
+
+
+def bar_plot(caption: str, xlabel: str, bars: Mapping[str, float]) -> Plot:
+    """Horizontal bars, the first one on top.
+
+    Args:
+        caption: what it shows. xlabel: name of the axis.
+        bars: name -> length.
+    """
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        axes.barh(range(len(bars)), list(bars.values()), color=COLOURS[0], height=0.6)
+        axes.set_yticks(range(len(bars)), list(bars))
+        axes.set_ylim(len(bars) - 0.4, -0.6)
+        axes.set_xlabel(xlabel)
+        axes.grid(axis="x")
+
+    return _both(caption, draw, 0.32 * len(bars) + 0.9)
 
 
 def _dot(axes: Axes, number: int, found: Interval, at: float, name: str | None, upright: bool = False) -> None:

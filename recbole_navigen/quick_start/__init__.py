@@ -8,6 +8,7 @@ _HOMES = {
     "run_compare": "compare",
     "compare_runs": "compare",
     "run_generate": "generate",
+    "run_hyper": "tune",
     "Recommender": "recommender",
 }
 __all__ = list(_HOMES)

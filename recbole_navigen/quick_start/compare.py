@@ -1,15 +1,10 @@
 """`run_compare`: several models on one data set over several seeds. Every run is made once, then all are tabled."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.text import Text
 
 from recbole_navigen.config import NOT_LEARNED, Config
 from recbole_navigen.errors import InputError
@@ -23,6 +18,7 @@ from recbole_navigen.quick_start.comparison import (
     protocol_aspects,
     refuse_different,
 )
+from recbole_navigen.quick_start.display import progress_bar
 from recbole_navigen.quick_start.report import report
 from recbole_navigen.quick_start.runs import Run, find_finished, identity, protocol
 from recbole_navigen.quick_start.separate import RunFailed, SeparateRuns
@@ -81,7 +77,7 @@ def run_compare(
     runs: dict[str, list[Run]] = {entry.label: [] for entry in entries}
     failures: dict[str, list[Failure]] = {entry.label: [] for entry in entries}
     planned = [(entry, seed) for seed in seeds for entry in entries]
-    with _progress(len(planned), first["show_progress"]) as (say, bar), SeparateRuns() as separately:
+    with progress_bar(len(planned), first["show_progress"]) as (say, bar), SeparateRuns() as separately:
         for number, (entry, seed) in enumerate(planned, start=1):
             name = f"run {number} of {len(planned)}: {entry.label}, seed {seed}"
             bar(number - 1, name)
@@ -225,16 +221,3 @@ def _scores(run: Run, metric: str) -> str:
     """A run's test metric under both protocols, in words."""
     values = {ranked: metric_values(metric, getattr(run.ranks, column)).mean() for column, ranked in PROTOCOLS.items()}
     return f"{shown_name(metric)} " + ", ".join(f"{value:.4f} among {ranked}" for ranked, value in values.items())
-
-
-@contextmanager
-def _progress(total: int, show: bool) -> Iterator[tuple[Callable[[str], None], Callable[[int, str], None]]]:
-    """Yield a function that prints a line, and one that moves the bar and says what is going on beside it."""
-    console = Console(stderr=True, highlight=False)
-    columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
-    with Progress(*columns, console=console, transient=True, disable=not (show and console.is_terminal)) as progress:
-        task = progress.add_task("", total=total)
-        yield (
-            lambda line: progress.console.print(Text(line), soft_wrap=True),
-            lambda done, name: progress.update(task, completed=done, description=name),
-        )

@@ -1,12 +1,14 @@
-"""What a run shows at its end: the table of stages, the metrics, and three users as text."""
+"""What a run shows at its end: stages, metrics, and three users as text; and the bar of a command of many runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -111,3 +113,16 @@ def show(stages: Stages, test_result: Mapping[str, float], users: Sequence[Sampl
             mark = "  <- the true next title" if rank == user.hit else ""
             lines.append(f"  {rank}. {f'{value:.2%}' if probabilities else f'{value:.3f}':>8}  {title}{mark}")
         console.print(Text("\n".join(lines) + "\n"), soft_wrap=True)
+
+
+@contextmanager
+def progress_bar(total: int, show: bool) -> Iterator[tuple[Callable[[str], None], Callable[[int, str], None]]]:
+    """Yield a function that prints a line, and one that moves the bar and says what is going on beside it."""
+    console = Console(stderr=True, highlight=False)
+    columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
+    with Progress(*columns, console=console, transient=True, disable=not (show and console.is_terminal)) as progress:
+        task = progress.add_task("", total=total)
+        yield (
+            lambda line: progress.console.print(Text(line), soft_wrap=True),
+            lambda done, name: progress.update(task, completed=done, description=name),
+        )

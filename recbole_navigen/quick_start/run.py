@@ -7,7 +7,7 @@ import os
 import platform
 import resource
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ def run_navigen(
     config_file_list: Sequence[str] | None = None,
     config_dict: dict[str, Any] | None = None,
     argv: Sequence[str] = (),
+    callback: Callable[[int, float], None] | None = None,
 ) -> dict[str, Any]:
     """Train and test a model as RecBole's `run_recbole` does, NaviGen or any model of RecBole.
 
@@ -47,6 +48,7 @@ def run_navigen(
         config_file_list: yaml files of settings.
         config_dict: settings as typed Python values.
         argv: settings as `--key=value`. `sys.argv` is never read.
+        callback: called with the epoch and the valid score after every evaluation; it may raise `StopRun`.
 
     Returns:
         RecBole's `best_valid_score`, `valid_score_bigger`, `best_valid_result` and `test_result` (plain floats), and
@@ -88,7 +90,7 @@ def run_navigen(
             trainer = get_trainer(config, net)(config, net)
         logger.info(net)
         with stages("train") as stage:
-            best_valid_score, best_valid_result = _fit(config, trainer, train_data, valid_data, goes_on)
+            best_valid_score, best_valid_result = _fit(config, trainer, train_data, valid_data, goes_on, callback)
             if best_valid_result:
                 stage.metric = f"best valid {config['valid_metric']} {best_valid_score:.4f}"
         if config["model"] == "NaviGen":
@@ -125,7 +127,7 @@ def run_navigen(
 
 
 def _fit(
-    config: Config, trainer: Any, train_data: Any, valid_data: Any, goes_on: bool
+    config: Config, trainer: Any, train_data: Any, valid_data: Any, goes_on: bool, callback: Callable | None
 ) -> tuple[float, dict[str, float] | None]:
     """Train, or go on where a killed run stood. Returns the best validation score and result."""
     done, checkpoint = Path(config["run_dir"]) / TRAINED, Path(trainer.saved_model_file)
@@ -133,7 +135,7 @@ def _fit(
         trainer.resume_checkpoint(checkpoint)
         if done.exists():
             return trainer.best_valid_score, trainer.best_valid_result
-    found = trainer.fit(train_data, valid_data, saved=True, show_progress=config["show_progress"])
+    found = trainer.fit(train_data, valid_data, saved=True, show_progress=config["show_progress"], callback_fn=callback)
     write_json(done, {"epochs": len(trainer.train_loss_dict)})
     return found
 

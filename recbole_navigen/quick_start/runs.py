@@ -26,6 +26,10 @@ LOCK = "run.lock"  # held by the process that works on the run
 logger = logging.getLogger(__name__)
 
 
+class StopRun(Exception):
+    """Raised by a `callback` to end a run that nobody needs any more; its folder is removed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """A finished run.
@@ -146,6 +150,9 @@ def own_folder(root: str | Path, stem: str, wanted: dict[str, Any]) -> Iterator[
         write_json(path / STARTED, wanted)
         try:
             yield path, False
+        except StopRun:
+            shutil.rmtree(path)
+            raise
         except BaseException:
             if {file.name for file in path.iterdir()} <= {STARTED, LOCK}:
                 shutil.rmtree(path)

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from typing import Any, TextIO
 from recbole_navigen.errors import InputError
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+GO_ON, STOP = b"+", b"-"  # what a judge answers
 _TELLING = ("epoch ", "align ", "stage ")  # how the log lines begin that tell how far a run is
 
 
@@ -31,23 +33,33 @@ class RunFailed(Exception):
         self.details = details
 
 
+class RunStopped(Exception):
+    """A run was stopped by whoever judges its epochs."""
+
+
 class SeparateRuns:
     """Runs models one after the other, each in its own process. Use it in a `with` block."""
 
     def __enter__(self) -> "SeparateRuns":
         self._server: subprocess.Popen | None = None  # started by the first run
+        self._verdicts: int | None = None  # where runs read what their judge says
         return self
 
     def _start(self) -> subprocess.Popen:
+        # The pipe closes when this process ends, however it ends.
+        verdicts, self._verdicts = os.pipe()
         package = Path(__file__).resolve().parents[2]
         path = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))
-        return subprocess.Popen(
-            [sys.executable, "-m", __name__],
+        server = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(verdicts)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONPATH": path},
+            pass_fds=(verdicts,),
         )
+        os.close(verdicts)
+        return server
 
     def __exit__(self, *exception: object) -> None:
         if self._server is None:
@@ -57,25 +69,37 @@ class SeparateRuns:
         self._server.stdout.close()
         with contextlib.suppress(BrokenPipeError):
             self._server.stdin.close()
+        if self._verdicts is not None:
+            os.close(self._verdicts)
         self._server.wait()
 
-    def __call__(self, model: str, dataset: str, settings: dict[str, Any], progress: Callable[[str], None]) -> str:
+    def __call__(
+        self,
+        model: str,
+        dataset: str,
+        settings: dict[str, Any],
+        progress: Callable[[str], None],
+        judge: Callable[[int, float], bool] | None = None,
+    ) -> str:
         """`run_navigen` in a process of its own, silently.
 
         Args:
             model: name of the model. dataset: name of the data set.
             settings: plain typed settings, as `config_dict`.
             progress: called with each line of the log that tells how far the run is.
+            judge: called with the epoch and the valid score after every evaluation; False stops the run.
 
         Returns:
             The run's folder.
 
         Raises:
             RunFailed: in one sentence, whatever was wrong.
+            RunStopped: the judge stopped it; its folder is gone.
         """
         self._server = self._server or self._start()
+        request = [model, dataset, settings, judge is not None]
         with contextlib.suppress(BrokenPipeError):
-            print(json.dumps([model, dataset, settings], default=str), file=self._server.stdin, flush=True)
+            print(json.dumps(request, default=str), file=self._server.stdin, flush=True)
         answer: dict[str, Any] = {}
         for line in self._server.stdout:
             answer |= json.loads(line)
@@ -83,8 +107,14 @@ class SeparateRuns:
                 break
             if "line" in answer:
                 progress(answer.pop("line"))
+            if "epoch" in answer:
+                verdict = judge(answer.pop("epoch"), answer.pop("score"))
+                with contextlib.suppress(BrokenPipeError):  # a run that died meanwhile says so itself
+                    os.write(self._verdicts, GO_ON if verdict else STOP)
         if "folder" in answer:
             return answer["folder"]
+        if "stopped" in answer:
+            raise RunStopped
         if "failed" in answer:
             raise RunFailed(answer["failed"], answer["details"])
         code = answer.get("exit")
@@ -100,13 +130,13 @@ def serve() -> None:
     import recbole_navigen.quick_start.run  # noqa: F401
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the run and for the comparison
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    answers, verdicts = os.fdopen(os.dup(1), "w", buffering=1), int(sys.argv[1])
     for request in sys.stdin:
         child = os.fork()
         if child == 0:
             try:
                 signal.signal(signal.SIGINT, signal.SIG_DFL)
-                _run(answers, *json.loads(request))
+                _run(answers, verdicts, *json.loads(request))
                 os._exit(0)
             finally:
                 os._exit(1)
@@ -117,8 +147,19 @@ def serve() -> None:
             os._exit(1)
 
 
-def _run(answers: TextIO, model: str, dataset: str, settings: dict[str, Any]) -> None:
+def _run(answers: TextIO, verdicts: int, model: str, dataset: str, settings: dict[str, Any], judged: bool) -> None:
     from recbole_navigen.quick_start.run import run_navigen
+    from recbole_navigen.quick_start.runs import StopRun
+
+    # A run before this one may have died without reading its last verdict.
+    while select.select([verdicts], [], [], 0)[0] and os.read(verdicts, 1):
+        pass
+
+    def judge(epoch: int, score: float) -> None:
+        print(json.dumps({"epoch": epoch, "score": float(score)}), file=answers)
+        # An empty answer means that the process that judges has ended.
+        if os.read(verdicts, 1) != GO_ON:
+            raise StopRun
 
     # Its log is in log/MODEL/; the terminal belongs to the comparison.
     nowhere = os.open(os.devnull, os.O_RDWR)
@@ -126,7 +167,10 @@ def _run(answers: TextIO, model: str, dataset: str, settings: dict[str, Any]) ->
         os.dup2(nowhere, stream)
     logging.getLogger().addHandler(_Forward(answers))
     try:
-        answer = {"folder": run_navigen(model, dataset, config_dict=settings)["run_dir"]}
+        result = run_navigen(model, dataset, config_dict=settings, callback=judge if judged else None)
+        answer = {"folder": result["run_dir"]}
+    except StopRun:
+        answer = {"stopped": True}
     except InputError as error:
         answer = {"failed": str(error), "details": traceback.format_exc()}
     except Exception as error:  # whatever it is, it ends this run only and is reported

@@ -1,0 +1,237 @@
+"""Search spaces of a sweep: read from yaml or from RecBole's `hyper.test`, and checked before anything is trained."""
+
+import copy
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recbole_navigen.errors import InputError
+from recbole_navigen.settings import nearest, parse_value, read_settings
+
+_KEYS = {"float": {"low", "high", "step", "log"}, "int": {"low", "high", "step", "log"}, "choice": {"values"}}
+_HOW = "write `key: {type: float, low: 0.0, high: 0.5}`, with type int alike, or `key: [a, b, c]`"
+# A line of RecBole's own format: name, kind, bounds or choices.
+_HYPER_TEST = re.compile(r"^(\S+)[ \t]+(choice|uniform|quniform|loguniform)[ \t]+(.+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One searched setting.
+
+    Attributes:
+        name: of the setting; dots lead into a nested one: `task_weights.cid2tid`.
+        kind: float, int or choice.
+        low, high: bounds, both included; of float and int.
+        step: between two values, or None; of float and int.
+        log: whether the logarithm is what is spread evenly.
+        values: of a choice.
+    """
+
+    name: str
+    kind: str
+    low: float = 0.0
+    high: float = 0.0
+    step: float | None = None
+    log: bool = False
+    values: tuple[Any, ...] = ()
+
+    def suggest(self, trial: Any) -> Any:
+        """The value that an Optuna trial draws."""
+        if self.kind == "choice":
+            return self.value(trial.suggest_categorical(self.name, [label(value) for value in self.values]))
+        if self.kind == "int":
+            return trial.suggest_int(self.name, int(self.low), int(self.high), step=int(self.step or 1), log=self.log)
+        return trial.suggest_float(self.name, self.low, self.high, step=self.step, log=self.log)
+
+    def value(self, drawn: Any) -> Any:
+        """The setting's value from what Optuna stores."""
+        if self.kind != "choice":
+            return drawn
+        return next(value for value in self.values if _same(label(value), drawn))
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value lies in the space, on its steps."""
+        if self.kind == "choice":
+            return any(_same(label(value), label(other)) for other in self.values)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
+            return False
+        steps = (value - self.low) / self.step if self.step else 0.0
+        return math.isclose(steps, round(steps), abs_tol=1e-9) and (self.kind == "float" or float(value).is_integer())
+
+    def grid(self) -> list[Any]:
+        """All values as Optuna stores them; refused for a setting that has no end of them."""
+        if self.kind == "choice":
+            return [label(value) for value in self.values]
+        if self.step is None and self.kind == "float":
+            raise InputError(
+                f"the grid needs a list of values for {self.name}, which is continuous; give it a step or values, or "
+                "choose another sampler"
+            )
+        step = self.step or 1
+        count = int((self.high - self.low) / step + 1e-9) + 1
+        values = [self.low + number * step for number in range(count)]
+        return [int(value) for value in values] if self.kind == "int" else values
+
+
+def label(value: Any) -> Any:
+    """What Optuna stores for a choice: plain values as they are, lists and mappings as JSON."""
+    return value if value is None or isinstance(value, bool | int | float | str) else json.dumps(value)
+
+
+def _same(one: Any, other: Any) -> bool:
+    # True equals 1 in Python, and they are two settings.
+    return type(one) is type(other) and one == other
+
+
+def read_space(path: str | Path) -> tuple[Parameter, ...]:
+    """Read a search space.
+
+    Args:
+        path: yaml, a line a setting: `dropout: {type: float, low: 0.0, high: 0.5}`, `n_layers: {type: int, low: 1,
+            high: 3}` or `hidden_size: [64, 128]`; or RecBole's format: `learning_rate loguniform -8,0`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"--params_file={path} is not a file; name one such as properties/sweep/NaviGen.yaml")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"--params_file={path} is not UTF-8 text; name a file of search spaces") from error
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
+    lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
+    if lines and _HYPER_TEST.match(lines[0][1]):
+        space = tuple(_of_hyper_test(line, f"{path}, line {number}") for number, line in lines)
+    else:
+        space = tuple(_of_yaml(name, given, str(path)) for name, given in read_settings(path).items())
+    if not space:
+        raise InputError(f"{path} names no setting to search; {_HOW}")
+    names = [parameter.name for parameter in space]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{path} names {name} twice; keep one line")
+    return space
+
+
+def _of_yaml(name: str, given: Any, where: str) -> Parameter:
+    if isinstance(given, list):
+        given = {"type": "choice", "values": given}
+    if not isinstance(given, dict):
+        raise InputError(f"{where}: {name} is {given!r}, which is nothing to search; {_HOW}")
+    given = dict(given)
+    kind = given.pop("type", "choice" if "values" in given else None)
+    if kind not in _KEYS:
+        raise InputError(f"{where}: {name} has type {kind!r}; use float, int or choice")
+    for key in given:
+        if key not in _KEYS[kind]:
+            raise InputError(f"{where}: {name} has an unknown `{key}`; the nearest is `{nearest(key, _KEYS[kind])}`")
+    if kind == "choice":
+        return _choice(name, given.get("values"), where)
+    for key in ("low", "high"):
+        if key not in given:
+            raise InputError(f"{where}: {name} has no `{key}`; {_HOW}")
+    if not isinstance(given.get("log", False), bool):
+        raise InputError(f"{where}: {name} has log {given['log']!r}; it is true or false")
+    return _range(name, kind, where=where, **given)
+
+
+def _choice(name: str, values: Any, where: str) -> Parameter:
+    if not isinstance(values, list) or not values:
+        raise InputError(f"{where}: {name} needs a list of at least one value; {_HOW}")
+    labels = [json.dumps(value, default=str) for value in values]
+    for value, text in zip(values, labels, strict=True):
+        if labels.count(text) > 1:
+            raise InputError(f"{where}: {name} lists {value!r} twice; keep one")
+    return Parameter(name, "choice", values=tuple(values))
+
+
+def _range(name: str, kind: str, low: Any, high: Any, where: str, step: Any = None, log: bool = False) -> Parameter:
+    for key, value in (("low", low), ("high", high), *([("step", step)] if step is not None else [])):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise InputError(f"{where}: {name} has {key} {value!r}, which is no number")
+        if kind == "int" and not float(value).is_integer():
+            raise InputError(f"{where}: {name} has {key} {value}, and an int takes whole numbers; use type float")
+    if low > high:
+        raise InputError(f"{where}: {name} has low {low} above high {high}; swap them")
+    if step is not None and step <= 0:
+        raise InputError(f"{where}: {name} has step {step}; it must be above zero")
+    if log and (low <= 0 or step is not None):
+        raise InputError(f"{where}: {name} with log needs a low above zero and no step; change that or drop log")
+    if step is not None:
+        high = low + math.floor((high - low) / step + 1e-9) * step
+    number = int if kind == "int" else float
+    return Parameter(name, kind, number(low), number(high), None if step is None else number(step), log)
+
+
+def _of_hyper_test(line: str, where: str) -> Parameter:
+    """RecBole's `name kind values`; loguniform has bounds in natural logarithms. Nothing is evaluated as Python."""
+    found = _HYPER_TEST.match(line)
+    if not found:
+        raise InputError(
+            f"{where}: `{line}` was not understood; write `name kind values` with the kind choice, uniform, quniform "
+            "or loguniform"
+        )
+    name, kind, text = found.groups()
+    if kind == "choice":
+        values = parse_value(name, text)
+        # RecBole quotes lists inside lists, '[64,64]', and reads them a second time; so do we.
+        if isinstance(values, list):
+            values = [parse_value(name, value) if isinstance(value, str) else value for value in values]
+        return _choice(name, values, where)
+    numbers = [parse_value(name, part.strip()) for part in text.split(",")]
+    count = 3 if kind == "quniform" else 2
+    if len(numbers) != count or not all(isinstance(n, int | float) and not isinstance(n, bool) for n in numbers):
+        raise InputError(f"{where}: {name} {kind} takes {count} numbers with commas, not `{text}`")
+    if kind == "loguniform":
+        return _range(name, "float", math.exp(numbers[0]), math.exp(numbers[1]), where, log=True)
+    whole = kind == "quniform" and all(float(number).is_integer() for number in numbers)
+    return _range(name, "int" if whole else "float", *numbers[:2], where, *numbers[2:])
+
+
+def nested(values: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings from values by dotted name: `task_weights.dense` changes that entry of the task_weights of `base`."""
+    settings: dict[str, Any] = {}
+    for name, value in values.items():
+        key, *path = name.split(".")
+        if not path:
+            settings[key] = value
+            continue
+        entry = settings.setdefault(key, copy.deepcopy(base[key]))
+        for part in path[:-1]:
+            entry = entry[part]
+        entry[path[-1]] = value
+    return settings
+
+
+def refuse_unfit(space: Sequence[Parameter], base: Any, fixed: Mapping[str, Any], where: str) -> None:
+    """Refuse a space that names nested settings which do not exist, or settings that are fixed at the same time.
+
+    Args:
+        space: what is searched. base: the settings of a run without it. fixed: those the user set.
+        where: the space was read from.
+    """
+    for parameter in space:
+        key, *path = parameter.name.split(".")
+        if key in fixed and not path:
+            raise InputError(f"{key} is searched in {where} and fixed as {fixed[key]!r} at once; remove one")
+        entry = base[key]
+        for part in path:
+            if not isinstance(entry, dict) or part not in entry:
+                known = f"; it has {', '.join(map(str, entry))}" if isinstance(entry, dict) else ""
+                raise InputError(f"{where}: {parameter.name} is unknown, {key} has no entry `{part}`{known}")
+            entry = entry[part]
+
+
+def defaults(space: Sequence[Parameter], base: Any) -> dict[str, Any]:
+    """What a run without the search would take, as far as it lies in the space, in the form Optuna stores."""
+    found = {}
+    for parameter in space:
+        entry = base
+        for part in parameter.name.split("."):
+            entry = entry[part]
+        if parameter.holds(entry):
+            found[parameter.name] = label(entry) if parameter.kind == "choice" else entry
+    return found

@@ -1,0 +1,8 @@
+"""Search a model's settings: `python run_hyper.py --dataset=ml-100k --n_trials=20`, see `--help`."""
+
+import sys
+
+from recbole_navigen.commands import hyper
+
+if __name__ == "__main__":
+    sys.exit(hyper())
