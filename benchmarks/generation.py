@@ -145,8 +145,8 @@ def compare(
     encoder = build_encoder(settings, folder / "cache")
     personal = asked.get(OURS, asked[TERMS])
     scores, made = {}, {}
-    generators = build_generators(personal, settings, catalogue, encoder)
-    nearest = build_generators(personal, {**settings, f"{media}_model": "retrieval"}, catalogue, encoder)
+    generators = build_generators([media], settings, catalogue, encoder)
+    nearest = build_generators([media], {**settings, f"{media}_model": "retrieval"}, catalogue, encoder)
     for name, requests in {**asked, RETRIEVAL: personal}.items():
         own = nearest if name == RETRIEVAL else generators
         made[name] = generate(requests, own, folder / "media" / name.replace(" ", "-"), settings, show_progress=True)
@@ -219,7 +219,8 @@ def posters(folder: Path, media: Path) -> None:
     ]
     start = time.perf_counter()
     encoder = build_encoder(settings, folder / "cache", show_progress=True)
-    made = generate(requests, build_generators(requests, settings, catalogue, encoder), folder / "posters", settings)
+    generators = build_generators({request.media for request in requests}, settings, catalogue, encoder)
+    made = generate(requests, generators, folder / "posters", settings)
     scores = {"retrieval": score(made, catalogue, encoder, settings)}
     page = folder / "posters" / "report.html"
     facts = {"Users": str(len(users)), "Posters": f"{len(catalogue.images):,}"}

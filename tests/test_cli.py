@@ -77,7 +77,8 @@ def test_a_sequential_baseline_from_end_to_end(
     # 3. The run folder.
     (folder,) = Path("saved").iterdir()
     assert folder.name.startswith("SASRec-tiny-")
-    assert {path.name for path in folder.iterdir()} == {"checkpoint", "ranks", "result.json"}
+    kept = {"checkpoint", "ranks", "result.json", "started.json", "trained.json", "run.lock"}
+    assert {path.name for path in folder.iterdir()} == kept
     result = json.loads((folder / "result.json").read_text())
     assert result["valid_score_bigger"] is True and result["best_valid_score"] == result["best_valid_result"]["ndcg@10"]
     assert set(result["test_result"]) == {

@@ -197,7 +197,8 @@ def test_secrets_are_hidden_wherever_settings_are_shown(tiny: Path) -> None:
 
 
 def test_every_shipped_setting_has_a_typed_comment() -> None:
-    files = sorted(PROPERTIES.rglob("*.yaml"))
+    # Search spaces of sweeps are no settings.
+    files = [file for file in sorted(PROPERTIES.rglob("*.yaml")) if file.parent.name != "sweep"]
     assert {"overall.yaml", "ml-100k.yaml"} <= {file.name for file in files}
     for file in files:
         for key in yaml.safe_load(file.read_text()):
