@@ -4,11 +4,11 @@
 - Forced tokens and padding are in the loss as if they had been drawn.
 """
 
+import copy
 from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from recbole_navigen.language.rendering import Origin
 from recbole_navigen.model.lm import DualIdentifierLM
@@ -18,6 +18,12 @@ from recbole_navigen.training.policies import InstructionPolicy, ItemPolicy, Pol
 
 class BuggyItems(ItemPolicy):
     """Codes under the softmax over all K of a level, codes without a choice included."""
+
+    def roll(self, prompts, group, moments, draws) -> Rollout:
+        """See `Policy`."""
+        rollout = super().roll(prompts, group, moments, draws)
+        with torch.no_grad():
+            return replace(rollout, log_probs=self.log_probs(rollout, self.module))
 
     def log_probs(self, rollout: Rollout, module: DualIdentifierLM) -> Tensor:
         """See `Policy`."""
@@ -49,19 +55,16 @@ class BuggyInstructions(InstructionPolicy):
         rendered, behind = rollout.rendered, self._behind(rollout)
         hidden, _ = module.backbone.run_context(module.embed(rendered), rendered.lengths)
         states = hidden[:, :-1][behind]
-        structure = F.linear(states, module.special_rows[-len(module.grammar._opens) :])
-        text = module.backbone.text_logits(states)[:, : module.vocabulary.text_size]
-        scores = torch.cat([text, structure], dim=-1).float().log_softmax(dim=-1)
+        scores = module.text_scores(states).log_softmax(dim=-1)
         outputs = module.grammar.outputs(rendered.tokens[:, 1:][behind])
         return scores.gather(1, outputs[:, None])[:, 0]
 
 
 def with_bugs(policy: Policy) -> Policy:
     """The same task with the bugs."""
-    if isinstance(policy, ItemPolicy):
-        buggy = BuggyItems.__new__(BuggyItems)
-        buggy.__dict__ = {**policy.__dict__, "mixture": False}
+    buggy = copy.copy(policy)
+    if isinstance(buggy, ItemPolicy):
+        buggy.__class__, buggy.mixture = BuggyItems, False
     else:
-        buggy = BuggyInstructions.__new__(BuggyInstructions)
-        buggy.__dict__ = dict(policy.__dict__)
+        buggy.__class__ = BuggyInstructions
     return buggy

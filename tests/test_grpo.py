@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ SETTINGS = {
     "resample": 2,
     "eval_every": 20,
     "max_kl": 100.0,
+    "max_diversity_loss": 0.05,
     "lora_rank": 0,
     "lora_alpha": 32,
 }
@@ -154,6 +156,68 @@ def test_a_killed_reinforcement_ends_like_one_that_was_not(tmp_path, monkeypatch
     grpo(again, tmp_path / "killed")[0].train(False)
     assert torch.equal(again.module.scores, whole.module.scores)
     assert (tmp_path / "killed/reinforce.jsonl").read_text() == (tmp_path / "whole/reinforce.jsonl").read_text()
+
+
+def test_prompts_that_teach_nothing_are_drawn_anew(tmp_path):
+    """Groups without spread are replaced one by one, and count neither in the loss nor twice in a step."""
+    asked = []
+
+    class Half(Bandit):
+        def roll(self, prompts, group, moments, draws):
+            asked.append(prompts)
+            rollout = super().roll(prompts, group, moments, draws)
+            rewards = np.ones((prompts, group))
+            rewards[: (prompts + 1) // 2, 0] = 0.0
+            return replace(rollout, rewards=rewards)
+
+    trainer, learner = grpo(Half(), tmp_path, resample=2)
+    entry = {}
+    parts = trainer._rollouts(learner, entry)
+    assert asked == [8, 4, 2] and entry["bandit groups without spread"] == 4 + 2 + 1
+    assert [int(np.isfinite(part.rewards).all(axis=1).sum()) for part in parts] == [4, 2, 2]
+    asked.clear()
+    trainer, learner = grpo(Half(), tmp_path, resample=0, accumulation=2)
+    assert len(trainer._rollouts(learner, {})) == 2 and asked == [4, 4]
+
+
+def test_samples_count_alike_in_whatever_parts_they_are_rolled_out(tmp_path):
+    whole, split = Bandit(), Bandit()
+    rollout = whole.roll(8, 8, None, torch.Generator().manual_seed(1))
+    cut = [slice(0, 24), slice(24, 64)]
+    parts = [
+        replace(
+            rollout,
+            rewards=rollout.rewards[part.start // 8 : part.stop // 8],
+            items=rollout.items[part],
+            log_probs=rollout.log_probs[part],
+            owner=torch.arange(part.stop - part.start),
+        )
+        for part in cut
+    ]
+    gradients, watched = [], []
+    for bandit, rollouts in ((whole, [rollout]), (split, parts)):
+        trainer, _ = grpo(bandit, tmp_path, kl=0.1)
+        watched.append(trainer._backward(0, rollouts))
+        gradients.append(bandit.module.scores.grad)
+    assert torch.allclose(*gradients, atol=1e-6) and watched[0] == pytest.approx(watched[1], abs=1e-6)
+
+
+def test_texts_that_lost_their_diversity_are_not_kept_also_after_a_kill(tmp_path, monkeypatch):
+    class Narrowing(Bandit):
+        def validate(self):
+            value, seen = super().validate()
+            return value, {**seen, "distinct_2": 1.0 - value}
+
+    trainer, learner = grpo(Narrowing(), tmp_path)
+    step = trainer._step
+    monkeypatch.setattr(trainer, "_step", lambda: step() if trainer.step < 25 else pytest.exit("killed"))
+    with pytest.raises(pytest.exit.Exception):
+        trainer.train(False)
+    bandit = Narrowing()
+    trainer, learner = grpo(bandit, tmp_path)
+    log = trainer.train(False)
+    assert max(entry.get("bandit valid score", 0.0) for entry in log) > 0.9
+    assert not learner.improved and not bandit.module.scores.any()
 
 
 def test_credits_of_codes():

@@ -1,5 +1,6 @@
 """Users' training sequences, flat, and the windows cut out of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,15 @@ class UserSequences:
     def content_hash(self) -> str:
         """sha256 over users, items and their order."""
         return content_hash(self.users, self.items, self.offsets)
+
+
+def padded(histories: Sequence[Sequence[int] | np.ndarray]) -> tuple[LongTensor, LongTensor]:
+    """Histories as one table: internal item ids, right-padded with 0, (B, W), and how many they are, (B,)."""
+    lengths = torch.tensor([len(history) for history in histories])
+    table = torch.zeros(len(histories), int(lengths.max()), dtype=torch.long)
+    for row, history in enumerate(histories):
+        table[row, : len(history)] = torch.as_tensor(history)
+    return table, lengths
 
 
 def windows(

@@ -98,6 +98,10 @@ class Backbone(nn.Module):
         """Input rows of the text vocabulary. Shape (text vocabulary, D)."""
         return self.lm.get_input_embeddings().weight
 
+    def own_parameters(self) -> list[nn.Parameter]:
+        """The transformer's own weights: all of the decoder's but the text rows."""
+        return [parameter for parameter in self.body.parameters() if parameter is not self.text_rows]
+
     def text_logits(self, hidden: Tensor) -> Tensor:
         """Scores over the text vocabulary. (..., D) -> (..., text vocabulary)."""
         return self.lm.get_output_embeddings()(hidden)

@@ -54,10 +54,8 @@ class TextModel(nn.Module):
         dropout: on embeddings.
         scale: standard deviation of the special tokens' rows at the start.
 
-    Subclasses give `code_rows`, (L * K, D), and `item_vectors`.
+    Subclasses give `code_rows`, (L * K, D), a parameter or a buffer, and `item_vectors`.
     """
-
-    code_rows: Tensor
 
     def __init__(self, backbone: Backbone, grammar: Grammar, dropout: float, scale: float):
         super().__init__()
@@ -105,6 +103,12 @@ class TextModel(nn.Module):
         special = F.embedding((tokens - text_size).clamp(min=0), self.special_rows)
         return torch.where((tokens < text_size)[..., None], text, special)
 
+    def text_scores(self, states: Tensor) -> Tensor:
+        """Scores of all text and STRUCTURE tokens by output number, legal or not. (M, D) -> (M, V), float32."""
+        structure = F.linear(states, self.special_rows[-len(STRUCTURE) :])
+        text = self.backbone.text_logits(states)[:, : self.vocabulary.text_size]
+        return torch.cat([text, structure], dim=-1).float()
+
     def text_log_probs(self, states: Tensor, choices: Tensor, temperature: float = 1.0) -> Tensor:
         """Log-probabilities of the text and STRUCTURE tokens that are legal at some places.
 
@@ -116,10 +120,8 @@ class TextModel(nn.Module):
         Returns:
             (M, V) by output number, float32; -inf where illegal, and exactly 0 where only one token is legal.
         """
-        structure = F.linear(states, self.special_rows[-len(STRUCTURE) :])
-        text = self.backbone.text_logits(states)[:, : self.vocabulary.text_size]
         # The largest tensor of a step: one copy, changed in place.
-        scores = torch.cat([text, structure], dim=-1).float()
+        scores = self.text_scores(states)
         if temperature != 1.0:
             scores = scores.div_(temperature)
         return scores.masked_fill_(~self.legal_text[choices], float("-inf")).log_softmax(dim=-1)

@@ -24,29 +24,24 @@ from recbole_navigen.model.text import TextModel
 
 
 class Writer(TextModel):
-    """Writes behind histories of items.
+    """Writes behind histories of items, whose vectors are constants here.
 
     Args:
-        ranker: gives the vectors of codes and items, which are constants here. It is no part of this module: neither
-            its weights nor its mode are the writer's.
         backbone, grammar, dropout, scale: see `TextModel`.
+        code_rows: the ranking model's, (L * K, D).
+        items: what a history shows of each item, by item index, as the ranking model has it. (N, D).
     """
 
-    def __init__(self, ranker: DualIdentifierLM, backbone: Backbone, grammar: Grammar, dropout: float, scale: float):
+    def __init__(
+        self, backbone: Backbone, grammar: Grammar, dropout: float, scale: float, code_rows: Tensor, items: Tensor
+    ):
         super().__init__(backbone, grammar, dropout, scale)
-        self._ranker = (ranker,)
-
-    @property
-    def code_rows(self) -> Tensor:
-        """The ranking model's, (L * K, D)."""
-        return self._ranker[0].code_rows.detach()
+        self.register_buffer("code_rows", code_rows, persistent=False)
+        self.register_buffer("items", items, persistent=False)
 
     def item_vectors(self, items: Tensor, codes: bool = True) -> Tensor:
-        """The ranking model's, (M,) -> (M, D)."""
-        if codes:
-            return self._ranker[0].catalogue_vectors()[items - 1]
-        with torch.no_grad():
-            return self._ranker[0].item_vectors(items, codes=False)
+        """What the history's form shows of some internal item ids, (M,) -> (M, D)."""
+        return self.items[items - 1]
 
 
 def build_writer(
@@ -68,10 +63,6 @@ def build_writer(
     """
     scratch = settings["backbone"] == SCRATCH
     lm = new_lm(settings, len(tokenizer))
-    if scratch:
-        own, theirs = Backbone(lm).body, ranker.backbone.body
-        own.layers.load_state_dict(theirs.layers.state_dict())
-        own.norm.load_state_dict(theirs.norm.state_dict())
     vocabulary = vocabulary_of(tokenizer, lm, table)
     grammar = Grammar(vocabulary, settings)
     renderer = Renderer(
@@ -79,9 +70,16 @@ def build_writer(
     )
     backbone = Backbone(lm, settings["dropout"])
     rows = backbone.text_rows
+    if scratch:
+        for own, theirs in zip(backbone.own_parameters(), ranker.backbone.own_parameters(), strict=True):
+            own.data.copy_(theirs)
     if scratch and documents:
         tokens = [*renderer.term_tokens, *(vocabulary.encode(text) for text in documents)]
         start = text_row_start(tokens, len(rows), backbone.width, settings["seed"])
         rows.data.copy_(torch.from_numpy(start) * CODE_START_STD)
     scale = CODE_START_STD if scratch else float(rows.detach().float().std())
-    return Writer(ranker, backbone, grammar, settings["embedding_dropout"], scale), renderer
+    with torch.no_grad():
+        ids = torch.arange(1, table.n_items + 1, device=ranker.code_rows.device)
+        items = ranker.item_vectors(ids, codes=settings["history"] != "dual")
+    code_rows = ranker.code_rows.detach().clone()
+    return Writer(backbone, grammar, settings["embedding_dropout"], scale, code_rows, items), renderer

@@ -73,7 +73,7 @@ def run_generate(
         if run is None:
             run = run_navigen("NaviGen", dataset, config_file_list, config_dict, argv)["run_dir"]
         if not learns_instructions(config):
-            add_writer(Config("NaviGen", dataset, config_file_list, config_dict, argv), run)
+            add_writer(config, run)
         progress = config["show_progress"]
     else:
         progress = True

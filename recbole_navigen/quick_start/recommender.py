@@ -12,6 +12,7 @@ from recbole.utils.argument_list import dataset_arguments
 
 from recbole_navigen.config import Config
 from recbole_navigen.data import NaviGenDataset, create_dataset
+from recbole_navigen.data.sequences import padded
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.backbone import pretrained_tokenizer
@@ -266,16 +267,16 @@ class Recommender:
             if unknown := given.difference(known):
                 raise InputError(f"{name}={unknown.pop()!r} is unknown; use one of {', '.join(known)}.")
         first = [top[0] for top in self.recommend_all(histories, 1, exclude_history=exclude_history)]
-        padded, lengths = self._padded([self._indices(history, "the history") for history in histories])
+        read, lengths = self._padded([self._indices(history, "the history") for history in histories])
         chosen = torch.tensor([self._index[item.item] + 1 for item in first])
         generator = torch.Generator().manual_seed(seed)
         limits = settings["thought_tokens"] + settings["instruction_tokens"]
-        step = self.scorer.users_at_once(padded.shape[1] + limits, 1)
+        step = self.scorer.users_at_once(read.shape[1] + limits, 1)
         found = []
         for begin in range(0, len(histories), step):
             part = slice(begin, begin + step)
             prompts = renderer.cid2ins(
-                padded[part],
+                read[part],
                 lengths[part],
                 [(domain, medium) for medium in media[part]],
                 chosen[part] if settings["choose_item"] else None,
@@ -298,12 +299,7 @@ class Recommender:
 
     def _padded(self, indices: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """The newest items of histories as internal ids, right-padded (B, W), and how many they are, (B,)."""
-        recent = [history[-self.max_length :] for history in indices]
-        lengths = torch.tensor([len(history) for history in recent])
-        padded = torch.zeros(len(recent), int(lengths.max()), dtype=torch.long)
-        for row, history in enumerate(recent):
-            padded[row, : len(history)] = torch.tensor(history) + 1
-        return padded, lengths
+        return padded([[index + 1 for index in history[-self.max_length :]] for history in indices])
 
     def _indices(self, tokens: Iterable[str], where: str) -> list[int]:
         """Item indices of raw ids."""

@@ -15,6 +15,7 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.instructions import diversity
 from recbole_navigen.evaluation.page import to_html
 from recbole_navigen.evaluation.plots import curve_plot
+from recbole_navigen.language.parsing import parse_answer
 from recbole_navigen.model.fitting import fit_mixture
 from recbole_navigen.quick_start.pipeline import supervision_stage
 from recbole_navigen.quick_start.stages import Stages
@@ -58,17 +59,14 @@ def reinforce(
     """Run the stage. The checkpoint and the writer of the run hold what validated best, which may be what they held.
 
     Args:
-        config: settings of the run. trainer: of the finished ranking model, whose checkpoint holds its best epoch.
+        config: settings of the run. trainer: of the finished ranking model, which stands at its best epoch.
         dataset: for raw user ids. part: the training split. valid_data: the validation split.
         stages: records what it took. variant: puts another policy in place of each, for comparisons.
     """
     settings = {**reinforce_settings(config["reinforce"]), "seed": config["seed"]}
-    model, run_dir = trainer.model, Path(config["run_dir"])
-    model.load_state_dict(load_checkpoint(trainer.saved_model_file)["state_dict"])
+    model, run_dir, learners = trainer.model, Path(config["run_dir"]), []
     if (run_dir / DONE).exists():
         return
-    model.eval()
-    learners = []
     if "cid2cid" in settings["tasks"]:
         kind = settings["policy"] or ("codes" if model.lm.dense is None else "mixture")
         policy = variant(ItemPolicy(model, part.sequences, kind, settings["reward"]))
@@ -150,21 +148,15 @@ def _instruction_learner(
     given = (scorer, settings["reward"], settings["triangle"])
     policy = InstructionPolicy(author, renderer, learned, terms, *given)
     watched = InstructionPolicy(author, renderer, kept_out, terms, *given)
-    start: dict[str, float] = {}
 
-    def validate() -> tuple[float | None, dict[str, float]]:
-        author.eval()
+    def validate() -> tuple[float, dict[str, float]]:
         drawn = list(range(min(settings["eval_prompts"], len(kept_out))))
         draws = torch.Generator(author.special_rows.device).manual_seed(config["seed"])
         rollout = watched.write(drawn, 1, own["think_share"] > 0, draws)
-        texts = [text.rpartition('"target_ins": "')[2].lower().split() for text in rollout.parts["text"]]
-        seen = {"score": float(np.nanmean(rollout.rewards)), **diversity(texts)}
-        for name, values in rollout.parts.items():
-            if values.dtype != object and np.isfinite(values.astype(float)).any():
-                seen[name] = float(np.nanmean(values.astype(float)))
-        start.setdefault("distinct_2", seen["distinct_2"])
-        diverse = seen["distinct_2"] >= (1 - settings["max_diversity_loss"]) * start["distinct_2"]
-        return (seen["score"] if diverse else None), seen
+        means = rollout.means()
+        score = means.pop("reward", 0.0)
+        words = [parse_answer(text).target_ins.lower().split() for text in rollout.texts]
+        return score, {"score": score, **diversity(words), **means}
 
     return Learner(policy, settings["instruction_prompts"], settings["instruction_group"], validate)
 

@@ -118,6 +118,8 @@ def run_navigen(
             "best_valid_result": _floats(best_valid_result or {}),
             "test_result": _floats(test_result),
         }
+        # Seconds of a run that went on after a kill are those since then.
+        origin["resumed"] = goes_on
         origin |= {"dataset_hash": data.content_hash, "split_hash": ranks.split_hash if ranks is not None else None}
         write_json(Path(config["run_dir"]) / RESULT, {**result, **origin, **costs, **_provenance(config, stages)})
         probabilities = bool(getattr(net, "scores_are_log_probabilities", False))
@@ -142,11 +144,19 @@ def _fit(
 
 def _later_stages(config: Config, trainer: Any, dataset: Any, part: Any, valid_data: Any, stages: Stages) -> None:
     """What `training_stages` names after the ranking model: a writer, and reinforcement."""
-    if "write" in config["training_stages"]:
-        from recbole_navigen.quick_start.writing import add_writer
+    named = set(config["training_stages"]) & {"write", "reinforce"}
+    if not named:
+        return
+    from recbole_navigen.training.checkpoint import load_checkpoint
 
-        add_writer(config, config["run_dir"], stages)
-    if "reinforce" in config["training_stages"]:
+    model = trainer.model
+    model.load_state_dict(load_checkpoint(trainer.saved_model_file)["state_dict"])
+    model.eval()
+    if "write" in named:
+        from recbole_navigen.quick_start.writing import train_beside
+
+        train_beside(config, config["run_dir"], model, dataset, part, stages)
+    if "reinforce" in named:
         from recbole_navigen.quick_start.reinforcing import reinforce
 
         reinforce(config, trainer, dataset, part, valid_data, stages)

@@ -130,33 +130,36 @@ def own_folder(root: str | Path, stem: str, wanted: dict[str, Any]) -> Iterator[
     """The folder of a run, held for as long as the block lasts: that of a run with this identity which was begun and
     not finished, if nobody works on it, or else a new one. The second value is True for a run to go on with.
 
-    A run that ends in an error before it wrote anything leaves no folder.
+    A run that nobody needs any more leaves no folder, nor does one that ends in an error before it wrote anything.
     """
-    for file in sorted(Path(root).glob(f"{glob.escape(stem)}-*/{STARTED}")):
-        if (file.parent / RESULT).exists() or read_json(file) != plain(wanted):
-            continue
-        lock = FileLock(file.parent / LOCK, blocking=False)  # one of a killed process is free
+    with contextlib.ExitStack() as held:
+        path = _unfinished(root, stem, wanted, held)
+        goes_on = path is not None
+        if path is None:
+            path = new_folder(root, stem)
+            held.enter_context(FileLock(path / LOCK))
+            write_json(path / STARTED, wanted)
         try:
-            lock.acquire()
-        except Timeout:
-            continue
-        with lock:
-            if file.exists() and not (file.parent / RESULT).exists():
-                logger.info("going on with the run in %s", file.parent)
-                yield file.parent, True
-                return
-    path = new_folder(root, stem)
-    with FileLock(path / LOCK):
-        write_json(path / STARTED, wanted)
-        try:
-            yield path, False
-        except StopRun:
-            shutil.rmtree(path)
-            raise
-        except BaseException:
-            if {file.name for file in path.iterdir()} <= {STARTED, LOCK}:
+            yield path, goes_on
+        except BaseException as error:
+            if isinstance(error, StopRun) or {file.name for file in path.iterdir()} <= {STARTED, LOCK}:
                 shutil.rmtree(path)
             raise
+
+
+def _unfinished(root: str | Path, stem: str, wanted: dict[str, Any], held: contextlib.ExitStack) -> Path | None:
+    """A folder to go on in, whose lock is now held; the lock of a killed process is free."""
+    for file in sorted(Path(root).glob(f"{glob.escape(stem)}-*/{STARTED}")):
+        folder = file.parent
+        if (folder / RESULT).exists() or read_json(file) != plain(wanted):
+            continue
+        with contextlib.suppress(Timeout):
+            held.enter_context(FileLock(folder / LOCK, blocking=False))
+            if file.exists() and not (folder / RESULT).exists():
+                logger.info("going on with the run in %s", folder)
+                return folder
+            held.close()  # it was finished, or removed, in between
+    return None
 
 
 def new_folder(root: str | Path, stem: str) -> Path:

@@ -21,6 +21,7 @@ from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.backbone import pretrained_tokenizer
 from recbole_navigen.language.rendering import Renderer
 from recbole_navigen.model.lm import DualIdentifierLM
+from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.model.writer import Writer, build_writer
 from recbole_navigen.quick_start.pipeline import (
     TOKENIZER,
@@ -45,36 +46,36 @@ KEYS = (
 )
 
 
-def add_writer(config: Config, run_dir: str | Path, stages: Stages | None = None) -> None:
+def add_writer(config: Config, run_dir: str | Path) -> None:
     """Train a writer beside a finished ranking model, unless the run has the one that these settings make.
 
     Args:
-        config: the run's settings, and those of the writer. run_dir: the run's folder; the writer goes to
-            `run_dir/writer`.
+        config: the run's settings, and those of the writer. run_dir: the run's folder.
+    """
+    if stage_is_current(Path(run_dir) / WRITER, _inputs(config)):
+        return
+    dataset = create_dataset(config)
+    part = data_preparation(config, dataset)[0]._dataset
+    train_beside(config, run_dir, load_navigen(config, part, run_dir), dataset, part, Stages())
+
+
+def train_beside(config: Config, run_dir: str | Path, model: NaviGen, dataset: Any, part: Any, stages: Stages) -> None:
+    """Train the writer of a run, unless it is there; it goes to `run_dir/writer`.
+
+    Args:
+        config, run_dir: as of `add_writer`. model: the run's, at its best epoch.
+        dataset: for item texts and raw user ids. part: its training split.
         stages: records what each step took.
     """
-    run_dir, stages = Path(run_dir), stages or Stages()
-    dataset = create_dataset(config)
-    texts = read_item_text(config, dataset).text[1:]
-    part = data_preparation(config, dataset)[0]._dataset
-    model = load_navigen(config, part, run_dir)
-    ranker, table = model.lm, model.table
-    settings = without_secrets({key: config[key] for key in KEYS})
-    own = settings_of(config)
-    inputs = {
-        "settings": settings,
-        "supervision": without_secrets(own),
-        # All that the writer sees of it.
-        "ranker": content_hash(ranker.catalogue_vectors().cpu().numpy(), ranker.code_rows.detach().cpu().numpy()),
-        "train": part.sequences.content_hash(),
-    }
+    run_dir, inputs, table = Path(run_dir), _inputs(config), model.table
     if stage_is_current(run_dir / WRITER, inputs):
         return
     rows = supervision_stage(config, dataset, part, table, stages)
     with stages("write") as stage:
         init_seed(config["seed"], config["reproducibility"])
+        texts = read_item_text(config, dataset).text[1:]
         tokenizer = build_tokenizer(config, table, texts, rows)
-        writer, renderer = build_writer(config, ranker, table, tokenizer, sampled_texts(rows))
+        writer, renderer = build_writer(config, model.lm, table, tokenizer, sampled_texts(rows))
         writer.to(config["device"])
         learned = InstructionRows(
             rows, part.sequences, renderer, config["MAX_ITEM_LIST_LENGTH"], config["think_share"], config["choose_item"]
@@ -85,9 +86,17 @@ def add_writer(config: Config, run_dir: str | Path, stages: Stages | None = None
         with atomic_directory(run_dir / WRITER) as folder:
             tokenizer.save_pretrained(folder / TOKENIZER)
             save_checkpoint(folder / "checkpoint", state_dict=writer.state_dict())
-            write_json(folder / SETTINGS, {**settings, "domain": own["domain"]})
+            write_json(folder / SETTINGS, {**inputs["settings"], "domain": inputs["supervision"]["domain"]})
             write_manifest(folder, inputs)
         shutil.rmtree(progress, ignore_errors=True)
+
+
+def _inputs(config: Config) -> dict[str, Any]:
+    """What a writer is made from, beside the ranking model whose folder it stands in: that one never changes what the
+    writer sees of it.
+    """
+    settings = without_secrets({key: config[key] for key in KEYS})
+    return {"settings": settings, "supervision": without_secrets(settings_of(config))}
 
 
 def save_weights(run_dir: str | Path, writer: Writer) -> None:

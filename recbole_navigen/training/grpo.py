@@ -15,7 +15,7 @@ import copy
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,8 @@ ADVANTAGES, AVERAGES = ("group", "batch", "none"), ("tokens", "samples")
 EPSILON = 1e-4  # beside deviations, as released
 LOG, PROGRESS = "reinforce.jsonl", "reinforce-in-training"  # of a run's folder
 
-# Validates one policy: its score, to be raised, and what is to be logged. None of the score: not to be kept.
-Validate = Callable[[], tuple[float | None, dict[str, float]]]
+# Validates one policy: its score, to be raised, and what is to be logged, `score` and for texts `distinct_2` among it.
+Validate = Callable[[], tuple[float, dict[str, float]]]
 
 
 def advantages(rewards: np.ndarray, form: str = "group") -> np.ndarray:
@@ -178,12 +178,11 @@ class Grpo:
         warmup = int(settings["warmup_ratio"] * settings["steps"])
         for group in self.optimizer.param_groups:
             group["lr"] = settings["learning_rate"] * rate(self.step, settings["steps"], warmup, "cosine")
-        rollouts = [self._rollouts(place, entry) for place in range(len(self.learners))]
+        rollouts = [[] if learner.stopped else self._rollouts(learner, entry) for learner in self.learners]
         for _ in range(settings["inner"]):
             self.optimizer.zero_grad()
             for place, parts in enumerate(rollouts):
-                for rollout in parts:
-                    self._backward(place, rollout, len(parts), entry)
+                entry |= self._backward(place, parts)
                 nn.utils.clip_grad_norm_(self.parameters[place], settings["clip_grad_norm"])
             self.optimizer.step()
         for learner in self.learners:
@@ -191,72 +190,76 @@ class Grpo:
                 learner.stopped = f"the distance to the supervised model passed {settings['max_kl']} at {self.step}"
         return entry
 
-    def _rollouts(self, place: int, entry: dict[str, Any]) -> list[Rollout]:
-        """The samples of one step, in as many parts as gradients are accumulated over; none of a stopped learner."""
-        learner, settings = self.learners[place], self.settings
-        if learner.stopped:
-            return []
-        policy, parts, flat = learner.policy, [], 0
-        prompts = max(1, learner.prompts // settings["accumulation"])
+    def _rollouts(self, learner: Learner, entry: dict[str, Any]) -> list[Rollout]:
+        """The samples of one step, rolled out in as many parts as `accumulation` says. Prompts whose samples all earn
+        the same teach nothing: others are drawn in their place, `resample` times at most.
+        """
+        settings, parts, drawn, flat = self.settings, [], [], 0
         for _ in range(settings["accumulation"]):
-            for _ in range(settings["resample"] + 1):
-                rollout = policy.roll(prompts, learner.group, self.moments, self.draws)
-                spread = np.nanmax(rollout.rewards, axis=1, initial=-np.inf, where=np.isfinite(rollout.rewards))
-                spread -= np.nanmin(rollout.rewards, axis=1, initial=np.inf, where=np.isfinite(rollout.rewards))
-                useful = spread > 0
-                flat += int((~useful).sum())
-                if useful.any():
+            prompts = max(1, learner.prompts // settings["accumulation"])
+            for attempt in range(settings["resample"] + 1):
+                rollout = learner.policy.roll(prompts, learner.group, self.moments, self.draws)
+                drawn.append(rollout.means())
+                useless = ~(_spread(rollout.rewards) > 0)
+                flat += int(useless.sum())
+                if attempt < settings["resample"] and useless.any():
+                    rollout = replace(rollout, rewards=np.where(useless[:, None], np.nan, rollout.rewards))
+                if np.isfinite(rollout.rewards).any():
+                    parts.append(rollout)
+                prompts = int(useless.sum())
+                if not prompts:
                     break
-            parts.append(rollout)
-        means: dict[str, list[float]] = {"reward": [np.nanmean(part.rewards) for part in parts]}
-        for part in parts:
-            for name, values in part.parts.items():
-                if values.dtype != object and np.isfinite(values.astype(float)).any():
-                    means.setdefault(name, []).append(float(np.nanmean(values.astype(float))))
-        entry |= {f"{policy.name} {name}": float(np.mean(values)) for name, values in means.items()}
-        entry[f"{policy.name} groups without spread"] = flat
+        name = learner.policy.name
+        for key in dict.fromkeys(key for means in drawn for key in means):
+            entry[f"{name} {key}"] = float(np.mean([means[key] for means in drawn if key in means]))
+        entry[f"{name} groups without spread"] = flat
         return parts
 
-    def _backward(self, place: int, rollout: Rollout, parts: int, entry: dict[str, Any]) -> None:
-        learner, settings = self.learners[place], self.settings
-        policy, device = learner.policy, rollout.log_probs.device
-        advantage = torch.from_numpy(advantages(rollout.rewards, settings["advantage"])).flatten().float().to(device)
-        counted = torch.from_numpy(np.isfinite(rollout.rewards).ravel()).to(device)
-        with torch.no_grad():
-            if self._references[place] is None:
-                with without_adapters(policy.module.backbone):
-                    reference = policy.log_probs(rollout, policy.module)
-            else:
-                reference = policy.log_probs(rollout, self._references[place])
-        new = policy.log_probs(rollout, policy.module)
-        loss, seen = grpo_loss(
-            new,
-            rollout.log_probs,
-            reference,
-            rollout.owner,
-            advantage,
-            counted,
-            settings["clip"],
-            settings["kl"],
-            settings["average"],
-        )
-        (loss / parts).backward()
-        for name, value in seen.items():
-            entry[f"{policy.name} {name}"] = value
+    def _backward(self, place: int, rollouts: Sequence[Rollout]) -> dict[str, float]:
+        """Add the gradients of a learner's rollouts, each by its share of the samples. What there is to watch."""
+        policy, settings, watched = self.learners[place].policy, self.settings, {}
+        samples = sum(np.isfinite(rollout.rewards).sum() for rollout in rollouts)
+        for rollout in rollouts:
+            device, known = rollout.log_probs.device, np.isfinite(rollout.rewards)
+            advantage = torch.from_numpy(advantages(rollout.rewards, settings["advantage"])).flatten().float()
+            loss, seen = grpo_loss(
+                policy.log_probs(rollout, policy.module),
+                rollout.log_probs,
+                self._reference(place, rollout),
+                rollout.owner,
+                advantage.to(device),
+                torch.from_numpy(known.ravel()).to(device),
+                settings["clip"],
+                settings["kl"],
+                settings["average"],
+            )
+            share = float(known.sum() / samples)
+            (loss * share).backward()
+            for name, value in seen.items():
+                name = f"{policy.name} {name}"
+                watched[name] = watched.get(name, 0.0) + share * value
+        return watched
+
+    @torch.no_grad()
+    def _reference(self, place: int, rollout: Rollout) -> Tensor:
+        """Log-probabilities of a rollout's actions under the model at the start. (A,)."""
+        policy, frozen = self.learners[place].policy, self._references[place]
+        if frozen is not None:
+            return policy.log_probs(rollout, frozen)
+        with without_adapters(policy.module.backbone):
+            return policy.log_probs(rollout, policy.module)
 
     def _validate(self) -> None:
         for learner in self.learners:
             score, seen = learner.validate()
-            entry = {
-                "step": self.step,
-                **{f"{learner.policy.name} valid {name}": value for name, value in seen.items()},
-            }
-            self.log.append(entry)
-            if score is None and learner.score is not None:
-                continue
-            if learner.score is None or score > learner.score:
+            name = f"{learner.policy.name} valid"
+            self.log.append({"step": self.step, **{f"{name} {key}": value for key, value in seen.items()}})
+            # The log holds the start also after a kill.
+            start = next(entry for entry in self.log if f"{name} score" in entry)
+            diverse = start.get(f"{name} distinct_2", 0.0) * (1 - self.settings["max_diversity_loss"])
+            if learner.score is None or (score > learner.score and seen.get("distinct_2", 0.0) >= diverse):
                 learner.improved = learner.score is not None
-                learner.score, learner.best = score or 0.0, _copied(learner.policy.module)
+                learner.score, learner.best = score, _copied(learner.policy.module)
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -283,6 +286,12 @@ class Grpo:
         self.moments.set_state(state["moments"])
         self.draws.set_state(state["draws"])
         set_random_states(state["random_states"])
+
+
+def _spread(rewards: np.ndarray) -> np.ndarray:
+    """Largest less smallest reward of each group; not above 0 if fewer than two are known. (B, G) -> (B,)."""
+    known = np.isfinite(rewards)
+    return rewards.max(axis=1, initial=-np.inf, where=known) - rewards.min(axis=1, initial=np.inf, where=known)
 
 
 def _frozen(module: nn.Module) -> nn.Module:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from recbole_navigen.data.sequences import UserSequences
+from recbole_navigen.data.sequences import UserSequences, padded
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.rendering import Rendered, Renderer
 from recbole_navigen.supervision.rows import InstructionRow
@@ -78,9 +78,6 @@ class InstructionRows:
 
     def prompts(self, drawn: Sequence[int], answers: Sequence[list[int]] | None = None) -> Rendered:
         """Some rows as streams, with answers for training or with none for inference. drawn: numbers of rows."""
-        lengths = torch.tensor([len(self.histories[row]) for row in drawn])
-        histories = torch.zeros(len(drawn), int(lengths.max()), dtype=torch.long)
-        for place, row in enumerate(drawn):
-            histories[place, : lengths[place]] = torch.from_numpy(self.histories[row])
+        histories, lengths = padded([self.histories[row] for row in drawn])
         chosen = torch.tensor([self.items[row] for row in drawn]) if self.choose_item else None
         return self.renderer.cid2ins(histories, lengths, [self.tags[row] for row in drawn], chosen, answers)

@@ -9,13 +9,13 @@ Symbols: B prompts, G samples of each, M = B G samples, A actions (codes, items 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recbole_navigen.data.sequences import UserSequences
+from recbole_navigen.data.sequences import UserSequences, padded
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.rendering import Origin, Rendered, Renderer
 from recbole_navigen.model.lm import DualIdentifierLM
@@ -39,7 +39,8 @@ class Rollout:
         items: internal ids of drawn items (B, G); None for text.
         owner: the sample, 0..M-1, that each action belongs to. Shape (A,), int64.
         log_probs: of the actions when they were drawn. Shape (A,), float32.
-        parts: what the rewards are made of, for the log. Each (M,).
+        parts: what the rewards are made of, NaN where there is nothing. Each (M,).
+        texts: raw answers, M strings; none for items.
     """
 
     rewards: np.ndarray
@@ -48,6 +49,12 @@ class Rollout:
     owner: Tensor
     log_probs: Tensor
     parts: dict[str, np.ndarray]
+    texts: tuple[str, ...] = ()
+
+    def means(self) -> dict[str, float]:
+        """Means of `reward` and of the parts over the samples that have them, for the log."""
+        columns = {"reward": self.rewards.ravel(), **self.parts}
+        return {name: float(np.nanmean(values)) for name, values in columns.items() if np.isfinite(values).any()}
 
 
 class Policy(Protocol):
@@ -103,13 +110,11 @@ class ItemPolicy:
         model, lm = self.model, self.module
         drawn = self.moments[torch.randint(len(self.moments), (prompts,), generator=moments).numpy()]
         starts = self.sequences.offsets[np.searchsorted(self.sequences.offsets, drawn, side="right") - 1]
-        lengths = torch.from_numpy(np.minimum(drawn - starts, model.max_seq_length))
-        histories = torch.zeros(prompts, int(lengths.max()), dtype=torch.long)
-        for row, (place, length) in enumerate(zip(drawn.tolist(), lengths.tolist(), strict=True)):
-            histories[row, :length] = torch.from_numpy(self.sequences.items[place - length : place])
-        targets = torch.from_numpy(self.sequences.items[drawn])
-        rendered = model.renderer.cid2cid(histories, lengths).to(model.device)
-        items = sample(model.scorer, rendered, group, draws).items + 1
+        firsts = np.maximum(starts, drawn - model.max_seq_length)
+        histories = [self.sequences.items[first:place] for first, place in zip(firsts, drawn, strict=True)]
+        rendered = model.renderer.cid2cid(*padded(histories)).to(model.device)
+        samples = sample(model.scorer, rendered, group, draws)
+        items = samples.items + 1
         if self.mixture:
             with torch.no_grad():
                 dense = lm.dense.log_probs(lm.read(rendered).state, lm.catalogue_vectors()).exp()
@@ -119,16 +124,16 @@ class ItemPolicy:
         anchors = rendered.anchors[:, :1].expand(-1, group)
         rendered = replace(rendered, targets=items, anchors=anchors)
         actions = 1 if self.mixture else lm.levels
-        owner = torch.arange(items.numel()).repeat(actions).view(actions, -1).T.flatten()
+        owner = torch.arange(items.numel(), device=items.device).repeat_interleave(actions)
         codes = lm.codes.cpu().numpy()
-        truth = np.repeat(codes[targets.numpy()], group, axis=0)
+        truth = np.repeat(codes[self.sequences.items[drawn]], group, axis=0)
         found = codes[items.cpu().numpy().ravel()]
-        rewards = self.credit(found, truth)
-        parts = {
-            "hit": (found == truth).all(axis=1).astype(float),
-            **{f"level_{level}": (found == truth)[:, : level + 1].all(axis=1) for level in range(lm.levels)},
-        }
-        rollout = Rollout(rewards.reshape(items.shape), rendered, items, owner.to(model.device), torch.empty(0), parts)
+        rewards = self.credit(found, truth).reshape(items.shape)
+        right = np.logical_and.accumulate(found == truth, axis=1)
+        parts = {f"level_{level}": right[:, level].astype(float) for level in range(lm.levels)}
+        rollout = Rollout(rewards, rendered, items, owner, samples.log_probs.flatten(), parts)
+        if not self.mixture:
+            return rollout
         with torch.no_grad():
             return replace(rollout, log_probs=self.log_probs(rollout, lm))
 
@@ -173,7 +178,6 @@ class InstructionPolicy:
     ):
         self.module, self.renderer, self.rows, self.terms = author, renderer, rows, terms
         self.scorer, self.reward, self.triangle = scorer, reward, triangle
-        self.failed = 0
 
     def roll(self, prompts: int, group: int, moments: torch.Generator, draws: torch.Generator) -> Rollout:
         """See `Policy`."""
@@ -198,15 +202,15 @@ class InstructionPolicy:
             for row, answer in zip(repeated, answers, strict=True)
         ]
         scored = instruction_rewards(cases, self.scorer, self.reward, self.triangle)
-        self.failed += scored.failed
         rendered = rows.prompts(repeated, answers).to(asked.tokens.device)
         owner = (rendered.origin == Origin.TARGET).nonzero()[:, 0]
         parts = {**scored.parts, "length": written.lengths.cpu().numpy().astype(float)}
-        parts["text"] = np.array([case.text for case in cases], dtype=object)
+        parts["unjudged"] = np.isnan(scored.rewards).astype(float)
         # The first token, thought or none, is the caller's, and so are forced ones.
         old = written.log_probs[written.sampled]
         shape = (len(drawn), group)
-        return Rollout(scored.rewards.reshape(shape), rendered, None, owner, old, parts)
+        texts = tuple(case.text for case in cases)
+        return Rollout(scored.rewards.reshape(shape), rendered, None, owner, old, parts, texts)
 
     def log_probs(self, rollout: Rollout, module: TextModel) -> Tensor:
         """See `Policy`."""
@@ -218,12 +222,5 @@ class InstructionPolicy:
 
 
 def body_parameters(module: TextModel) -> list[nn.Parameter]:
-    """The transformer's own weights, without text rows; of a body with adapters, the adapters alone."""
-    body: Any = module.backbone.body
-    rows = {
-        id(parameter)
-        for parameter in (module.backbone.text_rows, *module.backbone.lm.get_output_embeddings().parameters())
-    }
-    own = [(name, p) for name, p in body.named_parameters() if id(p) not in rows]
-    adapters = [p for name, p in own if "lora_" in name]
-    return adapters or [p for _, p in own]
+    """What may change of the transformer's own weights; of a body with adapters, the adapters alone."""
+    return [parameter for parameter in module.backbone.own_parameters() if parameter.requires_grad]

@@ -5,6 +5,7 @@ import math
 from recbole_navigen.errors import InputError
 
 SCHEDULES = ("constant", "cosine")
+RATE_FLOOR = 0.05  # share of the learning rate at the end of NaviGen's cosines
 
 
 def rate(step: int, total: int, warmup: int, schedule: str, floor: float = 0.0) -> float:

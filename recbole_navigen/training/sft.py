@@ -25,10 +25,8 @@ from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.training.averaging import AveragedTraining
 from recbole_navigen.training.instructions import InstructionRows
 from recbole_navigen.training.precision import use_bf16
-from recbole_navigen.training.schedule import rate
+from recbole_navigen.training.schedule import RATE_FLOOR, rate
 from recbole_navigen.training.trainer import SafeCheckpoint
-
-RATE_FLOOR = 0.05  # share of the learning rate at the end of the cosine
 
 
 class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
@@ -60,7 +58,7 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
 
     def _align(self, train_data: AbstractDataLoader, show_progress: bool) -> None:
         epochs, optimizer = self.config["align_epochs"], self.optimizer
-        body = [p for name, p in self.model.named_parameters() if _in_body(name)]
+        body = self.model.lm.backbone.own_parameters()
         self.stage, self._steps_done, self._steps_in_all = "align", 0, len(train_data) * epochs
         for parameter in body:
             parameter.requires_grad_(False)
@@ -82,9 +80,11 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
         none on norms and biases.
         """
         decay, groups = self.config["weight_decay"] or 0.0, {}
+        body = {id(parameter) for parameter in self.model.lm.backbone.own_parameters()}
         for name, parameter in self.model.named_parameters():
             if parameter.requires_grad:
-                share = 0.0 if parameter.ndim < 2 or name.endswith("code_bias") else 1.0 if _in_body(name) else 0.1
+                none = parameter.ndim < 2 or name.endswith("code_bias")
+                share = 0.0 if none else 1.0 if id(parameter) in body else 0.1
                 groups.setdefault(share, []).append(parameter)
         fused = self.device.type in ("cpu", "cuda")
         return torch.optim.AdamW(
@@ -140,11 +140,6 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
         super().load_extra_state(state)
         self._steps_done = state["steps_done"]
         self._items.set_state(state["items"])
-
-
-def _in_body(name: str) -> bool:
-    """True for the transformer's own weights: not the identifier rows, not the text rows."""
-    return "backbone" in name and not name.endswith(("embed_tokens.weight", "lm_head.weight", "wte.weight"))
 
 
 def _only_top_matters(config: Config) -> bool:

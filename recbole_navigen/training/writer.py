@@ -12,13 +12,12 @@ from recbole_navigen.training.averaging import WeightAverage
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 from recbole_navigen.training.instructions import InstructionRows
 from recbole_navigen.training.precision import use_bf16
-from recbole_navigen.training.schedule import rate
+from recbole_navigen.training.schedule import RATE_FLOOR, rate
 from recbole_navigen.training.trainer import random_states, set_random_states
 
 SAVE_EVERY = 500  # steps between two checkpoints of a training in progress
 AVERAGED_SHARE = 0.1  # of the steps: the weights that are kept are averaged over about so many last ones
 WARMUP_SHARE = 0.05
-RATE_FLOOR = 0.05  # share of the learning rate at the end of the cosine
 
 
 def train_writer(
