@@ -51,8 +51,9 @@ def run_navigen(
         callback: called with the epoch and the valid score after every evaluation; it may raise `StopRun`.
 
     Returns:
-        RecBole's `best_valid_score`, `valid_score_bigger`, `best_valid_result` and `test_result` (plain floats), and
-        `run_dir`, the folder that holds `result.json` and the checkpoint.
+        RecBole's `best_valid_score`, `valid_score_bigger`, `best_valid_result` and `test_result` (plain floats);
+        `validations`, the score of each evaluation with its epoch and the seconds since training began; and `run_dir`,
+        the folder that holds `result.json` and the checkpoint.
 
     Raises:
         InputError: bad input, found before any training.
@@ -91,6 +92,7 @@ def run_navigen(
         logger.info(net)
         with stages("train") as stage:
             best_valid_score, best_valid_result = _fit(config, trainer, train_data, valid_data, goes_on, callback)
+            stage.spared = trainer.seconds_before
             if best_valid_result:
                 stage.metric = f"best valid {config['valid_metric']} {best_valid_score:.4f}"
         if config["model"] == "NaviGen":
@@ -117,8 +119,9 @@ def run_navigen(
             "valid_score_bigger": bool(config["valid_metric_bigger"]),
             "best_valid_result": _floats(best_valid_result or {}),
             "test_result": _floats(test_result),
+            "validations": trainer.validations,
         }
-        # Seconds of a run that went on after a kill are those since then.
+        # After a kill, the seconds of training go on from the last checkpoint; those of other stages are those since.
         origin["resumed"] = goes_on
         origin |= {"dataset_hash": data.content_hash, "split_hash": ranks.split_hash if ranks is not None else None}
         write_json(Path(config["run_dir"]) / RESULT, {**result, **origin, **costs, **_provenance(config, stages)})

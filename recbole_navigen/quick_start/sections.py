@@ -43,6 +43,10 @@ def run_sections(run_dir: str | Path, trace: Mapping[str, Any] | None = None) ->
     losses = load_checkpoint(run_dir / "checkpoint").get("train_loss_dict")
     if losses:
         plots.append(curve_plot("Training loss of the recommender", "epoch", "loss", {"training": dict(losses)}))
+    scores = {row["epoch"]: row["score"] for row in result["validations"]}
+    if scores:
+        chosen = result["config"]["valid_metric"]
+        plots.append(curve_plot(f"{chosen} of the validation users", "epoch", chosen, {"validation": scores}))
     if trace is not None:
         from recbole_navigen.supervision.drawing import draw_trace
 

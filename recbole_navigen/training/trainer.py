@@ -72,6 +72,7 @@ class SafeCheckpoint:
     """
 
     stage = "train"  # what the progress bar says is going on
+    seconds_before = 0.0  # of training up to the checkpoint that was resumed
     evaluation_seconds = 0.0  # of the last `evaluate`, without loading the checkpoint
 
     def __init__(self, config: Config, model: nn.Module):
@@ -80,6 +81,11 @@ class SafeCheckpoint:
         self.saved_model_file = str(Path(folder) / "checkpoint")
         # Trainers of models that train in one go lower `epochs`; without this they would never be evaluated nor saved.
         self.eval_step = min(self.eval_step, self.epochs)
+        # A line for each validation: epoch, score, `seconds` since training began and `training_seconds` without
+        # validations. A resumed run goes on from the seconds of its checkpoint.
+        self.validations: list[dict[str, float]] = []
+        self._seconds = {"seconds": 0.0, "training_seconds": 0.0}
+        self._began: float | None = None
         self._train_data: AbstractDataLoader | None = None
         self._last_valid_result: dict[str, float] | None = None
         self._random_states: dict[str, Any] | None = None
@@ -109,6 +115,17 @@ class SafeCheckpoint:
         # Loaders of user rows are a function of the epoch's number; RecBole's go on from their generator's state.
         if hasattr(train_data, "set_epoch"):
             train_data.set_epoch(epoch_idx)
+        start = time.perf_counter()
+        if self._began is None:
+            self._began = start - self._seconds["seconds"]
+        loss = self._watched_epoch(train_data, epoch_idx, loss_func, show_progress)
+        self._seconds["training_seconds"] += time.perf_counter() - start
+        return loss
+
+    def _watched_epoch(
+        self, train_data: AbstractDataLoader, epoch_idx: int, loss_func: Callable | None, show_progress: bool
+    ) -> Any:
+        """RecBole's epoch, with a progress bar that shows the loss."""
         if not show_progress:
             return super()._train_epoch(train_data, epoch_idx, loss_func)
         own_loss = loss_func or self.model.calculate_loss
@@ -124,7 +141,15 @@ class SafeCheckpoint:
 
     def _valid_epoch(self, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:
         score, self._last_valid_result = super()._valid_epoch(*args, **kwargs)
+        epoch = max(self.train_loss_dict, default=-1)
+        self.validations.append({"epoch": epoch, "score": float(score), **self._spent()})
         return score, self._last_valid_result
+
+    def _spent(self) -> dict[str, float]:
+        """Seconds so far, with and without validations."""
+        if self._began is not None:
+            self._seconds["seconds"] = time.perf_counter() - self._began
+        return dict(self._seconds)
 
     def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
         if not self.config["single_spec"] and self.config["local_rank"] != 0:
@@ -141,6 +166,8 @@ class SafeCheckpoint:
             # RecBole saves a best epoch before it notes its result in `best_valid_result`.
             best_valid_result=self._last_valid_result,
             train_loss_dict=self.train_loss_dict,
+            validations=self.validations,
+            seconds=self._spent(),
             state_dict=self.model.state_dict(),
             other_parameter=self._other_parameter(),
             optimizer=self.optimizer.state_dict(),
@@ -166,6 +193,8 @@ class SafeCheckpoint:
         self.best_valid_score = state["best_valid_score"]
         self.best_valid_result = self._last_valid_result = state["best_valid_result"]
         self.train_loss_dict = state["train_loss_dict"]
+        self.validations, self._seconds = state["validations"], state["seconds"]
+        self.seconds_before = self._seconds["seconds"]
         self._load_model(state, resume_file)
         self.optimizer.load_state_dict(state["optimizer"])
         self.load_extra_state(state["extra"])
