@@ -88,6 +88,11 @@ def generative_alone(model: Any):
     return log_probs
 
 
+def mean_probability(one, other):
+    """Log of the mean of two models' probabilities."""
+    return lambda interaction: torch.logaddexp(one(interaction), other(interaction)) - math.log(2)
+
+
 @torch.no_grad()
 def with_repeats(log_probs, loader):
     """The same, up to a constant of each user, with the factor of repeats that is most likely on a split."""
@@ -134,7 +139,7 @@ def main() -> None:
         "NaviGen, its codes alone": generative_alone(navigen),
         DENSE: dense_alone(navigen),
         f"SASRec, seed {first}, with the factor of repeats": ones[0],
-        TWO: lambda batch: torch.logaddexp(*(one(batch) for one in ones)) - math.log(2),
+        TWO: mean_probability(*ones),
     }
     for name, part in parts.items():
         ranks[name] = full_sort_ranks(Scored(navigen, with_repeats(part, valid_data)), test_data)

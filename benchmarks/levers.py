@@ -1,22 +1,32 @@
 """What each lever is worth, one at a time: validation NDCG@10 of NaviGen with one setting changed, beside its defaults.
 
-    python benchmarks/levers.py [--dataset=amazon-toys-2014] [--data_path=FOLDER] [--epochs=5] [--levers=NAME,NAME]
+    python benchmarks/levers.py [--dataset=amazon-toys-2014] [--data_path=FOLDER] [--epochs=5] [--levers=NAME;NAME]
 
 All validation users, one seed, few epochs (so that a lever costs minutes); intervals are paired over users and leave
-out what another seed would change. The levers stand in `levers.yaml`. Finished ones are kept in runs/levers.
+out what another seed would change, which the lever `another seed` shows. The levers stand in `levers.yaml`. Finished
+ones are kept in runs/levers. Where both models are there, their codes are also fused as two channels, on at most 5,000
+validation users: items by the log of the mean of both models' probabilities (log-sum-exp in item space).
 """
 
 import argparse
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from common import Bar, write_results
+from fusion import Scored, generative_alone, mean_probability
 
 from recbole_navigen.artefacts import content_hash, read_json, write_json
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation
-from recbole_navigen.evaluation.ranks import ndcg, searched_ranks
+from recbole_navigen.evaluation.ranks import full_sort_ranks, ndcg, searched_ranks
 from recbole_navigen.evaluation.statistics import bootstrap
+from recbole_navigen.evaluation.user_ranks import popularity_thirds
+from recbole_navigen.language.rendering import Rendered, Renderer
+from recbole_navigen.model.legal import LegalCodes
 from recbole_navigen.quick_start import run_navigen
 from recbole_navigen.quick_start.pipeline import load_navigen
 from recbole_navigen.settings import read_settings
@@ -25,31 +35,10 @@ HERE = Path(__file__).resolve().parent
 RUNS = HERE / "runs" / "levers"
 DEPTH = 20
 PROTOCOLS = ("all items", "unseen items")
-
-
-def measured(dataset: str, data_path: str, settings: dict, epochs: int, seed: int) -> dict:
-    """Ranks of all validation users (2, B), share of the dense score, and minutes of one setting; kept."""
-    file = RUNS / dataset / f"{content_hash([settings, epochs, seed])[:16]}.json"
-    if file.is_file():
-        return read_json(file)
-    shared = {"data_path": data_path, "checkpoint_dir": str(RUNS / "saved"), "show_progress": False, "state": "WARNING"}
-    shared |= {"seed": seed, "epochs": epochs, "eval_step": epochs, "metrics": ["NDCG"], "topk": [10]}
-    run = Path(run_navigen("NaviGen", dataset, config_dict={**shared, **settings})["run_dir"])
-    result = read_json(run / "result.json")
-    config = Config("NaviGen", dataset, config_dict={**shared, **settings})
-    config["validation_users"] = None
-    train_data, valid_data, _ = data_preparation(config, create_dataset(config))
-    model = load_navigen(config, train_data._dataset, run)
-    ranks = searched_ranks(model, valid_data, DEPTH)
-    record = {
-        "settings": settings,
-        "ranks": [part.tolist() for part in ranks],
-        "share": None if model.lm.dense is None else float(model.lm.dense.share),
-        "parameters": result["parameters"]["total"],
-        "minutes": result["training_seconds"] / 60,
-    }
-    write_json(file, record)
-    return record
+CHANNELS = {  # row -> the two levers whose models are fused
+    "codes of SASRec and of LightGCN": ("defaults", "codes of LightGCN"),
+    "codes of SASRec from two seeds (control)": ("defaults", "another seed"),
+}
 
 
 def main() -> None:
@@ -62,22 +51,143 @@ def main() -> None:
     arguments = parser.parse_args()
     levers = read_settings(HERE / "levers.yaml")
     names = ["defaults", *arguments.levers.split(";")] if arguments.levers else list(levers)
-    given = (arguments.dataset, arguments.data_path)
     records = {}
     for name in names:
-        records[name] = measured(*given, levers[name], arguments.epochs, arguments.seed)
-        base = ndcg(np.array(records["defaults"]["ranks"]), 10)
-        table = {}
-        for label, record in records.items():
-            values = ndcg(np.array(record["ranks"]), 10)
-            row = table[label] = {"parameters": f"{record['parameters']:,}", "minutes": f"{record['minutes']:.1f}"}
-            row["share of the dense score"] = "-" if record["share"] is None else f"{record['share']:.2f}"
-            for protocol, ours, theirs in zip(PROTOCOLS, values, base, strict=True):
-                row[f"valid ndcg@10, {protocol}"] = f"{ours.mean():.4f}"
-                row[f"less the defaults, {protocol}"] = str(bootstrap(ours - theirs))
-        details = {"table": table, "epochs": arguments.epochs, "seed": arguments.seed}
-        bar = Bar("levers measured, of those in levers.yaml", len(table) - 1, "reported", True)
-        write_results(f"levers-{arguments.dataset}", [bar], details)
+        records[name] = measured(arguments, levers[name])
+        report(arguments, records)
+    pairs = {row: pair for row, pair in CHANNELS.items() if set(pair) <= records.keys()}
+    if pairs:
+        report(arguments, records, channels(arguments, records, pairs))
+
+
+def measured(arguments: argparse.Namespace, lever: dict) -> dict:
+    """What one lever gives, kept: ranks of all validation users (2, B), which targets are of the tail (B,), costs."""
+    file = RUNS / arguments.dataset / f"{content_hash([lever, arguments.epochs, arguments.seed])[:16]}.json"
+    if file.is_file():
+        return read_json(file)
+    own = {**shared_settings(arguments), **{key: value for key, value in lever.items() if key != "without"}}
+    with WITHOUT[lever["without"]]() if "without" in lever else contextlib.nullcontext():
+        run = Path(run_navigen("NaviGen", arguments.dataset, config_dict=own)["run_dir"])
+    model, valid_data = load(own, arguments.dataset, run)
+    data = valid_data._dataset
+    _, thirds = popularity_thirds(data.timeline, data.item_num, 1)
+    targets = data.timeline.items[data.timeline.last()]
+    result = read_json(run / "result.json")
+    record = {
+        "settings": lever,
+        "run": run.name,
+        "ranks": [part.tolist() for part in searched_ranks(model, valid_data, DEPTH)],
+        "tail": (thirds[targets - 1] == 0).tolist(),
+        "share": None if model.lm.dense is None else float(model.lm.dense.share),
+        "parameters": result["parameters"]["total"],
+        "minutes": result["training_seconds"] / 60,
+    }
+    write_json(file, record)
+    return record
+
+
+def shared_settings(arguments: argparse.Namespace) -> dict:
+    """Settings of all levers."""
+    fixed = {"checkpoint_dir": str(RUNS / "saved"), "show_progress": False, "state": "WARNING"}
+    fixed |= {"metrics": ["NDCG"], "topk": [10], "epochs": arguments.epochs, "eval_step": arguments.epochs}
+    return {**fixed, "data_path": arguments.data_path, "seed": arguments.seed}
+
+
+def load(settings: dict, dataset: str, run: Path, users: int | None = None):
+    """The model of a run, and its validation split with at most so many users (None: all)."""
+    config = Config("NaviGen", dataset, config_dict=settings)
+    config["validation_users"] = users
+    train_data, valid_data, _ = data_preparation(config, create_dataset(config))
+    return load_navigen(config, train_data._dataset, run), valid_data
+
+
+# ---- What no setting takes away -------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def without_legal_softmax() -> Iterator[None]:
+    """Training normalises over all K codes of a level; ranking over legal ones, as ever."""
+    kept = LegalCodes.log_prob
+
+    def log_prob(self, level, logits, nodes, child, smoothing=0.0):
+        code = getattr(self, f"token{level + 1}")[child]
+        return logits.float().log_softmax(dim=-1).gather(-1, code[:, None])[:, 0]
+
+    LegalCodes.log_prob = log_prob
+    try:
+        yield
+    finally:
+        LegalCodes.log_prob = kept
+
+
+@contextlib.contextmanager
+def without_all_positions() -> Iterator[None]:
+    """Only the last item of each window is a target, of codes and dense score alike."""
+    kept = Renderer.cid2cid
+
+    def cid2cid(self, histories, lengths, targets=False) -> Rendered:
+        rendered = kept(self, histories, lengths, targets)
+        if not targets:
+            return rendered
+        last = torch.arange(rendered.targets.shape[1]) == lengths[:, None] - 2
+        return replace(rendered, targets=rendered.targets * last)
+
+    Renderer.cid2cid = cid2cid
+    try:
+        yield
+    finally:
+        Renderer.cid2cid = kept
+
+
+WITHOUT = {"legal softmax": without_legal_softmax, "all positions": without_all_positions}
+
+
+# ---- Two channels ---------------------------------------------------------------------------------------------------
+
+
+def channels(arguments: argparse.Namespace, records: dict, pairs: dict[str, tuple[str, str]]) -> dict[str, dict]:
+    """Codes of two models alone and fused, NDCG@10 on validation users."""
+    found: dict[str, np.ndarray] = {}
+
+    def ndcg_of(name: str, model, score) -> None:
+        if name not in found:
+            found[name] = ndcg(np.array(full_sort_ranks(Scored(model, score), valid_data)), 10)
+
+    for row, names in pairs.items():
+        scores = []
+        for name in names:
+            # One seed for all, so that the same validation users are drawn.
+            own = {**shared_settings(arguments), **records[name]["settings"], "seed": arguments.seed}
+            model, valid_data = load(own, arguments.dataset, RUNS / "saved" / records[name]["run"], 5000)
+            scores.append(generative_alone(model))
+            ndcg_of(f"codes alone, {name}", model, scores[-1])
+        ndcg_of(f"{row}, fused", model, mean_probability(*scores))
+    table = {}
+    base = found["codes alone, defaults"]
+    for name, values in found.items():
+        row = table[name] = {}
+        for protocol, ours, theirs in zip(PROTOCOLS, values, base, strict=True):
+            row[f"valid ndcg@10, {protocol}"] = f"{ours.mean():.4f}"
+            row[f"less the codes of SASRec alone, {protocol}"] = str(bootstrap(ours - theirs))
+    return table
+
+
+def report(arguments: argparse.Namespace, records: dict, fused: dict | None = None) -> None:
+    """Write what there is so far."""
+    base, table = ndcg(np.array(records["defaults"]["ranks"]), 10), {}
+    for label, record in records.items():
+        values, tail = ndcg(np.array(record["ranks"]), 10), np.array(record["tail"])
+        row = table[label] = {"parameters": f"{record['parameters']:,}", "minutes": f"{record['minutes']:.1f}"}
+        row["share of the dense score"] = "-" if record["share"] is None else f"{record['share']:.2f}"
+        for protocol, ours, theirs in zip(PROTOCOLS, values, base, strict=True):
+            row[f"valid ndcg@10, {protocol}"] = f"{ours.mean():.4f}"
+            row[f"less the defaults, {protocol}"] = str(bootstrap(ours - theirs))
+        row["less the defaults, unseen items, tail"] = str(bootstrap((values[1] - base[1])[tail]))
+    details = {"table": table, "epochs": arguments.epochs, "seed": arguments.seed}
+    if fused:
+        details["channels"] = fused
+    bar = Bar("levers measured, of those in levers.yaml", len(table) - 1, "reported", True)
+    write_results(f"levers-{arguments.dataset}", [bar], details)
 
 
 if __name__ == "__main__":

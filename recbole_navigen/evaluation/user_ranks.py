@@ -97,12 +97,7 @@ def rank_users(config: Any, test_data: Any, model: Any) -> UserRanks | None:
     timeline, last = data.timeline, data.timeline.last()
 
     # 1. Popularity in the training split, the same for all kinds of models, and the thirds of the catalogue.
-    held_out = _HELD_OUT[config["eval_args"]["split"]["LS"]]
-    trained = np.ones(len(timeline.items), dtype=bool)
-    for back in range(held_out):
-        trained[last - back] = False
-    popularity = np.bincount(timeline.items[trained], minlength=data.item_num)[1:]
-    third = thirds(popularity, popularity)
+    popularity, third = popularity_thirds(timeline, data.item_num, _HELD_OUT[config["eval_args"]["split"]["LS"]])
     catalogue = {
         name: {
             "items": int((third == number).sum()),
@@ -131,6 +126,22 @@ def rank_users(config: Any, test_data: Any, model: Any) -> UserRanks | None:
         depth=depth,
         catalogue=catalogue,
     )
+
+
+def popularity_thirds(timeline: Any, item_num: int, held_out: int) -> tuple[np.ndarray, np.ndarray]:
+    """Interactions of each item and its place in `ITEM_THIRDS`, without the last interactions of each user.
+
+    Args:
+        timeline: of a part of the data set. item_num: N + 1. held_out: how many of each user's last are left out.
+
+    Returns:
+        Two arrays by item index, int64. Shapes (N,), (N,).
+    """
+    trained = np.ones(len(timeline.items), dtype=bool)
+    for back in range(held_out):
+        trained[timeline.last() - back] = False
+    popularity = np.bincount(timeline.items[trained], minlength=item_num)[1:]
+    return popularity, thirds(popularity, popularity)
 
 
 def why_no_ranks(config: Any) -> str | None:
