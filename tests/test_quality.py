@@ -25,10 +25,14 @@ def test_it_drives_the_comparison_and_writes_bars(
     monkeypatch.setattr(sys, "argv", ["quality.py"])
     monkeypatch.setitem(quality.YARDSTICK, "tiny", 0.9)
     monkeypatch.setitem(quality.MINUTES, "tiny", 5)
-    tuned = {"all": {"Pop": {}, "SASRec": {**SASREC, "epochs": 9}}, "tiny": {"SASRec": SASREC}, "other": {"BPR": {}}}
+    tuned = {
+        "all": {"Pop": {}, "SASRec": {**SASREC, "epochs": 9}},
+        "tiny": {"SASRec": SASREC, quality.LOOP: {"model": "SASRec", "seeds": 1, **SMALL}},
+        "other": {"BPR": {}},
+    }
     Path("tuned.yaml").write_text(yaml.safe_dump(tuned))
     Path("small.yaml").write_text(yaml.safe_dump(SMALL))
-    arguments = ["--dataset=tiny", "--tuned=tuned.yaml", "--seeds=[5]", "--codes=8", "--epochs=6", "--hidden_size=16"]
+    arguments = ["--dataset=tiny", "--tuned=tuned.yaml", "--seeds=[5,6]", "--codes=8", "--epochs=6", "--hidden_size=16"]
     arguments += [
         "--item_text_fields=[title]",
         "--collaborative_model=BPR",
@@ -36,23 +40,28 @@ def test_it_drives_the_comparison_and_writes_bars(
         "--state=ERROR",
     ]
     assert quality.main(arguments) == 0
-    assert in_this_process == ["Pop", "SASRec", "NaviGen"]
+    assert in_this_process == ["Pop", "SASRec", "NaviGen"] * 2 + ["SASRec"]
 
     result = json.loads(Path("results/quality-tiny.json").read_text())
-    assert list(result["table"]) == ["Pop", "SASRec", "NaviGen"] and result["notes"] == [quality.NOTE]
+    assert list(result["table"]) == ["Pop", "SASRec", quality.LOOP, "NaviGen"] and result["notes"] == [quality.NOTE]
+    assert [row["seeds"] for row in result["table"].values()] == ["2", "2", "1", "2"]
+    assert list(result["speed"]) == ["Pop", "SASRec", quality.LOOP, "NaviGen"]
+    assert result["speed"]["SASRec"]["epochs"] == "6" and float(result["speed"]["NaviGen"]["minutes to it"]) >= 0
     assert {"NDCG@10, all items", "NDCG@10, unseen items", "seeds", "MB"} <= set(result["table"]["Pop"])
     names = [bar["name"] for bar in result["bars"]]
-    assert len(names) == 6 and "yes" in capsys.readouterr().out
+    assert len(names) == 7 and any(quality.LOOP in name for name in names) and "yes" in capsys.readouterr().out
     assert not result["bars"][0]["holds"] and result["bars"][0]["goal"] == "at least 0.9"
     records = {path.stem: json.loads(path.read_text()) for path in Path("runs").glob("*.json")}
-    assert set(records) == {"tiny-Pop-5", "tiny-SASRec-5", "tiny-NaviGen-5"}
+    assert set(records) == {f"tiny-{row}-{seed}" for row in ("Pop", "SASRec", "NaviGen") for seed in (5, 6)} | {
+        "tiny-SASRec-RecBole-loop-5"
+    }
     for record in records.values():
         assert len(record["ranks"]["rank_unseen"]) == len(record["ranks"]["user"]) == 60
-        assert record["identity"]["seed"] == 5 and record["split_hash"] and record["peak_memory_mb"]
+        assert record["identity"]["seed"] == record["seed"] and record["split_hash"] and record["peak_memory_mb"]
     assert records["tiny-SASRec-5"]["config"]["epochs"] == 6
 
     # A second call trains nothing and measures the same.
-    assert quality.main(arguments) == 0 and len(in_this_process) == 3
+    assert quality.main(arguments) == 0 and len(in_this_process) == 7
     again = json.loads(Path("results/quality-tiny.json").read_text())
     assert again["bars"] == result["bars"] and again["table"] == result["table"]
 
@@ -64,7 +73,7 @@ def test_settings_of_the_baselines_are_ones_that_the_models_know(tiny: Path) -> 
     for section in tuned.values():
         for label, own in section.items():
             own = dict(own)
-            model = own.pop("model", label)
+            model, _ = own.pop("model", label), own.pop("seeds", None)
             config = Config(model, "tiny", argv=[f"--{key}={value}" for key, value in own.items()])
             assert all(config[key] == value for key, value in own.items())
 
