@@ -2,7 +2,8 @@
 
     python benchmarks/reinforce.py [--dataset=ml-100k] [--data_path=FOLDER] [--seeds=3] [--users=500] [--variants=...]
 
-Each seed is supervised once (align, finetune, write); every variant goes on from a copy of that run. Ranking is the
+Each seed is supervised once (align, finetune, write), the ranking model being the one of `quality.py`, if it has run;
+every variant goes on from a copy of that run. Ranking is the
 test NDCG@10 of all users. Instructions are written for the last items of `--users` test users, which no training saw,
 and scored by sentence embeddings that no reward uses (all-MiniLM-L6-v2, extra `offline`). Differences to the supervised
 model are paired over users; seeds are pooled. Variants:
@@ -25,6 +26,7 @@ import numpy as np
 import torch
 from beam_baselines import dictionary_trie, flat_tokens, plain_causal_lm
 from common import Bar, write_results
+from quality import ranking_run
 from released_bugs import with_bugs
 
 from recbole_navigen.artefacts import read_json, write_json
@@ -37,11 +39,11 @@ from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.language.parsing import parse_answer
 from recbole_navigen.language.tags import MEDIA
 from recbole_navigen.model.sampling import sample
-from recbole_navigen.quick_start import Recommender, run_navigen
+from recbole_navigen.quick_start import Recommender
 from recbole_navigen.quick_start.pipeline import load_navigen
 from recbole_navigen.quick_start.reinforcing import DONE, reinforce
-from recbole_navigen.quick_start.runs import finished_folders, identity
 from recbole_navigen.quick_start.stages import Stages
+from recbole_navigen.quick_start.writing import add_writer
 from recbole_navigen.settings import parse_argv
 from recbole_navigen.training.sft import NaviGenTrainer
 
@@ -63,18 +65,15 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=500)
     parser.add_argument("--variants", default=",".join(VARIANTS))
     arguments, argv = parser.parse_known_args()
-    settings = {"checkpoint_dir": str(RUNS / "saved"), "training_stages": ["align", "finetune", "write"]}
-    settings |= parse_argv(argv)
+    settings = parse_argv(argv)
     space = SentenceSpace(packaged_encoder())
 
     # 1. Measurements: variant -> seed -> values a user.
     found: dict[str, list[dict[str, Any]]] = {}
     rollouts = None
     for seed in range(2020, 2020 + arguments.seeds):
-        own = {**settings, "seed": seed}
-        config = Config("NaviGen", arguments.dataset, config_dict=own)
-        base = next(finished_folders(config["checkpoint_dir"], identity(config)), None)
-        base = base or Path(run_navigen("NaviGen", arguments.dataset, config_dict=own)["run_dir"])
+        base, own = ranking_run(arguments.dataset, {**settings, "seed": seed})
+        add_writer(Config("NaviGen", arguments.dataset, config_dict=own), base)
         found.setdefault("supervised", []).append(_measured(base, arguments, own, space))
         rollouts = rollouts or _rollouts(base, arguments.dataset, own)
         for name in arguments.variants.split(","):
