@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from recbole_navigen.quick_start.runs import LOCK, RESULT, StopRun, own_folder
+from recbole_navigen.config import Config
+from recbole_navigen.quick_start.runs import LOCK, RESULT, StopRun, identity, own_folder
 
 WANTED = {"model": "Pop", "seed": 1}
 
@@ -51,3 +52,14 @@ def test_an_error_before_anything_was_written_leaves_no_folder(tmp_path):
     with pytest.raises(ValueError), own_folder(tmp_path, "Pop-tiny", WANTED):
         raise ValueError
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_is_named_by_the_collaborative_model_that_it_uses_alone(tiny):
+    def named(**settings):
+        given = {"collaborative_config": {"SASRec": {"epochs": 2}, "BPR": {"epochs": 2}}, **settings}
+        return identity(Config("NaviGen", "tiny", config_dict=given))
+
+    other = {"collaborative_config": {"SASRec": {"epochs": 2}, "BPR": {"epochs": 3}}}
+    assert named() == named(**other)
+    assert named(collaborative_model="BPR") != named(collaborative_model="BPR", **other)
+    assert named() != named(collaborative_model="BPR")

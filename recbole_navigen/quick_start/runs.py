@@ -85,6 +85,10 @@ def identity(config: Config) -> dict[str, Any]:
             leave_out = WRITING_KEYS
         if "reinforce" not in stages:
             leave_out = (*leave_out, "reinforce")
+        # Of the settings of collaborative models, those of the one that is used.
+        used = (config["collaborative_config"] or {}).get(config["collaborative_model"], {})
+        own["collaborative_hash"] = content_hash(used)
+        leave_out = (*leave_out, "collaborative_config")
     files = sorted(Path(config["data_path"]).glob(f"{glob.escape(config['dataset'])}.*"))
     return {
         "model": config["model"],
