@@ -61,8 +61,9 @@ def test_greedy_takes_the_most_probable_and_seeds_decide_the_rest():
 
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.9])
 def test_a_nucleus_is_the_smallest_set_that_holds_the_share(share):
-    whole = torch.randn(50, 12, generator=torch.Generator().manual_seed(1)).mul(2).log_softmax(dim=1)
-    whole[:, 3] = float("-inf")
+    scores = 2 * torch.randn(50, 12, generator=torch.Generator().manual_seed(1))
+    scores[:, 3] = float("-inf")
+    whole = scores.log_softmax(dim=1)
     cut = nucleus(whole, share)
     inside = cut > float("-inf")
     torch.testing.assert_close(cut.exp().sum(dim=1), torch.ones(50))
