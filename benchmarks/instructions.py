@@ -8,8 +8,8 @@ everyone, (b) the instruction searched for the user's last item, and (c) a write
 rows nor in its prompts, beside the same ranking model. What the search finds for the target itself is the ceiling.
 Similarity is the cosine of sentence embeddings (all-MiniLM-L6-v2, extra `offline`), which neither search nor training
 used, and of tf-idf. A gap is own target minus the targets of other users; intervals are paired over users (bootstrap,
-95%). The ranking model is trained once, and no file of it changes when a writer is added: its NDCG is what it was.
-A command that was stopped goes on when it is given again; finished runs in runs/instructions are found.
+95%). The ranking model is that of `quality.py`, if it has run; no file of it changes when a writer is added, so its
+NDCG is what it was. A command that was stopped goes on when it is given again: finished models are found.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from collections import Counter
 from pathlib import Path
 
 from common import Bar, write_results
+from quality import ranking_run
 
 from recbole_navigen.artefacts import file_hash
 from recbole_navigen.config import Config
@@ -28,8 +29,7 @@ from recbole_navigen.evaluation.instructions import PERSONAL, InstructionScores,
 from recbole_navigen.evaluation.similarity import SentenceSpace, TfidfSpace, packaged_encoder
 from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.language.tags import MEDIA
-from recbole_navigen.quick_start import Recommender, run_navigen
-from recbole_navigen.quick_start.runs import finished_folders, identity
+from recbole_navigen.quick_start import Recommender
 from recbole_navigen.quick_start.supervised import roles_of, settings_of
 from recbole_navigen.quick_start.writing import PROGRESS, WRITER, add_writer
 from recbole_navigen.settings import parse_argv
@@ -48,13 +48,11 @@ def main() -> None:
     parser.add_argument("--dataset", default="ml-100k")
     parser.add_argument("--users", type=int, default=1000, help="at most so many, spread evenly")
     arguments, argv = parser.parse_known_args()
-    settings = {"checkpoint_dir": str(RUNS / "saved"), **parse_argv(argv)}
     name = arguments.dataset
 
     # 1. One ranking model, and two writers beside it.
+    folder, settings = ranking_run(name, parse_argv(argv))
     config = Config("NaviGen", name, config_dict=settings)
-    folder = next(finished_folders(config["checkpoint_dir"], identity(config)), None)
-    folder = folder or Path(run_navigen("NaviGen", name, config_dict=settings)["run_dir"])
     before = _hashes(folder)
     add_writer(Config("NaviGen", name, config_dict=settings), folder)
     changed = [file for file, digest in _hashes(folder).items() if before.get(file, digest) != digest]

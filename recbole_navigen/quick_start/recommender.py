@@ -79,7 +79,7 @@ class Instruction:
         reasoning: its thought, None if it was asked for none.
         target_tid: the terms it expects of the next item. target_ins: the instruction for an image or video model.
         answer: the raw text that these were read from.
-        log_probability: of the answer behind its item, in nats.
+        log_probability: of the answer behind its item, in nats, under the distribution it was drawn from.
     """
 
     recommended: Recommendation
