@@ -103,7 +103,7 @@ def test_first_tokens_are_drawn_as_often_as_they_are_probable():
 
 def test_forced_and_padded_tokens_teach_nothing():
     model, renderer, render = asked()
-    answers = [renderer.answer(tuple("abcdefghij"), "blue river", "love" if row else None) for row in range(6)]
+    answers = [renderer.answer(("red",) * 10, "blue river", "love" if row else None) for row in range(6)]
     rendered = render(answers)
     hidden = torch.randn(*rendered.tokens.shape, 16, requires_grad=True)
     model.backbone.run_context = lambda *_: (hidden, [])
@@ -112,19 +112,3 @@ def test_forced_and_padded_tokens_teach_nothing():
     # The state before a token decides it.
     assert moved[:, :-1].tolist() == (rendered.origin[:, 1:] == Origin.TARGET).tolist() and not moved[:, -1].any()
     assert (rendered.origin == Origin.FORCED).any() and (rendered.origin == Origin.PAD).any()
-
-
-def test_a_term_that_is_there_is_not_written_again():
-    """With a taste for one word, every further term is that word and something behind it; probabilities stay exact."""
-    model, renderer, render = asked()
-    red = renderer.vocabulary.encode("red")[0]
-    taste = torch.zeros(len(renderer.grammar.content))
-    taste[red], taste[renderer.vocabulary.text_size :] = 12.0, 9.0
-    scores = model.text_scores
-    model.text_scores = lambda states: scores(states) + taste
-    written = write(model, render(), False, 1.0, torch.Generator().manual_seed(0))
-    answers = [parse_answer(renderer.vocabulary.raw_answer(answer)).target_tid for answer in written.answers()]
-    assert max(len(terms) for terms in answers) > 2
-    assert all(len(set(terms)) == len(terms) for terms in answers)
-    learned = model.written_log_probs(render(written.answers())).detach()
-    torch.testing.assert_close(written.log_probs[written.sampled], learned, atol=1e-5, rtol=1e-4)
