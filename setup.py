@@ -39,6 +39,7 @@ setup(
         "tokenizers>=0.22",
         "peft>=0.18",
         "safetensors>=0.6",
+        "filelock>=3.12",
         "pyarrow>=18",
         "PyYAML>=6",
         "tqdm>=4.66",

@@ -129,7 +129,7 @@ def _measured(folder: Path, arguments: argparse.Namespace, settings: dict, space
     texts = dict(zip(model.table.item_tokens, read_item_text(config, dataset).text[1:], strict=True))
     terms = dict(zip(model.table.item_tokens, model.table.terms, strict=True))
     written = recommender.instruct(
-        histories, [MEDIA[place % 2] for place in range(len(users))], temperature=1.0, seed=7
+        histories, [MEDIA[place % 2] for place in range(len(users))], temperature=1.0, top_p=1.0, seed=7
     )
     answers = [row.answer for row in written]
     wanted = [texts[item] for item in targets]

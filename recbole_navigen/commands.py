@@ -12,6 +12,7 @@ from pathlib import Path
 
 from recbole_navigen import __version__
 from recbole_navigen.errors import DamagedArtefact, InputError
+from recbole_navigen.language.tags import TEMPERATURE, TOP_P
 
 COMPARE_EPILOG = """\
 Any setting may be given as --key=value, for all models that know it:
@@ -29,7 +30,7 @@ The comparison goes to saved/compare-DATASET-TIME/: report.html, table.md, table
 GENERATE_EPILOG = """\
 The run is the newest finished one of these settings; without one, it is trained first, as run_navigen would:
   %(prog)s --dataset=ml-100k --users=5
-  %(prog)s --dataset=ml-100k --users=196,186 --media=video --temperature=0.8 --output=instructions
+  %(prog)s --dataset=ml-100k --users=196,186 --media=video --temperature=0 --output=instructions
   %(prog)s --run=saved/NaviGen-ml-100k-... --users=all --output=instructions
 --output writes DIR/instructions.jsonl, one user a line. With a model, media and DIR/report.html too:
   %(prog)s --users=50 --held_out --output=DIR --image_model=FOLDER_OR_HUB_ID --clip_model=FOLDER_OR_HUB_ID
@@ -137,7 +138,7 @@ def generate_parser() -> argparse.ArgumentParser:
     commands = command_line(
         "run_generate",
         "%(prog)s [-h] [--users N] [--output DIR] [--run DIR] [--media image|video|mixed] [--held_out] [--no-think] "
-        "[--temperature T] [--dataset DATASET] [--config_files FILE ...] [--debug] [--key=value ...]",
+        "[--temperature T] [--top_p P] [--dataset DATASET] [--config_files FILE ...] [--debug] [--key=value ...]",
         "Write a personal instruction for an image or video model for each of some users.",
         GENERATE_EPILOG,
     )
@@ -147,7 +148,16 @@ def generate_parser() -> argparse.ArgumentParser:
     commands.add_argument("--media", default="image", choices=("image", "video", "mixed"), help="what is to be made")
     commands.add_argument("--held_out", action="store_true", help="keep each user's last item out, to score against it")
     commands.add_argument("--no-think", dest="think", action="store_false", help="answer without reasoning")
-    commands.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0: most probable words; 1: draw")
+    commands.add_argument(
+        "--temperature",
+        type=float,
+        default=TEMPERATURE,
+        metavar="T",
+        help="0: most probable words; 1: draw (%(default)s)",
+    )
+    commands.add_argument(
+        "--top_p", type=float, default=TOP_P, metavar="P", help="draw among words that hold this share (%(default)s)"
+    )
     commands.add_argument("--sampling_seed", type=int, default=0, metavar="S", help="of the draws")
     return commands
 
@@ -178,6 +188,7 @@ def generate(argv: Sequence[str] | None = None) -> int:
             media=arguments.media,
             think=arguments.think,
             temperature=arguments.temperature,
+            top_p=arguments.top_p,
             seed=arguments.sampling_seed,
             held_out=arguments.held_out,
         )

@@ -41,7 +41,8 @@ class NumberJudge:
         self.calls += 1
         self.seen += [(review.sample.user, draft.prompt) for review in reviews for draft in review.drafts]
         for review in reviews:
-            assert all(draft not in rivals for draft, rivals in zip(review.drafts, review.rivals, strict=True))
+            for draft, rivals in zip(review.drafts, review.rivals, strict=True):
+                assert all(rival is not draft for rival in rivals)
         return [tuple(Judgement(*[float(draft.prompt)] * 4) for draft in review.drafts) for review in reviews]
 
 

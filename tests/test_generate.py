@@ -12,9 +12,11 @@ from test_navigen import SMALL
 from recbole_navigen.commands import generate
 from recbole_navigen.config import Config
 from recbole_navigen.errors import InputError
+from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.parsing import parse_answer
 from recbole_navigen.quick_start import Recommender, run_generate, run_navigen
 from recbole_navigen.quick_start.writing import add_writer
+from recbole_navigen.supervision.rows import Supervision
 from recbole_navigen.training import writer as writer_training
 from recbole_navigen.training.checkpoint import load_checkpoint
 
@@ -139,3 +141,33 @@ def test_a_killed_writer_goes_on_with_the_same_numbers(tiny, monkeypatch):
     resumed = load_checkpoint(run / "writer" / "checkpoint")["state_dict"]
     assert not list(run.glob("writer-in-training-*"))
     assert all(torch.equal(weights[name], resumed[name]) for name in weights)
+
+
+@pytest.mark.parametrize("reading", ["strict", "released"])
+def test_terms_by_a_teacher_reach_identifiers_and_instructions(tiny, reading):
+    """tid_source: teacher from end to end; the template teacher's terms begin with a theme."""
+    own = {
+        **SMALL["supervision"],
+        "tid_source": "teacher",
+        "tid_reading": reading,
+        "thought": "identifier",
+        "traces": True,
+    }
+    settings = {**SMALL, **SHORT, "data_path": str(tiny), "train_batch_size": 16, "supervision": own}
+    run = Path(run_navigen("NaviGen", "tiny", config_dict=settings)["run_dir"])
+    table = DualIdentifierTable.load(run / "identifiers")
+    assert table.report["terms"]["items_by_teacher"] == 80 and table.report["terms"]["items_by_text"] == 0
+    terms = dict(zip(table.item_tokens, table.terms, strict=True))
+    assert terms["i3"][0] == "western" and terms["i2"][0] == "scifi" and "tale" in terms["i2"]
+    rows = run_generate("tiny", config_dict=settings, users=4)
+    assert len(list(Path("saved").glob("NaviGen-*"))) == 1
+    assert all(tuple(row["next_terms"]) == terms[row["next_item"]] and row["reasoning"] for row in rows)
+    [entry] = Path("saved/cache").glob("supervision-*")
+    supervision = Supervision.load(entry)
+    [traces] = Path("saved/cache").glob("traces-*/traces.jsonl")
+    assert len(traces.read_text().splitlines()) == len(supervision.rows)
+    assert {row.target_tid for row in supervision.rows} <= set(terms.values())
+    # The thought is chosen among what is there: nothing is searched for again.
+    again = Config("NaviGen", "tiny", config_dict={**settings, "supervision": {**own, "thought": "distilled"}})
+    add_writer(again, run)
+    assert list(Path("saved/cache").glob("supervision-*")) == [entry]

@@ -37,6 +37,7 @@ def test_every_walk_through_the_grammar_is_a_valid_answer(seed, think, ending):
     parsed = parse_answer(raw)
     assert GRAMMAR.accepts([answer]) == [True]
     assert (parsed.reasoning is not None) == think and 1 <= len(parsed.target_tid) <= MAX_TERMS
+    assert len({" ".join(term.split()).casefold() for term in parsed.target_tid}) == len(parsed.target_tid)
     assert json.loads(raw[raw.index('{"target_tid": [') :])["target_ins"] == parsed.target_ins
 
 
@@ -49,7 +50,25 @@ def test_what_is_rendered_is_read_back(terms, instruction):
         with pytest.raises(InvalidAnswer):
             parse_answer(WORDS.raw_answer(answer))
         return
-    assert parse_answer(WORDS.raw_answer(answer)) == Answer(tuple(terms), instruction, None)
+    first: dict[str, str] = {}
+    for term in terms:
+        first.setdefault(" ".join(term.split()).casefold(), term)
+    assert parse_answer(WORDS.raw_answer(answer)) == Answer(tuple(first.values()), instruction, None)
+
+
+@pytest.mark.parametrize(
+    ("terms", "written"),
+    [
+        (("red", "red"), ("red",)),
+        (("red", "blue", " RED ", "blue", "river"), ("red", "blue", "river")),
+        (("red  war", "Red war", "redwar"), ("red  war", "redwar")),
+        (('say "hi"', 'say "hi"', "red"), ('say "hi"', "red")),
+    ],
+)
+def test_a_term_is_written_once(terms, written):
+    for thought in (None, "red and red"):
+        answer = RENDERER.answer(terms, "red, red and red", thought)
+        assert parse_answer(WORDS.raw_answer(answer)) == Answer(written, "red, red and red", thought)
 
 
 def test_limits_are_kept():

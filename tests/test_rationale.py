@@ -104,7 +104,13 @@ def test_template_paragraphs_pass_their_own_checks(space, sources):
     samples = [source.sample for source in sources[1]]
     reasoner = TemplateReasoner(space)
     results = evolve(samples, TemplateTeacher(space), TemplateJudge(space)).results
-    for texts in (reasoner.identifier(samples), reasoner.distilled(results)):
+    identifier = reasoner.identifier(samples)
+    distilled = reasoner.distilled(results, identifier)
+    for before, after in zip(identifier, distilled, strict=True):
+        # The one takes up the other: its first sentence, and the one that settles on the target.
+        first, *_, arrival = before.removesuffix(".").split(". ")
+        assert after.startswith(f"{first}. ") and f". {arrival}. " in after and len(after) > len(before)
+    for texts in (identifier, distilled):
         passed, _ = checked(texts, samples)
         assert passed.count(None) <= len(samples) // 10
         assert len(set(texts)) == len({(sample.user, sample.target) for sample in samples})
@@ -135,8 +141,8 @@ def test_supervision_keeps_what_succeeds_and_says_what_it_lost(space, sources, o
             return [None if task.sample.user == "raw1" else row for task, row in zip(tasks, drafts, strict=True)]
 
     class Silent(TemplateReasoner):
-        def distilled(self, results):
-            return [None, *super().distilled(results)[1:]]
+        def distilled(self, results, identifier):
+            return [None, *super().distilled(results, identifier)[1:]]
 
     made = sources[1]
     settings = SearchSettings(rounds=2)
@@ -176,9 +182,10 @@ def test_a_language_model_reasons_through_the_same_checks(own_folder):
         assert passed == [START + FINISH, None] and reasons == {"too short": 1}
         trace = {"candidates": [{"operator": "exploratory"}], "rounds": [{"elite": 0}]}
         result = SearchResult(SAMPLE, Draft("A wide street at noon"), None, trace)
-        assert teacher.distilled([result]) == [START + FINISH]
-    question = Thinker.asked[-1][1]["content"]
-    assert "The bold version made the best start" in question and "A wide street at noon" in question
+        assert teacher.distilled([result, result], ["I keep to the sea.", None]) == [START + FINISH, START.strip()]
+    first, second = (asked[1]["content"] for asked in Thinker.asked[-2:])
+    assert "The bold version made the best start" in first and "A wide street at noon" in first
+    assert "to take up in other words: I keep to the sea." in first and "take up" not in second
 
 
 def test_the_search_tells_in_plain_words_what_a_model_without_genomes_wrote():

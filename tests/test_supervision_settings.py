@@ -50,7 +50,7 @@ def test_teacher_and_judge_may_differ_or_share_a_model(own_folder):
         ({"techer": "openai"}, "nearest valid name is `teacher`"),
         ({"teacher": "human"}, "teacher='human'"),
         ({"judge": "human"}, "judge='human'"),
-        ({"tid_source": "teacher"}, "needs a language model"),
+        ({"thought": "none"}, "thought='none'"),
         ({"tid_source": "title"}, "tid_source='title'"),
         ({"rounds": "many"}, "rounds must be a number"),
         ({"teacher": "openai", "teacher_model": {"base_url": "http://x"}}, "needs base_url and model"),

@@ -1,5 +1,7 @@
 """Writing answers: valid whatever the weights, and with the probabilities that training sees."""
 
+import math
+
 import pytest
 import torch
 from small_model import llama, random_histories, small_model
@@ -7,7 +9,7 @@ from small_model import llama, random_histories, small_model
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.parsing import parse_answer
 from recbole_navigen.language.rendering import Origin
-from recbole_navigen.model.writing import write
+from recbole_navigen.model.writing import nucleus, write
 
 TAGS = [("film", "video"), ("game", "image")] * 3
 
@@ -52,8 +54,38 @@ def test_greedy_takes_the_most_probable_and_seeds_decide_the_rest():
     # A row is written alike whatever stands beside it.
     alone = write(model, render().rows(slice(2, 3)), think=False)
     assert alone.answers() == greedy.answers()[2:3]
-    with pytest.raises(InputError, match="must not be negative"):
-        write(model, render(), temperature=-1.0)
+    for wrong, message in (({"temperature": -1.0}, "must not be negative"), ({"top_p": 0.0}, "top_p=0.0")):
+        with pytest.raises(InputError, match=message):
+            write(model, render(), **wrong)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.9])
+def test_a_nucleus_is_the_smallest_set_that_holds_the_share(share):
+    scores = 2 * torch.randn(50, 12, generator=torch.Generator().manual_seed(1))
+    scores[:, 3] = float("-inf")
+    whole = scores.log_softmax(dim=1)
+    cut = nucleus(whole, share)
+    inside = cut > float("-inf")
+    torch.testing.assert_close(cut.exp().sum(dim=1), torch.ones(50))
+    for row, kept in zip(whole.exp(), inside, strict=True):
+        ranked = row.sort(descending=True).values
+        assert set(row[kept].tolist()) == set(ranked[: int(kept.sum())].tolist())
+        assert float(row[kept].sum()) >= share - 1e-6 > float(ranked[: int(kept.sum()) - 1].sum()) - 2e-6
+    # What is kept keeps its odds.
+    torch.testing.assert_close(
+        (cut - whole)[inside], torch.log(1 / (whole.exp() * inside).sum(1))[:, None].expand_as(cut)[inside]
+    )
+
+
+def test_what_is_cut_off_is_not_written():
+    model, _, render = asked()
+    greedy = write(model, render(), think=False).answers()
+    assert write(model, render(), False, 1.0, torch.Generator().manual_seed(0), top_p=1e-6).answers() == greedy
+    drawn = write(model, render(), False, 1.0, torch.Generator().manual_seed(0), top_p=0.5)
+    likely = model.written_log_probs(render(drawn.answers())).detach()
+    # Renormalised over at least half of the mass, so at most twice as probable.
+    gained = drawn.log_probs[drawn.sampled] - likely
+    assert (gained > -1e-4).all() and (gained < math.log(2) + 1e-4).all() and gained.max() > 0.1
 
 
 def test_first_tokens_are_drawn_as_often_as_they_are_probable():

@@ -116,17 +116,28 @@ class Vocabulary:
         return self.first_code - len(STRUCTURE)
 
     def raw_answer(self, ids: Sequence[int]) -> str:
-        """The text of an answer: thoughts as they are, what stands in JSON strings escaped."""
-        written, field, within = [], [], False
+        """The text of an answer: thoughts as they are, what stands in JSON strings escaped, each term once.
+
+        A term that is there already, whatever its case and blanks, says nothing new and is left out. So several streams
+        may spell one answer; the probability of a stream is not touched by how it is written out.
+        """
+        written, field, opened, terms = [], [], END, set()
         for token in [*ids, self.special(END)]:
             if token < self.text_size:
                 field.append(token)
                 continue
             text = self.decode(field)
-            written.append(json.dumps(text, ensure_ascii=False)[1:-1] if within else text)
-            name = SPECIALS[token - self.text_size]
-            written.append("" if name == END else name)
-            field, within = [], name in (TERMS, NEXT_TERM, INSTRUCTION)
+            term = " ".join(text.split()).casefold()
+            if opened == NEXT_TERM and term in terms:
+                written.pop()  # with what opened it
+            else:
+                escaped = opened in (TERMS, NEXT_TERM, INSTRUCTION)
+                written.append(json.dumps(text, ensure_ascii=False)[1:-1] if escaped else text)
+            if opened in (TERMS, NEXT_TERM):
+                terms.add(term)
+            opened = SPECIALS[token - self.text_size]
+            written.append("" if opened == END else opened)
+            field = []
         return "".join(written)
 
     def surface(self, token: int) -> str:

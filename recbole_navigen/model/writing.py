@@ -2,7 +2,7 @@
 
 The next token is drawn among those that the grammar allows, so every answer is valid. The log-probabilities are those
 of exactly the distribution drawn from; `TextModel.written_log_probs` gives the same values with gradients, for
-the stream that `Renderer.cid2ins` makes of `Written.answers()`.
+the stream that `Renderer.cid2ins` makes of `Written.answers()`, if nothing was cut off (`top_p` of 1).
 
 Symbols: B rows, T tokens of the prompts, A tokens of the answers, V outputs.
 """
@@ -48,6 +48,7 @@ def write(
     think: bool = True,
     temperature: float = 0.0,
     generator: torch.Generator | None = None,
+    top_p: float = 1.0,
 ) -> Written:
     """Write an answer after each prompt; keys and values of what is written are kept, so a token costs one step.
 
@@ -58,9 +59,12 @@ def write(
         temperature: 0 takes the most probable token (its log-probability is that at temperature 1); above 0, tokens are
             drawn from scores divided by it.
         generator: of the draws; torch's own if left out.
+        top_p: tokens are drawn among the most probable ones that hold this share together; 1 cuts none off.
     """
     if temperature < 0:
         raise InputError(f"temperature={temperature} must not be negative; 0 takes the most probable token.")
+    if not 0 < top_p <= 1:
+        raise InputError(f"top_p={top_p} must be above 0 and at most 1, which cuts nothing off.")
     grammar, rows, device = lm.grammar, len(rendered.tokens), rendered.tokens.device
     context = lm.read(rendered)
     width = rendered.tokens.shape[1]
@@ -92,6 +96,8 @@ def write(
         # 2. The next token, among the legal ones.
         choice = grammar.choice(place)
         scores = lm.text_log_probs(state, choice, temperature or 1.0)
+        if temperature and top_p < 1:
+            scores = nucleus(scores, top_p)
         output = torch.multinomial(scores.exp(), 1, generator=generator) if temperature else scores.argmax(1, True)
         free = grammar.free.to(device)[choice] & ~done
         token = torch.where(done, 0, grammar.tokens(output[:, 0]))
@@ -104,3 +110,19 @@ def write(
         done = grammar.done(place)
     tokens, sampled, log_probs = (torch.stack(part, dim=1) for part in (tokens, sampled, log_probs))
     return Written(tokens, lengths, sampled, log_probs)
+
+
+def nucleus(log_probs: Tensor, share: float) -> Tensor:
+    """The smallest set of most probable tokens that hold a share together, renormalised (Holtzman et al., 2020).
+
+    Args:
+        log_probs: of a distribution in each row. Shape (B, V). share: above 0, below 1.
+
+    Returns:
+        (B, V); -inf outside the set, whose last token is the one that reaches the share.
+    """
+    ranked, order = log_probs.sort(dim=1, descending=True, stable=True)
+    probs = ranked.exp()
+    outside = probs.cumsum(dim=1) - probs >= share
+    outside[:, 0] = False
+    return log_probs.masked_fill(outside.scatter(1, order, outside), float("-inf")).log_softmax(dim=1)

@@ -13,7 +13,7 @@ from recbole_navigen.artefacts import write_bytes
 from recbole_navigen.config import Config
 from recbole_navigen.errors import InputError
 from recbole_navigen.generation.settings import generation_settings
-from recbole_navigen.language.tags import MEDIA
+from recbole_navigen.language.tags import MEDIA, TEMPERATURE, TOP_P
 from recbole_navigen.quick_start.recommender import Instruction, Recommender
 from recbole_navigen.quick_start.run import run_navigen
 from recbole_navigen.quick_start.runs import finished_folders, identity
@@ -37,7 +37,8 @@ def run_generate(
     run: str | Path | None = None,
     media: str = "image",
     think: bool = True,
-    temperature: float = 0.0,
+    temperature: float = TEMPERATURE,
+    top_p: float = TOP_P,
     seed: int = 0,
     held_out: bool = False,
     generation: Mapping[str, Any] | None = None,
@@ -51,7 +52,7 @@ def run_generate(
         users: how many, in the order of the data; raw ids as a list or with commas; or `all`.
         output: folder for `instructions.jsonl`, one user a line, and for media; None writes none.
         run: folder of a finished run instead of settings.
-        media: `image`, `video`, or `mixed` (by turns). think, temperature, seed: see `Recommender.instruct`.
+        media: `image`, `video`, or `mixed` (by turns). think, temperature, top_p, seed: see `Recommender.instruct`.
         held_out: whether a user's last item is kept out of the history; media are scored against it.
         generation: settings of properties/generation.yaml; those in `argv` stand above them. `image_model` or
             `video_model` make media, in `output`.
@@ -93,7 +94,8 @@ def run_generate(
             whole = [recommender.history_of(user) for user in chosen[part]]
             histories = [history[:-1] if held_out else history for history in whole]
             read = [history if reference is None else [*history, reference] for history in histories]
-            written = recommender.instruct(read, kinds[part], think=think, temperature=temperature, seed=seed + begin)
+            draws = {"temperature": temperature, "top_p": top_p, "seed": seed + begin}
+            written = recommender.instruct(read, kinds[part], think=think, **draws)
             for user, history, all_items, instruction in zip(chosen[part], histories, whole, written, strict=True):
                 target = all_items[-1] if held_out else None
                 records.append(_record(recommender, user, history, target, instruction))

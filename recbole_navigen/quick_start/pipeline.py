@@ -85,8 +85,6 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
     instructions = InstructionRows(
         rows, part.sequences, model.renderer, model.max_seq_length, config["think_share"], config["choose_item"]
     )
-    if instructions.left_out:
-        logger.warning("%d of %d instructions are too long to be learned", instructions.left_out, len(rows))
     return model, NaviGenTrainer(config, model, instructions)
 
 

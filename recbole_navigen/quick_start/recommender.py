@@ -18,7 +18,7 @@ from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.backbone import pretrained_tokenizer
 from recbole_navigen.language.parsing import parse_answer
 from recbole_navigen.language.rendering import Renderer
-from recbole_navigen.language.tags import DOMAINS, MEDIA
+from recbole_navigen.language.tags import DOMAINS, MEDIA, TEMPERATURE, TOP_P
 from recbole_navigen.model.build import build_lm
 from recbole_navigen.model.lm import DualIdentifierLM
 from recbole_navigen.model.scoring import ExactScorer
@@ -79,7 +79,7 @@ class Instruction:
         reasoning: its thought, None if it was asked for none.
         target_tid: the terms it expects of the next item. target_ins: the instruction for an image or video model.
         answer: the raw text that these were read from.
-        log_probability: of the answer behind its item, in nats.
+        log_probability: of the answer behind its item, in nats, under the distribution it was drawn from.
     """
 
     recommended: Recommendation
@@ -241,8 +241,9 @@ class Recommender:
         media: str | Sequence[str] = "image",
         domain: str | None = None,
         think: bool = True,
-        temperature: float = 0.0,
+        temperature: float = TEMPERATURE,
         seed: int = 0,
+        top_p: float = TOP_P,
         exclude_history: bool = True,
     ) -> list[Instruction]:
         """An instruction for what comes next after each history.
@@ -253,6 +254,7 @@ class Recommender:
             domain: what kind of catalogue it is; None: as in training.
             think: whether the model reasons before it answers.
             temperature: 0 for the most probable words, 1 to draw from the model. seed: of the draws.
+            top_p: words are drawn among the most probable ones that hold this share together; 1 for all.
             exclude_history: False to let an item of the history be the next one.
         """
         if self.author is None:
@@ -281,7 +283,7 @@ class Recommender:
                 [(domain, medium) for medium in media[part]],
                 chosen[part] if settings["choose_item"] else None,
             )
-            written = write(author, prompts, think, temperature, generator)
+            written = write(author, prompts, think, temperature, generator, top_p)
             sums = written.log_probs.sum(dim=1).tolist()
             for tokens, item, medium, total in zip(written.answers(), first[part], media[part], sums, strict=True):
                 raw = renderer.vocabulary.raw_answer(tokens)

@@ -14,6 +14,8 @@ from recbole_navigen.supervision.build import Roles, build_roles, search_setting
 from recbole_navigen.supervision.rows import Supervision, samples_of, supervise
 
 NO_TERM = "item"
+# Settings of the supervision that choose among what is there: they make no other rows.
+CHOICES = ("teach_terms", "thought")
 # Settings that only those models see that learn to write.
 WRITING_KEYS = (
     *("supervision", "instruction_vocabulary", "instruction_batch_size", "think_share", "choose_item", "name_item"),
@@ -48,8 +50,9 @@ def supervision_of(
         item_terms: TIDs by item index, N lists. user_tokens: raw user ids by internal id.
     """
     settings = settings_of(config)
+    made = {key: value for key, value in settings.items() if key not in CHOICES}
     inputs = {
-        "settings": without_secrets(settings),
+        "settings": without_secrets(made),
         "train": sequences.content_hash(),
         "terms": content_hash([list(terms) for terms in item_terms]),
         "users": content_hash([str(token) for token in user_tokens]),
@@ -75,6 +78,7 @@ def supervision_of(
         roles.judge,
         roles.reasoner,
         search_settings(settings),
+        traces=entry.with_name(entry.name.replace("supervision", "traces")) if settings["traces"] else None,
         show_progress=config["show_progress"],
     )
     # As with embeddings: a model that finds its instructions in the cache was not trained in less time.
@@ -85,10 +89,14 @@ def supervision_of(
 
 
 def _taught(supervision: Supervision, settings: Mapping[str, Any]) -> Supervision:
-    """The rows to learn from; without `teach_terms` all have one term, which says nothing, and no reasoning."""
-    if settings["teach_terms"]:
-        return supervision
-    rows = tuple(replace(row, target_tid=(NO_TERM,), reasoning=None) for row in supervision.rows)
+    """The rows to learn from, with the `thought` that is asked for; without `teach_terms` all have one term, which says
+    nothing, and no reasoning.
+    """
+    rows = supervision.rows
+    if not settings["teach_terms"]:
+        rows = tuple(replace(row, target_tid=(NO_TERM,), reasoning=None) for row in rows)
+    elif settings["thought"] == "identifier":
+        rows = tuple(replace(row, reasoning=row.identifier_reasoning) for row in rows)
     return replace(supervision, rows=rows)
 
 

@@ -34,12 +34,11 @@ class Roles:
 def supervision_settings(own: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The settings of properties/supervision.yaml with a user's own above them; unknown ones are refused."""
     settings = settings_file("supervision", own)
-    for key, known in (("teacher", KINDS), ("judge", (None, *KINDS)), ("tid_source", ("text", "teacher"))):
+    choices = {"teacher": KINDS, "judge": (None, *KINDS), "tid_source": ("text", "teacher")}
+    for key, known in {**choices, "thought": ("distilled", "identifier")}.items():
         if settings[key] not in known:
             names = ", ".join(name for name in known if name)
             raise InputError(f"{key}={settings[key]!r} is unknown; use one of {names}.")
-    if settings["tid_source"] == "teacher" and settings["teacher"] == "template":
-        raise InputError("tid_source=teacher needs a language model; set --teacher=openai or --teacher=transformers.")
     return settings
 
 

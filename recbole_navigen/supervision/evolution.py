@@ -42,7 +42,7 @@ class SearchSettings:
         match: how target terms are found in a prompt, `word` or `substring`.
     """
 
-    population: int = 3
+    population: int = 6
     rounds: int = 8
     patience: int = 3
     min_gain: float = 0.01

@@ -125,19 +125,19 @@ class ModelTeacher:
         """See `Reasoner`."""
         return self._paragraphs([prompts.identifier_prompt(sample) for sample in samples])
 
-    def distilled(self, results: Sequence[SearchResult]) -> list[str | None]:
+    def distilled(self, results: Sequence[SearchResult], identifier: Sequence[str | None]) -> list[str | None]:
         """See `Reasoner`."""
         from recbole_navigen.supervision.rationale import plain_steps
 
         return self._paragraphs(
             [
-                prompts.distilled_prompt(result.sample, plain_steps(result.trace), result.draft.prompt)
-                for result in results
+                prompts.distilled_prompt(result.sample, before, plain_steps(result.trace), result.draft.prompt)
+                for result, before in zip(results, identifier, strict=True)
             ]
         )
 
     def terms(self, texts: Sequence[str], read: Callable[[str], Any] = parsing.read_terms) -> list[Any | None]:
-        """What `read` makes of the model's terms for each item text."""
+        """See `Teacher`."""
         return self.model.ask([Question(prompts.terms_prompt(text), read) for text in texts])
 
     def _paragraphs(self, asked: Sequence[Messages]) -> list[str | None]:

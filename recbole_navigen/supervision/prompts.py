@@ -97,11 +97,12 @@ def identifier_prompt(sample: Sample) -> Messages:
     return _chat(system, f"{_case(sample)}\n\nDo not name the target before the end.")
 
 
-def distilled_prompt(sample: Sample, steps: Sequence[str], prompt: str) -> Messages:
+def distilled_prompt(sample: Sample, before: str | None, steps: Sequence[str], prompt: str) -> Messages:
     """Ask for one paragraph that leads from the history over the improvement of drafts to the instruction.
 
     Args:
-        sample: for whom. steps: plain sentences on how the drafts got better. prompt: the final instruction.
+        sample: for whom. before: its identifier reasoning, if it has one.
+        steps: plain sentences on how the drafts got better. prompt: the final instruction.
     """
     system = (
         "You write down a person's own train of thought in one paragraph, in the first person: from the history to "
@@ -111,7 +112,8 @@ def distilled_prompt(sample: Sample, steps: Sequence[str], prompt: str) -> Messa
         f'tags or markup. Answer {{"reasoning": "..."}}. {JSON_ONLY}'
     )
     told = "\n".join(f"- {step}" for step in steps)
-    return _chat(system, f"{_case(sample)}\n\nHow the idea became better:\n{told}\n\nFinal prompt: {prompt}")
+    thought = f"First thoughts, to take up in other words: {before}\n\n" if before else ""
+    return _chat(system, f"{_case(sample)}\n\n{thought}How the idea became better:\n{told}\n\nFinal prompt: {prompt}")
 
 
 def repair_prompt(messages: Messages, answer: str, problem: str) -> Messages:

@@ -3,7 +3,7 @@
 The search of `evolution.py` knows nothing else: a teacher may be a grammar, an endpoint or a local model.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -116,6 +116,9 @@ class Teacher(Protocol):
 
     def write(self, tasks: Sequence[Task]) -> list[tuple[Draft, ...] | None]:
         """One draft for each order of each task, in order; None for a task that could not be served."""
+
+    def terms(self, texts: Sequence[str], read: Callable[[str], Any]) -> list[Any | None]:
+        """What `read` makes of an answer {"terms": [...]} for each item text; None where there is no usable one."""
 
 
 class Judge(Protocol):

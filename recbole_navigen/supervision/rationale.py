@@ -1,8 +1,8 @@
 """Reasoning that leads from a history to a target and to an instruction, and the checks it must pass.
 
-Two paragraphs a sample: identifier reasoning (history terms to target terms), and the distilled paragraph, which also
-tells in plain words how the idea for the picture got better. A paragraph that fails a check is counted by its reason
-and not returned: nobody should learn from it.
+Two paragraphs a sample: identifier reasoning (history terms to target terms), and the distilled paragraph, which takes
+it up and goes on to tell in plain words how the idea for the picture got better. A paragraph that fails a check is
+counted by its reason and not returned: nobody should learn from it.
 """
 
 import re
@@ -49,8 +49,12 @@ class Reasoner(Protocol):
     def identifier(self, samples: Sequence[Sample]) -> list[str | None]:
         """From the terms of a history to those of the target."""
 
-    def distilled(self, results: Sequence[SearchResult]) -> list[str | None]:
-        """From a history over the improvement of an idea to the final instruction."""
+    def distilled(self, results: Sequence[SearchResult], identifier: Sequence[str | None]) -> list[str | None]:
+        """From a history over the improvement of an idea to the final instruction.
+
+        Args:
+            results: what was found. identifier: the identifier reasoning of each; None where it was refused.
+        """
 
 
 def problem(text: str, sample: Sample) -> str | None:

@@ -43,8 +43,8 @@ class InstructionRow:
         row, target: as in SampleSource: items[: target] of the row are the history, items[target] the next item.
         user, domain, media: as in Sample.
         target_tid: terms of the next item. target_ins: the instruction.
-        identifier_reasoning: from history to target, for next-item rows. reasoning: the distilled paragraph, for
-            instruction rows. None where the paragraph was rejected.
+        identifier_reasoning: from history to target. reasoning: the distilled paragraph, which takes it up and goes on
+            to the instruction. None where the paragraph was rejected.
         overall: score of the instruction in the search.
     """
 
@@ -147,7 +147,7 @@ def supervise(
     found = [(source, result) for source, result in zip(sources, outcome.results, strict=True) if result is not None]
     samples = [source.sample for source, _ in found]
     identifier, lost_identifier = checked(reasoner.identifier(samples), samples)
-    distilled, lost_distilled = checked(reasoner.distilled([result for _, result in found]), samples)
+    distilled, lost_distilled = checked(reasoner.distilled([result for _, result in found], identifier), samples)
     if traces is not None:
         with atomic_directory(traces) as folder, open(folder / "traces.jsonl", "w", encoding="utf-8") as file:
             for source, result in found:

@@ -11,7 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from recbole_navigen.errors import DamagedArtefact
+from filelock import FileLock, Timeout
+
+from recbole_navigen.errors import DamagedArtefact, InputError
 
 WAIT_SECONDS = 60.0  # for another process that is writing
 _PARAMETERS = 500  # keys in one query
@@ -38,11 +40,16 @@ class AnswerStore:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._connection = sqlite3.connect(self.path, timeout=WAIT_SECONDS, isolation_level=None)
         try:
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, text TEXT NOT NULL, "
-                "prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL) WITHOUT ROWID"
-            )
+            # One process at a time: SQLite waits for a writer, but not for another one that turns a new file to WAL.
+            with FileLock(f"{path}.lock", timeout=WAIT_SECONDS):
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                self._connection.execute(
+                    "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, text TEXT NOT NULL, "
+                    "prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL) WITHOUT ROWID"
+                )
+        except Timeout as error:
+            self._connection.close()
+            raise InputError(f"{path} is being opened by another process; run again when that one goes on.") from error
         except sqlite3.DatabaseError as error:
             self._connection.close()
             raise DamagedArtefact(f"{path} is not a readable store of answers ({error}); delete or move it") from error

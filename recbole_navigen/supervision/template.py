@@ -11,12 +11,15 @@ Every phrase and sentence that would contain a term of the target is passed over
 target's own first terms. What no theme knows is carried by the motif alone; without a known word the odds are equal.
 """
 
+import json
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
+from recbole_navigen.identifiers.textual import extract_terms
 from recbole_navigen.supervision.grammar import realise
 from recbole_navigen.supervision.lexicons import CONTENT_GENES, CRAFT_GENES, VIDEO_GENES, content_words, lexicons
 from recbole_navigen.supervision.protocol import CROSSOVER, FOUNDERS, MUTATION, Draft, Order, Sample, Task
@@ -27,6 +30,7 @@ MUTABLE = ("scene", "details", "composition", "camera", "lighting", "mood")
 STRICTNESS = dict(zip(FOUNDERS, (2.0, 1.0, 0.5), strict=True))
 RECENT_ITEMS, RECENT_HALF_LIFE = 10, 3.0
 MOTIF_POOL = 12
+LEADING = 0.3  # share of a text from which on a theme is one of its terms
 
 
 def focus_vectors(space: TermSpace, samples: Sequence[Sample]) -> tuple[np.ndarray, np.ndarray]:
@@ -52,7 +56,8 @@ class TemplateTeacher:
         phrases = [
             phrase for theme in self.lexicons.themes.values() for gene in CONTENT_GENES for phrase in theme[gene]
         ]
-        self.phrase_vectors = dict(zip(phrases, space.encode(phrases), strict=True))
+        # Of all that an aspect may be taken from.
+        self.vectors = dict(zip((*phrases, *space.words), (*space.encode(phrases), *space.word_vectors), strict=True))
 
     def write(self, tasks: Sequence[Task]) -> list[tuple[Draft, ...] | None]:
         """See `Teacher`. None if no sentence can be written without naming the target."""
@@ -72,6 +77,15 @@ class TemplateTeacher:
             drafts = tuple(writer.draft(order, task.round, place) for place, order in enumerate(task.orders))
             written.append(drafts if all(draft.prompt for draft in drafts) else None)
         return written
+
+    def terms(self, texts: Sequence[str], read: Callable[[str], Any]) -> list[Any | None]:
+        """See `Teacher`: the themes that lead in a text, strongest first, then the terms of its own words."""
+        masses = self.space.theme_mass(self.space.encode(texts)).round(8)
+        answers = []
+        for mass, own in zip(masses, extract_terms(texts).terms, strict=True):
+            leading = [self.space.themes[place] for place in np.argsort(-mass, kind="stable") if mass[place] >= LEADING]
+            answers.append(json.dumps({"terms": list(dict.fromkeys([*leading, *own]))}))
+        return [read(answer) for answer in answers]
 
 
 class _Writer:
@@ -121,8 +135,8 @@ class _Writer:
         return genome, f"A {direction} draft: {leading} leads, shown by {genome['subject'] or 'its surroundings'}."
 
     def _crossover(self, rng: random.Random, elite: dict, mate: dict) -> tuple[dict, str]:
-        """Of subject, scene, details and mood what is nearer to the focus; of the craft some of the mate's."""
-        content = (*CONTENT_GENES, "more_details")
+        """Of subject, scene, details, mood and motif what is nearer to the focus; of the craft some of the mate's."""
+        content = (*CONTENT_GENES, "more_details", *(() if self.sample.name_target else ("motif",)))
         taken = [gene for gene in content if self._fit(mate[gene]) > self._fit(elite[gene])]
         craft = [
             gene for gene in elite if gene not in (*content, "wording") and elite[gene] != mate[gene] and mate[gene]
@@ -133,9 +147,12 @@ class _Writer:
             child["more_details"] = elite["more_details" if "more_details" in taken else "details"]
         return child, f"Keeps the stronger anchor and takes {', '.join(taken) or 'nothing'} from the other draft."
 
-    def _fit(self, phrase: str | None) -> float:
-        """How near a phrase is to the focus; below everything for a missing one."""
-        return -1.0 if phrase is None else round(float(self.teacher.phrase_vectors[phrase] @ self.focus), 8)
+    def _fit(self, found: str | list[str] | None) -> float:
+        """How near a phrase or the words of a motif are to the focus; below everything for what is missing."""
+        if not found:
+            return -1.0
+        words = [found] if isinstance(found, str) else found
+        return round(float(sum(self.teacher.vectors[word] @ self.focus for word in words)) / len(words), 8)
 
     def _mutation(self, rng: random.Random, elite: dict) -> tuple[dict, str]:
         gene = rng.choice(MUTABLE)

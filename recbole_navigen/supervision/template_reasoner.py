@@ -65,16 +65,16 @@ class TemplateReasoner:
         """See `Reasoner`."""
         texts = []
         for sample, moods in self._with_moods(samples):
-            before, arrive, _, _ = self._trail(sample, moods, "identifier")
+            before, arrive, _, _ = self._trail(sample, moods)
             texts.append(". ".join([*before, arrive]) + ".")
         return texts
 
-    def distilled(self, results: Sequence[SearchResult]) -> list[str | None]:
-        """See `Reasoner`."""
+    def distilled(self, results: Sequence[SearchResult], identifier: Sequence[str | None]) -> list[str | None]:
+        """See `Reasoner`. Its draws are those of `identifier`, so its sentences stand here again, with more between."""
         texts = []
         pairs = self._with_moods([result.sample for result in results])
         for result, (sample, moods) in zip(results, pairs, strict=True):
-            before, arrive, slots, rng = self._trail(sample, moods, "distilled")
+            before, arrive, slots, rng = self._trail(sample, moods)
             steps = plain_steps(result.trace)
             # The first idea and the last gains: a long search must not drown the reasons.
             steps = steps[:1] + steps[1:][-(STEPS_TOLD - 1) :]
@@ -95,11 +95,9 @@ class TemplateReasoner:
             paired.append((sample, moods))
         return paired
 
-    def _trail(
-        self, sample: Sample, moods: list[str], kind: str
-    ) -> tuple[list[str], str, dict[str, str], random.Random]:
+    def _trail(self, sample: Sample, moods: list[str]) -> tuple[list[str], str, dict[str, str], random.Random]:
         """Sentences before the target is named, the one that names it, the words used, the sample's draws."""
-        rng = random.Random(repr((self.seed, kind, sample.user, sample.target)))
+        rng = random.Random(repr((self.seed, sample.user, sample.target)))
         often, lately = self._cues(sample)
         slots = {"often": listed(often) if often else "my own taste", "lately": listed(lately)}
         slots |= {"target": listed(sample.target), "moods": listed(rng.sample(moods, min(2, len(moods)))) or "familiar"}

@@ -1,6 +1,6 @@
-"""Terms of items by a teacher model, `tid_source: teacher`, beside the tf-idf terms of `identifiers.textual`.
+"""Terms of items by a teacher, `tid_source: teacher`, beside the tf-idf terms of `identifiers.textual`.
 
-Two ways to read the model's answer. `strict` (default) takes the JSON that was asked for and nothing else, and
+Two ways to read its answer. `strict` (default) takes the JSON that was asked for and nothing else, and
 normalises terms as the catalogue's own: lower-case ASCII of at most four words. `released` follows the released code
 step by step (arXiv:2606.24196): whatever the answer, something is made of it, in the end its prose cut at commas.
 """
@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.textual import TermResult
-from recbole_navigen.supervision.llm import ModelTeacher
 from recbole_navigen.supervision.parsing import BadAnswer, read_terms
+from recbole_navigen.supervision.protocol import Teacher
 
 MAX_TERMS = 10
 LONGEST_PIECE = 40  # letters of a piece of text that the released fallback takes for a term
@@ -65,7 +65,7 @@ def strict_terms(answer: str) -> list[str]:
     return kept
 
 
-def teacher_terms(texts: Sequence[str], teacher: ModelTeacher, own: TermResult, reading: str = "strict") -> TermResult:
+def teacher_terms(texts: Sequence[str], teacher: Teacher, own: TermResult, reading: str = "strict") -> TermResult:
     """Ask a teacher for the terms of each item.
 
     Args:

@@ -1,5 +1,6 @@
 """Supervision rows as batches of the task cid2ins."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,12 +11,14 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.language.rendering import Rendered, Renderer
 from recbole_navigen.supervision.rows import InstructionRow
 
+logger = logging.getLogger(__name__)
+
 
 class InstructionRows:
     """Rows of a data set, each turned into tokens once.
 
-    Rows that the grammar cannot hold, as a rule because they are longer than its limits, are left out and counted in
-    `left_out`; a thought alone that is too long leaves its row without one.
+    Rows that the grammar cannot hold, as a rule because they are longer than its limits, are left out, with a warning
+    that counts them; a thought alone that is too long leaves its row without one.
 
     Args:
         rows: from the supervision of the training split.
@@ -42,7 +45,6 @@ class InstructionRows:
         self.renderer = renderer
         self.think_share = think_share
         self.choose_item = choose_item
-        self.left_out = 0
         self.histories: list[np.ndarray] = []
         self.items: list[int] = []
         self.tags: list[tuple[str, str]] = []
@@ -53,7 +55,6 @@ class InstructionRows:
         fits = zip(renderer.grammar.accepts(plain), renderer.grammar.accepts(thought), strict=True)
         for place, (row, (plain_fits, thought_fits)) in enumerate(zip(rows, fits, strict=True)):
             if not plain_fits:
-                self.left_out += 1
                 continue
             items = sequences.items[sequences.offsets[row.row] :][: row.target + 1]
             self.histories.append(items[:-1][-max_length:])
@@ -63,6 +64,8 @@ class InstructionRows:
             self.thought.append(thought[place] if thought_fits else None)
         if not self.plain:
             raise InputError(f"all {len(rows)} instructions are too long; raise instruction_tokens.")
+        if left_out := len(rows) - len(self.plain):
+            logger.warning("%d of %d instructions are too long to be learned", left_out, len(rows))
 
     def __len__(self) -> int:
         return len(self.plain)
