@@ -83,4 +83,4 @@ def test_what_is_taken_out_of_training_is_put_back(levers) -> None:
 def test_levers_change_settings_that_exist() -> None:
     file = read_settings(ROOT / "properties" / "model" / "NaviGen.yaml")
     for name, lever in read_settings(ROOT / "benchmarks" / "levers.yaml").items():
-        assert set(lever) <= {*file, "without", "seed", "sampled_softmax"}, name
+        assert set(lever) <= {*file, "without", "seed", "sampled_softmax", "eval_step"}, name

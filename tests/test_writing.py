@@ -9,7 +9,7 @@ from small_model import llama, random_histories, small_model
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.parsing import parse_answer
 from recbole_navigen.language.rendering import Origin
-from recbole_navigen.model.writing import nucleus, write
+from recbole_navigen.model.writing import draw, nucleus, write
 
 TAGS = [("film", "video"), ("game", "image")] * 3
 
@@ -54,6 +54,10 @@ def test_greedy_takes_the_most_probable_and_seeds_decide_the_rest():
     # A row is written alike whatever stands beside it.
     alone = write(model, render().rows(slice(2, 3)), think=False)
     assert alone.answers() == greedy.answers()[2:3]
+    many = [torch.Generator().manual_seed(seed) for seed in range(6)]
+    together = write(model, render(), False, 1.0, many).answers()
+    alone = write(model, render().rows(slice(2, 4)), False, 1.0, [torch.Generator().manual_seed(s) for s in (2, 3)])
+    assert alone.answers() == together[2:4] and len({str(answer) for answer in together}) == 6
     for wrong, message in (({"temperature": -1.0}, "must not be negative"), ({"top_p": 0.0}, "top_p=0.0")):
         with pytest.raises(InputError, match=message):
             write(model, render(), **wrong)
@@ -99,6 +103,15 @@ def test_first_tokens_are_drawn_as_often_as_they_are_probable():
     for token, count in zip(tokens.tolist(), counts.tolist(), strict=True):
         expected = float(written.log_probs[written.tokens[:, 1] == token, 1][0].exp()) * 800
         assert abs(count - expected) < 5 * expected**0.5 + 5
+
+
+def test_a_generator_a_row_draws_as_often_as_is_probable():
+    probs = torch.tensor([0.0, 0.25, 0.0, 0.6, 0.15, 0.0]).expand(4000, -1)
+    drawn = draw(probs, [torch.Generator().manual_seed(seed) for seed in range(4000)])
+    counts = drawn.flatten().bincount(minlength=6)
+    assert drawn.shape == (4000, 1) and (counts[probs[0] == 0] == 0).all()
+    expected = 4000 * probs[0]
+    assert ((counts - expected) ** 2 / expected.clamp(min=1)).sum() < 16  # chi-square of 2 degrees: p = .0003
 
 
 def test_forced_and_padded_tokens_teach_nothing():

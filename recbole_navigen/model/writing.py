@@ -7,6 +7,7 @@ the stream that `Renderer.cid2ins` makes of `Written.answers()`, if nothing was 
 Symbols: B rows, T tokens of the prompts, A tokens of the answers, V outputs.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,7 +48,7 @@ def write(
     rendered: Rendered,
     think: bool = True,
     temperature: float = 0.0,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | Sequence[torch.Generator] | None = None,
     top_p: float = 1.0,
 ) -> Written:
     """Write an answer after each prompt; keys and values of what is written are kept, so a token costs one step.
@@ -58,7 +59,8 @@ def write(
         think: whether answers begin with a thought.
         temperature: 0 takes the most probable token (its log-probability is that at temperature 1); above 0, tokens are
             drawn from scores divided by it.
-        generator: of the draws; torch's own if left out.
+        generator: of the draws; torch's own if left out. One for each row, on the processor: what a row gets then does
+            not depend on the rows beside it.
         top_p: tokens are drawn among the most probable ones that hold this share together; 1 cuts none off.
     """
     if temperature < 0:
@@ -98,7 +100,7 @@ def write(
         scores = lm.text_log_probs(state, choice, temperature or 1.0)
         if temperature and top_p < 1:
             scores = nucleus(scores, top_p)
-        output = torch.multinomial(scores.exp(), 1, generator=generator) if temperature else scores.argmax(1, True)
+        output = draw(scores.exp(), generator) if temperature else scores.argmax(1, True)
         free = grammar.free.to(device)[choice] & ~done
         token = torch.where(done, 0, grammar.tokens(output[:, 0]))
         tokens.append(token)
@@ -110,6 +112,15 @@ def write(
         done = grammar.done(place)
     tokens, sampled, log_probs = (torch.stack(part, dim=1) for part in (tokens, sampled, log_probs))
     return Written(tokens, lengths, sampled, log_probs)
+
+
+def draw(probs: Tensor, generator: torch.Generator | Sequence[torch.Generator] | None) -> Tensor:
+    """One token a row: (B, V) -> (B, 1). With a generator for each row, by the inverse of the distribution function."""
+    if generator is None or isinstance(generator, torch.Generator):
+        return torch.multinomial(probs, 1, generator=generator)
+    shares = torch.stack([torch.rand(1, generator=one) for one in generator]).to(probs.device)
+    below = probs.double().cumsum(dim=1)
+    return torch.searchsorted(below, shares * below[:, -1:], right=True)
 
 
 def nucleus(log_probs: Tensor, share: float) -> Tensor:

@@ -94,7 +94,7 @@ def run_generate(
             whole = [recommender.history_of(user) for user in chosen[part]]
             histories = [history[:-1] if held_out else history for history in whole]
             read = [history if reference is None else [*history, reference] for history in histories]
-            draws = {"temperature": temperature, "top_p": top_p, "seed": seed + begin}
+            draws = {"temperature": temperature, "top_p": top_p, "seed": seed}
             written = recommender.instruct(read, kinds[part], think=think, **draws)
             for user, history, all_items, instruction in zip(chosen[part], histories, whole, written, strict=True):
                 target = all_items[-1] if held_out else None

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from recbole.utils.argument_list import dataset_arguments
 
+from recbole_navigen.artefacts import content_hash
 from recbole_navigen.config import Config
 from recbole_navigen.data import NaviGenDataset, create_dataset
 from recbole_navigen.data.sequences import padded
@@ -253,7 +254,8 @@ class Recommender:
             media: `image` or `video`, for all or for each.
             domain: what kind of catalogue it is; None: as in training.
             think: whether the model reasons before it answers.
-            temperature: 0 for the most probable words, 1 to draw from the model. seed: of the draws.
+            temperature: 0 for the most probable words, 1 to draw from the model. seed: of the draws, which
+                for the same history are the same, whoever else is asked for.
             top_p: words are drawn among the most probable ones that hold this share together; 1 for all.
             exclude_history: False to let an item of the history be the next one.
         """
@@ -271,7 +273,9 @@ class Recommender:
         first = [top[0] for top in self.recommend_all(histories, 1, exclude_history=exclude_history)]
         read, lengths = self._padded([self._indices(history, "the history") for history in histories])
         chosen = torch.tensor([self._index[item.item] + 1 for item in first])
-        generator = torch.Generator().manual_seed(seed)
+        # Half of a hash: a seed is a signed number of 64 bits.
+        seeds = [int(content_hash([seed, *pair])[:8], 16) for pair in zip(map(list, histories), media, strict=True)]
+        generators = [torch.Generator().manual_seed(one) for one in seeds]
         limits = settings["thought_tokens"] + settings["instruction_tokens"]
         step = self.scorer.users_at_once(read.shape[1] + limits, 1)
         found = []
@@ -283,7 +287,7 @@ class Recommender:
                 [(domain, medium) for medium in media[part]],
                 chosen[part] if settings["choose_item"] else None,
             )
-            written = write(author, prompts, think, temperature, generator, top_p)
+            written = write(author, prompts, think, temperature, generators[part], top_p)
             sums = written.log_probs.sum(dim=1).tolist()
             for tokens, item, medium, total in zip(written.answers(), first[part], media[part], sums, strict=True):
                 raw = renderer.vocabulary.raw_answer(tokens)
