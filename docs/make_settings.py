@@ -15,6 +15,7 @@ FILES = {
     "overall.yaml": "All models and data sets",
     "model/NaviGen.yaml": "NaviGen",
     "supervision.yaml": "Supervision: in the setting `supervision` of a run, as `{name: value}`",
+    "reinforce.yaml": "Reinforcement: in the setting `reinforce` of a run, as `{name: value}`",
     "generation.yaml": "Images and videos: `run_generate.py`",
 }
 _SETTING = re.compile(r"^(?P<name>\w+):\s*(?P<value>.*?)\s+# \((?P<kind>[^)]*)\) (?P<about>.+)$")

@@ -3,6 +3,7 @@
 import copy
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from recbole_navigen.model.scoring import ExactScorer
 from recbole_navigen.quick_start import Recommender, run_navigen
 from recbole_navigen.settings import properties_folders, read_settings
 from recbole_navigen.training.checkpoint import load_checkpoint
+from recbole_navigen.training.grpo import Grpo, Learner
 
 _SIZES = {
     "hidden_size": 16,
@@ -199,7 +201,7 @@ def recommender(architecture: str, folder: Path, **own: Any) -> Recommender:
         for name, parameter in lm.named_parameters():
             if "lora_" in name or name in ("code_bias", "item_rows"):
                 parameter.add_(torch.randn_like(parameter) * 0.3)
-    return Recommender(table, lm, renderer, given, "hash", {"ndcg@10": 0.125})
+    return Recommender(table, lm, renderer, given, "hash", test_result={"ndcg@10": 0.125})
 
 
 HISTORIES = [["i1", "i2", "i3"], ["i7"]]
@@ -256,7 +258,9 @@ def test_pooled_histories_have_no_plain_form(own_folder: Path) -> None:
 
 
 def test_a_run_with_adapters(tiny: Path, own_folder: Path) -> None:
-    """From the command's settings to recommendations: frozen weights stay as they are, and out of the checkpoint."""
+    """From the command's settings to a folder that recommends and writes: frozen weights stay as they are, and out of
+    the checkpoint.
+    """
     tokenizer = train_tokenizer(["tale of the river", "drama", "comedy night", "western space opera"], 300)
     tokenizer.save_pretrained("base")
     make("Llama", len(tokenizer)).save_pretrained("base")
@@ -267,6 +271,12 @@ def test_a_run_with_adapters(tiny: Path, own_folder: Path) -> None:
         "backbone": "base",
         "codes": 8,
         "mapping_batch_size": 4,
+        "training_stages": ["align", "finetune", "write"],
+        "writer_steps": 2,
+        "writer_batch_size": 2,
+        "thought_tokens": 20,
+        "instruction_tokens": 500,
+        "supervision": {"rounds": 1, "moments_per_user": 1},
         "epochs": 2,
         "train_batch_size": 16,
         "MAX_ITEM_LIST_LENGTH": 8,
@@ -284,3 +294,12 @@ def test_a_run_with_adapters(tiny: Path, own_folder: Path) -> None:
         found = now.get(name, now.get(name.replace(".weight", ".base_layer.weight")))
         assert torch.equal(found, weight), name
     assert len(model.recommend(["i1", "i2"], k=3)) == 3
+    # The writer has adapters of its own, on the same frozen weights, and goes along.
+    writer = model.author[0]
+    assert writer is not model.lm and has_lora(writer)
+    folder = model.save_pretrained("model")
+    shutil.rmtree("base")
+    again = Recommender.from_pretrained(folder)
+    assert again.instruct([["i1", "i2"]], think=False) == model.instruct([["i1", "i2"]], think=False)
+    with pytest.raises(InputError, match="puts adapters on a body that has some already"):
+        Grpo([Learner(SimpleNamespace(module=model.lm), 1, 2, None)], {"seed": 0, "lora_rank": 2}, folder, "cpu")

@@ -1,40 +1,44 @@
 """Trained models as folders: one that holds everything NaviGen needs, and one that plain transformers loads.
 
-A folder of `save_pretrained` has `settings.json`, `identifiers/`, `tokenizer/`, `backbone/` (the architecture),
-`weights/` and a model card, `README.md`. It needs neither the run, nor the data, nor the backbone it was trained from.
+A folder of `save_pretrained` has `identifiers/`, a model card `README.md`, and of the ranking model `settings.json`,
+`tokenizer/`, `backbone/` (the architecture) and `weights/`; `writer/` has the same four of the writer, if there is one.
+It needs neither the run, nor the data, nor the backbone it was trained from.
 """
 
 import copy
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from tokenizers import AddedToken
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 import recbole_navigen
-from recbole_navigen.artefacts import atomic_directory, plain, read_json, verify_manifest, write_manifest
-from recbole_navigen.errors import InputError
+from recbole_navigen.artefacts import atomic_directory, plain, read_json, verify_manifest, write_json, write_manifest
+from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.adapters import has_lora, merge_lora
 from recbole_navigen.language.attention import ATTENTION
 from recbole_navigen.language.backbone import pretrained_tokenizer
+from recbole_navigen.language.rendering import Renderer
 from recbole_navigen.language.vocabulary import Vocabulary
 from recbole_navigen.model.build import SCRATCH, build_lm
+from recbole_navigen.model.text import TextModel
+from recbole_navigen.model.writer import build_writer
 from recbole_navigen.settings import without_secrets
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 
 if TYPE_CHECKING:
     from recbole_navigen.quick_start.recommender import Recommender
 
-SETTINGS, IDENTIFIERS, TOKENIZER, BACKBONE, WEIGHTS, CARD = (
+SETTINGS, IDENTIFIERS, TOKENIZER, BACKBONE, WEIGHTS, WRITER, CARD = (
     "settings.json",
     "identifiers",
     "tokenizer",
     "backbone",
     "weights",
+    "writer",
     "README.md",
 )
 _KIND = "recbole-navigen model"
@@ -46,21 +50,28 @@ def save_pretrained(recommender: "Recommender", folder: str | Path) -> Path:
     Args:
         recommender: the model. folder: to be made; an older model there is replaced, anything else is refused.
     """
-    folder = _free(folder)
-    lm = recommender.lm
-    tensors = dict(lm.named_parameters(remove_duplicate=False))
-    kept = lm.state_dict().keys()
-    tensors |= {name: tensor for name, tensor in lm.named_buffers() if name in kept}
-    about = _about(recommender)
+    folder, about = _free(folder), _about(recommender)
     with atomic_directory(folder) as temporary:
         recommender.table.save(temporary / IDENTIFIERS, {})
-        recommender.renderer.vocabulary.tokenizer.save_pretrained(temporary / TOKENIZER)
-        lm.backbone.lm.config.save_pretrained(temporary / BACKBONE)
-        save_checkpoint(temporary / WEIGHTS, state_dict=tensors)
-        (temporary / SETTINGS).write_text(json.dumps(about, indent=2, ensure_ascii=False), encoding="utf-8")
+        _save_part(temporary, recommender.lm, recommender.renderer, about)
+        if recommender.author is not None and recommender.author[0] is not recommender.lm:
+            writer, renderer, settings = recommender.author
+            (temporary / WRITER).mkdir()
+            _save_part(temporary / WRITER, writer, renderer, {"settings": without_secrets(plain(settings))})
         (temporary / CARD).write_text(_card(recommender, about), encoding="utf-8")
         write_manifest(temporary, {"kind": _KIND})
     return folder
+
+
+def _save_part(folder: Path, model: TextModel, renderer: Renderer, about: Mapping[str, Any]) -> None:
+    """Write all weights of a model, frozen ones too, and what it is built from."""
+    kept = model.state_dict().keys()
+    tensors = dict(model.named_parameters(remove_duplicate=False))
+    tensors |= {name: tensor for name, tensor in model.named_buffers() if name in kept}
+    renderer.vocabulary.tokenizer.save_pretrained(folder / TOKENIZER)
+    model.backbone.lm.config.save_pretrained(folder / BACKBONE)
+    save_checkpoint(folder / WEIGHTS, state_dict=tensors)
+    write_json(folder / SETTINGS, about)
 
 
 def from_pretrained(folder: str | Path) -> "Recommender":
@@ -71,14 +82,25 @@ def from_pretrained(folder: str | Path) -> "Recommender":
     if not (folder / SETTINGS).is_file():
         raise InputError(f"{folder} is no model folder: it holds no {SETTINGS}; name one that save_pretrained wrote.")
     verify_manifest(folder)
-    about = read_json(folder / SETTINGS)
-    table = DualIdentifierTable.load(folder / IDENTIFIERS)
-    config = AutoConfig.from_pretrained(folder / BACKBONE)
-    body = AutoModelForCausalLM.from_config(config, attn_implementation=ATTENTION).float()
-    tokenizer = pretrained_tokenizer(str(folder / TOKENIZER))
+    about, table = read_json(folder / SETTINGS), DualIdentifierTable.load(folder / IDENTIFIERS)
+    tokenizer, body = _read_part(folder)
     lm, renderer = build_lm(about["settings"], table, tokenizer, body)
     lm.load_state_dict(load_checkpoint(folder / WEIGHTS)["state_dict"])
-    return Recommender(table, lm, renderer, about["settings"], about["dataset_hash"], about["test_result"])
+    author = None
+    if (folder / WRITER).is_dir():
+        settings = read_json(folder / WRITER / SETTINGS)["settings"]
+        tokenizer, body = _read_part(folder / WRITER)
+        writer, reads = build_writer(settings, lm, table, tokenizer, lm=body)
+        writer.load_state_dict(load_checkpoint(folder / WRITER / WEIGHTS)["state_dict"])
+        author = (writer.eval(), reads, settings)
+    return Recommender(table, lm, renderer, about["settings"], about["dataset_hash"], author, about["test_result"])
+
+
+def _read_part(folder: Path) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+    """The tokenizer of a part, and its body with weights that are still to be read."""
+    config = AutoConfig.from_pretrained(folder / BACKBONE)
+    body = AutoModelForCausalLM.from_config(config, attn_implementation=ATTENTION).float()
+    return pretrained_tokenizer(str(folder / TOKENIZER)), body
 
 
 @torch.no_grad()
@@ -126,7 +148,7 @@ def _free(folder: str | Path) -> Path:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         try:
             kind = verify_manifest(folder)["inputs"].get("kind")
-        except RuntimeError:
+        except DamagedArtefact:
             kind = None
         if kind != _KIND:
             raise InputError(f"{folder} is there already and is no model folder; name a new one.")

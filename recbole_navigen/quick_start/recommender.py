@@ -108,9 +108,11 @@ class Recommender:
         """
         Args:
             table, lm, renderer: as `build_lm` makes them. settings: of the run. dataset_hash: of the run's data.
-            author: what writes instructions, its renderer and its settings; None if nothing does.
+            author: what writes instructions, its renderer and its settings; None: the ranking model, if it learned to.
             test_result: its test metrics, for a model card.
         """
+        if author is None and learns_instructions(settings):
+            author = (lm, renderer, {**settings, "domain": settings_of(settings)["domain"]})
         self.test_result = test_result or {}
         self.table = table
         self.lm = lm.eval()
@@ -140,8 +142,6 @@ class Recommender:
         weights = load_checkpoint(run_dir / "checkpoint")["state_dict"]
         lm.load_state_dict({name.removeprefix("lm."): weight for name, weight in weights.items()})
         author = load_writer(run_dir, lm, table)
-        if author is None and learns_instructions(settings):
-            author = (lm, renderer, {**settings, "domain": settings_of(settings)["domain"]})
         return cls(table, lm, renderer, settings, result["dataset_hash"], author, result["test_result"])
 
     def save_pretrained(self, folder: str | Path) -> Path:
