@@ -5,7 +5,7 @@
 Run it with nothing else on the machine. Three runs of NaviGen on ml-100k, without dropout, so that they take the same
 steps: one process with one thread, two processes with one thread each, one process with two threads. The first two say
 what a second process brings, the third what the second core brings without it; on a machine with two cores the two
-processes use exactly the cores that two threads would.
+processes use exactly the cores that two threads would. If it was stopped, the same command goes on behind the last run.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from common import Bar, write_results
+from common import Bar, begin, part, write_results
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "benchmarks" / "runs" / "distributed"
@@ -28,6 +28,7 @@ CACHE = FOLDER / "cache-of-all"
 def run(name: str, processes: int, threads: int, settings: list[str]) -> dict:
     """One run; returns its metrics, seconds an epoch (the first one left out, which warms up) and users a second."""
     folder = FOLDER / name
+    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     if CACHE.is_dir():
         # Embeddings are trained once, by the first run, so that all runs have the same identifiers.
@@ -53,13 +54,17 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--epochs", type=int, default=3)
     given, more = parser.parse_known_args()
-    shutil.rmtree(FOLDER, ignore_errors=True)
+    begin(FOLDER, {**vars(given), "settings": more})
     settings = ["--dropout=0", "--embedding_dropout=0", "--autocast=False", "--use_gpu=False"]
     settings += [f"--epochs={given.epochs}", *more]
+    launches = {
+        "one process, one thread": ("one", 1, 1),
+        "two processes, one thread each": ("two", 2, 1),
+        "one process, two threads": ("threads", 1, 2),
+    }
     rows = {
-        "one process, one thread": run("one", 1, 1, settings),
-        "two processes, one thread each": run("two", 2, 1, settings),
-        "one process, two threads": run("threads", 1, 2, settings),
+        label: part(FOLDER / f"{launch[0]}.json", lambda launch=launch: run(*launch, settings))
+        for label, launch in launches.items()
     }
     one, two, threads = rows.values()
     gap = max(abs(one[part][metric] - two[part][metric]) for part in ("valid", "test") for metric in one[part])

@@ -5,7 +5,8 @@
 
 Run it with nothing else on the machine. Both models see the same identifiers and read items as code tokens; each is
 trained for `minutes` of steps, without the stage of alignment, at a constant learning rate, and then ranks the whole
-catalogue for the same test users, drawn once. Loading, identifiers and evaluation are outside the clock.
+catalogue for the same test users, drawn once. Loading, identifiers and evaluation are outside the clock. If it was
+stopped, the same command goes on with the model that is missing.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import Bar, write_results
+from common import Bar, begin, part, write_results
 from recbole.utils import init_seed
 
 from recbole_navigen.config import Config
@@ -26,7 +27,7 @@ from recbole_navigen.quick_start.pipeline import build_navigen
 from recbole_navigen.quick_start.stages import Stages
 
 FOLDER = Path(__file__).resolve().parent / "runs" / "lora"
-BACKBONE = FOLDER / "smollm2-135m"
+BACKBONE, PARTS = FOLDER / "smollm2-135m", FOLDER / "parts"
 SHARED = {"align_epochs": 0, "lr_schedule": "constant", "warmup_ratio": 0.0, "average_epochs": 0.0, "history": "tokens"}
 MODELS = {
     "SmolLM2-135M, LoRA": {"backbone": str(BACKBONE), "lora": True, "dropout": 0.0, "learning_rate": 0.0005},
@@ -110,7 +111,11 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=200)
     given = parser.parse_args()
     smollm2()
-    rows = {name: measure(settings, given.minutes * 60, given.users) for name, settings in MODELS.items()}
+    begin(PARTS, vars(given))
+    rows = {
+        name: part(PARTS / f"{number}.json", lambda own=own: measure(own, given.minutes * 60, given.users))
+        for number, (name, own) in enumerate(MODELS.items())
+    }
     large, small = rows.values()
     write_results(
         "lora",

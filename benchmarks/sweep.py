@@ -5,7 +5,8 @@
 Run it with nothing else on the machine. Reduced size means fewer epochs than a real run; everything else is the default
 on ml-100k. First the sweep, from an empty folder. Then settings of its trials again, each as a run of its own from an
 empty folder, to the end and without a cache: what they would have cost without a sweep. With fewer `full_runs` than
-trials, every so many-th trial is run, and their time is scaled up.
+trials, every so many-th trial is run, and their time is scaled up. The same command goes on behind the sweep, or behind
+the last full run, if it was stopped.
 """
 
 import argparse
@@ -13,9 +14,10 @@ import csv
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import yaml
-from common import RESULTS, Bar, write_results
+from common import RESULTS, Bar, begin, part, write_results
 
 from recbole_navigen.config import Config
 from recbole_navigen.quick_start import run_hyper
@@ -35,20 +37,26 @@ def main() -> None:
     parser.add_argument("--dataset", default="ml-100k")
     parser.add_argument("--data_path", default="dataset/")
     given = parser.parse_args()
-    shutil.rmtree(FOLDER, ignore_errors=True)
+    begin(FOLDER, vars(given))
     shared = {"epochs": given.epochs, "data_path": given.data_path}
 
     # 1. The sweep.
-    start = time.perf_counter()
-    found = run_hyper(
-        "NaviGen",
-        given.dataset,
-        SPACE,
-        given.n_trials,
-        config_dict={**shared, "checkpoint_dir": str(FOLDER / "shared"), "show_progress": False},
-        output=FOLDER / "report",
-    )
-    swept = time.perf_counter() - start
+    def sweep() -> dict[str, Any]:
+        for name in ("shared", "report"):
+            shutil.rmtree(FOLDER / name, ignore_errors=True)
+        start = time.perf_counter()
+        found = run_hyper(
+            "NaviGen",
+            given.dataset,
+            SPACE,
+            given.n_trials,
+            config_dict={**shared, "checkpoint_dir": str(FOLDER / "shared"), "show_progress": False},
+            output=FOLDER / "report",
+        )
+        return {**found, "folder": str(found["folder"]), "seconds": time.perf_counter() - start}
+
+    found = part(FOLDER / "sweep.json", sweep)
+    swept = found["seconds"]
     with open(FOLDER / "report" / "trials.csv", encoding="utf-8") as file:
         trials = list(csv.DictReader(file))
 
@@ -61,10 +69,16 @@ def main() -> None:
             values = {p.name: yaml.safe_load(trial[p.name]) if trial[p.name] else None for p in space}
             alone = FOLDER / f"alone-{trial['trial']}"
             settings = {**shared, **nested(values, base), "checkpoint_dir": str(alone), "show_progress": False}
-            start = time.perf_counter()
-            separately("NaviGen", given.dataset, settings, lambda line: None)
-            full.append(time.perf_counter() - start)
-            shutil.rmtree(alone)
+
+            def run(alone: Path = alone, settings: dict[str, Any] = settings) -> dict[str, Any]:
+                shutil.rmtree(alone, ignore_errors=True)
+                start = time.perf_counter()
+                separately("NaviGen", given.dataset, settings, lambda line: None)
+                seconds = time.perf_counter() - start
+                shutil.rmtree(alone)
+                return {"seconds": seconds}
+
+            full.append(part(FOLDER / f"alone-{trial['trial']}.json", run)["seconds"])
 
     in_full, states = sum(full) / len(full) * len(trials), [trial["state"] for trial in trials]
     default = float(trials[0]["ndcg@10"])
