@@ -112,7 +112,7 @@ def real(text: str, page: str) -> str:
             own = {"history": "tokens"}  # one that has a plain form
         text = text.replace(f"saved/{found}-ml-100k-...", newest_run(found, **(own if found == "NaviGen" else {})))
     text = re.sub(r"(backbone=)FOLDER_OR_HUB_ID", r"\1backbone", text)
-    text = re.sub(r"\b(image|video|clip)(_model\W+)FOLDER\w*", r"\1\2models/\1", text)
+    text = re.sub(r"\b(image|video|clip)(_model=)FOLDER\w*", r"\1\2models/\1", text)
     text = re.sub(r"(item_images=)FOLDER", r"\1pictures", text)
     text = re.sub(r"postgresql\+psycopg://[^'\s]+", "sqlite:///shared.db", text)
     return text.replace("--output=DIR", "--output=out")
