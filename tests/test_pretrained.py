@@ -190,8 +190,8 @@ def recommender(architecture: str, folder: Path, **own: Any) -> Recommender:
     return around(folder, **own)
 
 
-def around(folder: Path, **own: Any) -> Recommender:
-    """A model of 30 items around the backbone in a folder."""
+def around(folder: Path, noise: float = 0.3, **own: Any) -> Recommender:
+    """A model of 30 items around the backbone in a folder. noise: on adapters, biases and rows of items."""
     rng = np.random.default_rng(5)
     terms = tuple(tuple(rng.choice(WORDS, size=2, replace=False)) for _ in range(30))
     codes, tokenizer = random_codes(30, 3, 5, 5), pretrained_tokenizer(str(folder))
@@ -210,7 +210,7 @@ def around(folder: Path, **own: Any) -> Recommender:
     with torch.no_grad():
         for name, parameter in lm.named_parameters():
             if "lora_" in name or name in ("code_bias", "item_rows"):
-                parameter.add_(torch.randn_like(parameter) * 0.3)
+                parameter.add_(torch.randn_like(parameter) * noise)
     return Recommender(table, lm, renderer, given, "hash", test_result={"ndcg@10": 0.125})
 
 
@@ -266,22 +266,20 @@ def test_a_plain_model_reads_codes_as_tokens(architecture: str, own_folder: Path
 def test_smollm2_learns_by_adapters_and_leaves_as_a_plain_model(own_folder: Path) -> None:
     """The real model with its real tokenizer; a run on ml-100k is in benchmarks/lora.py."""
     smollm2(own_folder / "smollm2")
-    model = around(
-        own_folder / "smollm2", lora=True, lora_rank=4, gradient_checkpointing=True, backbone_dtype="bfloat16"
-    )
+    model = around(own_folder / "smollm2", noise=0.0, lora=True, lora_rank=4)
     lm = model.lm.train()
     learned = [p for p in lm.parameters() if p.requires_grad]
     total = sum(p.numel() for p in lm.parameters())
     assert total > 130e6 and sum(p.numel() for p in learned) < 0.02 * total
-    optimizer = torch.optim.AdamW(learned, lr=0.003)
+    optimizer = torch.optim.AdamW(learned, lr=0.001)
     rendered, losses = model.renderer.cid2cid(*random_histories(30, 4, 4, 7), True), []
-    for _ in range(5):
+    for _ in range(4):
         loss = -lm.target_log_probs(rendered).sum(dim=0).mean()
         losses.append(loss.item())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert losses[-1] < 0.9 * losses[0]
+    assert losses[-1] < losses[0]
     lm.eval()
     plain = model.export_transformers("plain")
     with torch.no_grad():
@@ -292,9 +290,7 @@ def test_smollm2_learns_by_adapters_and_leaves_as_a_plain_model(own_folder: Path
         assert again.tolist() == tokens.tolist()
         logits = AutoModelForCausalLM.from_pretrained(plain, dtype=torch.float32)(input_ids=tokens).logits[0, -1]
         ours = torch.nn.functional.linear(lm.read(rendered).state[0], lm.code_rows)
-        # Frozen weights are rounded alike on both sides; activations here are bfloat16, there float32.
-        first = model.renderer.vocabulary.first_code
-        assert torch.corrcoef(torch.stack([logits[first:], ours]))[0, 1] > 0.99
+        assert torch.allclose(logits[model.renderer.vocabulary.first_code :], ours, atol=1e-3)
 
 
 def test_pooled_histories_have_no_plain_form(own_folder: Path) -> None:
