@@ -4,9 +4,11 @@ import importlib.metadata
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from recbole_navigen.artefacts import write_json
+from recbole_navigen.artefacts import read_json, write_json
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("recbole", "torch", "transformers", "numpy", "pandas", "scikit-learn")
@@ -64,6 +66,22 @@ def commit() -> str:
         ["git", "status", "--porcelain", "--", *code], cwd=root, capture_output=True, text=True
     ).stdout
     return head + ("+" if dirty.strip() else "")
+
+
+def begin(folder: Path, given: dict[str, Any]) -> None:
+    """Empty the folder of a benchmark, unless it holds the parts of the same one that was stopped (see `part`)."""
+    begun = folder / "given.json"
+    given = {**given, "commit": commit()}
+    if not begun.is_file() or read_json(begun) != given:
+        shutil.rmtree(folder, ignore_errors=True)
+        write_json(begun, given)
+
+
+def part(file: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What one part of a benchmark measures, kept in a JSON file: one that was stopped goes on with the next part."""
+    if not file.is_file():
+        write_json(file, make())
+    return read_json(file)
 
 
 def write_results(name: str, bars: list[Bar], details: dict[str, Any]) -> None:

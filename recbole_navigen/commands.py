@@ -13,6 +13,7 @@ from pathlib import Path
 from recbole_navigen import __version__
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.language.tags import TEMPERATURE, TOP_P
+from recbole_navigen.processes import size
 
 COMPARE_EPILOG = """\
 Any setting may be given as --key=value, for all models that know it:
@@ -82,6 +83,14 @@ def exit_code(run: Callable[[], int], debug: bool) -> int:
         return 2 if isinstance(error, InputError) else 1
 
 
+def refuse_torchrun(command: str) -> None:
+    """Refuse a command that `torchrun` has started several times over."""
+    if size() > 1:
+        raise InputError(
+            f"{command} was started by torchrun as {size()} processes; start it once. torchrun is for run_navigen.py"
+        )
+
+
 def split_files(names: Sequence[str]) -> list[str]:
     """Read `--config_files a.yaml b.yaml` and RecBole's `--config_files "a.yaml b.yaml"` alike."""
     return [file for name in names for file in ([name] if Path(name).exists() else name.split())]
@@ -114,6 +123,7 @@ def compare(argv: Sequence[str] | None = None) -> int:
     arguments, settings = compare_parser().parse_known_args(argv)
 
     def run() -> int:
+        refuse_torchrun("run_compare.py")
         from recbole_navigen.quick_start.compare import compare_runs, run_compare
         from recbole_navigen.settings import parse_value
 
@@ -174,6 +184,7 @@ def generate(argv: Sequence[str] | None = None) -> int:
     arguments, settings = generate_parser().parse_known_args(argv)
 
     def run() -> int:
+        refuse_torchrun("run_generate.py")
         from recbole_navigen.quick_start.generate import run_generate
 
         if arguments.run and (arguments.dataset or arguments.config_files):
@@ -230,6 +241,7 @@ def hyper(argv: Sequence[str] | None = None) -> int:
     arguments, settings = hyper_parser().parse_known_args(argv)
 
     def run() -> int:
+        refuse_torchrun("run_hyper.py")
         from recbole_navigen.quick_start.tune import run_hyper
 
         result = run_hyper(

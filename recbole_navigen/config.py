@@ -9,6 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import torch
 from recbole.config import Config as RecBoleConfig
 from recbole.evaluator import metric_types
 from recbole.utils import ModelType
@@ -16,6 +17,7 @@ from recbole.utils import ModelType
 import recbole_navigen.compat  # noqa: F401 (must run before anything of RecBole is imported)
 from recbole_navigen.artefacts import content_hash
 from recbole_navigen.errors import InputError
+from recbole_navigen.processes import own_gpu, size
 from recbole_navigen.settings import (
     SettingsLoader,
     fit_types,
@@ -59,6 +61,7 @@ NOT_LEARNED = frozenset(
         "log_wandb",
         "wandb_project",
         "gpu_id",
+        "gradient_checkpointing",
         "use_gpu",
         "device",
         "worker",
@@ -246,6 +249,8 @@ class Config(RecBoleConfig):
         final = self.final_config_dict
         if final["gpu_id"] is None or not final["use_gpu"]:
             final["gpu_id"] = ""
+        elif size() > 1 and torch.backends.cuda.is_built():
+            final["gpu_id"] = own_gpu(str(final["gpu_id"]))
         super()._init_device()
 
     def __str__(self) -> str:

@@ -17,13 +17,13 @@ from test_navigen import SMALL
 
 from recbole_navigen.data.sequences import UserSequences
 from recbole_navigen.errors import InputError
+from recbole_navigen.language.adapters import add_lora, merge_lora, without_lora
 from recbole_navigen.language.parsing import Answer
 from recbole_navigen.model.mixture import SecondScore
 from recbole_navigen.model.scoring import ExactScorer
 from recbole_navigen.quick_start import Recommender, run_generate, run_navigen
 from recbole_navigen.quick_start.training_stages import check_stages, reinforce_settings
 from recbole_navigen.supervision.protocol import Judgement
-from recbole_navigen.training.adapters import add_adapters, merge_adapters, without_adapters
 from recbole_navigen.training.checkpoint import load_checkpoint
 from recbole_navigen.training.policies import ItemPolicy
 from recbole_navigen.training.rewards import Case, JudgeScorer, TermScorer, instruction_rewards
@@ -94,7 +94,7 @@ def test_adapters_come_and_go():
     lm, renderer = small_model()
     rendered = renderer.cid2cid(torch.tensor([[4, 9]]), torch.tensor([2]))
     names, before = set(lm.state_dict()), lm.read(rendered).state
-    add_adapters(lm.backbone, 2, 4)
+    add_lora(lm.backbone.lm, 2, 4)
     learned = [(name, p) for name, p in lm.named_parameters() if p.requires_grad and "backbone.lm.model" in name]
     assert learned and all("lora_" in name for name, _ in learned)
     with torch.no_grad():
@@ -102,9 +102,9 @@ def test_adapters_come_and_go():
             parameter += 0.1
     changed = lm.read(rendered).state
     assert not torch.allclose(changed, before, atol=1e-3)
-    with without_adapters(lm.backbone):
+    with without_lora(lm.backbone.lm):
         assert torch.allclose(lm.read(rendered).state, before, atol=1e-6)
-    merge_adapters(lm.backbone)
+    merge_lora(lm.backbone.lm)
     assert torch.allclose(lm.read(rendered).state, changed, atol=1e-5) and set(lm.state_dict()) == names
 
 

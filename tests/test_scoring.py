@@ -37,7 +37,8 @@ def brute_force(model, rendered):
         stream = model.embed(rendered.rows(slice(user, user + 1)))
         for item, path in enumerate(codes):
             rows = model.code_rows[torch.from_numpy(path + np.arange(len(path)) * model.codebook_size)]
-            states = body(inputs_embeds=torch.cat([stream, rows[None]], dim=1), use_cache=False).last_hidden_state[0]
+            inputs = torch.cat([stream, rows[None]], dim=1) * model.backbone.input_scale
+            states = body(inputs_embeds=inputs, use_cache=False).last_hidden_state[0]
             for level, code in enumerate(path):
                 siblings = np.unique(codes[(codes[:, :level] == path[:level]).all(axis=1), level])
                 logits = model.code_logits(level, states[stream.shape[1] - 1 + level])

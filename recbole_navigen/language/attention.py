@@ -49,11 +49,13 @@ def tree_attention(
     tree: Tree | None = kwargs.pop("tree", None)
     if tree is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
-    tree.captured.append((key, value))
+    # A layer that runs again in the backward pass (gradient checkpointing) has been captured before.
+    layer = module.layer_idx
+    if layer == len(tree.captured):
+        tree.captured.append((key, value))
     if not tree.context:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
 
-    layer = len(tree.captured) - 1
     context_key, context_value = tree.context[layer]
     users, heads, nodes, width = query.shape
     groups, tokens = context_key.shape[1], context_key.shape[2]

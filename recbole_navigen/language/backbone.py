@@ -16,6 +16,7 @@ from transformers import (
 )
 
 from recbole_navigen.errors import InputError
+from recbole_navigen.language.adapters import has_lora, leave_frozen_out
 from recbole_navigen.language.attention import ATTENTION, KeyValue, Tree
 from recbole_navigen.language.dropout import dropout
 
@@ -83,15 +84,25 @@ class Backbone(nn.Module):
         self.lm = lm
         self.width = lm.config.hidden_size
         self.dropout = dropout
+        # Gemma multiplies rows where it looks them up, and only there; ours enter the decoder below that place.
+        self.input_scale = float(getattr(lm.get_input_embeddings(), "scalar_embed_scale", 1.0))
+        if has_lora(lm):
+            leave_frozen_out(self)
         if dropout:
-            for layer in self.body.layers:
-                for block in (layer.self_attn, layer.mlp):
+            for layer in getattr(self.body, "layers", None) or self.body.h:
+                for block in (getattr(layer, "self_attn", None) or layer.attn, layer.mlp):
                     block.register_forward_hook(self._residual_dropout)
 
     @property
     def body(self) -> nn.Module:
         """The decoder below the language-model head."""
         return getattr(self.lm, self.lm.base_model_prefix)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the decoder's own weights; text rows and adapters are float32."""
+        layers = getattr(self.body, "layers", None) or self.body.h
+        return next(p.dtype for name, p in layers.named_parameters() if "lora_" not in name)
 
     @property
     def text_rows(self) -> Tensor:
@@ -129,9 +140,10 @@ class Backbone(nn.Module):
 
     def _run(self, embeddings: Tensor, positions: Tensor, mask: Tensor, tree: Tree) -> Tensor:
         # A four-dimensional mask is taken as it is by transformers; `tree` travels to the attention function.
+        inputs = (embeddings * self.input_scale).to(self.dtype)
         return self.body(
-            inputs_embeds=embeddings, position_ids=positions, attention_mask=mask, use_cache=False, tree=tree
-        ).last_hidden_state
+            inputs_embeds=inputs, position_ids=positions, attention_mask=mask, use_cache=False, tree=tree
+        ).last_hidden_state.to(embeddings.dtype)
 
     def _residual_dropout(self, module: nn.Module, inputs, output):
         if not self.training:

@@ -8,6 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
+from recbole_navigen.language.adapters import prepare
 from recbole_navigen.language.backbone import Backbone, pretrained_lm, scratch_lm
 from recbole_navigen.language.grammar import Grammar
 from recbole_navigen.language.rendering import Renderer
@@ -20,7 +21,10 @@ FUSIONS = ("dense", "none")
 
 
 def build_lm(
-    settings: Mapping[str, Any], table: DualIdentifierTable, tokenizer: PreTrainedTokenizerBase
+    settings: Mapping[str, Any],
+    table: DualIdentifierTable,
+    tokenizer: PreTrainedTokenizerBase,
+    lm: PreTrainedModel | None = None,
 ) -> tuple[DualIdentifierLM, Renderer]:
     """Build the model with its start weights, and the renderer that feeds it.
 
@@ -28,10 +32,11 @@ def build_lm(
         settings: keys of properties/model/NaviGen.yaml, and `seed`.
         table: both identifiers of every item.
         tokenizer: of the text part of the stream; the backbone's own, or one trained on the catalogue.
+        lm: the causal LM to take, None to make or load what the settings say.
     """
     if settings["fusion"] not in FUSIONS:
         raise InputError(f"fusion must be {' or '.join(FUSIONS)}, not {settings['fusion']!r}.")
-    lm = new_lm(settings, len(tokenizer))
+    lm = new_lm(settings, len(tokenizer), lm)
     vocabulary, codes = vocabulary_of(tokenizer, lm, table), codes_by_id(table)
     grammar = Grammar(vocabulary, settings)
     renderer = Renderer(vocabulary, codes, table.terms, settings["history"], grammar, settings["name_item"])
@@ -52,18 +57,25 @@ def build_lm(
     return model, renderer
 
 
-def new_lm(settings: Mapping[str, Any], text_size: int) -> PreTrainedModel:
-    """The transformer that `backbone` names, with its start weights. text_size: of one from scratch."""
-    if settings["backbone"] != SCRATCH:
-        return pretrained_lm(settings["backbone"])
-    return scratch_lm(
-        vocab_size=text_size,
-        width=settings["hidden_size"],
-        layers=settings["n_layers"],
-        heads=settings["n_heads"],
-        inner=settings["inner_size"],
-        attention_dropout=settings["attention_dropout"],
-    )
+def new_lm(settings: Mapping[str, Any], text_size: int, lm: PreTrainedModel | None = None) -> PreTrainedModel:
+    """The transformer that `backbone` names, with its start weights and its adapters.
+
+    Args:
+        settings: see `build_lm`. text_size: text tokens of one from scratch. lm: to take in place of the named one.
+    """
+    pretrained = settings["backbone"] != SCRATCH
+    if lm is None and pretrained:
+        lm = pretrained_lm(settings["backbone"])
+    elif lm is None:
+        lm = scratch_lm(
+            vocab_size=text_size,
+            width=settings["hidden_size"],
+            layers=settings["n_layers"],
+            heads=settings["n_heads"],
+            inner=settings["inner_size"],
+            attention_dropout=settings["attention_dropout"],
+        )
+    return prepare(lm, settings, pretrained)
 
 
 def vocabulary_of(tokenizer: PreTrainedTokenizerBase, lm: PreTrainedModel, table: DualIdentifierTable) -> Vocabulary:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.backbone import Backbone
@@ -50,6 +50,7 @@ def build_writer(
     table: DualIdentifierTable,
     tokenizer: PreTrainedTokenizerBase,
     documents: Sequence[str] = (),
+    lm: PreTrainedModel | None = None,
 ) -> tuple[Writer, Renderer]:
     """A writer with its start weights, and the renderer that feeds it.
 
@@ -60,9 +61,10 @@ def build_writer(
         settings: keys of properties/model/NaviGen.yaml, and `seed`.
         ranker: the ranking model. table: both identifiers of every item.
         tokenizer: the writer's own. documents: texts from which its rows start, if they are to be learned from scratch.
+        lm: the causal LM to take, None to make or load what the settings say.
     """
     scratch = settings["backbone"] == SCRATCH
-    lm = new_lm(settings, len(tokenizer))
+    lm = new_lm(settings, len(tokenizer), lm)
     vocabulary = vocabulary_of(tokenizer, lm, table)
     grammar = Grammar(vocabulary, settings)
     renderer = Renderer(

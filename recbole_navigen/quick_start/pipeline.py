@@ -25,6 +25,7 @@ from recbole_navigen.language.backbone import pretrained_tokenizer
 from recbole_navigen.language.vocabulary import train_tokenizer
 from recbole_navigen.model.build import SCRATCH
 from recbole_navigen.model.navigen import NaviGen
+from recbole_navigen.processes import alone, is_main
 from recbole_navigen.quick_start.stages import Stages
 from recbole_navigen.quick_start.supervised import learns_instructions, roles_of, settings_of, supervision_of
 from recbole_navigen.quick_start.training_stages import check_stages
@@ -67,8 +68,12 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
             ", cached" if cached else ""
         )
     with stages("identifiers") as stage:
-        table = build_table(config, dataset, vectors, text.text[1:])
-        table.save(Path(config["run_dir"]) / IDENTIFIERS, {"embeddings": content_hash(vectors)})
+        # Processes may compute on different machines, so all read what the main one made.
+        if is_main():
+            table = build_table(config, dataset, vectors, text.text[1:])
+            table.save(Path(config["run_dir"]) / IDENTIFIERS, {"embeddings": content_hash(vectors)})
+        else:
+            table = DualIdentifierTable.load(Path(config["run_dir"]) / IDENTIFIERS)
         logger.info(table.describe())
         codes = table.report["codes"]
         stage.metric = f"{table.levels} x {table.codebook_size} codes, {codes['items_moved']} collisions resolved"
@@ -76,9 +81,12 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
     if learns_instructions(config):
         rows = supervision_stage(config, dataset, part, table, stages)
     init_seed(config["seed"], config["reproducibility"])
-    tokenizer = build_tokenizer(config, table, text.text[1:], rows)
-    with atomic_directory(Path(config["run_dir"]) / TOKENIZER) as folder:
-        tokenizer.save_pretrained(folder)
+    if is_main():
+        tokenizer = build_tokenizer(config, table, text.text[1:], rows)
+        with atomic_directory(Path(config["run_dir"]) / TOKENIZER) as folder:
+            tokenizer.save_pretrained(folder)
+    else:
+        tokenizer = pretrained_tokenizer(str(Path(config["run_dir"]) / TOKENIZER))
     model = NaviGen(config, part, table, tokenizer).to(config["device"])
     if not learns_instructions(config):
         return model, NaviGenTrainer(config, model)
@@ -199,9 +207,10 @@ def collaborative_vectors(config: Config, train_part: Any) -> tuple[np.ndarray, 
             sub["epochs"] = math.ceil(own["steps"] / len(train_data))
         init_seed(sub["seed"], sub["reproducibility"])
         model = sub.model_class(sub, train_data._dataset).to(sub["device"])
-        trainer = get_trainer(sub, model)(sub, model)
-        trainer.stage = f"collaborative {name}"
-        trainer.fit(train_data, None, saved=False, show_progress=sub["show_progress"])
+        with alone():
+            trainer = get_trainer(sub, model)(sub, model)
+            trainer.stage = f"collaborative {name}"
+            trainer.fit(train_data, None, saved=False, show_progress=sub["show_progress"])
         return item_embeddings(model)
 
     # The seconds are kept beside the embeddings: a model that finds them in the cache was not trained in less time.

@@ -104,12 +104,17 @@ class Recommender:
         settings: dict[str, Any],
         dataset_hash: str,
         author: tuple[TextModel, Renderer, dict[str, Any]] | None = None,
+        test_result: dict[str, float] | None = None,
     ):
         """
         Args:
             table, lm, renderer: as `build_lm` makes them. settings: of the run. dataset_hash: of the run's data.
-            author: what writes instructions, its renderer and its settings; None if nothing does.
+            author: what writes instructions, its renderer and its settings; None: the ranking model, if it learned to.
+            test_result: its test metrics, for a model card.
         """
+        if author is None and learns_instructions(settings):
+            author = (lm, renderer, {**settings, "domain": settings_of(settings)["domain"]})
+        self.test_result = test_result or {}
         self.table = table
         self.lm = lm.eval()
         self.renderer = renderer
@@ -138,9 +143,26 @@ class Recommender:
         weights = load_checkpoint(run_dir / "checkpoint")["state_dict"]
         lm.load_state_dict({name.removeprefix("lm."): weight for name, weight in weights.items()})
         author = load_writer(run_dir, lm, table)
-        if author is None and learns_instructions(settings):
-            author = (lm, renderer, {**settings, "domain": settings_of(settings)["domain"]})
-        return cls(table, lm, renderer, settings, result["dataset_hash"], author)
+        return cls(table, lm, renderer, settings, result["dataset_hash"], author, result["test_result"])
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write the model into a folder that needs neither run, data nor backbone; see `export.save_pretrained`."""
+        from recbole_navigen.quick_start.export import save_pretrained
+
+        return save_pretrained(self, folder)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "Recommender":
+        """Read what `save_pretrained` wrote."""
+        from recbole_navigen.quick_start.export import from_pretrained
+
+        return from_pretrained(folder)
+
+    def export_transformers(self, folder: str | Path) -> Path:
+        """Write the model for plain transformers, adapters merged; see `export.export_transformers`."""
+        from recbole_navigen.quick_start.export import export_transformers
+
+        return export_transformers(self, folder)
 
     def history_of(self, user: str) -> list[str]:
         """Everything a user of the run's data set did, as raw item ids, oldest first.

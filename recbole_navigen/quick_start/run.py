@@ -16,13 +16,14 @@ import numpy as np
 from recbole.utils import ModelType, init_logger, init_seed, set_color
 
 import recbole_navigen
+from recbole_navigen import processes
 from recbole_navigen.artefacts import write_json
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.user_ranks import rank_users
 from recbole_navigen.quick_start.display import SampleUser, sample_users, show
-from recbole_navigen.quick_start.runs import RESULT, identity, own_folder, protocol
+from recbole_navigen.quick_start.runs import RESULT, common_folder, identity, protocol
 from recbole_navigen.quick_start.stages import Stages
 
 TRAINED = "trained.json"  # of a run's folder: the ranking model is finished
@@ -62,7 +63,10 @@ def run_navigen(
     config = Config(model, dataset, config_file_list, config_dict, argv)
     origin = {"identity": identity(config), "protocol": protocol(config)}
     _require_writable(config["checkpoint_dir"], "checkpoint_dir")
-    _start_logging(config)
+    if processes.is_main():
+        _start_logging(config)
+    else:
+        config["show_progress"] = False
     init_seed(config["seed"], config["reproducibility"])
     logger.info(config)
 
@@ -77,18 +81,22 @@ def run_navigen(
 
     # 3. Model and training. The run folder is made only now, so that refused input leaves none behind.
     stem = f"{config['model']}-{config['dataset']}"
-    with own_folder(config["checkpoint_dir"], stem, origin["identity"]) as (run_dir, goes_on):
+    with (
+        processes.joined(config["device"].type),
+        common_folder(config["checkpoint_dir"], stem, origin["identity"], config["device"]) as (run_dir, goes_on),
+    ):
         config["run_dir"] = str(run_dir)
         init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
-        if config["model"] == "NaviGen":
-            from recbole_navigen.quick_start.pipeline import build_navigen
+        with processes.main_first():
+            if config["model"] == "NaviGen":
+                from recbole_navigen.quick_start.pipeline import build_navigen
 
-            net, trainer = build_navigen(config, data, train_data, valid_data, stages)
-        else:
-            from recbole_navigen.training.trainer import get_trainer
+                net, trainer = build_navigen(config, data, train_data, valid_data, stages)
+            else:
+                from recbole_navigen.training.trainer import get_trainer
 
-            net = config.model_class(config, train_data._dataset).to(config["device"])
-            trainer = get_trainer(config, net)(config, net)
+                net = config.model_class(config, train_data._dataset).to(config["device"])
+                trainer = get_trainer(config, net)(config, net)
         logger.info(net)
         with stages("train") as stage:
             best_valid_score, best_valid_result = _fit(config, trainer, train_data, valid_data, goes_on, callback)
@@ -96,7 +104,9 @@ def run_navigen(
             if best_valid_result:
                 stage.metric = f"best valid {config['valid_metric']} {best_valid_score:.4f}"
         if config["model"] == "NaviGen":
-            _later_stages(config, trainer, data, train_data._dataset, valid_data, stages)
+            with processes.main_alone() as mine:
+                if mine:
+                    _later_stages(config, trainer, data, train_data._dataset, valid_data, stages)
 
         # 4. Test, with RecBole's own evaluator on the best checkpoint.
         with stages("test") as stage:
@@ -105,7 +115,7 @@ def run_navigen(
             stage.metric = f"test {config['valid_metric']} {test_result[chosen]:.4f}"
         costs = _costs(config, net, trainer, test_data, stages)
         with stages("ranks") as stage:
-            ranks = rank_users(config, test_data, net)
+            ranks = rank_users(config, test_data, net) if processes.is_main() else None
             if ranks is not None:
                 ranks.save(config["run_dir"])
             stage.metric = "not kept" if ranks is None else f"{len(ranks.user)} users, both protocols"
@@ -121,6 +131,8 @@ def run_navigen(
             "test_result": _floats(test_result),
             "validations": trainer.validations,
         }
+        if not processes.is_main():
+            return {**result, "run_dir": config["run_dir"]}
         # After a kill, the seconds of training go on from the last checkpoint; those of other stages are those since.
         origin["resumed"] = goes_on
         origin |= {"dataset_hash": data.content_hash, "split_hash": ranks.split_hash if ranks is not None else None}
@@ -141,7 +153,8 @@ def _fit(
         if done.exists():
             return trainer.best_valid_score, trainer.best_valid_result
     found = trainer.fit(train_data, valid_data, saved=True, show_progress=config["show_progress"], callback_fn=callback)
-    write_json(done, {"epochs": len(trainer.train_loss_dict)})
+    if processes.is_main():
+        write_json(done, {"epochs": len(trainer.train_loss_dict)})
     return found
 
 
@@ -234,7 +247,12 @@ def _costs(config: Config, net: Any, trainer: Any, test_data: Any, stages: Stage
             "trainable": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         },
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / kilobyte / 1024, 1),
-        "machine": {"platform": platform.platform(), "processors": os.cpu_count(), "device": str(config["device"])},
+        "machine": {
+            "platform": platform.platform(),
+            "processors": os.cpu_count(),
+            "device": str(config["device"]),
+            "processes": processes.size(),
+        },
     }
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import glob
 import itertools
+import json
 import logging
 import shutil
 import time
@@ -13,10 +14,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from recbole_navigen import processes
 from recbole_navigen.artefacts import content_hash, file_hash, plain, read_json, write_json
 from recbole_navigen.config import Config
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.evaluation.user_ranks import FOLDER, UserRanks
+from recbole_navigen.language.adapters import LORA_KEYS
 from recbole_navigen.settings import without_secrets
 
 RESULT = "result.json"  # written last: a folder that holds it is a finished run
@@ -89,6 +92,8 @@ def identity(config: Config) -> dict[str, Any]:
         used = (config["collaborative_config"] or {}).get(config["collaborative_model"], {})
         own["collaborative_hash"] = content_hash(used)
         leave_out = (*leave_out, "collaborative_config")
+        if not config["lora"]:
+            leave_out = (*leave_out, *LORA_KEYS)
     files = sorted(Path(config["data_path"]).glob(f"{glob.escape(config['dataset'])}.*"))
     return {
         "model": config["model"],
@@ -149,6 +154,19 @@ def own_folder(root: str | Path, stem: str, wanted: dict[str, Any]) -> Iterator[
             if isinstance(error, StopRun) or {file.name for file in path.iterdir()} <= {STARTED, LOCK}:
                 shutil.rmtree(path)
             raise
+
+
+@contextlib.contextmanager
+def common_folder(root: str | Path, stem: str, wanted: dict[str, Any], device: Any) -> Iterator[tuple[Path, bool]]:
+    """`own_folder` for all processes of a run: the main one holds the folder, and the others are told of it."""
+    with contextlib.ExitStack() as held:
+
+        def begin() -> str:
+            path, goes_on = held.enter_context(own_folder(root, stem, wanted))
+            return json.dumps([str(path), goes_on])
+
+        path, goes_on = json.loads(processes.from_main(begin, device))
+        yield Path(path), goes_on
 
 
 def _unfinished(root: str | Path, stem: str, wanted: dict[str, Any], held: contextlib.ExitStack) -> Path | None:

@@ -18,6 +18,7 @@ from recbole_navigen.artefacts import (
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation, read_item_text
 from recbole_navigen.identifiers.table import DualIdentifierTable
+from recbole_navigen.language.adapters import LORA_KEYS
 from recbole_navigen.language.backbone import pretrained_tokenizer
 from recbole_navigen.language.rendering import Renderer
 from recbole_navigen.model.lm import DualIdentifierLM
@@ -95,7 +96,8 @@ def _inputs(config: Config) -> dict[str, Any]:
     """What a writer is made from, beside the ranking model whose folder it stands in: that one never changes what the
     writer sees of it.
     """
-    settings = without_secrets({key: config[key] for key in KEYS})
+    keys = (*KEYS, *LORA_KEYS) if config["lora"] else KEYS
+    settings = without_secrets({key: config[key] for key in keys})
     return {"settings": settings, "supervision": without_secrets(settings_of(config))}
 
 

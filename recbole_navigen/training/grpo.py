@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from recbole_navigen.artefacts import write_bytes
 from recbole_navigen.errors import InputError
-from recbole_navigen.training.adapters import add_adapters, merge_adapters, without_adapters
+from recbole_navigen.language.adapters import add_lora, has_lora, merge_lora, without_lora
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 from recbole_navigen.training.policies import Policy, Rollout
 from recbole_navigen.training.schedule import rate
@@ -134,10 +134,15 @@ class Grpo:
         rank = settings["lora_rank"]
         self._references: list[nn.Module | None] = []
         for learner in self.learners:
+            if rank and has_lora(learner.policy.module):
+                raise InputError(
+                    f"reinforce: lora_rank={rank} puts adapters on a body that has some already (lora: True); "
+                    "leave it 0, and those are reinforced."
+                )
             learner.policy.module.eval()
             self._references.append(None if rank else _frozen(learner.policy.module))
             if rank:
-                add_adapters(learner.policy.module.backbone, rank, settings["lora_alpha"])
+                add_lora(learner.policy.module.backbone.lm, rank, settings["lora_alpha"])
         self.parameters = [list(learner.policy.trainable()) for learner in self.learners]
         self.optimizer = torch.optim.AdamW(
             [parameter for group in self.parameters for parameter in group],
@@ -168,7 +173,7 @@ class Grpo:
         for learner in self.learners:
             _restore(learner.policy.module, learner.best)
             if settings["lora_rank"]:
-                merge_adapters(learner.policy.module.backbone)
+                merge_lora(learner.policy.module.backbone.lm)
         lines = "".join(json.dumps(entry) + "\n" for entry in self.log)
         write_bytes(self.folder / LOG, lines.encode())
         return self.log
@@ -246,7 +251,7 @@ class Grpo:
         policy, frozen = self.learners[place].policy, self._references[place]
         if frozen is not None:
             return policy.log_probs(rollout, frozen)
-        with without_adapters(policy.module.backbone):
+        with without_lora(policy.module.backbone.lm):
             return policy.log_probs(rollout, policy.module)
 
     def _validate(self) -> None:

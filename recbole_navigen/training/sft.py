@@ -58,7 +58,7 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
 
     def _align(self, train_data: AbstractDataLoader, show_progress: bool) -> None:
         epochs, optimizer = self.config["align_epochs"], self.optimizer
-        body = self.model.lm.backbone.own_parameters()
+        body = [p for p in self.model.lm.backbone.own_parameters() if p.requires_grad]
         self.stage, self._steps_done, self._steps_in_all = "align", 0, len(train_data) * epochs
         for parameter in body:
             parameter.requires_grad_(False)

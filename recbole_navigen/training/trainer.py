@@ -21,7 +21,9 @@ from tqdm import tqdm
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.errors import InputError
+from recbole_navigen.processes import is_main
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
+from recbole_navigen.training.parallel import DataParallel
 
 # Model -> module and class of its trainer. Imported when asked for.
 _OURS = {"NaviGen": ("recbole_navigen.training.sft", "NaviGenTrainer")}
@@ -62,7 +64,7 @@ class _Progress(tqdm):
         return getattr(self.iterable, name)
 
 
-class SafeCheckpoint:
+class SafeCheckpoint(DataParallel):
     """Mixin for RecBole trainers, before the trainer in the bases: checkpoints as safetensors and JSON.
 
     The checkpoint is the folder `saved_model_file`: `run_dir/checkpoint` if the settings have a `run_dir`, else
@@ -152,7 +154,7 @@ class SafeCheckpoint:
         return dict(self._seconds)
 
     def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
-        if not self.config["single_spec"] and self.config["local_rank"] != 0:
+        if not is_main():
             return
         if epoch < 0 < self.start_epoch:
             return  # RecBole saves epoch -1 when nothing is left to train; a resumed checkpoint must keep its epoch.

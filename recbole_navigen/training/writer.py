@@ -42,8 +42,8 @@ def train_writer(
     device, steps = writer.special_rows.device, settings["writer_steps"]
     bf16 = use_bf16(settings["autocast"], device)
     peak, kept = settings["writer_learning_rate"], max(1, round(AVERAGED_SHARE * steps))
-    matrices = [p for p in writer.parameters() if p.ndim > 1]
-    others = [p for p in writer.parameters() if p.ndim < 2]
+    learned = [p for p in writer.parameters() if p.requires_grad]
+    matrices, others = [p for p in learned if p.ndim > 1], [p for p in learned if p.ndim < 2]
     optimizer = torch.optim.AdamW(
         [{"params": matrices, "weight_decay": settings["weight_decay"]}, {"params": others, "weight_decay": 0.0}],
         lr=peak,
@@ -72,7 +72,7 @@ def train_writer(
                 loss = writer.text_loss(batch)
             optimizer.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(writer.parameters(), **settings["clip_grad_norm"])
+            torch.nn.utils.clip_grad_norm_(learned, **settings["clip_grad_norm"])
             optimizer.step()
             average.update()
             losses.append(loss.item())
