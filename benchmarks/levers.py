@@ -17,16 +17,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from common import Bar, write_results
-from fusion import Scored, generative_alone, mean_probability
 
 from recbole_navigen.artefacts import content_hash, read_json, write_json
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation
-from recbole_navigen.evaluation.ranks import full_sort_ranks, ndcg, searched_ranks
+from recbole_navigen.data.dataset import TARGET_POSITION
+from recbole_navigen.evaluation.ranks import ndcg, searched_ranks
 from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.evaluation.user_ranks import popularity_thirds
 from recbole_navigen.language.rendering import Rendered, Renderer
 from recbole_navigen.model.legal import LegalCodes
+from recbole_navigen.model.repeats import distinct
 from recbole_navigen.quick_start import run_navigen
 from recbole_navigen.quick_start.pipeline import load_navigen
 from recbole_navigen.settings import read_settings
@@ -34,6 +35,7 @@ from recbole_navigen.settings import read_settings
 HERE = Path(__file__).resolve().parent
 RUNS = HERE / "runs" / "levers"
 DEPTH = 20
+CANDIDATES = 64  # best items of each channel
 PROTOCOLS = ("all items", "unseen items")
 CHANNELS = {  # row -> the two levers whose models are fused
     "codes of SASRec and of LightGCN": ("defaults", "codes of LightGCN"),
@@ -146,30 +148,62 @@ WITHOUT = {"legal softmax": without_legal_softmax, "all positions": without_all_
 
 
 def channels(arguments: argparse.Namespace, records: dict, pairs: dict[str, tuple[str, str]]) -> dict[str, dict]:
-    """Codes of two models alone and fused, NDCG@10 on validation users."""
+    """Codes of two models alone and fused, NDCG@10 on at most 5,000 validation users."""
     found: dict[str, np.ndarray] = {}
-
-    def ndcg_of(name: str, model, score) -> None:
-        if name not in found:
-            found[name] = ndcg(np.array(full_sort_ranks(Scored(model, score), valid_data)), 10)
-
     for row, names in pairs.items():
-        scores = []
+        models = []
         for name in names:
             # One seed for all, so that the same validation users are drawn.
             own = {**shared_settings(arguments), **records[name]["settings"], "seed": arguments.seed}
             model, valid_data = load(own, arguments.dataset, RUNS / "saved" / records[name]["run"], 5000)
-            scores.append(generative_alone(model))
-            ndcg_of(f"codes alone, {name}", model, scores[-1])
-        ndcg_of(f"{row}, fused", model, mean_probability(*scores))
-    table = {}
-    base = found["codes alone, defaults"]
+            models.append(model)
+        ranks = fused_ranks(models, valid_data)
+        found |= {f"codes alone, {name}": ndcg(alone, 10) for name, alone in zip(names, ranks, strict=False)}
+        found[f"{row}, fused"] = ndcg(ranks[-1], 10)
+    table, base = {}, found["codes alone, defaults"]
     for name, values in found.items():
         row = table[name] = {}
         for protocol, ours, theirs in zip(PROTOCOLS, values, base, strict=True):
             row[f"valid ndcg@10, {protocol}"] = f"{ours.mean():.4f}"
             row[f"less the codes of SASRec alone, {protocol}"] = str(bootstrap(ours - theirs))
     return table
+
+
+@torch.no_grad()
+def fused_ranks(models: list, loader) -> np.ndarray:
+    """Ranks of the targets under the codes of each of two models, and under the mean of their probabilities.
+
+    Candidates are the best CANDIDATES items of either model. An item outside both lists is at most as probable as the
+    mean of the lists' last ones; what is as probable as that, or less, gets the rank CANDIDATES.
+
+    Returns:
+        Shape (3, 2, B), int64: among all items, and among unseen ones. B users in the loader's order.
+    """
+    timeline, ranks = loader._dataset.timeline, []
+    for interaction, *_ in loader:
+        rendered = [model.history(interaction) for model in models]
+        tops = [model.search.top_k(own, CANDIDATES) for model, own in zip(models, rendered, strict=True)]
+        target = interaction[models[0].ITEM_ID][:, None]
+        items = distinct(torch.cat([top.items + 1 for top in tops], dim=1))
+        items = torch.cat([target, items.masked_fill(items == target, 0)], dim=1)
+        scores = [model.scorer.of_items(own, items).double().exp() for model, own in zip(models, rendered, strict=True)]
+        scores.append((scores[0] + scores[1]) / 2)
+        last = [top.log_probs[:, -1:].double().exp() for top in tops]
+        last.append((last[0] + last[1]) / 2)
+        rows, seen = (torch.from_numpy(part) for part in timeline.history(interaction[TARGET_POSITION].numpy()))
+        hidden = torch.zeros(len(items), models[0].n_items, dtype=torch.bool)
+        hidden[rows, seen] = True
+        hidden = hidden.gather(1, items)
+        hidden[:, 0] = False
+        found = []
+        for score, least in zip(scores, last, strict=True):
+            score = score.masked_fill(items == 0, 0.0)
+            sure = score[:, 0] > least[:, 0]
+            above = score > score[:, :1]
+            both = [above.sum(dim=1), (above & ~hidden).sum(dim=1)]
+            found.append(torch.stack([torch.where(sure, rank, CANDIDATES) for rank in both]))
+        ranks.append(torch.stack(found))
+    return torch.cat(ranks, dim=2).numpy()
 
 
 def report(arguments: argparse.Namespace, records: dict, fused: dict | None = None) -> None:

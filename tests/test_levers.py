@@ -63,6 +63,23 @@ def test_every_lever_is_measured_once_and_channels_are_fused(
     assert json.loads(Path("results/levers-tiny.json").read_text())["table"] == result["table"]
 
 
+def test_fused_channels_rank_as_whole_distributions_do(tiny: Path, levers) -> None:
+    settings = {**SMALL, "epochs": 1, "checkpoint_dir": "runs/saved", "show_progress": False}
+    models = []
+    for seed in (1, 2):
+        run = Path(levers.run_navigen("NaviGen", "tiny", config_dict={**settings, "seed": seed})["run_dir"])
+        model, loader = levers.load({**settings, "seed": 1}, "tiny", run)
+        models.append(model)
+    ranks = levers.fused_ranks(models, loader)
+    for interaction, *_ in loader:
+        both = torch.stack([model.scorer.full_sort(model.history(interaction)) for model in models])
+        for score, rank in zip((*both, both.exp().mean(dim=0).log()), ranks, strict=True):
+            own = score.gather(1, interaction["item_id"][:, None] - 1)
+            expected, inside = (score > own).sum(dim=1), torch.from_numpy(rank[0]) < levers.CANDIDATES
+            assert inside.float().mean() > 0.5 and torch.equal(torch.from_numpy(rank[0])[inside], expected[inside])
+            assert (rank[1] <= rank[0]).all()
+
+
 def test_what_is_taken_out_of_training_is_put_back(levers) -> None:
     lm, renderer = small_model()
     histories, lengths = torch.tensor([[3, 7, 9, 1], [2, 5, 0, 0], [8, 4, 6, 0]]), torch.tensor([4, 2, 3])
