@@ -227,7 +227,7 @@ def bars_of(media: str, scores: dict[str, MediaScores], made: dict[str, Generate
     return bars, {f"{media}: {name}": row for name, row in rows.items()} | gains
 
 
-def posters(folder: Path, media: Path) -> None:
+def posters(folder: Path, media: Path, count: int) -> None:
     """Retrieval and the report on real posters; the tiny CLIP knows nothing of films, so only the way is tested."""
     import recbole
 
@@ -239,7 +239,7 @@ def posters(folder: Path, media: Path) -> None:
     catalogue = Catalogue(texts, item_images(media / "posters", list(texts)))
     given = {"image_model": "retrieval", "clip_model": str(folder / "clip"), "clip_framing": "pad"}
     settings = generation_settings(given)
-    users = sorted(histories, key=int)[:100]
+    users = sorted(histories, key=int)[:count]
     requests = [
         Request(user, "image", f"a poster like {texts[own[-2]]}", own[-1], tuple(own[:-1]))
         for user, own in ((user, histories[user]) for user in users)
@@ -280,7 +280,7 @@ def main() -> None:
     folder = arguments.data_path
     trained = tiny_models.build(folder)
     if arguments.posters:
-        posters(folder, arguments.posters)
+        posters(folder, arguments.posters, arguments.users)
         return
     scenes = world.write_data(folder)
     texts = {item: world.title(scene) for item, scene in scenes.items()}
