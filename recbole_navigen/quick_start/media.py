@@ -19,6 +19,13 @@ from recbole_navigen.metrics import NAMES, media_result
 from recbole_navigen.quick_start.recommender import Recommender
 from recbole_navigen.quick_start.runs import RESULT, read_result
 from recbole_navigen.quick_start.sections import run_sections
+from recbole_navigen.quick_start.supervised import settings_of
+from recbole_navigen.supervision.build import search_settings
+from recbole_navigen.supervision.evolution import evolve
+from recbole_navigen.supervision.protocol import Sample
+from recbole_navigen.supervision.space import TermSpace
+from recbole_navigen.supervision.template import TemplateTeacher
+from recbole_navigen.supervision.template_judge import TemplateJudge
 
 PAGE = "report.html"
 
@@ -88,7 +95,7 @@ class MediaHead:
         result = self._result(run, scores, extras)
         write_json(Path(folder) / RESULT, {"run": Path(run).name, "counts": made.counts, "test_result": result})
         facts = {"run": Path(run).name, **{name: str(count) for name, count in made.counts.items()}}
-        tables, plots = run_sections(run)
+        tables, plots = run_sections(run, self._trace(records[0]))
         if extras:
             tables.insert(0, extra_table(extras))
         cards = user_cards(made, self.catalogue, scores)
@@ -113,6 +120,29 @@ class MediaHead:
         for media, values in extras.items():
             found[media] |= {name: float(np.nanmean(own)) for name, own in values.items() if np.isfinite(own).any()}
         return found
+
+    def _trace(self, record: Mapping[str, Any]) -> dict[str, Any] | None:
+        """How the teacher's search comes to an instruction for one record's next item, to be drawn on the page.
+
+        Only the offline teacher is asked: a language model would have to be paid, or waited for.
+        """
+        settings = settings_of(self.recommender.settings)
+        if settings["teacher"] != "template" or settings["judge"] not in (None, "template"):
+            return None
+        table = self.recommender.table
+        terms = dict(zip(table.item_tokens, table.terms, strict=True))
+        sample = Sample(
+            record["user"],
+            tuple(terms[item] for item in record["history"]),
+            terms[record["next_item"]],
+            record["domain"],
+            record["target_type"],
+            settings["name_target"],
+        )
+        space = TermSpace(table.terms)
+        teacher = TemplateTeacher(space, settings["supervision_seed"])
+        (found,) = evolve([sample], teacher, TemplateJudge(space), search_settings(settings)).results
+        return None if found is None else found.trace
 
     def _score(self, made: Generated, records: Sequence[Mapping[str, Any]]) -> dict[str, MediaScores]:
         """Scores by kind of medium; without held-out items or without an encoder there are none."""
