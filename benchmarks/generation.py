@@ -231,6 +231,7 @@ def posters(folder: Path, media: Path, count: int) -> None:
     """Retrieval and the report on real posters; the tiny CLIP knows nothing of films, so only the way is tested."""
     import recbole
 
+    tiny_models.build(folder, parts=("clip",))
     rows = pd.read_csv(media / "ml-100k.item", sep="\t", dtype=str, keep_default_na=False)
     texts = dict(
         zip(rows.iloc[:, 0], rows["movie_title:token_seq"] + " (" + rows["release_year:token"] + ")", strict=True)
@@ -278,10 +279,10 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=3.0)
     arguments = parser.parse_args()
     folder = arguments.data_path
-    trained = tiny_models.build(folder)
     if arguments.posters:
         posters(folder, arguments.posters, arguments.users)
         return
+    trained = tiny_models.build(folder)
     scenes = world.write_data(folder)
     texts = {item: world.title(scene) for item, scene in scenes.items()}
     own = folder / tiny_navigen.DATASET

@@ -16,7 +16,7 @@ Symbols: B a batch, T tokens, D width, H pixels a side.
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ from recbole_navigen.artefacts import (
 JITTER = (0.02, 0.02, 0.01)
 LATENTS, FACTOR = 8, 4  # channels of a latent, pixels of its side
 HEADS, GROUPS = 4, 8  # of attention, and of group norms
-TRAINING = "training.json"
+PARTS, TRAINING = ("clip", "autoencoder", "image", "video"), "training.json"
 SPECIAL = ("<|startoftext|>", "<|endoftext|>")
 
 
@@ -309,19 +309,27 @@ def train_denoiser(sizes: Sizes, drawings: Drawings, clip, vae, start=None):
     return averaged.module.eval(), scheduler, final
 
 
-def build(folder: str | Path, sizes: Sizes | None = None, seed: int = 0) -> dict[str, float]:
+def build(
+    folder: str | Path, sizes: Sizes | None = None, seed: int = 0, parts: Sequence[str] = PARTS
+) -> dict[str, float]:
     """Train and save what is not there yet, part by part.
+
+    Args:
+        folder: gets a folder of each part. sizes, seed: of all of them.
+        parts: which ones; `image` needs the two before it, and `video` all others.
 
     Returns:
         The last training loss and the seconds of each part, also of those that were there already.
     """
-    from diffusers import AnimateDiffPipeline, AutoencoderTiny, StableDiffusionPipeline
+    from diffusers import AnimateDiffPipeline, AutoencoderTiny, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
     folder, sizes, report = Path(folder), sizes or Sizes(), {}
     drawn = content_hash(world.draw_clips(world.all_scenes()[::500]))
 
     def part(name: str, train: Callable[[Path, Drawings], float]) -> None:
+        if name not in parts:
+            return
         own = {size: value for size, value in asdict(sizes).items() if size not in _NOT_OF.get(name, ())}
         inputs = {"sizes": own, "drawn": drawn, "seed": seed, "torch": torch.__version__}
         if not stage_is_current(folder / name, inputs):
@@ -338,13 +346,14 @@ def build(folder: str | Path, sizes: Sizes | None = None, seed: int = 0) -> dict
         model.save_pretrained(path)
         return loss
 
-    def pipeline(path: Path, drawings: Drawings, start: Any = None) -> float:
+    def pipeline(path: Path, drawings: Drawings, clips: bool = False) -> float:
+        start = UNet2DConditionModel.from_pretrained(folder / "image" / "unet") if clips else None
         clip = CLIPModel.from_pretrained(folder / "clip"), CLIPTokenizer.from_pretrained(folder / "clip")
         vae = AutoencoderTiny.from_pretrained(folder / "autoencoder")
         unet, scheduler, loss = train_denoiser(sizes, drawings, clip, vae, start)
         text = CLIPTextModel.from_pretrained(folder / "clip")
         shared = {"vae": vae, "text_encoder": text, "tokenizer": clip[1], "scheduler": scheduler, "unet": unet}
-        if start is None:
+        if not clips:
             own = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
             StableDiffusionPipeline(**shared, **own).save_pretrained(path)
         else:
@@ -354,8 +363,7 @@ def build(folder: str | Path, sizes: Sizes | None = None, seed: int = 0) -> dict
     part("clip", lambda path, drawings: train_clip(path, sizes, drawings))
     part("autoencoder", autoencoder)
     part("image", pipeline)
-    image = StableDiffusionPipeline.from_pretrained(folder / "image", safety_checker=None)
-    part("video", lambda path, drawings: pipeline(path, drawings, image.unet))
+    part("video", lambda path, drawings: pipeline(path, drawings, clips=True))
     return report
 
 

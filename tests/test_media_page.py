@@ -171,7 +171,7 @@ def test_the_benchmark_on_posters(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     import generation
 
     monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(tiny_models, "build", lambda folder: small_clip(folder / "clip"))
+    monkeypatch.setattr(tiny_models, "build", lambda folder, parts: small_clip(folder / parts[0]))
     media = tmp_path / "films"
     (media / "posters").mkdir(parents=True)
     columns = "item_id:token\tmovie_title:token_seq\trelease_year:token\n"
