@@ -187,4 +187,6 @@ def test_the_benchmark_on_posters(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     result = json.loads((tmp_path / "results" / "generation-posters.json").read_text())
     assert all(bar["holds"] for bar in result["bars"]) and str(tmp_path) not in json.dumps(result)
     page = (tmp_path / "world" / "posters" / "report.html").read_text()
-    assert page.count('<article class="card">') == 12 and "Film 1681" in page
+    assert page.count('<article class="card">') == 12 and page.count("a poster like Film ") == 12
+    # Beside the twelve posters that were retrieved, those of histories.
+    assert page.count("data:image/jpeg") >= result["bars"][2]["value"] > 0

@@ -65,13 +65,14 @@ def picture(path: str | Path | None, words: str) -> Picture:
     if is_video(path):
         kind = mimetypes.guess_type(path)[0] or "video/mp4"
         return Picture(_address(Path(path).read_bytes(), kind), words, video=True)
-    with Image.open(path) as image:
-        image = image.convert("RGB")
+    with Image.open(path) as opened:
+        # Small drawings stay as they are; a photograph as PNG would be ten times as large.
+        exact = max(opened.size) < THUMBNAIL and opened.format != "JPEG"
+        image = opened.convert("RGB")
         image.thumbnail((THUMBNAIL, THUMBNAIL))
         file = io.BytesIO()
-        small = max(image.size) < THUMBNAIL
-        image.save(file, "PNG" if small else "JPEG", **({} if small else {"quality": 85}))
-    return Picture(_address(file.getvalue(), "image/png" if small else "image/jpeg"), words)
+        image.save(file, "PNG" if exact else "JPEG", **({} if exact else {"quality": 85}))
+    return Picture(_address(file.getvalue(), "image/png" if exact else "image/jpeg"), words)
 
 
 def media_tables(scores: Mapping[str, MediaScores], baseline: str | None = None) -> list[Table]:
