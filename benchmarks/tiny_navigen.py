@@ -90,13 +90,15 @@ def _rows(config: Config, table: DualIdentifierTable) -> tuple[InstructionRow, .
     moments = samples_of(part.sequences, table.terms, users, "generic", "mixed", MOMENTS, name_target=True)
     space = TermSpace(table.terms)
     judge, reasoner = TemplateJudge(space), TemplateReasoner(space)
-    return supervise(moments, Painter(), judge, reasoner, SearchSettings(rounds=0), show_progress=True).rows
+    return supervise(
+        moments, Painter(), judge, reasoner, SearchSettings(population=2, rounds=0), show_progress=True
+    ).rows
 
 
 def instructions(
     folder: Path, run: Path, media: str, histories: Mapping[str, Sequence[str]], users: Sequence[str]
 ) -> list[Request]:
-    """What NaviGen asks for, one request a user; kept in FOLDER/instructions.
+    """What NaviGen asks for, in its most probable words, one request a user; kept in FOLDER/instructions.
 
     Args:
         folder: of everything. run: from `train`. media: `image` or `video`.
@@ -122,7 +124,7 @@ def instructions(
                     "reasoning": written.reasoning,
                 }
             )
-            for user, written in zip(users, recommender.instruct(before, media), strict=True)
+            for user, written in zip(users, recommender.instruct(before, media, temperature=0.0), strict=True)
         ]
         with atomic_directory(stored) as path:
             write_bytes(path / FILE, "".join(f"{line}\n" for line in lines).encode())
