@@ -243,8 +243,7 @@ def write_data(
 
     A user likes one or two values of each attribute. Each step keeps, for every attribute, the last value with
     probability 0.9 or draws it from the taste; the item taken is the best-fitting one that the user has not had. So
-    the next item can be foreseen, but not all of it: with the whole catalogue, who knows a user's taste and last mood
-    is right about 80% of what the next picture shows, the last item about 66%, the most popular one about 22%.
+    much of the next item can be foreseen, by who knows taste and last mood, and never all of it.
     """
     rng = np.random.default_rng(seed)
     scenes = split_scenes()[1]
