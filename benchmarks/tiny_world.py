@@ -5,7 +5,7 @@ in words, `read` and `read_clips` find the scene in a picture or clip again: the
 combinations is held out: the models of `tiny_models.py` never see them, and the catalogue of the recommendation data
 set is made of them alone.
 
-    python benchmarks/tiny_world.py FOLDER [--users=600] [--items=400]     # the data set as atomic files, with pictures
+    python benchmarks/tiny_world.py FOLDER [--users=2000] [--items=2200]  # the data set as atomic files, with pictures
 
 Symbols: S scenes, F frames, H pixels a side.
 """
@@ -13,6 +13,7 @@ Symbols: S scenes, F frames, H pixels a side.
 import argparse
 import functools
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -90,9 +91,9 @@ def draw(scenes: np.ndarray, time: float | None = None, jitter: np.ndarray | Non
     shift = np.zeros((len(scenes), 3)) if jitter is None else jitter
     left, up, larger = np.array(shift.T, np.float64)[..., None, None]
     if time is not None:
-        up = up + np.select([motion == 0, motion == 1], [0.9 * time - 0.45, 0.45 - 0.9 * time], 0.0)
-        left = left + np.where(motion == 2, 0.6 * time - 0.3, 0.0)
-        larger = larger + np.where(motion == 3, 0.15 * np.cos(4 * np.pi * time), 0.0)
+        up = up + np.select([motion == 0, motion == 1], [1.1 * time - 0.55, 0.55 - 1.1 * time], 0.0)
+        left = left + np.where(motion == 2, 0.8 * time - 0.4, 0.0)
+        larger = larger + np.where(motion == 3, 0.2 * np.cos(4 * np.pi * time), 0.0)
     axis = (np.arange(SIZE) + 0.5) / SIZE * 2 - 1
     radius = 0.5 + larger
     x = (axis[None, None, :] - (layout - 1) * 0.4 - left) / radius
@@ -146,18 +147,24 @@ def title(scene: np.ndarray, motion: bool = True) -> str:
     return _TEMPLATES[0].format(**words(scene)) + (f", {words(scene)['motion']}" if motion else "")
 
 
+def wording(said: Mapping[str, str], rng: np.random.Generator) -> str:
+    """A sentence about some attributes, name -> value; a list of them where too few are known for one."""
+    if not said.keys() >= set(STILL):
+        return ", ".join(said.values())
+    text = _TEMPLATES[rng.integers(len(_TEMPLATES))].format(**said)
+    return f"{text}, {said['motion']}" if "motion" in said else text
+
+
 def caption(scene: np.ndarray, rng: np.random.Generator, motion: bool = False) -> str:
     """One of many wordings: sentences or a list of terms, with some attributes left unsaid, with filler around them."""
     said = words(scene)
     if not motion and rng.random() < 0.7:
         del said["motion"]
     if rng.random() < 0.35:
-        kept = [name for name in said if name == "object" or rng.random() < 0.85]
-        text = ", ".join(said[name] for name in rng.permutation(kept))
+        said = {name: value for name, value in said.items() if name == "object" or rng.random() < 0.85}
+        text = ", ".join(said[name] for name in rng.permutation(list(said)))
     else:
-        text = _TEMPLATES[rng.integers(len(_TEMPLATES))].format(**said)
-        if "motion" in said:
-            text += f", {said['motion']}"
+        text = wording(said, rng)
     draws = rng.random(2)
     if draws[0] < 0.15:
         text = f"{_FILLERS[rng.integers(len(_FILLERS))]}, {text}"
@@ -179,8 +186,15 @@ def read(pictures: np.ndarray) -> np.ndarray:
 
 
 def read_clips(clips: np.ndarray) -> np.ndarray:
-    """The scene of each clip: the one whose drawn clip is nearest. Shapes (S, F, H, H, 3), uint8 -> (S, 6), int64."""
-    return all_scenes()[_nearest(clips[:, ::2, ::2, ::2], _all_clips(clips.shape[1]))]
+    """The scene of each clip. Shapes (S, F, H, H, 3), uint8 -> (S, 6), int64.
+
+    What stands still is that of the nearest drawn clip; the motion is that of the drawn clip whose *changes* over time
+    point the same way, so that neither a wrong colour nor a faint movement decides it. A frozen clip reads as chance.
+    """
+    own, drawn = clips[:, ::2, ::2, ::2], _all_clips(clips.shape[1])
+    found = all_scenes()[_nearest(own, drawn)]
+    found[:, -1] = all_scenes()[(_changes(own) @ _changes(drawn).T).argmax(1), -1]
+    return found
 
 
 @functools.cache
@@ -196,6 +210,13 @@ def _all_clips(frames: int) -> np.ndarray:
     return np.stack([draw(scenes, moment)[:, ::2, ::2] for moment in moments], axis=1)
 
 
+def _changes(clips: np.ndarray) -> np.ndarray:
+    """Each clip less its mean frame, of length 1. Shape (S, values), float32."""
+    moving = clips.astype(np.float32)
+    moving = (moving - moving.mean(axis=1, keepdims=True)).reshape(len(clips), -1)
+    return moving / np.maximum(np.linalg.norm(moving, axis=1, keepdims=True), 1e-6)
+
+
 def _nearest(pictures: np.ndarray, drawings: np.ndarray) -> np.ndarray:
     """Place of the nearest drawing, by squared distance. Shape (S,)."""
     own, rows = (array.reshape(len(array), -1).astype(np.float32) / 255 for array in (pictures, drawings))
@@ -207,40 +228,45 @@ def accuracy(found: np.ndarray, meant: np.ndarray) -> np.ndarray:
     return (found[:, : len(STILL)] == meant[:, : len(STILL)]).mean(1)
 
 
-def write_data(folder: str | Path, users: int = 600, items: int = 400, seed: int = 0) -> dict[str, np.ndarray]:
+def write_data(
+    folder: str | Path, users: int = 2000, held_out: int = 500, items: int = 2200, seed: int = 0
+) -> dict[str, np.ndarray]:
     """Write the data set `tiny-world`: users with tastes over attributes and slowly turning moods.
 
     Args:
-        folder: gets `tiny-world/tiny-world.inter`, `.item`, and `tiny-world/images/ITEM.png`.
-        users, items: how many. seed: of everything.
+        folder: gets `tiny-world/` with `tiny-world.inter`, `.item`, `images/ITEM.png` and `held-out.inter`.
+        users: how many are in `tiny-world.inter`. held_out: how many others are in `held-out.inter`, which no training
+            reads. items: at most so many of the held-out scenes. seed: of everything.
 
     Returns:
         item id -> scene, shape (6,).
 
-    A user likes a few values of each attribute. Each step keeps, for every attribute, the last value with probability
-    one half or draws it from the taste; the item taken is the best-fitting one that the user has not had.
+    A user likes one or two values of each attribute. Each step keeps, for every attribute, the last value with
+    probability 0.9 or draws it from the taste; the item taken is the best-fitting one that the user has not had. So
+    much of the next item can be foreseen, by who knows taste and last mood, and never all of it.
     """
     rng = np.random.default_rng(seed)
     scenes = split_scenes()[1]
     scenes = scenes[rng.permutation(len(scenes))[:items]]
     tokens = [f"s{number}" for number in range(len(scenes))]
     popularity = rng.gumbel(size=len(scenes)) * 0.15
-    lines = []
-    for user in range(users):
-        tastes = [rng.dirichlet(np.full(len(values), 0.25)) for values in ATTRIBUTES.values()]
+    lines: list[list[str]] = [[], []]
+    for user in range(users + held_out):
+        tastes = [rng.dirichlet(np.full(len(values), 0.1)) for values in ATTRIBUTES.values()]
         mood = np.array([rng.choice(len(taste), p=taste) for taste in tastes])
         free = np.ones(len(scenes), bool)
         for step in range(int(rng.integers(8, 21))):
             fresh = np.array([rng.choice(len(taste), p=taste) for taste in tastes])
-            mood = np.where(rng.random(len(mood)) < 0.5, mood, fresh)
-            fit = (scenes == mood) @ np.array([1.0, 1.0, 0.6, 1.0, 0.6, 0.6])
-            pick = int(np.argmax(np.where(free, fit + popularity + 0.3 * rng.gumbel(size=len(scenes)), -np.inf)))
+            mood = np.where(rng.random(len(mood)) < 0.9, mood, fresh)
+            fit = (scenes == mood) @ np.array([1.0, 1.0, 1.0, 1.0, 1.0, 0.3])
+            pick = int(np.argmax(np.where(free, fit + popularity + 0.05 * rng.gumbel(size=len(scenes)), -np.inf)))
             free[pick] = False
-            lines.append(f"u{user}\t{tokens[pick]}\t{step}")
+            lines[user >= users].append(f"u{user}\t{tokens[pick]}\t{step}")
     own = Path(folder) / "tiny-world"
     (own / "images").mkdir(parents=True, exist_ok=True)
     header = "user_id:token\titem_id:token\ttimestamp:float"
-    (own / "tiny-world.inter").write_text("\n".join([header, *lines]) + "\n", "utf-8")
+    for name, rows in zip(("tiny-world", "held-out"), lines, strict=True):
+        (own / f"{name}.inter").write_text("\n".join([header, *rows]) + "\n", "utf-8")
     rows = [
         "\t".join([token, title(scene), *words(scene).values()]) for token, scene in zip(tokens, scenes, strict=True)
     ]
@@ -254,8 +280,8 @@ def write_data(folder: str | Path, users: int = 600, items: int = 400, seed: int
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Write the tiny world's recommendation data set.")
     parser.add_argument("folder")
-    parser.add_argument("--users", type=int, default=600)
-    parser.add_argument("--items", type=int, default=400)
+    parser.add_argument("--users", type=int, default=2000)
+    parser.add_argument("--items", type=int, default=2200)
     given = parser.parse_args()
-    written = write_data(given.folder, given.users, given.items)
+    written = write_data(given.folder, given.users, items=given.items)
     print(f"{len(written)} items and {given.users} users are in {Path(given.folder) / 'tiny-world'}")

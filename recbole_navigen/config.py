@@ -17,6 +17,7 @@ from recbole.utils import ModelType
 import recbole_navigen.compat  # noqa: F401 (must run before anything of RecBole is imported)
 from recbole_navigen.artefacts import content_hash
 from recbole_navigen.errors import InputError
+from recbole_navigen.metrics import NAMES, register_media_metrics
 from recbole_navigen.processes import own_gpu, size
 from recbole_navigen.settings import (
     SettingsLoader,
@@ -220,8 +221,6 @@ class Config(RecBoleConfig):
 
     def _check_metrics(self, final: dict[str, Any]) -> None:
         """Refuse metrics that do not exist and a `valid_metric` that would not be computed."""
-        from recbole_navigen.evaluation.media_metrics import NAMES, register_media_metrics
-
         register_media_metrics()
         metrics = [final["metrics"]] if isinstance(final["metrics"], str) else final["metrics"]
         for metric in metrics:

@@ -1,7 +1,10 @@
 """`run_generate` from end to end: it trains once, then only writes."""
 
 import json
+import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,9 +17,10 @@ from recbole_navigen.config import Config
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.parsing import parse_answer
+from recbole_navigen.metrics import NAMES
 from recbole_navigen.quick_start import Recommender, run_generate, run_navigen
 from recbole_navigen.quick_start.writing import add_writer
-from recbole_navigen.supervision.rows import Supervision
+from recbole_navigen.supervision.rows import InstructionRow, Supervision
 from recbole_navigen.training import writer as writer_training
 from recbole_navigen.training.checkpoint import load_checkpoint
 
@@ -65,7 +69,7 @@ def test_a_run_without_the_task_says_so(tiny):
         Recommender.load(result["run_dir"]).instruct([["i1"]])
 
 
-def test_instructions_become_media_that_are_scored_against_held_out_items(tiny, own_folder, capsys):
+def test_instructions_become_media_that_are_scored_against_held_out_items(tiny, own_folder, capsys, monkeypatch):
     settings = {**SMALL, **SHORT, "data_path": str(tiny), "train_batch_size": 16}
     pictures = own_folder / "pictures"
     pictures.mkdir()
@@ -82,10 +86,16 @@ def test_instructions_become_media_that_are_scored_against_held_out_items(tiny, 
         assert [*row["history"], row["held_out"]] == histories.history_of(row["user"])
         assert (Path("out/images") / f"{row['user']}.png").is_file()
     assert (Path("out/scores-image") / "pairs.parquet").is_file()
-    assert "CLIPScore" in Path("out/report.html").read_text()
+    page = Path("out/report.html").read_text()
+    assert "CLIPScore" in page and "Evolution of one instruction" in page and "Training loss" in page
+    # The metrics of the ranking and of the media stand in one result.
+    run = next(Path("saved").glob("NaviGen-*"))
+    tested = json.loads((run / "result.json").read_text())["test_result"]
+    found = json.loads(Path("out/result.json").read_text())["test_result"]["image"]
+    assert {name: found[name] for name in tested} == tested
+    assert {name.lower() for name in NAMES} == set(found) - set(tested)
 
     # A second call keeps the files, and the command line reaches all of it; a reference picture joins the history.
-    run = next(Path("saved").glob("NaviGen-*"))
     given = [f"--{key}={value}" for key, value in media.items()]
     assert generate([f"--run={run}", "--users=3", "--held_out", "--output=out", *given]) == 0
     assert "'kept': 3" in capsys.readouterr().out
@@ -96,6 +106,15 @@ def test_instructions_become_media_that_are_scored_against_held_out_items(tiny, 
     assert generate([f"--run={run}", "--users=3", "--media=video", "--output=out", *given]) == 2
     assert "there is no video_model" in capsys.readouterr().err
     assert generate([f"--run={run}", "--epochs=3"]) == 2
+
+    # Extra scores reach the page and the result; a package that is missing is said before anything is written.
+    monkeypatch.setitem(sys.modules, "skimage.metrics", SimpleNamespace(structural_similarity=lambda *_, **__: 0.25))
+    assert generate([f"--run={run}", "--users=3", "--held_out", "--output=more", *given, "--extra_metrics=[ssim]"]) == 0
+    assert json.loads(Path("more/result.json").read_text())["test_result"]["image"]["ssim"] == 0.25
+    assert "Beside CLIP" in Path("more/report.html").read_text()
+    monkeypatch.setitem(sys.modules, "skimage.metrics", None)
+    assert generate([f"--run={run}", "--users=3", "--output=no", *given, "--extra_metrics=[ssim]"]) == 2
+    assert "needs scikit-image" in capsys.readouterr().err and not Path("no").exists()
 
 
 def test_a_writer_is_trained_beside_a_finished_run_and_leaves_it_alone(tiny, monkeypatch):
@@ -113,6 +132,24 @@ def test_a_writer_is_trained_beside_a_finished_run_and_leaves_it_alone(tiny, mon
     written = after.instruct([["i1", "i2"]])
     run_generate("tiny", config_dict={**settings, "writer_steps": 4, "instruction_tokens": 50}, users=2)
     assert Recommender.load(run).instruct([["i1", "i2"]]) == written
+
+
+def test_a_writer_learns_from_rows_of_ones_own(tiny, monkeypatch):
+    settings = {**SMALL, **SHORT, "data_path": str(tiny)}
+    run = Path(run_navigen("NaviGen", "tiny", config_dict=settings)["run_dir"])
+    row = InstructionRow(0, 1, "u0", "generic", "image", ("drama",), "a red ball at night", None, None, 1.0)
+    learned = []
+    train = writer_training.train_writer
+
+    def spy(writer, rows, *others):
+        learned.append(len(rows))
+        return train(writer, rows, *others)
+
+    monkeypatch.setattr("recbole_navigen.quick_start.writing.train_writer", spy)
+    for rows in ([row], [row], [row, replace(row, target_ins="a blue ball")], None):
+        add_writer(Config("NaviGen", "tiny", config_dict=settings), run, rows)
+    # The same rows are not learned twice; other rows are, and so is what the settings make.
+    assert learned[:2] == [1, 2] and len(learned) == 3 and learned[2] > 2
 
 
 def test_a_killed_writer_goes_on_with_the_same_numbers(tiny, monkeypatch):

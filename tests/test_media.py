@@ -13,9 +13,9 @@ from recbole_navigen.config import Config
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.clip import ClipEncoder
 from recbole_navigen.evaluation.media import KINDS, METRICS, ROLES, MediaCase, MediaScores, score_media
-from recbole_navigen.evaluation.media_metrics import NAMES, media_result
 from recbole_navigen.evaluation.media_report import media_tables
 from recbole_navigen.generation.video import mp4
+from recbole_navigen.metrics import NAMES, media_result
 
 COLOURS = ("red", "green", "blue", "white", "yellow", "purple")
 

@@ -9,6 +9,7 @@ import pytest
 from browser import CHROMIUM, WIDTHS, look_at
 from PIL import Image
 from small_media import FEW_STEPS, small_clip, tiny_models, tiny_world
+from test_navigen import SMALL
 
 from recbole_navigen.artefacts import write_json
 from recbole_navigen.errors import InputError
@@ -92,7 +93,9 @@ def test_what_a_page_says_of_a_run(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "checkpoint", train_loss_dict={0: 3.5, 1: 2.5}, state_dict={})
     result = {"model": "NaviGen", "dataset": "tiny", "test_result": {"ndcg@10": 0.25}}
     stages = [{"name": "train", "seconds": 12.34, "metric": "best valid NDCG@10 0.3"}]
-    write_json(tmp_path / "result.json", {**result, "stages": stages})
+    validations = [{"epoch": 0, "score": 0.2}, {"epoch": 1, "score": 0.3}]
+    config = {"valid_metric": "NDCG@10"}
+    write_json(tmp_path / "result.json", {**result, "stages": stages, "validations": validations, "config": config})
     draft = {"id": 0, "parents": [], "operator": "balanced", "round": 0, "overall": 7.0}
     tables, plots = run_sections(tmp_path, {"candidates": [draft], "rounds": [{"elite": 0}]})
     assert [[cell.text for cell in table.rows[0]] for table in tables] == [
@@ -100,9 +103,10 @@ def test_what_a_page_says_of_a_run(tmp_path: Path) -> None:
         ["train", "12.3", "best valid NDCG@10 0.3"],
         ["level a", "2", "1.00", "1"],
     ]
-    assert [plot.caption.split()[0] for plot in plots] == ["Training", "Evolution"] and "<svg" in plots[1].light
+    assert [plot.caption.split()[0] for plot in plots] == ["Training", "NDCG@10", "Evolution"]
+    assert "<svg" in plots[2].light
     write_media_page(tmp_path / "page.html", "Run", {}, {}, [], tables=tables, plots=plots)
-    assert (tmp_path / "page.html").read_text().count("<figure>") == 2
+    assert (tmp_path / "page.html").read_text().count("<figure>") == 3
     with pytest.raises(InputError, match="not the folder of a finished run"):
         run_sections(tmp_path / "none")
 
@@ -110,22 +114,79 @@ def test_what_a_page_says_of_a_run(tmp_path: Path) -> None:
 def test_the_benchmark_on_small_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import common
     import generation
+    import tiny_navigen
 
     monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(tiny_models, "Sizes", lambda: FEW_STEPS)
     write = tiny_world.write_data
-    monkeypatch.setattr(tiny_world, "write_data", lambda folder: write(folder, users=30, items=40))
-    instructions = [{"user": f"u{user}", "instruction": "a red ball", "target": "x"} for user in range(8)]
-    (tmp_path / "own.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in instructions))
-    given = ["--users=6", "--video_users=0", "--steps=2", f"--instructions={tmp_path / 'own.jsonl'}"]
-    monkeypatch.setattr(sys, "argv", ["generation.py", f"--data_path={tmp_path / 'world'}", *given])
+    monkeypatch.setattr(tiny_world, "write_data", lambda folder: write(folder, users=40, held_out=6, items=60))
+    few = {"epochs": 1, "MAX_ITEM_LIST_LENGTH": 8, "train_batch_size": 16, "writer_steps": 3}
+    few |= {"show_progress": False, "use_gpu": False, "state": "ERROR"}
+    monkeypatch.setattr(tiny_navigen, "SETTINGS", {**SMALL, **tiny_navigen.SETTINGS, **few})
+    world = tmp_path / "world"
+    given = ["--users=6", "--video_users=2", "--steps=2"]
+    monkeypatch.setattr(sys, "argv", ["generation.py", f"--data_path={world}", *given])
     generation.main()
     result = json.loads((tmp_path / "results" / "generation.json").read_text())
-    methods = {name.removeprefix("image: "): row for name, row in result["table"].items() if "-" not in name}
-    others = {"ground truth", "history terms", "last item", "popular item", "random user", "retrieval"}
-    assert set(methods) == others | {"NaviGen"}
-    assert result["image users"] == 6 and all("attribute accuracy" in row for row in methods.values())
-    assert any(bar["name"].startswith("image: NaviGen - last item") for bar in result["bars"])
+    methods = {"NaviGen", "ground truth", "history terms", "last item", "popular item", "random user", "retrieval"}
+    for media, users in (("image", 6), ("video", 2)):
+        rows = {name: result["table"][f"{media}: {name}"] for name in methods}
+        for row in rows.values():
+            assert {"gap to the target", "gap to the history", "attribute accuracy"} <= set(row)
+        assert set(result["table"][f"{media}: NaviGen / ground truth"]) == {"gap to the target", "gap to the history"}
+        assert result[f"{media} users"] == users
+    goals = {bar["name"]: bar["goal"] for bar in result["bars"]}
+    assert goals["image: NaviGen - last item, CLIPScore, low end"] == "above 0"
+    assert goals["image: NaviGen - retrieval, CLIPScore, low end"] == "reported"
+    assert any(name.startswith("video: gap to the target of NaviGen, share") for name in goals)
     assert str(tmp_path) not in json.dumps(result) and result["throughput"]["pairs"] > 6 * 9
-    page = (tmp_path / "world" / "report.html").read_text()
-    assert page.count('<article class="card">') == 6 and "ground truth, image" in page
+
+    # Whom it writes for is in no training; what they ask for is theirs, and another user gets another's.
+    held_out = generation.sequences(world / "tiny-world" / "held-out.inter")
+    assert len(held_out) == 6 and not set(held_out) & set(generation.sequences(world / "tiny-world/tiny-world.inter"))
+    lines = (world / "instructions" / "image" / "instructions.jsonl").read_text().splitlines()
+    asked = {row["user"]: row["instruction"] for row in map(json.loads, lines)}
+    made = {name: (world / "media" / name / "metadata.jsonl").read_text() for name in ("NaviGen", "random-user")}
+    prompts = {
+        name: {row["user"]: row["prompt"] for row in map(json.loads, text.splitlines()) if row["media"] == "image"}
+        for name, text in made.items()
+    }
+    assert prompts["NaviGen"] == asked and sorted(prompts["random-user"].values()) == sorted(asked.values())
+    page = (world / "report.html").read_text()
+    assert page.count('<article class="card">') == 8 and "ground truth, image" in page and "Dual identifiers" in page
+
+    # A second call trains nothing and makes nothing.
+    before = {file: file.stat().st_mtime_ns for file in world.rglob("*.safetensors")}
+    for name in ("run_navigen", "Recommender"):
+        monkeypatch.setattr(tiny_navigen, name, None)
+    monkeypatch.setattr("recbole_navigen.quick_start.writing.train_writer", None)
+    monkeypatch.setattr("recbole_navigen.generation.pipeline.Pipeline.__call__", None)
+    generation.main()
+    assert {file: file.stat().st_mtime_ns for file in world.rglob("*.safetensors")} == before
+    assert json.loads((tmp_path / "results" / "generation.json").read_text())["table"] == result["table"]
+
+
+def test_the_benchmark_on_posters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import common
+    import generation
+
+    monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(tiny_models, "build", lambda folder, parts: small_clip(folder / parts[0]))
+    media = tmp_path / "films"
+    (media / "posters").mkdir(parents=True)
+    columns = "item_id:token\tmovie_title:token_seq\trelease_year:token\n"
+    lines = "".join(f"{item}\tFilm {item}\t1995\n" for item in range(1, 1683))
+    (media / "ml-100k.item").write_text(columns + lines)
+    rng = np.random.default_rng(0)
+    for item in range(1, 1683, 20):
+        picture = Image.fromarray(rng.integers(0, 256, (48, 32, 3), dtype=np.uint8))
+        picture.save(media / "posters" / f"{item}.jpg")
+    given = [f"--data_path={tmp_path / 'world'}", f"--posters={media}", "--users=12"]
+    monkeypatch.setattr(sys, "argv", ["generation.py", *given])
+    generation.main()
+    result = json.loads((tmp_path / "results" / "generation-posters.json").read_text())
+    assert all(bar["holds"] for bar in result["bars"]) and str(tmp_path) not in json.dumps(result)
+    page = (tmp_path / "world" / "posters" / "report.html").read_text()
+    assert page.count('<article class="card">') == 12 and page.count("a poster like Film ") == 12
+    # Beside the twelve posters that were retrieved, those of histories.
+    assert page.count("data:image/jpeg") >= result["bars"][2]["value"] > 0

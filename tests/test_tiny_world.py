@@ -36,6 +36,44 @@ def test_motion_is_drawn() -> None:
     assert len(np.unique(clips.reshape(4, -1), axis=0)) == 4
 
 
+def test_the_motion_of_a_clip_is_read_whatever_else_is_wrong() -> None:
+    scenes = some(60)
+    jitter = np.random.default_rng(1).normal(size=(60, 3)) * (0.02, 0.02, 0.01)
+    clips = world.draw_clips(scenes, jitter=jitter)
+    assert (world.read_clips(clips) == scenes).mean() > 0.97
+    # Faint clips, and clips in which each frame's colours are mixed up, still move as they do.
+    faint = (clips.astype(float) * 0.4 + 90).astype(np.uint8)
+    for changed in (faint, clips[..., ::-1]):
+        assert (world.read_clips(changed)[:, -1] == scenes[:, -1]).mean() > 0.9
+    frozen = np.repeat(clips[:, :1], clips.shape[1], axis=1)
+    assert (world.read_clips(frozen)[:, -1] == scenes[:, -1]).mean() < 0.5
+
+
+def test_who_is_held_out_does_not_depend_on_nor_change_the_others(tmp_path: Path) -> None:
+    for name, held_out in (("some", 4), ("none", 0)):
+        world.write_data(tmp_path / name, users=6, held_out=held_out, items=30)
+    texts = [(tmp_path / name / "tiny-world" / "tiny-world.inter").read_text() for name in ("some", "none")]
+    assert texts[0] == texts[1] and "u5\t" in texts[0] and "u6\t" not in texts[0]
+    rows = (tmp_path / "some" / "tiny-world" / "held-out.inter").read_text().splitlines()[1:]
+    assert {row.split("\t")[0] for row in rows} == {"u6", "u7", "u8", "u9"}
+
+
+def test_a_painter_says_what_the_terms_say() -> None:
+    from tiny_navigen import Painter
+
+    from recbole_navigen.supervision.protocol import FOUNDERS, Order, Sample, Task
+
+    terms = ("red", "striped ball", "left", "night", "rising")
+    orders = tuple(map(Order, FOUNDERS))
+    for media in ("image", "video"):
+        (drafts,) = Painter().write([Task(Sample("u", (), terms, media=media, name_target=True), orders)])
+        for draft in drafts:
+            words = set(draft.prompt.replace(",", "").replace(":", "").split())
+            assert {"red", "striped", "ball", "left", "night"} <= words and ("rising" in words) == (media == "video")
+    few, none = (Task(Sample("u", (), given), orders[:1]) for given in (("star",), ("cat",)))
+    assert Painter().write([few, none])[0][0].prompt == "star" and Painter().write([none]) == [None]
+
+
 def test_held_out_pictures_are_never_trained_on() -> None:
     train, held_out = world.split_scenes()
     assert len(train) + len(held_out) == len(world.all_scenes())
@@ -60,7 +98,7 @@ def test_captions_say_what_is_there_and_nothing_else(seed: int, motion: bool) ->
 
 
 def test_the_data_set_is_read_by_recbole(tmp_path: Path) -> None:
-    scenes = world.write_data(tmp_path, users=30, items=40)
+    scenes = world.write_data(tmp_path, users=30, held_out=0, items=40)
     config = make_config(
         "NaviGen",
         tmp_path,

@@ -4,7 +4,7 @@ None of them is personal, and LPIPS and SSIM ask for the same pixels rather than
 because papers report them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,33 +17,48 @@ from recbole_navigen.evaluation.clip import is_video
 from recbole_navigen.evaluation.frames import read_frames
 from recbole_navigen.evaluation.media import MediaCase
 
+Measure = Callable[..., float]  # of one picture, or of two of shape (SIDE, SIDE, 3), uint8
+UNPAIRED = frozenset({"aesthetic"})  # scores of a picture alone
 SIDE = 224  # pixels to which both pictures are brought, bicubic
 
 
-def extra_scores(names: Sequence[str], cases: Sequence[MediaCase], frames: int = 8) -> dict[str, np.ndarray]:
-    """One value a user and score; nan where there is no medium, or no image to compare it with.
+def load_extras(names: Sequence[str]) -> dict[str, Measure]:
+    """Load what some extra scores need: name -> measure. To be called before anything is generated.
 
     Args:
-        names: among `EXTRAS`. cases: one a user, B. frames: sampled of a video, whose values are averaged.
-
-    Returns:
-        name -> (B,), float64. SSIM and aesthetics: more is better; LPIPS: less is better.
+        names: among `EXTRAS`.
     """
     for name in names:
         if name not in EXTRAS:
             raise InputError(f"extra_metrics holds {name!r}; use some of {', '.join(EXTRAS)}.")
-    found = {}
+    measures = {}
     for name in names:
         package, pip, make = EXTRAS[name]
         try:
-            measure = make(import_module(package))
-        except ImportError as error:
-            raise InputError(f"extra metric {name} needs {pip} ({error}); install it or leave {name} out.") from error
-        found[name] = np.array([_of_user(measure, case, frames, name != "aesthetic") for case in cases])
-    return found
+            measures[name] = make(import_module(package))
+        # A torchvision that was built for another torch raises RuntimeError, weights that cannot be fetched OSError.
+        except (ImportError, RuntimeError, OSError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise InputError(f"extra metric {name} needs {pip} ({reason}); install it or leave {name} out.") from error
+    return measures
 
 
-def _of_user(measure: Callable[..., float], case: MediaCase, frames: int, paired: bool) -> float:
+def extra_scores(measures: Mapping[str, Measure], cases: Sequence[MediaCase], frames: int = 8) -> dict[str, np.ndarray]:
+    """One value a user and score; nan where there is no medium, or no image to compare it with.
+
+    Args:
+        measures: from `load_extras`. cases: one a user, B. frames: sampled of a video, whose values are averaged.
+
+    Returns:
+        name -> (B,), float64. SSIM and aesthetics: more is better; LPIPS: less is better.
+    """
+    return {
+        name: np.array([_of_user(measure, case, frames, name not in UNPAIRED) for case in cases])
+        for name, measure in measures.items()
+    }
+
+
+def _of_user(measure: Measure, case: MediaCase, frames: int, paired: bool) -> float:
     if case.media is None or (paired and case.target_image is None):
         return np.nan
     made = read_frames(case.media, frames) if is_video(case.media) else [np.asarray(_opened(case.media))]
@@ -64,14 +79,14 @@ def _pixels(image: Image.Image) -> np.ndarray:
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
-def _ssim(package: Any) -> Callable[..., float]:
+def _ssim(package: Any) -> Measure:
     return lambda made, target: package.structural_similarity(made, target, channel_axis=2)
 
 
-def _lpips(package: Any) -> Callable[..., float]:
+def _lpips(package: Any) -> Measure:
     import torch
 
-    net = package.LPIPS(net="vgg", verbose=False).eval()
+    net = package.LPIPS(net="alex", verbose=False).eval()  # its authors' choice for scores
 
     def measure(made: np.ndarray, target: np.ndarray) -> float:
         both = [torch.tensor(side).permute(2, 0, 1)[None].float() / 127.5 - 1 for side in (made, target)]
@@ -81,7 +96,7 @@ def _lpips(package: Any) -> Callable[..., float]:
     return measure
 
 
-def _aesthetic(package: Any) -> Callable[..., float]:
+def _aesthetic(package: Any) -> Measure:
     import torch
 
     model, processor = package.convert_v2_5_from_siglip(low_cpu_mem_usage=True)
@@ -96,6 +111,6 @@ def _aesthetic(package: Any) -> Callable[..., float]:
 # Name -> module, what to install, and how a measure is made of the module.
 EXTRAS = {
     "ssim": ("skimage.metrics", "scikit-image", _ssim),
-    "lpips": ("lpips", "lpips (with torchvision)", _lpips),
-    "aesthetic": ("aesthetic_predictor_v2_5", "aesthetic-predictor-v2-5", _aesthetic),
+    "lpips": ("lpips", "lpips with torchvision", _lpips),
+    "aesthetic": ("aesthetic_predictor_v2_5", "aesthetic-predictor-v2-5 with torchvision", _aesthetic),
 }

@@ -153,6 +153,11 @@ class MediaScores:
         worst = min(0.0, float(np.nanmean(floor))) if np.isfinite(floor).any() else 0.0
         return np.where(self.failed & self._has_reference(metric), worst, own)
 
+    def gap(self, metric: str, scale: str = "cosine") -> np.ndarray:
+        """Own minus mismatched, 0 for a failure, nan where there is no reference. Shape (B,)."""
+        own, other = (self.per_user(metric, role, "media", scale) for role in ("own", "other"))
+        return np.where(self.failed & self._has_reference(metric), 0.0, own - other)
+
     def summary(self, metric: str, scale: str = "cosine", resamples: int = RESAMPLES) -> Summary | None:
         """Means and 95% bootstrap intervals over users; None if no user has such a reference."""
         asked = self._has_reference(metric)
@@ -165,14 +170,13 @@ class MediaScores:
                 return Interval(float(values.mean()) if len(values) else np.nan, np.nan, np.nan)
             return bootstrap(values, resamples)
 
-        own, other = (self.per_user(metric, role, "media", scale) for role in ("own", "other"))
         ceiling = self.per_user(metric, "ceiling", scale=scale)
         return Summary(
             own=over_users(self.with_failures(metric, scale)),
-            made=over_users(own),
+            made=over_users(self.per_user(metric, by="media", scale=scale)),
             floor=over_users(self.per_user(metric, "other", scale=scale)),
-            mismatched=over_users(other),
-            gap=over_users(np.where(self.failed & asked, 0.0, own - other)),
+            mismatched=over_users(self.per_user(metric, "other", "media", scale)),
+            gap=over_users(self.gap(metric, scale)),
             ceiling=over_users(ceiling) if np.isfinite(ceiling).any() else None,
             users=int(asked.sum()),
             failed=int((self.failed & asked).sum()),

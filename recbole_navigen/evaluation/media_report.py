@@ -16,7 +16,7 @@ from recbole_navigen.evaluation.media import METRICS, MediaScores, Summary
 from recbole_navigen.evaluation.page import to_html
 from recbole_navigen.evaluation.plots import Plot, interval_plot
 from recbole_navigen.evaluation.report import Cell, Table
-from recbole_navigen.evaluation.statistics import Interval
+from recbole_navigen.evaluation.statistics import Interval, bootstrap
 
 THUMBNAIL = 160  # pixels of the longer side
 ASKED = {
@@ -65,13 +65,14 @@ def picture(path: str | Path | None, words: str) -> Picture:
     if is_video(path):
         kind = mimetypes.guess_type(path)[0] or "video/mp4"
         return Picture(_address(Path(path).read_bytes(), kind), words, video=True)
-    with Image.open(path) as image:
-        image = image.convert("RGB")
+    with Image.open(path) as opened:
+        # Small drawings stay as they are; a photograph as PNG would be ten times as large.
+        exact = max(opened.size) < THUMBNAIL and opened.format != "JPEG"
+        image = opened.convert("RGB")
         image.thumbnail((THUMBNAIL, THUMBNAIL))
         file = io.BytesIO()
-        small = max(image.size) < THUMBNAIL
-        image.save(file, "PNG" if small else "JPEG", **({} if small else {"quality": 85}))
-    return Picture(_address(file.getvalue(), "image/png" if small else "image/jpeg"), words)
+        image.save(file, "PNG" if exact else "JPEG", **({} if exact else {"quality": 85}))
+    return Picture(_address(file.getvalue(), "image/png" if exact else "image/jpeg"), words)
 
 
 def media_tables(scores: Mapping[str, MediaScores], baseline: str | None = None) -> list[Table]:
@@ -144,6 +145,25 @@ def _metric_table(
             f"Long texts: {encoder['long_text']} at {encoder['text_tokens']} tokens; not read whole: {shares}."
         )
     return Table(f"{metric}, {ASKED[metric]}", metric, tuple(columns), tuple(rows), tuple(notes))
+
+
+def extra_table(values: Mapping[str, Mapping[str, np.ndarray]]) -> Table:
+    """Scores beside CLIP as a table, one row a method.
+
+    Args:
+        values: name of a method -> score -> one value a user, nan where there is none. The same scores for all.
+    """
+    names = tuple(next(iter(values.values())))
+    rows = []
+    for method, own in values.items():
+        held = {name: own[name][np.isfinite(own[name])] for name in names}
+        cells = (_interval(bootstrap(found)) if len(found) > 1 else Cell("-") for found in held.values())
+        rows.append((Cell(method), *cells))
+    notes = (
+        "SSIM and LPIPS (less is better) compare pixels with the held-out item's image; aesthetics look at a medium "
+        "alone. None is personal; only users with a medium count.",
+    )
+    return Table("Beside CLIP", "extras", ("method", *names), tuple(rows), notes)
 
 
 def media_plot(scores: Mapping[str, MediaScores]) -> Plot:

@@ -43,6 +43,8 @@ def generation_settings(own: Mapping[str, Any] | None = None) -> dict[str, Any]:
         needs_clip = settings[key] is not None if key == "reference_image" else settings[key] == RETRIEVAL
         if needs_clip and not settings["clip_model"]:
             raise InputError(f"{key}={settings[key]} reads pictures with a CLIP-like model; set --clip_model=FOLDER.")
+    if settings["extra_metrics"] and not settings["clip_model"]:
+        raise InputError("extra_metrics stand beside the scores of a CLIP-like model; set --clip_model=FOLDER.")
     settings["block_list"] = blocked_words(settings["block_list"])
     return settings
 

@@ -1,17 +1,31 @@
-"""From written instructions to media, their scores and one page: the second half of `run_generate`."""
+"""From written instructions to media, their scores, one result and one page: the second half of `run_generate`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from recbole_navigen.artefacts import write_json
 from recbole_navigen.evaluation.clip import ClipEncoder
-from recbole_navigen.evaluation.media_report import write_media_page
+from recbole_navigen.evaluation.extras import extra_scores, load_extras
+from recbole_navigen.evaluation.media import MediaCase, MediaScores
+from recbole_navigen.evaluation.media_report import extra_table, write_media_page
 from recbole_navigen.generation.cards import user_cards
-from recbole_navigen.generation.head import Generated, build_encoder, build_generators, generate, score
+from recbole_navigen.generation.head import Generated, build_encoder, build_generators, generate, media_cases, score
 from recbole_navigen.generation.protocol import MEDIA, Catalogue, Request, item_images
 from recbole_navigen.generation.retrieval import picture_terms
+from recbole_navigen.metrics import NAMES, media_result
 from recbole_navigen.quick_start.recommender import Recommender
+from recbole_navigen.quick_start.runs import RESULT, read_result
 from recbole_navigen.quick_start.sections import run_sections
+from recbole_navigen.quick_start.supervised import settings_of
+from recbole_navigen.supervision.build import search_settings
+from recbole_navigen.supervision.evolution import evolve
+from recbole_navigen.supervision.protocol import Sample
+from recbole_navigen.supervision.space import TermSpace
+from recbole_navigen.supervision.template import TemplateTeacher
+from recbole_navigen.supervision.template_judge import TemplateJudge
 
 PAGE = "report.html"
 
@@ -33,6 +47,7 @@ class MediaHead:
         self.catalogue = Catalogue(texts, item_images(pictures, list(texts)) if pictures else {})
         cache = Path(recommender.settings["checkpoint_dir"]) / "cache"
         self.encoder: ClipEncoder | None = build_encoder(settings, cache, show_progress)
+        self.measures = load_extras(settings["extra_metrics"])
         self.generators = build_generators(kinds, settings, self.catalogue, self.encoder)
 
     def reference(self) -> str | None:
@@ -51,7 +66,8 @@ class MediaHead:
         """Make the media of `run_generate`'s records, score them where an item was held out, and write the page.
 
         Args:
-            records: see `run_generate`. folder: gets images/, videos/, metadata.jsonl, scores and report.html.
+            records: see `run_generate`.
+            folder: gets images/, videos/, metadata.jsonl, scores, result.json and report.html.
             run: folder of the run, whose training the page shows.
 
         Returns:
@@ -72,14 +88,63 @@ class MediaHead:
         scores = self._score(made, records)
         for media, own in scores.items():
             own.save(Path(folder) / f"scores-{media}")
+        extras = {
+            media: extra_scores(self.measures, self._cases(made, media), self.settings["clip_frames"])
+            for media in (scores if self.measures else ())
+        }
+        result = self._result(run, scores, extras)
+        write_json(Path(folder) / RESULT, {"run": Path(run).name, "counts": made.counts, "test_result": result})
         facts = {"run": Path(run).name, **{name: str(count) for name, count in made.counts.items()}}
-        tables, plots = run_sections(run)
+        tables, plots = run_sections(run, self._trace(records[0]))
+        if extras:
+            tables.insert(0, extra_table(extras))
         cards = user_cards(made, self.catalogue, scores)
         write_media_page(Path(folder) / PAGE, "Personal media", facts, scores, cards, tables=tables, plots=plots)
         summaries = {media: own.summary("CLIPScore") for media, own in scores.items()}
         return {"counts": made.counts, **{media: found.own.mean for media, found in summaries.items() if found}}
 
-    def _score(self, made: Generated, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def _cases(self, made: Generated, media: str) -> list[MediaCase]:
+        return media_cases(made, self.catalogue, self.settings["history_items"], media)
+
+    def _result(
+        self, run: str | Path, scores: Mapping[str, MediaScores], extras: Mapping[str, Mapping[str, np.ndarray]]
+    ) -> dict[str, dict[str, float]]:
+        """The run's test result with the CLIP metrics that its `metrics` name (all of them if it names none) and with
+        the extra scores, for each kind of medium.
+        """
+        settings = self.recommender.settings
+        named = [metric for metric in settings["metrics"] if metric.lower() in {name.lower() for name in NAMES}]
+        wanted = {"metrics": named or NAMES, "metric_decimal_place": settings["metric_decimal_place"]}
+        tested = read_result(run)["test_result"]
+        found = {media: {**tested, **media_result(wanted, own)} for media, own in scores.items()}
+        for media, values in extras.items():
+            found[media] |= {name: float(np.nanmean(own)) for name, own in values.items() if np.isfinite(own).any()}
+        return found
+
+    def _trace(self, record: Mapping[str, Any]) -> dict[str, Any] | None:
+        """How the teacher's search comes to an instruction for one record's next item, to be drawn on the page.
+
+        Only the offline teacher is asked: a language model would have to be paid, or waited for.
+        """
+        settings = settings_of(self.recommender.settings)
+        if settings["teacher"] != "template" or settings["judge"] not in (None, "template"):
+            return None
+        table = self.recommender.table
+        terms = dict(zip(table.item_tokens, table.terms, strict=True))
+        sample = Sample(
+            record["user"],
+            tuple(terms[item] for item in record["history"]),
+            terms[record["next_item"]],
+            record["domain"],
+            record["target_type"],
+            settings["name_target"],
+        )
+        space = TermSpace(table.terms)
+        teacher = TemplateTeacher(space, settings["supervision_seed"])
+        (found,) = evolve([sample], teacher, TemplateJudge(space), search_settings(settings)).results
+        return None if found is None else found.trace
+
+    def _score(self, made: Generated, records: Sequence[Mapping[str, Any]]) -> dict[str, MediaScores]:
         """Scores by kind of medium; without held-out items or without an encoder there are none."""
         if self.encoder is None or not all(row["held_out"] for row in records):
             return {}

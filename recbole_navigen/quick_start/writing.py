@@ -1,6 +1,8 @@
 """The writer of a run: trained once for its instructions, and kept in the run's folder."""
 
 import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ from recbole_navigen.quick_start.pipeline import (
 from recbole_navigen.quick_start.stages import Stages
 from recbole_navigen.quick_start.supervised import WRITING_KEYS, settings_of
 from recbole_navigen.settings import without_secrets
+from recbole_navigen.supervision.rows import InstructionRow
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 from recbole_navigen.training.instructions import InstructionRows
 from recbole_navigen.training.writer import train_writer
@@ -47,31 +50,42 @@ KEYS = (
 )
 
 
-def add_writer(config: Config, run_dir: str | Path) -> None:
+def add_writer(config: Config, run_dir: str | Path, rows: Sequence[InstructionRow] | None = None) -> None:
     """Train a writer beside a finished ranking model, unless the run has the one that these settings make.
 
     Args:
         config: the run's settings, and those of the writer. run_dir: the run's folder.
+        rows: what to learn from, such as `supervise` makes with a teacher of one's own from the training split; None:
+            what the settings of the supervision make.
     """
-    if stage_is_current(Path(run_dir) / WRITER, _inputs(config)):
+    if stage_is_current(Path(run_dir) / WRITER, _inputs(config, rows)):
         return
     dataset = create_dataset(config)
     part = data_preparation(config, dataset)[0]._dataset
-    train_beside(config, run_dir, load_navigen(config, part, run_dir), dataset, part, Stages())
+    train_beside(config, run_dir, load_navigen(config, part, run_dir), dataset, part, Stages(), rows)
 
 
-def train_beside(config: Config, run_dir: str | Path, model: NaviGen, dataset: Any, part: Any, stages: Stages) -> None:
+def train_beside(
+    config: Config,
+    run_dir: str | Path,
+    model: NaviGen,
+    dataset: Any,
+    part: Any,
+    stages: Stages,
+    rows: Sequence[InstructionRow] | None = None,
+) -> None:
     """Train the writer of a run, unless it is there; it goes to `run_dir/writer`.
 
     Args:
-        config, run_dir: as of `add_writer`. model: the run's, at its best epoch.
+        config, run_dir, rows: as of `add_writer`. model: the run's, at its best epoch.
         dataset: for item texts and raw user ids. part: its training split.
         stages: records what each step took.
     """
-    run_dir, inputs, table = Path(run_dir), _inputs(config), model.table
+    run_dir, inputs, table = Path(run_dir), _inputs(config, rows), model.table
     if stage_is_current(run_dir / WRITER, inputs):
         return
-    rows = supervision_stage(config, dataset, part, table, stages)
+    if rows is None:
+        rows = supervision_stage(config, dataset, part, table, stages)
     with stages("write") as stage:
         init_seed(config["seed"], config["reproducibility"])
         texts = read_item_text(config, dataset).text[1:]
@@ -92,13 +106,14 @@ def train_beside(config: Config, run_dir: str | Path, model: NaviGen, dataset: A
         shutil.rmtree(progress, ignore_errors=True)
 
 
-def _inputs(config: Config) -> dict[str, Any]:
+def _inputs(config: Config, rows: Sequence[InstructionRow] | None) -> dict[str, Any]:
     """What a writer is made from, beside the ranking model whose folder it stands in: that one never changes what the
     writer sees of it.
     """
     keys = (*KEYS, *LORA_KEYS) if config["lora"] else KEYS
     settings = without_secrets({key: config[key] for key in keys})
-    return {"settings": settings, "supervision": without_secrets(settings_of(config))}
+    inputs = {"settings": settings, "supervision": without_secrets(settings_of(config))}
+    return inputs if rows is None else {**inputs, "rows": content_hash([asdict(row) for row in rows])}
 
 
 def save_weights(run_dir: str | Path, writer: Writer) -> None:

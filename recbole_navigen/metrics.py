@@ -1,7 +1,8 @@
 """CLIP metrics under RecBole's roof: `metrics: [Recall, NDCG, CLIPScore, CLIPPersonalisation]`.
 
 RecBole evaluates rankings before any medium exists, so there these metrics report nothing; `media_result` gives their
-values once media are scored, in the same result dict and with the same rounding.
+values once media are scored, in the same result dict and with the same rounding. Nothing is measured here: `evaluation`
+does that, and the settings need no more than the names.
 """
 
 from collections import OrderedDict

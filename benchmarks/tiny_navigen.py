@@ -1,0 +1,132 @@
+"""NaviGen on the tiny world: it learns to rank and to write from some users, and writes for others.
+
+The offline teacher's words (benchmarks of other data sets use it) mean nothing to models that know one small world, so
+the instructions to learn from are captions of that world, made of the terms of each training moment's next item.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tiny_world as world
+
+from recbole_navigen.artefacts import (
+    atomic_directory,
+    content_hash,
+    file_hash,
+    stage_is_current,
+    write_bytes,
+    write_manifest,
+)
+from recbole_navigen.config import Config
+from recbole_navigen.data import create_dataset, data_preparation
+from recbole_navigen.generation.protocol import Request, read_requests
+from recbole_navigen.identifiers.table import DualIdentifierTable
+from recbole_navigen.quick_start import Recommender, run_navigen
+from recbole_navigen.quick_start.pipeline import IDENTIFIERS
+from recbole_navigen.quick_start.runs import finished_folders, identity
+from recbole_navigen.quick_start.writing import WRITER, add_writer
+from recbole_navigen.supervision.evolution import SearchSettings
+from recbole_navigen.supervision.protocol import Draft, Sample, Task
+from recbole_navigen.supervision.rows import InstructionRow, samples_of, supervise
+from recbole_navigen.supervision.space import TermSpace
+from recbole_navigen.supervision.template_judge import TemplateJudge
+from recbole_navigen.supervision.template_reasoner import TemplateReasoner
+
+DATASET, FILE = "tiny-world", "instructions.jsonl"
+MOMENTS = 3  # of each training user that become instructions
+SETTINGS: dict[str, Any] = {
+    "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
+    "item_text_fields": ["title", *world.NAMES],
+    "writer_steps": 800,
+    "thought_tokens": 120,
+    "instruction_tokens": 48,
+}
+
+
+class Painter:
+    """Implements `Teacher`: captions that say what an item's terms say. An image does not move, so none says how."""
+
+    def write(self, tasks: Sequence[Task]) -> list[tuple[Draft, ...] | None]:
+        """See `Teacher`; None where no term is a word of the world."""
+        return [self._drafts(task) for task in tasks]
+
+    def _drafts(self, task: Task) -> tuple[Draft, ...] | None:
+        sample = task.sample
+        said = self._said(sample)
+        if not said:
+            return None
+        rng = np.random.default_rng(int(content_hash(sample.user, sample.target, sample.media)[:8], 16))
+        return tuple(Draft(world.wording(said, rng)) for _ in task.orders)
+
+    @staticmethod
+    def _said(sample: Sample) -> dict[str, str]:
+        """Attribute -> value, of those that the terms name."""
+        found = {word for term in sample.target for word in term.split()}
+        names = world.NAMES if sample.media == "video" else world.STILL
+        return {name: value for name in names for value in world.ATTRIBUTES[name] if value in found}
+
+
+def train(folder: Path) -> Path:
+    """The run of NaviGen on FOLDER/tiny-world with its writer; what is there is not trained again."""
+    settings = {**SETTINGS, "data_path": str(folder), "checkpoint_dir": str(folder / "saved")}
+
+    def config() -> Config:
+        return Config("NaviGen", DATASET, config_dict=settings)
+
+    run = next(finished_folders(folder / "saved", identity(config())), None)
+    run = run or Path(run_navigen("NaviGen", DATASET, config_dict=settings)["run_dir"])
+    add_writer(config(), run, _rows(config(), DualIdentifierTable.load(run / IDENTIFIERS)))
+    return run
+
+
+def _rows(config: Config, table: DualIdentifierTable) -> tuple[InstructionRow, ...]:
+    """Captions of the last training moments of each user, every other one of a video."""
+    dataset = create_dataset(config)
+    part = data_preparation(config, dataset)[0]._dataset
+    users = dataset.field2id_token[dataset.uid_field]
+    moments = samples_of(part.sequences, table.terms, users, "generic", "mixed", MOMENTS, name_target=True)
+    space = TermSpace(table.terms)
+    judge, reasoner = TemplateJudge(space), TemplateReasoner(space)
+    return supervise(
+        moments, Painter(), judge, reasoner, SearchSettings(population=2, rounds=0), show_progress=True
+    ).rows
+
+
+def instructions(
+    folder: Path, run: Path, media: str, histories: Mapping[str, Sequence[str]], users: Sequence[str]
+) -> list[Request]:
+    """What NaviGen asks for, in its most probable words, one request a user; kept in FOLDER/instructions.
+
+    Args:
+        folder: of everything. run: from `train`. media: `image` or `video`.
+        histories: item ids by user; the last one is held out, and the others are read. users: whom to write for.
+    """
+    read = {user: list(histories[user]) for user in users}
+    weights = [file_hash(file) for file in sorted((run / WRITER).rglob("*.safetensors"))]
+    inputs = {"run": run.name, "writer": content_hash(weights), "histories": content_hash(read), "media": media}
+    stored = folder / "instructions" / media
+    if not stage_is_current(stored, inputs):
+        recommender = Recommender.load(run)
+        known = set(recommender.table.item_tokens)
+        # An item that nobody in training had has no code; the model cannot read it.
+        before = [[item for item in read[user][:-1] if item in known] for user in users]
+        lines = [
+            json.dumps(
+                {
+                    "user": user,
+                    "media": media,
+                    "instruction": written.target_ins,
+                    "target": read[user][-1],
+                    "history": read[user][:-1],
+                    "reasoning": written.reasoning,
+                }
+            )
+            for user, written in zip(users, recommender.instruct(before, media, temperature=0.0), strict=True)
+        ]
+        with atomic_directory(stored) as path:
+            write_bytes(path / FILE, "".join(f"{line}\n" for line in lines).encode())
+            write_manifest(path, inputs)
+    return read_requests(stored / FILE)
