@@ -115,12 +115,16 @@ def write(
 
 
 def draw(probs: Tensor, generator: torch.Generator | Sequence[torch.Generator] | None) -> Tensor:
-    """One token a row: (B, V) -> (B, 1). With a generator for each row, by the inverse of the distribution function."""
+    """One token a row by the inverse of its distribution function. `torch.multinomial` would draw a number for each
+    token of the vocabulary. probs (B, V), generator of all rows or of each -> (B, 1).
+    """
     if generator is None or isinstance(generator, torch.Generator):
-        return torch.multinomial(probs, 1, generator=generator)
-    shares = torch.stack([torch.rand(1, generator=one) for one in generator]).to(probs.device)
+        shares = torch.rand(len(probs), 1, generator=generator, device=probs.device, dtype=torch.float64)
+    else:
+        shares = torch.stack([torch.rand(1, generator=one, dtype=torch.float64) for one in generator]).to(probs.device)
     below = probs.double().cumsum(dim=1)
-    return torch.searchsorted(below, shares * below[:, -1:], right=True)
+    # Rounding must not carry a share of nearly 1 past the last token that has a probability.
+    return torch.searchsorted(below, shares.clamp(max=1 - 1e-12) * below[:, -1:], right=True)
 
 
 def nucleus(log_probs: Tensor, share: float) -> Tensor:
