@@ -1,11 +1,12 @@
 """Whether the mixture is more than an ensemble: NaviGen's two scores alone and together, and two SASRecs fused.
 
-    python benchmarks/fusion.py --dataset=ml-100k [--data_path=FOLDER] [--seeds=2020,2021]
+    python benchmarks/fusion.py --dataset=ml-100k [--data_path=FOLDER] [--seeds=2020,2021,2022,2023,2024]
 
-Takes the runs that `quality.py` finished (and makes those that are missing): NaviGen at the first seed, SASRec at both.
-The two SASRecs are mixed in probability space with equal shares. Parts and ensemble get the factor of repeats that
-NaviGen has, fitted on validation in the same way, so that nothing but the scores differs; among unseen items it changes
-nothing. Test NDCG@10 in both protocols, differences paired over users.
+Takes the runs that `quality.py` finished (and makes those that are missing) of NaviGen and SASRec. At each seed NaviGen
+stands beside the SASRec of that seed, and beside that one fused with the SASRec of the next seed (after the last, the
+first); values are means over seeds. The two SASRecs are mixed in probability space with equal shares. Parts and
+ensemble get the factor of repeats that NaviGen has, fitted on validation in the same way, so that nothing but the
+scores differs; among unseen items it changes nothing. Test NDCG@10 in both protocols, differences paired over users.
 """
 
 import argparse
@@ -115,51 +116,53 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--dataset", default="ml-100k")
     parser.add_argument("--data_path", default="dataset/")
-    parser.add_argument("--seeds", default="2020,2021")
+    parser.add_argument("--seeds", default="2020,2021,2022,2023,2024")
     arguments = parser.parse_args()
-    first, second = map(int, arguments.seeds.split(","))
+    seeds = [int(seed) for seed in arguments.seeds.split(",")]
 
     # 1. The runs.
     tuned = read_settings(TUNED)
     models = {"SASRec": tuned[arguments.dataset]["SASRec"], "NaviGen": {}}
     given = {"checkpoint_dir": str(RUNS / "saved"), "data_path": arguments.data_path, "models": models}
-    rows = {"NaviGen": [first], "SASRec": [first, second]}
-    runs = {}
-    for label, seeds in rows.items():
-        comparison = run_compare([label], arguments.dataset, seeds, config_dict=given)["comparison"]
-        for run in comparison.contenders[0].runs:
-            runs[label, run.record["seed"]] = run
+    comparison = run_compare(list(models), arguments.dataset, seeds, config_dict=given)["comparison"]
+    runs = {(row.label, run.record["seed"]): run for row in comparison.contenders for run in row.runs}
 
-    # 2. Ranks of the parts, and of the ensemble.
-    ranks = {f"{label}, seed {seed}": (run.ranks.rank, run.ranks.rank_unseen) for (label, seed), run in runs.items()}
-    navigen, valid_data, test_data = load(runs["NaviGen", first], models, "NaviGen", arguments.data_path)
-    sasrecs = [load(runs["SASRec", seed], models, "SASRec", arguments.data_path)[0] for seed in (first, second)]
-    ones = [softmax(model) for model in sasrecs]
-    parts = {
-        "NaviGen, its codes alone": generative_alone(navigen),
-        DENSE: dense_alone(navigen),
-        f"SASRec, seed {first}, with the factor of repeats": ones[0],
-        TWO: mean_probability(*ones),
-    }
-    for name, part in parts.items():
-        ranks[name] = full_sort_ranks(Scored(navigen, with_repeats(part, valid_data)), test_data)
+    # 2. Ranks of the parts, and of the ensemble: name -> protocols, seeds, users.
+    ranks: dict[str, list] = {}
+    fitted = []
+    for seed, other in zip(seeds, [*seeds[1:], *seeds[:1]], strict=True):
+        navigen, valid_data, test_data = load(runs["NaviGen", seed], models, "NaviGen", arguments.data_path)
+        sasrecs = [load(runs["SASRec", one], models, "SASRec", arguments.data_path)[0] for one in (seed, other)]
+        for label in ("NaviGen", "SASRec"):
+            ranks.setdefault(label, []).append((runs[label, seed].ranks.rank, runs[label, seed].ranks.rank_unseen))
+        ones = [softmax(model) for model in sasrecs]
+        parts = {
+            "NaviGen, its codes alone": generative_alone(navigen),
+            DENSE: dense_alone(navigen),
+            "SASRec, with the factor of repeats": ones[0],
+            TWO: mean_probability(*ones),
+        }
+        for name, part in parts.items():
+            found = full_sort_ranks(Scored(navigen, with_repeats(part, valid_data)), test_data)
+            ranks.setdefault(name, []).append(found)
+        fitted.append({name: round(float(getattr(navigen.lm.dense, name)), 3) for name in ("share", "temperature")})
+        fitted[-1]["log of the factor of repeats"] = round(float(navigen.lm.repeats.log_factor), 3)
 
     # 3. The table, and what must hold.
     table, bars = {}, []
     for column, (_, ranked) in enumerate(PROTOCOLS.items()):
-        values = {name: ndcg(np.asarray(both[column]), 10) for name, both in ranks.items()}
-        ours = values[f"NaviGen, seed {first}"]
+        values = {name: ndcg(np.asarray(each)[:, column], 10).mean(axis=0) for name, each in ranks.items()}
         for name, value in values.items():
             row = table.setdefault(name, {})
             row[f"test ndcg@10, {ranked}"] = str(bootstrap(value))
-            row[f"NaviGen's lead, {ranked}"] = str(bootstrap(ours - value))
+            row[f"NaviGen's lead, {ranked}"] = str(bootstrap(values["NaviGen"] - value))
         for name in (DENSE, TWO):
-            lead = bootstrap(ours - values[name])
+            lead = bootstrap(values["NaviGen"] - values[name])
             title = f"NaviGen - {name}, NDCG@10 among {ranked}, interval {lead.low:.4f} to {lead.high:.4f}"
             bars.append(Bar(title, lead.mean, "above 0", lead.mean > 0))
-    fitted = {name: round(float(getattr(navigen.lm.dense, name)), 3) for name in ("share", "temperature")}
-    fitted["log of the factor of repeats"] = round(float(navigen.lm.repeats.log_factor), 3)
-    write_results(f"fusion-{arguments.dataset}", bars, {"table": table, "fitted": fitted})
+    write_results(
+        f"fusion-{arguments.dataset}", bars, {"table": table, "fitted": dict(zip(seeds, fitted, strict=True))}
+    )
 
 
 if __name__ == "__main__":
