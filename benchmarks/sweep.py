@@ -90,7 +90,9 @@ def main() -> None:
     write_results(
         "sweep",
         [
-            Bar(f"time of {len(trials)} trials / as many full runs, from {runs} real ones", ratio, "below 1", ratio < 1),
+            Bar(
+                f"time of {len(trials)} trials / as many full runs, from {runs} real ones", ratio, "below 1", ratio < 1
+            ),
             Bar("valid NDCG@10, best trial - default settings", best - default, "at least 0", best >= default),
             Bar("test NDCG@10 of the best trial", found["best"]["test_result"]["ndcg@10"], "reported", True),
         ],
