@@ -1,9 +1,9 @@
 """A sweep of NaviGen with pruning and shared artefacts against the same settings as full runs.
 
-    python benchmarks/sweep.py [--n_trials=20] [--epochs=6] [--full_runs=3] [--longest=100]
+    python benchmarks/sweep.py [--n_trials=20] [--epochs=6] [--full_runs=3] [--longest=100] [--steps=500]
 
 Run it with nothing else on the machine. Reduced size: the users of ml-100k with at most `longest` interactions, fewer
-epochs, and a third of the collaborative model's steps; everything else is the default. First the sweep, from an empty
+epochs, and `steps` of the collaborative model, a third; everything else is the default. First the sweep, from an empty
 folder. Then some of its settings again, each as a run of its own from an empty folder, to the end and without a cache:
 what they would have cost without a sweep. These are a cheap trial, a dear one and those between them, by seconds an
 evaluation, and their mean stands for all trials. If it was stopped, the same command goes on behind the sweep, or
@@ -28,7 +28,6 @@ from recbole_navigen.quick_start.separate import SeparateRuns
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "benchmarks" / "runs" / "sweep"
 SPACE = ROOT / "properties" / "sweep" / "NaviGen.yaml"
-STEPS = 500  # of the collaborative model
 
 
 def main() -> None:
@@ -37,10 +36,11 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--full_runs", type=int, default=3)
     parser.add_argument("--longest", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=500)
     given = parser.parse_args()
     begin(FOLDER, vars(given))
     collaborative = Config("NaviGen", "ml-100k")["collaborative_config"]
-    collaborative["SASRec"]["steps"] = STEPS
+    collaborative["SASRec"]["steps"] = given.steps
     shared = {
         "epochs": given.epochs,
         "user_inter_num_interval": f"[0,{given.longest}]",
