@@ -1,7 +1,7 @@
 """A sweep by two workers on a real PostgreSQL, one of them killed in the middle of a trial.
 
     apt-get install postgresql && pip install 'psycopg[binary]'
-    python benchmarks/postgres.py [--n_trials=6] [--epochs=40]
+    python benchmarks/postgres.py [--n_trials=6] [--epochs=15]
 
 It starts a server of its own, in a temporary folder and on a free port, from Debian's package; nothing of a server that
 runs already is touched. BPR on ml-100k. The first worker is killed when its trial has reported a score; the second
@@ -79,7 +79,7 @@ def first_report(worker: subprocess.Popen, storage: str) -> optuna.trial.FrozenT
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--n_trials", type=int, default=6)
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=15)
     given = parser.parse_args()
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)

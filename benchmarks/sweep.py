@@ -1,12 +1,13 @@
 """A sweep of NaviGen with pruning and shared artefacts against the same settings as full runs.
 
-    python benchmarks/sweep.py [--n_trials=20] [--epochs=6] [--full_runs=20]
+    python benchmarks/sweep.py [--n_trials=20] [--epochs=6] [--full_runs=3] [--longest=100] [--steps=500]
 
-Run it with nothing else on the machine. Reduced size means fewer epochs than a real run; everything else is the default
-on ml-100k. First the sweep, from an empty folder. Then settings of its trials again, each as a run of its own from an
-empty folder, to the end and without a cache: what they would have cost without a sweep. With fewer `full_runs` than
-trials, every so many-th trial is run, and their time is scaled up. The same command goes on behind the sweep, or behind
-the last full run, if it was stopped.
+Run it with nothing else on the machine. Reduced size: the users of ml-100k with at most `longest` interactions, fewer
+epochs, and `steps` of the collaborative model, a third; everything else is the default. First the sweep, from an empty
+folder. Then some of its settings again, each as a run of its own from an empty folder, to the end and without a cache:
+what they would have cost without a sweep. These are a cheap trial, a dear one and those between them, by seconds an
+evaluation, and their mean stands for all trials. If it was stopped, the same command goes on behind the sweep, or
+behind the last full run.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from common import RESULTS, Bar, begin, part, write_results
+from common import Bar, begin, part, write_results
 
 from recbole_navigen.config import Config
 from recbole_navigen.quick_start import run_hyper
@@ -33,72 +34,76 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--n_trials", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--full_runs", type=int, default=20)
-    parser.add_argument("--dataset", default="ml-100k")
-    parser.add_argument("--data_path", default="dataset/")
+    parser.add_argument("--full_runs", type=int, default=3)
+    parser.add_argument("--longest", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=500)
     given = parser.parse_args()
     begin(FOLDER, vars(given))
-    shared = {"epochs": given.epochs, "data_path": given.data_path}
+    collaborative = Config("NaviGen", "ml-100k")["collaborative_config"]
+    collaborative["SASRec"]["steps"] = given.steps
+    shared = {
+        "epochs": given.epochs,
+        "user_inter_num_interval": f"[0,{given.longest}]",
+        "collaborative_config": collaborative,
+        "show_progress": False,
+    }
 
     # 1. The sweep.
     def sweep() -> dict[str, Any]:
         for name in ("shared", "report"):
             shutil.rmtree(FOLDER / name, ignore_errors=True)
-        start = time.perf_counter()
-        found = run_hyper(
-            "NaviGen",
-            given.dataset,
-            SPACE,
-            given.n_trials,
-            config_dict={**shared, "checkpoint_dir": str(FOLDER / "shared"), "show_progress": False},
-            output=FOLDER / "report",
-        )
+        own, start = {**shared, "checkpoint_dir": str(FOLDER / "shared")}, time.perf_counter()
+        found = run_hyper("NaviGen", "ml-100k", SPACE, given.n_trials, config_dict=own, output=FOLDER / "report")
         return {**found, "folder": str(found["folder"]), "seconds": time.perf_counter() - start}
 
     found = part(FOLDER / "sweep.json", sweep)
-    swept = found["seconds"]
     with open(FOLDER / "report" / "trials.csv", encoding="utf-8") as file:
         trials = list(csv.DictReader(file))
 
-    # 2. The same settings as runs of their own.
-    space, base = read_space(SPACE), Config("NaviGen", given.dataset, config_dict=shared)
-    chosen = trials[:: max(1, len(trials) // given.full_runs)][: given.full_runs]
-    full = []
+    # 2. Some of the same settings as runs of their own.
+    space, base = read_space(SPACE), Config("NaviGen", "ml-100k", config_dict=shared)
+    by_cost = sorted(
+        (trial for trial in trials if trial["state"] != "failed" and int(trial["evaluations"] or 0)),
+        key=lambda trial: float(trial["seconds"]) / int(trial["evaluations"]),
+    )
+    runs = min(given.full_runs, len(by_cost))
+    full = {}
     with SeparateRuns() as separately:
-        for trial in chosen:
+        for trial in (by_cost[(2 * number + 1) * len(by_cost) // (2 * runs)] for number in range(runs)):
             values = {p.name: yaml.safe_load(trial[p.name]) if trial[p.name] else None for p in space}
             alone = FOLDER / f"alone-{trial['trial']}"
-            settings = {**shared, **nested(values, base), "checkpoint_dir": str(alone), "show_progress": False}
+            settings = {**shared, **nested(values, base), "checkpoint_dir": str(alone)}
 
             def run(alone: Path = alone, settings: dict[str, Any] = settings) -> dict[str, Any]:
                 shutil.rmtree(alone, ignore_errors=True)
                 start = time.perf_counter()
-                separately("NaviGen", given.dataset, settings, lambda line: None)
+                separately("NaviGen", "ml-100k", settings, lambda line: None)
                 seconds = time.perf_counter() - start
                 shutil.rmtree(alone)
                 return {"seconds": seconds}
 
-            full.append(part(FOLDER / f"alone-{trial['trial']}.json", run)["seconds"])
+            full[trial["trial"]] = part(alone.with_suffix(".json"), run)["seconds"]
 
-    in_full, states = sum(full) / len(full) * len(trials), [trial["state"] for trial in trials]
-    default = float(trials[0]["ndcg@10"])
-    best, ratio = found["best"]["value"], swept / in_full
+    states = [trial["state"] for trial in trials]
+    ratio = found["seconds"] / (sum(full.values()) / len(full) * len(trials))
+    default, best = float(trials[0]["ndcg@10"]), found["best"]["value"]
     write_results(
-        "sweep" if given.dataset == "ml-100k" else f"sweep-{given.dataset}",
+        "sweep",
         [
-            Bar(f"time of {len(trials)} trials / full runs of the same settings", ratio, "below 1", ratio < 1),
+            Bar(
+                f"time of {len(trials)} trials / as many full runs, from {runs} real ones", ratio, "below 1", ratio < 1
+            ),
             Bar("valid NDCG@10, best trial - default settings", best - default, "at least 0", best >= default),
             Bar("test NDCG@10 of the best trial", found["best"]["test_result"]["ndcg@10"], "reported", True),
         ],
         {
-            "sweep_seconds": swept,
+            "sweep_seconds": found["seconds"],
             "full_seconds": full,
             "trials": trials,
             "states": {state: states.count(state) for state in dict.fromkeys(states)},
             "best_settings": found["best"]["settings"],
         },
     )
-    print(f"written to {RESULTS}")
 
 
 if __name__ == "__main__":

@@ -104,7 +104,8 @@ def parse_argv(argv: Sequence[str]) -> dict[str, Any]:
         key, equals, text = argument[2:].partition("=")
         if not argument.startswith("--") or not equals or not key:
             raise InputError(
-                f"argument `{argument}` was not understood; write settings as --key=value, e.g. --epochs=10"
+                f"argument `{argument}` was not understood; write settings as --key=value, e.g. --epochs=10 or "
+                "--lora=True"
             )
         value = parse_value(key, text)
         if key in settings and settings[key] != value:

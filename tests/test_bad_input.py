@@ -78,6 +78,7 @@ def test_unknown_model_and_data_set(tiny: Path) -> None:
     [
         (("--epochs", "3"), "--key=value"),
         (("epochs=3",), "--key=value"),
+        (("--lora",), "--lora=True"),
         (("--epochs=3", "--epochs=4"), "twice"),
         (("--topk=[5,10",), "not valid yaml"),
         (("--reproducibility=maybe",), "True or False"),
