@@ -270,7 +270,7 @@ def test_the_recommender_says_what_is_wrong(tiny, own_folder):
     with pytest.raises(InputError, match="holds a Pop"):
         Recommender.load(pop["run_dir"])
     _, _, model, _ = build(tiny)
-    settings = {"MAX_ITEM_LIST_LENGTH": 8, "scoring_memory": 64}
+    settings = {"MAX_ITEM_LIST_LENGTH": 8, "scoring_memory": 64, "task_weights": {"cid2ins": 0.0}}
     recommender = Recommender(model.table, model.lm, model.renderer, settings, dataset_hash="")
     with pytest.raises(InputError, match=r"history 0 has the unknown item 'I33'; the nearest .* is 'i33'"):
         recommender.recommend(["i1", "I33"])
