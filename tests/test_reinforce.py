@@ -153,14 +153,12 @@ def test_bad_stages_are_refused(stages):
         check_stages({"training_stages": stages, "reinforce": {}})
 
 
-# Each child kills itself where its first argument says, and never if it says `nowhere`.
-CHILD = """
-import os, signal, sys
-from recbole_navigen.quick_start import run_navigen
-from recbole_navigen.training import grpo, sft, trainer
-from recbole_navigen.training import writer
-where, settings = sys.argv[1], {settings!r}
-writer.SAVE_EVERY = 2
+# Runs that kill themselves in the stage that is named, or in none; forked, so that what takes long is imported once.
+CHILDREN = """
+import json, os, signal, sys
+import recbole_navigen.quick_start.reinforcing, recbole_navigen.quick_start.writing
+from recbole_navigen.quick_start.run import run_navigen
+from recbole_navigen.training import grpo, sft, writer
 
 def die_after(module, name, when):
     own = getattr(module, name)
@@ -171,15 +169,26 @@ def die_after(module, name, when):
         return result
     setattr(module, name, wrapped)
 
-if where == "align":
-    die_after(sft.NaviGenTrainer, "_loss", lambda self, batch: self.stage == "align" and self._steps_done == 1)
-if where == "finetune":
-    die_after(sft.NaviGenTrainer, "_save_checkpoint", lambda *args, **kwargs: True)
-if where == "write":
-    die_after(writer, "save_checkpoint", lambda *args, **kwargs: True)
-if where == "reinforce":
-    die_after(grpo, "save_checkpoint", lambda *args, **state: state["step"] == 2)
-run_navigen("NaviGen", "tiny", config_dict=settings)
+def run(where, settings):
+    writer.SAVE_EVERY = 2
+    if where == "align":
+        die_after(sft.NaviGenTrainer, "_loss", lambda self, batch: self.stage == "align" and self._steps_done == 1)
+    if where == "finetune":
+        die_after(sft.NaviGenTrainer, "_save_checkpoint", lambda *args, **kwargs: True)
+    if where == "write":
+        die_after(writer, "save_checkpoint", lambda *args, **kwargs: True)
+    if where == "reinforce":
+        die_after(grpo, "save_checkpoint", lambda *args, **state: state["step"] == 2)
+    run_navigen("NaviGen", "tiny", config_dict=settings)
+
+ends = []
+for where, folder in json.loads(sys.argv[1]):
+    child = os.fork()
+    if not child:
+        run(where, {**json.loads(sys.argv[2]), "checkpoint_dir": folder})
+        os._exit(0)
+    ends.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(json.dumps(ends))
 """
 
 
@@ -187,17 +196,15 @@ def test_every_stage_survives_a_kill(tiny):
     """Killed in each stage in turn and started again, a run ends bit for bit like one that was not."""
     root = Path(__file__).resolve().parents[1]
     path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
-    environment = {**os.environ, "PYTHONPATH": path}
-
-    def child(where, folder):
-        settings = {**FAST, "data_path": str(tiny), "checkpoint_dir": folder}
-        return subprocess.run(
-            [sys.executable, "-c", CHILD.format(settings=settings), where], env=environment
-        ).returncode
-
-    for where in STAGES:
-        assert child(where, "killed") == -signal.SIGKILL
-    assert child("nowhere", "killed") == 0 and child("nowhere", "whole") == 0
+    runs = [*((stage, "killed") for stage in STAGES), ("nowhere", "killed"), ("nowhere", "whole")]
+    done = subprocess.run(
+        [sys.executable, "-c", CHILDREN, json.dumps(runs), json.dumps({**FAST, "data_path": str(tiny)})],
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == [-signal.SIGKILL] * len(STAGES) + [0, 0]
     (killed,), (whole,) = (list(Path(folder).glob("NaviGen-*")) for folder in ("killed", "whole"))
     for part in ("checkpoint", "writer/checkpoint"):
         ours, theirs = (load_checkpoint(run / part)["state_dict"] for run in (killed, whole))
