@@ -67,7 +67,7 @@ def main() -> None:
         for label, launch in launches.items()
     }
     one, two, threads = rows.values()
-    gap = max(abs(one[part][metric] - two[part][metric]) for part in ("valid", "test") for metric in one[part])
+    gap = max(abs(one[split][metric] - two[split][metric]) for split in ("valid", "test") for metric in one[split])
     speedup = one["seconds_per_epoch"] / two["seconds_per_epoch"]
     write_results(
         "distributed",

@@ -10,9 +10,9 @@ validation users: items by the log of the mean of both models' probabilities (lo
 
 import argparse
 import contextlib
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -106,39 +106,28 @@ def load(settings: dict, dataset: str, run: Path, users: int | None = None):
 # ---- What no setting takes away -------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def without_legal_softmax() -> Iterator[None]:
+def without_legal_softmax() -> contextlib.AbstractContextManager:
     """Training normalises over all K codes of a level; ranking over legal ones, as ever."""
-    kept = LegalCodes.log_prob
 
     def log_prob(self, level, logits, nodes, child, smoothing=0.0):
         code = getattr(self, f"token{level + 1}")[child]
         return logits.float().log_softmax(dim=-1).gather(-1, code[:, None])[:, 0]
 
-    LegalCodes.log_prob = log_prob
-    try:
-        yield
-    finally:
-        LegalCodes.log_prob = kept
+    return patch.object(LegalCodes, "log_prob", log_prob)
 
 
-@contextlib.contextmanager
-def without_all_positions() -> Iterator[None]:
+def without_all_positions() -> contextlib.AbstractContextManager:
     """Only the last item of each window is a target, of codes and dense score alike."""
-    kept = Renderer.cid2cid
+    render = Renderer.cid2cid
 
     def cid2cid(self, histories, lengths, targets=False) -> Rendered:
-        rendered = kept(self, histories, lengths, targets)
+        rendered = render(self, histories, lengths, targets)
         if not targets:
             return rendered
         last = torch.arange(rendered.targets.shape[1]) == lengths[:, None] - 2
         return replace(rendered, targets=rendered.targets * last)
 
-    Renderer.cid2cid = cid2cid
-    try:
-        yield
-    finally:
-        Renderer.cid2cid = kept
+    return patch.object(Renderer, "cid2cid", cid2cid)
 
 
 WITHOUT = {"legal softmax": without_legal_softmax, "all positions": without_all_positions}

@@ -89,19 +89,20 @@ def measure(settings: dict[str, Any], seconds: float, users: int) -> dict[str, A
         trainer._train_epoch(timed, epoch)
         epoch += 1
     spent = time.perf_counter() - start
-    part = test_data._dataset
-    rows = np.sort(np.random.default_rng(0).choice(len(part), size=min(users, len(part)), replace=False))
-    some = part.copy(part.inter_feat[torch.from_numpy(rows)])
+    tested = test_data._dataset
+    rows = np.sort(np.random.default_rng(0).choice(len(tested), size=min(users, len(tested)), replace=False))
+    some = tested.copy(tested.inter_feat[torch.from_numpy(rows)])
     start = time.perf_counter()
     result = trainer.evaluate(type(test_data)(config, some, test_data._sampler, shuffle=False), load_best_model=False)
     parameters = list(model.parameters())
+    total = sum(p.numel() for p in parameters)
     trainable = sum(p.numel() for p in parameters if p.requires_grad)
     return {
         "steps": timed.steps,
         "seconds a step": round(spent / timed.steps, 3),
-        "parameters": sum(p.numel() for p in parameters),
+        "parameters": total,
         "trainable": trainable,
-        "trainable share": round(trainable / sum(p.numel() for p in parameters), 4),
+        "trainable share": round(trainable / total, 4),
         "test ndcg@10": result["ndcg@10"],
         "users a second": round(len(rows) / (time.perf_counter() - start), 2),
     }

@@ -132,9 +132,10 @@ def _bars(comparison: Comparison) -> list[Bar]:
         if tail:
             value = tail["NaviGen"].interval.mean - tail["SASRec"].interval.mean
             bars.append(Bar(f"NaviGen - SASRec, tail NDCG@10 among {ranked}", value, "at least 0", value >= 0))
-    if LOOP in rows:
-        goal = best_validation(rows[LOOP].runs[0])[0]
-        slow, fast = (np.mean([minutes_to(run, goal) for run in rows[label].runs]) for label in (LOOP, "NaviGen"))
+    timed = unbroken(comparison)
+    if {LOOP, "NaviGen"} <= timed.keys():
+        goal = best_validation(timed[LOOP][0])[0]
+        slow, fast = (np.mean([minutes_to(run, goal) for run in timed[label]]) for label in (LOOP, "NaviGen"))
         title = f"minutes to the loop's best validation NDCG@10 ({goal:.4f}), {LOOP} / NaviGen"
         bars.append(Bar(title, slow / fast, f"at least {FASTER}", slow / fast >= FASTER))
     if name in MINUTES:
@@ -151,10 +152,18 @@ def ranking_run(dataset: str, settings: dict[str, Any]) -> tuple[Path, dict[str,
     return found or Path(run_navigen("NaviGen", dataset, config_dict=own)["run_dir"]), own
 
 
+def unbroken(comparison: Comparison) -> dict[str, list[Run]]:
+    """Label -> its runs that were validated and went through without a break, whose seconds say how fast they learn."""
+    rows = {
+        row.label: [run for run in row.runs if run.record["validations"] and not run.record["resumed"]]
+        for row in comparison.contenders
+    }
+    return {label: runs for label, runs in rows.items() if runs}
+
+
 def speed(comparison: Comparison) -> dict[str, dict[str, str]]:
-    """Label -> how fast it learns, means over seeds; only runs that went through without a break."""
-    rows = {row.label: [run for run in row.runs if not run.record["resumed"]] for row in comparison.contenders}
-    rows = {label: runs for label, runs in rows.items() if runs and all(run.record["validations"] for run in runs)}
+    """Label -> how fast it learns, means over seeds."""
+    rows = unbroken(comparison)
     loop = best_validation(rows[LOOP][0])[0] if LOOP in rows else None
     table = {}
     for label, runs in rows.items():

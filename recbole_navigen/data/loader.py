@@ -1,6 +1,6 @@
 """Loaders: windows of user rows for training, and RecBole's evaluation rows with the history masked."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -75,10 +75,9 @@ class UserRowLoader:
         cut = windows(self._dataset.sequences, self._length, self._stride)
         return max(1, round(items * len(cut) / max(1, int((cut != 0).sum()))))
 
-    @property
-    def targets(self) -> Callable[[Interaction], int]:
-        """Counts the targets of a batch: what its loss is a mean over."""
-        return lambda batch: int((batch[self._item_seq_len] - 1).sum())
+    def targets(self, batch: Interaction) -> int:
+        """How many targets a batch has: what its loss is a mean over."""
+        return int((batch[self._item_seq_len] - 1).sum())
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration yields; without it, epochs follow each other from 0."""

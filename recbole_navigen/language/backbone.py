@@ -89,7 +89,7 @@ class Backbone(nn.Module):
         if has_lora(lm):
             leave_frozen_out(self)
         if dropout:
-            for layer in getattr(self.body, "layers", None) or self.body.h:
+            for layer in self.layers:
                 for block in (getattr(layer, "self_attn", None) or layer.attn, layer.mlp):
                     block.register_forward_hook(self._residual_dropout)
 
@@ -99,10 +99,14 @@ class Backbone(nn.Module):
         return getattr(self.lm, self.lm.base_model_prefix)
 
     @property
+    def layers(self) -> nn.ModuleList:
+        """The decoder's blocks."""
+        return getattr(self.body, "layers", None) or self.body.h  # GPT-2's name
+
+    @property
     def dtype(self) -> torch.dtype:
         """Of the decoder's own weights; text rows and adapters are float32."""
-        layers = getattr(self.body, "layers", None) or self.body.h
-        return next(p.dtype for name, p in layers.named_parameters() if "lora_" not in name)
+        return next(p.dtype for name, p in self.layers.named_parameters() if "lora_" not in name)
 
     @property
     def text_rows(self) -> Tensor:

@@ -20,12 +20,9 @@ from recbole_navigen.quick_start.recommender import Recommender
 from recbole_navigen.quick_start.runs import RESULT, read_result
 from recbole_navigen.quick_start.sections import run_sections
 from recbole_navigen.quick_start.supervised import settings_of
-from recbole_navigen.supervision.build import search_settings
+from recbole_navigen.supervision.build import build_roles, search_settings
 from recbole_navigen.supervision.evolution import evolve
 from recbole_navigen.supervision.protocol import Sample
-from recbole_navigen.supervision.space import TermSpace
-from recbole_navigen.supervision.template import TemplateTeacher
-from recbole_navigen.supervision.template_judge import TemplateJudge
 
 PAGE = "report.html"
 
@@ -45,8 +42,8 @@ class MediaHead:
         pictures = settings["item_images"]
         texts = recommender.titles
         self.catalogue = Catalogue(texts, item_images(pictures, list(texts)) if pictures else {})
-        cache = Path(recommender.settings["checkpoint_dir"]) / "cache"
-        self.encoder: ClipEncoder | None = build_encoder(settings, cache, show_progress)
+        self.cache = Path(recommender.settings["checkpoint_dir"]) / "cache"
+        self.encoder: ClipEncoder | None = build_encoder(settings, self.cache, show_progress)
         self.measures = load_extras(settings["extra_metrics"])
         self.generators = build_generators(kinds, settings, self.catalogue, self.encoder)
 
@@ -139,9 +136,8 @@ class MediaHead:
             record["target_type"],
             settings["name_target"],
         )
-        space = TermSpace(table.terms)
-        teacher = TemplateTeacher(space, settings["supervision_seed"])
-        (found,) = evolve([sample], teacher, TemplateJudge(space), search_settings(settings)).results
+        roles = build_roles(settings, table.terms, self.cache)
+        (found,) = evolve([sample], roles.teacher, roles.judge, search_settings(settings)).results
         return None if found is None else found.trace
 
     def _score(self, made: Generated, records: Sequence[Mapping[str, Any]]) -> dict[str, MediaScores]:

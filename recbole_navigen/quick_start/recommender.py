@@ -295,7 +295,6 @@ class Recommender:
         first = [top[0] for top in self.recommend_all(histories, 1, exclude_history=exclude_history)]
         read, lengths = self._padded([self._indices(history, "the history") for history in histories])
         chosen = torch.tensor([self._index[item.item] + 1 for item in first])
-        # Half of a hash: a seed is a signed number of 64 bits.
         seeds = [int(content_hash([seed, *pair])[:8], 16) for pair in zip(map(list, histories), media, strict=True)]
         generators = [torch.Generator().manual_seed(one) for one in seeds]
         limits = settings["thought_tokens"] + settings["instruction_tokens"]

@@ -16,7 +16,7 @@ class Stage:
     name: str
     seconds: float = 0.0
     metric: str = ""
-    spared: float = 0.0  # what a cached result took when it was made
+    spared: float = 0.0  # what a cached result took when it was made, or a killed run before it went on
 
 
 class Stages:
