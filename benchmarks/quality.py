@@ -145,8 +145,10 @@ def _bars(comparison: Comparison) -> list[Bar]:
 
 
 def ranking_run(dataset: str, settings: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
-    """Folder and settings of a NaviGen that ranks, trained unless it is there already: one for all benchmarks."""
-    own = {**settings, "checkpoint_dir": str(RUNS / "saved")}
+    """Folder and settings of a NaviGen that ranks, trained unless it is there already: one for all benchmarks, but for
+    those that set a `checkpoint_dir` of their own.
+    """
+    own = {"checkpoint_dir": str(RUNS / "saved"), **settings}
     config = Config("NaviGen", dataset, config_dict=own)
     found = next(finished_folders(own["checkpoint_dir"], identity(config)), None)
     return found or Path(run_navigen("NaviGen", dataset, config_dict=own)["run_dir"]), own

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import tiny_world as world
+from quality import ranking_run
 
 from recbole_navigen.artefacts import (
     atomic_directory,
@@ -24,9 +25,8 @@ from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.generation.protocol import Request, read_requests
 from recbole_navigen.identifiers.table import DualIdentifierTable
-from recbole_navigen.quick_start import Recommender, run_navigen
+from recbole_navigen.quick_start import Recommender
 from recbole_navigen.quick_start.pipeline import IDENTIFIERS
-from recbole_navigen.quick_start.runs import finished_folders, identity
 from recbole_navigen.quick_start.writing import WRITER, add_writer
 from recbole_navigen.supervision.evolution import SearchSettings
 from recbole_navigen.supervision.protocol import Draft, Sample, Task
@@ -71,14 +71,10 @@ class Painter:
 
 def train(folder: Path) -> Path:
     """The run of NaviGen on FOLDER/tiny-world with its writer; what is there is not trained again."""
-    settings = {**SETTINGS, "data_path": str(folder), "checkpoint_dir": str(folder / "saved")}
-
-    def config() -> Config:
-        return Config("NaviGen", DATASET, config_dict=settings)
-
-    run = next(finished_folders(folder / "saved", identity(config())), None)
-    run = run or Path(run_navigen("NaviGen", DATASET, config_dict=settings)["run_dir"])
-    add_writer(config(), run, _rows(config(), DualIdentifierTable.load(run / IDENTIFIERS)))
+    own = {**SETTINGS, "data_path": str(folder), "checkpoint_dir": str(folder / "saved")}
+    run, settings = ranking_run(DATASET, own)
+    rows = _rows(Config("NaviGen", DATASET, config_dict=settings), DualIdentifierTable.load(run / IDENTIFIERS))
+    add_writer(Config("NaviGen", DATASET, config_dict=settings), run, rows)
     return run
 
 
