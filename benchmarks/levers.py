@@ -4,8 +4,9 @@
 
 All validation users, one seed, few epochs (so that a lever costs minutes); intervals are paired over users and leave
 out what another seed would change, which the lever `another seed` shows. The levers stand in `levers.yaml`. Finished
-ones are kept in runs/levers. Where both models are there, their codes are also fused as two channels, on at most 5,000
-validation users: items by the log of the mean of both models' probabilities (log-sum-exp in item space).
+ones are kept in runs/levers; rows measured before, with the same epochs and seed, stay in the results. Where both
+models are there, their codes are also fused as two channels, on at most 5,000 validation users: items by the log of the
+mean of both models' probabilities (log-sum-exp in item space).
 """
 
 import argparse
@@ -16,7 +17,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from common import Bar, write_results
+from common import RESULTS, Bar, commit, write_results
 
 from recbole_navigen.artefacts import content_hash, read_json, write_json
 from recbole_navigen.config import Config
@@ -206,11 +207,16 @@ def report(arguments: argparse.Namespace, records: dict, fused: dict | None = No
             row[f"valid ndcg@10, {protocol}"] = f"{ours.mean():.4f}"
             row[f"less the defaults, {protocol}"] = str(bootstrap(ours - theirs))
         row["less the defaults, unseen items, tail"] = str(bootstrap((values[1] - base[1])[tail]))
-    details = {"table": table, "epochs": arguments.epochs, "seed": arguments.seed}
-    if fused:
-        details["channels"] = fused
-    bar = Bar("levers measured, of those in levers.yaml", len(table) - 1, "reported", True)
-    write_results(f"levers-{arguments.dataset}", [bar], details)
+        row["commit"] = commit()
+    name = f"levers-{arguments.dataset}"
+    details = {"table": table, "channels": fused, "epochs": arguments.epochs, "seed": arguments.seed}
+    file = RESULTS / f"{name}.json"
+    before = read_json(file) if file.is_file() else {}
+    if all(before.get(key) == details[key] for key in ("epochs", "seed")):
+        details["table"] = {**before["table"], **table}
+        details["channels"] = fused or before["channels"]
+    bar = Bar("levers measured, of those in levers.yaml", len(details["table"]) - 1, "reported", True)
+    write_results(name, [bar], details)
 
 
 if __name__ == "__main__":
