@@ -23,14 +23,14 @@ import numpy as np
 from common import Bar, write_results
 
 from recbole_navigen.artefacts import write_json
-from recbole_navigen.config import Config
 from recbole_navigen.evaluation.ranks import ndcg
 from recbole_navigen.evaluation.statistics import Interval, interval, resampled_means
 from recbole_navigen.evaluation.user_ranks import UserRanks
-from recbole_navigen.quick_start import run_compare, run_navigen
+from recbole_navigen.quick_start import run_compare
 from recbole_navigen.quick_start.comparison import PROTOCOLS, Comparison, Contender, costs
 from recbole_navigen.quick_start.report import report
-from recbole_navigen.quick_start.runs import Run, finished_folders, identity
+from recbole_navigen.quick_start.run import finished_run
+from recbole_navigen.quick_start.runs import Run
 from recbole_navigen.quick_start.tables import tables
 from recbole_navigen.settings import parse_value, read_settings
 
@@ -149,9 +149,7 @@ def ranking_run(dataset: str, settings: dict[str, Any]) -> tuple[Path, dict[str,
     those that set a `checkpoint_dir` of their own.
     """
     own = {"checkpoint_dir": str(RUNS / "saved"), **settings}
-    config = Config("NaviGen", dataset, config_dict=own)
-    found = next(finished_folders(own["checkpoint_dir"], identity(config)), None)
-    return found or Path(run_navigen("NaviGen", dataset, config_dict=own)["run_dir"]), own
+    return finished_run(dataset, config_dict=own), own
 
 
 def unbroken(comparison: Comparison) -> dict[str, list[Run]]:

@@ -41,7 +41,7 @@ def test_a_run_is_trained_once_and_writes_for_anyone(tiny, capsys, monkeypatch):
         assert row["next_item"] not in row["history"] and row["next_title"].startswith("Tale")
 
     # The same settings find the run; a run can be named; writing alone trains nothing.
-    monkeypatch.setattr("recbole_navigen.quick_start.generate.run_navigen", None)
+    monkeypatch.setattr("recbole_navigen.quick_start.run.run_navigen", None)
     again = run_generate("tiny", config_dict=settings, users="u3,u5", think=False)
     assert [row["user"] for row in again] == ["u3", "u5"] and again[0]["reasoning"] is None
     run = next(Path("saved").glob("NaviGen-*"))
@@ -124,7 +124,7 @@ def test_a_writer_is_trained_beside_a_finished_run_and_leaves_it_alone(tiny, mon
     ranked = before.recommend(["i1", "i2"], 5)
     files = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
     # Other settings of the writer still find the ranking run.
-    monkeypatch.setattr("recbole_navigen.quick_start.generate.run_navigen", None)
+    monkeypatch.setattr("recbole_navigen.quick_start.run.run_navigen", None)
     run_generate("tiny", config_dict={**settings, "writer_steps": 4, "instruction_tokens": 50}, users=2)
     assert {file: file.read_bytes() for file in files} == files
     after = Recommender.load(run)

@@ -15,8 +15,7 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.generation.settings import generation_settings
 from recbole_navigen.language.tags import MEDIA, TEMPERATURE, TOP_P
 from recbole_navigen.quick_start.recommender import Instruction, Recommender
-from recbole_navigen.quick_start.run import run_navigen
-from recbole_navigen.quick_start.runs import finished_folders, identity
+from recbole_navigen.quick_start.run import finished_run
 from recbole_navigen.quick_start.supervised import learns_instructions
 from recbole_navigen.quick_start.writing import add_writer
 from recbole_navigen.settings import parse_argv
@@ -70,9 +69,7 @@ def run_generate(
         raise InputError("media need a folder; set --output=DIR.")
     if run is None:
         config = Config("NaviGen", dataset, config_file_list, config_dict, argv)
-        run = next(finished_folders(config["checkpoint_dir"], identity(config)), None)
-        if run is None:
-            run = run_navigen("NaviGen", dataset, config_file_list, config_dict, argv)["run_dir"]
+        run = finished_run(dataset, config_file_list, config_dict, argv)
         if not learns_instructions(config):
             add_writer(config, run)
         progress = config["show_progress"]

@@ -23,7 +23,7 @@ from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.user_ranks import rank_users
 from recbole_navigen.quick_start.display import SampleUser, sample_users, show
-from recbole_navigen.quick_start.runs import RESULT, common_folder, identity, protocol
+from recbole_navigen.quick_start.runs import RESULT, common_folder, finished_folders, identity, protocol
 from recbole_navigen.quick_start.stages import Stages
 
 TRAINED = "trained.json"  # of a run's folder: the ranking model is finished
@@ -141,6 +141,20 @@ def run_navigen(
         show(stages, result["test_result"], _samples(config, data, test_data, net), probabilities)
         logger.info("results are in %s", Path(config["run_dir"]) / RESULT)
     return {**result, "run_dir": config["run_dir"]}
+
+
+def finished_run(
+    dataset: str | None = None,
+    config_file_list: Sequence[str] | None = None,
+    config_dict: dict[str, Any] | None = None,
+    argv: Sequence[str] = (),
+) -> Path:
+    """Folder of the newest finished NaviGen with these settings (as `run_navigen` takes them); without one, it is
+    trained now.
+    """
+    config = Config("NaviGen", dataset, config_file_list, config_dict, argv)
+    found = next(finished_folders(config["checkpoint_dir"], identity(config)), None)
+    return found or Path(run_navigen("NaviGen", dataset, config_file_list, config_dict, argv)["run_dir"])
 
 
 def _fit(
