@@ -108,7 +108,7 @@ def main() -> None:
     spaces = {"sentences": SentenceSpace(packaged_encoder()), "tf-idf": TfidfSpace(list(texts.values()))}
     scores: dict[str, dict[str, InstructionScores]] = {
         space: {
-            label: score_instructions(rows, target_terms, target_texts, references, vectors)
+            label: score_instructions(rows, target_terms, target_texts, references, vectors, media)
             for label, rows in written.items()
         }
         for space, vectors in spaces.items()
@@ -118,6 +118,7 @@ def main() -> None:
     # 4. Bars.
     ours = scores["sentences"]["NaviGen"]
     valid = float(ours.values["valid"].mean())
+    # `instruct` refuses to hand out an invalid answer, so that one would have ended this benchmark.
     bars = [Bar("valid answers", valid, "1", valid == 1.0)]
     for measure in ("target_similarity", "tid_f1"):
         gap = bootstrap(ours.gap(measure))

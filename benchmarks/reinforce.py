@@ -128,12 +128,12 @@ def _measured(folder: Path, arguments: argparse.Namespace, settings: dict, space
     targets = [recommender.history_of(user)[-1] for user in users]
     texts = dict(zip(model.table.item_tokens, read_item_text(config, dataset).text[1:], strict=True))
     terms = dict(zip(model.table.item_tokens, model.table.terms, strict=True))
-    written = recommender.instruct(
-        histories, [MEDIA[place % 2] for place in range(len(users))], temperature=1.0, top_p=1.0, seed=7
-    )
+    media = [MEDIA[place % 2] for place in range(len(users))]
+    written = recommender.instruct(histories, media, temperature=1.0, top_p=1.0, seed=7)
     answers = [row.answer for row in written]
     wanted = [texts[item] for item in targets]
-    scores: InstructionScores = score_instructions(answers, [terms[item] for item in targets], wanted, wanted, space)
+    own = [terms[item] for item in targets]
+    scores: InstructionScores = score_instructions(answers, own, wanted, wanted, space, media)
     parsed = [parse_answer(answer) for answer in answers]
     own_terms = space([", ".join(answer.target_tid) for answer in parsed])
     consistency = cosines(space([answer.target_ins for answer in parsed]), own_terms)

@@ -2,12 +2,14 @@
 
     python benchmarks/supervision.py [--dataset=ml-100k] [--users=1000] [--seeds=5] [--data_path=FOLDER]
 
-Four instructions a user: one shot (the balanced founder), the best founder, the released search (three drafts, one
-round; terms are found as words here too, so that scores compare), and the full search, whose founders the first two
-are. Each is scored by the search's own judge and by one that the search never saw: the cosine between the sentence
-embeddings (all-MiniLM-L6-v2, extra `offline`) of the instruction and of the target item's text. A control gives the
-held-out judge another user's target. Scores are means over the seeds of the teacher, differences are paired over users
-(bootstrap, 95%). Defaults of the search were chosen with other seeds than these, from 100 on.
+The whole supervision is that of a run with the defaults, several moments a user. What the search gains is measured on
+one moment of each of at most --users users, with four instructions: one shot (the balanced founder), the best founder,
+the released search (three drafts, one round; terms are found as words here too, so that scores compare), and the full
+search, whose founders the first two are. Each is scored by the search's own judge and by one that the search never saw:
+the cosine between the sentence embeddings (all-MiniLM-L6-v2, extra `offline`) of the instruction and of the target
+item's text. A control gives the held-out judge another user's target. Scores are means over the seeds of the teacher,
+differences are paired over users (bootstrap, 95%). Defaults of the search were chosen with other seeds than these, from
+100 on.
 """
 
 import argparse
@@ -40,7 +42,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="of the template teacher; scores are averaged over them")
     parser.add_argument("--users", type=int, default=1000, help="at most so many, spread evenly")
     arguments = parser.parse_args()
-    domain = supervision_settings()["domains"].get(arguments.dataset, "generic")
+    defaults = supervision_settings()
+    domain = defaults["domains"].get(arguments.dataset, "generic")
     settings = {"data_path": arguments.data_path, "show_progress": False, "state": "WARNING"}
     config = Config("NaviGen", arguments.dataset, config_dict=settings)
     dataset = create_dataset(config)
@@ -54,11 +57,13 @@ def main() -> None:
     teacher, judge, reasoner = TemplateTeacher(space), TemplateJudge(space), TemplateReasoner(space)
     sequences = train._dataset.sequences
     users = dataset.field2id_token[dataset.uid_field]
-    sources = samples_of(sequences, terms, users, domain, "mixed", at_most=arguments.users)
-    supervision = supervise(sources, teacher, judge, reasoner, show_progress=True)
+    of = (sequences, terms, users, domain, defaults["media"])
+    every = samples_of(*of, per_user=defaults["moments_per_user"], at_most=defaults["samples"])
+    supervision = supervise(every, teacher, judge, reasoner, show_progress=True)
     seconds = time.perf_counter() - start
 
     # 2. The search against its own founders and against the released one.
+    sources = samples_of(*of, at_most=arguments.users)
     samples = [source.sample for source in sources]
     teachers = [TemplateTeacher(space, seed) for seed in range(arguments.seeds)]
     start = time.perf_counter()
@@ -113,7 +118,13 @@ def main() -> None:
     write_results(
         f"supervision-{arguments.dataset}",
         bars,
-        {"users": len(samples), "seeds": arguments.seeds, "report": supervision.report, "table": table},
+        {
+            "samples": len(every),
+            "users": len(samples),
+            "seeds": arguments.seeds,
+            "report": supervision.report,
+            "table": table,
+        },
     )
 
 

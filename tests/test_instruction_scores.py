@@ -46,6 +46,20 @@ def test_one_answer_for_everyone_is_not_personal():
         score_instructions(answers, TERMS[:2], TEXTS, TEXTS, TfidfSpace(TEXTS))
 
 
+def test_one_answer_for_each_medium_is_not_personal():
+    texts = ["a still painting", "a slow pan over water", "an oil painting of dust", "a pan across the city"]
+    media = ["image", "video", "image", "video"]
+    answers = [answer(["dust"], texts[0]), answer(["dust"], texts[1])] * 2
+    terms = [("dust",), ("sea",), ("sun",), ("night",)]
+    apart = score_instructions(answers, terms, texts, texts, TfidfSpace(texts), media)
+    mixed = score_instructions(answers, terms, texts, texts, TfidfSpace(texts))
+    assert apart.gap("reference_similarity").mean() == pytest.approx(0, abs=1e-12)
+    assert mixed.gap("reference_similarity").mean() > 0.1
+    for wrong in (["image", "video", "video", "video"], ["image"] * 3):
+        with pytest.raises(InputError, match="came with 4 answers; give one each"):
+            score_instructions(answers, terms, texts, texts, TfidfSpace(texts), wrong)
+
+
 def test_diversity_by_hand():
     same = diversity([["a", "red", "river", "runs"]] * 3)
     assert same["self_bleu"] == pytest.approx(1) and same["distinct_1"] == pytest.approx(4 / 12)

@@ -9,8 +9,9 @@ Everything is computed from the raw text of an answer. An answer that the strict
     specificity           share of the visual aspects (lighting, palette, camera, ...) that the instruction speaks of
     copy_rate             share of its own terms that stand literally in its instruction
 
-The control scores the same answers against the targets of other users. An instruction is personal by the gap: own
-target minus others' targets. One instruction for everyone has a gap of 0, however well it fits on average.
+The control scores the same answers against the targets of other users, of the same medium where media differ. An
+instruction is personal by the gap: own target minus others' targets. One instruction for everyone (or for everyone's
+videos) has a gap of 0, however well it fits on average.
 """
 
 import math
@@ -58,6 +59,7 @@ def score_instructions(
     texts: Sequence[str],
     references: Sequence[str],
     space: TextSpace,
+    media: Sequence[str] | None = None,
     seed: int = 0,
 ) -> InstructionScores:
     """Score the answers for B users.
@@ -66,12 +68,21 @@ def score_instructions(
         answers: raw text, as `Vocabulary.raw_answer` writes it.
         terms, texts: of each user's true next item. references: the instruction searched for it.
         space: turns texts into vectors. seed: of the order in which other users are taken.
+        media: what each instruction is for, B; others are taken from the same, since what all prompts for videos share
+            says nothing about a person. None: all alike.
     """
     users = len(answers)
     if users < 2 or not len(terms) == len(texts) == len(references) == users:
         raise InputError(
             f"{users} answers came with {len(terms)} terms, {len(texts)} texts and {len(references)} references; give "
             "as many of each, for at least two users."
+        )
+    media = [""] * users if media is None else list(media)
+    fewest = min(Counter(media).values())
+    if len(media) != users or fewest < 2:
+        raise InputError(
+            f"{len(media)} media, the rarest {fewest} times, came with {users} answers; give one each, and each medium "
+            "to at least two users."
         )
     # 1. What the parser makes of them.
     parsed: list[Answer | None] = []
@@ -99,11 +110,13 @@ def score_instructions(
         return dict(zip(PERSONAL, (precision, recall, f1, *near), strict=True))
 
     order = np.random.default_rng(seed).permutation(users)
-    shifts = range(1, min(OTHERS, users - 1) + 1)
+    groups = [order[np.array(media)[order] == medium] for medium in sorted(set(media))]
+    shifts = range(1, min(OTHERS, fewest - 1) + 1)
     control = {name: np.zeros(users) for name in PERSONAL}
     for shift in shifts:
         other = np.empty(users, dtype=np.int64)
-        other[order] = np.roll(order, shift)
+        for group in groups:
+            other[group] = np.roll(group, shift)
         for name, value in against(other).items():
             control[name] += value / len(shifts)
 
