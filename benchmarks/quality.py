@@ -124,7 +124,7 @@ def _bars(comparison: Comparison) -> list[Bar]:
         return bars
     goal = RATIO.get(name, 1.05)
     for protocol, ranked in PROTOCOLS.items():
-        found = ratio(rows["NaviGen"], rows["SASRec"], protocol)
+        found = ratio(rows["NaviGen"].runs, rows["SASRec"].runs, protocol)
         title = f"NaviGen / SASRec, test NDCG@10 among {ranked}, interval {found.low:.3f} to {found.high:.3f}"
         wanted = f"at least {goal:.2f}" + (", interval above 1.00" if goal > 1 else "")
         bars.append(Bar(title, found.mean, wanted, found.mean >= goal and (goal <= 1 or found.low > 1)))
@@ -195,10 +195,10 @@ def minutes_to(run: Run, score: float) -> float:
     return (before + next(reached, np.inf)) / 60
 
 
-def ratio(ours: Contender, theirs: Contender, protocol: str) -> Interval:
-    """Quotient of two models' NDCG@10, averaged over seeds, with its interval paired over users."""
+def ratio(ours: list[Run], theirs: list[Run], protocol: str) -> Interval:
+    """Quotient of two models' NDCG@10, averaged over their runs, with its interval paired over users."""
     values = np.array(
-        [np.mean([ndcg(getattr(run.ranks, protocol), 10) for run in row.runs], axis=0) for row in (ours, theirs)]
+        [np.mean([ndcg(getattr(run.ranks, protocol), 10) for run in runs], axis=0) for runs in (ours, theirs)]
     )
     draws = resampled_means(values)
     return interval(values[0].mean() / values[1].mean(), draws[0] / draws[1])
