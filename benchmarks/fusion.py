@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from common import Bar, write_results
-from quality import RUNS, TUNED
+from quality import RUNS, settings_of
 from torch.nn import functional as F
 
 from recbole_navigen.config import Config
@@ -28,7 +28,6 @@ from recbole_navigen.quick_start import run_compare
 from recbole_navigen.quick_start.comparison import PROTOCOLS
 from recbole_navigen.quick_start.pipeline import load_navigen
 from recbole_navigen.quick_start.runs import Run
-from recbole_navigen.settings import read_settings
 from recbole_navigen.training.checkpoint import load_checkpoint
 
 DENSE, TWO = "NaviGen, its dense score alone", "two SASRecs fused"
@@ -121,8 +120,7 @@ def main() -> None:
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
 
     # 1. The runs.
-    tuned = read_settings(TUNED)
-    models = {"SASRec": tuned[arguments.dataset]["SASRec"], "NaviGen": {}}
+    models = {label: own for label, own in settings_of(arguments.dataset).items() if label in ("SASRec", "NaviGen")}
     given = {"checkpoint_dir": str(RUNS / "saved"), "data_path": arguments.data_path, "models": models}
     comparison = run_compare(list(models), arguments.dataset, seeds, config_dict=given)["comparison"]
     runs = {(row.label, run.record["seed"]): run for row in comparison.contenders for run in row.runs}

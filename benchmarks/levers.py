@@ -4,9 +4,9 @@
 
 All validation users, one seed, few epochs (so that a lever costs minutes); intervals are paired over users and leave
 out what another seed would change, which the lever `another seed` shows. The levers stand in `levers.yaml`. Finished
-ones are kept in runs/levers; rows measured before, with the same epochs and seed, stay in the results. Where both
-models are there, their codes are also fused as two channels, on at most 5,000 validation users: items by the log of the
-mean of both models' probabilities (log-sum-exp in item space).
+ones are kept in runs/levers. Rows measured before, with the same epochs and seed, stay in the results as long as the
+defaults come out the same. Where both models are there, their codes are also fused as two channels, on at most 5,000
+validation users: items by the log of the mean of both models' probabilities (log-sum-exp in item space).
 """
 
 import argparse
@@ -54,39 +54,51 @@ def main() -> None:
     arguments = parser.parse_args()
     levers = read_settings(HERE / "levers.yaml")
     names = ["defaults", *arguments.levers.split(";")] if arguments.levers else list(levers)
+    tail = in_tail(arguments)
     records = {}
     for name in names:
         records[name] = measured(arguments, levers[name])
-        report(arguments, records)
+        report(arguments, records, tail)
     pairs = {row: pair for row, pair in CHANNELS.items() if set(pair) <= records.keys()}
     if pairs:
-        report(arguments, records, channels(arguments, records, pairs))
+        report(arguments, records, tail, channels(arguments, records, pairs))
 
 
 def measured(arguments: argparse.Namespace, lever: dict) -> dict:
-    """What one lever gives, kept: ranks of all validation users (2, B), which targets are of the tail (B,), costs."""
+    """What one lever gives, kept: ranks of all validation users (2, B), and costs."""
     file = RUNS / arguments.dataset / f"{content_hash([lever, arguments.epochs, arguments.seed])[:16]}.json"
     if file.is_file():
         return read_json(file)
     own = {**shared_settings(arguments), **{key: value for key, value in lever.items() if key != "without"}}
+    if "without" in lever:  # no setting tells these apart, so that one would go on where another was killed
+        own["checkpoint_dir"] += f"-without-{lever['without'].replace(' ', '-')}"
     with WITHOUT[lever["without"]]() if "without" in lever else contextlib.nullcontext():
         run = Path(run_navigen("NaviGen", arguments.dataset, config_dict=own)["run_dir"])
     model, valid_data = load(own, arguments.dataset, run)
-    data = valid_data._dataset
-    _, thirds = popularity_thirds(data.timeline, data.item_num, 1)
-    targets = data.timeline.items[data.timeline.last()]
     result = read_json(run / "result.json")
     record = {
         "settings": lever,
-        "run": run.name,
+        "commit": commit(),
+        "run": str(run.relative_to(RUNS)),
         "ranks": [part.tolist() for part in searched_ranks(model, valid_data, DEPTH)],
-        "tail": (thirds[targets - 1] == 0).tolist(),
         "share": None if model.lm.dense is None else float(model.lm.dense.share),
         "parameters": result["parameters"]["total"],
         "minutes": result["training_seconds"] / 60,
     }
     write_json(file, record)
     return record
+
+
+def in_tail(arguments: argparse.Namespace) -> np.ndarray:
+    """Whether the validation target of each user is of the tail third of items, (B,), in the order of the ranks.
+
+    The validation split shares the timeline of the whole data set, whose last interactions are those of the test.
+    """
+    config = Config("NaviGen", arguments.dataset, config_dict=shared_settings(arguments))
+    data = data_preparation(config, create_dataset(config))[1]._dataset
+    _, thirds = popularity_thirds(data.timeline, data.item_num, 2)
+    targets = data.timeline.items[np.sort(data.inter_feat[TARGET_POSITION].numpy())]
+    return thirds[targets - 1] == 0
 
 
 def shared_settings(arguments: argparse.Namespace) -> dict:
@@ -108,9 +120,12 @@ def load(settings: dict, dataset: str, run: Path, users: int | None = None):
 
 
 def without_legal_softmax() -> contextlib.AbstractContextManager:
-    """Training normalises over all K codes of a level; ranking over legal ones, as ever."""
+    """Training normalises over all K codes of a level; validation and ranking over legal ones, as ever."""
+    legal = LegalCodes.log_prob
 
     def log_prob(self, level, logits, nodes, child, smoothing=0.0):
+        if not self.training:
+            return legal(self, level, logits, nodes, child, smoothing)
         code = getattr(self, f"token{level + 1}")[child]
         return logits.float().log_softmax(dim=-1).gather(-1, code[:, None])[:, 0]
 
@@ -145,7 +160,7 @@ def channels(arguments: argparse.Namespace, records: dict, pairs: dict[str, tupl
         for name in names:
             # One seed for all, so that the same validation users are drawn.
             own = {**shared_settings(arguments), **records[name]["settings"], "seed": arguments.seed}
-            model, valid_data = load(own, arguments.dataset, RUNS / "saved" / records[name]["run"], 5000)
+            model, valid_data = load(own, arguments.dataset, RUNS / records[name]["run"], 5000)
             models.append(model)
         ranks = fused_ranks(models, valid_data)
         found |= {f"codes alone, {name}": ndcg(alone, 10) for name, alone in zip(names, ranks, strict=False)}
@@ -196,23 +211,26 @@ def fused_ranks(models: list, loader) -> np.ndarray:
     return torch.cat(ranks, dim=2).numpy()
 
 
-def report(arguments: argparse.Namespace, records: dict, fused: dict | None = None) -> None:
+def report(arguments: argparse.Namespace, records: dict, tail: np.ndarray, fused: dict | None = None) -> None:
     """Write what there is so far."""
     base, table = ndcg(np.array(records["defaults"]["ranks"]), 10), {}
     for label, record in records.items():
-        values, tail = ndcg(np.array(record["ranks"]), 10), np.array(record["tail"])
+        values = ndcg(np.array(record["ranks"]), 10)
         row = table[label] = {"parameters": f"{record['parameters']:,}", "minutes": f"{record['minutes']:.1f}"}
         row["share of the dense score"] = "-" if record["share"] is None else f"{record['share']:.2f}"
         for protocol, ours, theirs in zip(PROTOCOLS, values, base, strict=True):
             row[f"valid ndcg@10, {protocol}"] = f"{ours.mean():.4f}"
             row[f"less the defaults, {protocol}"] = str(bootstrap(ours - theirs))
         row["less the defaults, unseen items, tail"] = str(bootstrap((values[1] - base[1])[tail]))
-        row["commit"] = commit()
+        row["commit"] = record["commit"]
     name = f"levers-{arguments.dataset}"
     details = {"table": table, "channels": fused, "epochs": arguments.epochs, "seed": arguments.seed}
     file = RESULTS / f"{name}.json"
     before = read_json(file) if file.is_file() else {}
-    if all(before.get(key) == details[key] for key in ("epochs", "seed")):
+    figures = [f"valid ndcg@10, {protocol}" for protocol in PROTOCOLS]
+    if all(before.get(key) == details[key] for key in ("epochs", "seed")) and all(
+        before["table"]["defaults"][figure] == table["defaults"][figure] for figure in figures
+    ):
         details["table"] = {**before["table"], **table}
         details["channels"] = fused or before["channels"]
     bar = Bar("levers measured, of those in levers.yaml", len(details["table"]) - 1, "reported", True)

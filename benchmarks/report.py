@@ -27,11 +27,13 @@ def main() -> None:
             lines.append(
                 f"| {bar['name']} | {bar['value']:.4g} | {bar['goal']} | {'yes' if bar['holds'] else '**no**'} |"
             )
-        if "table" in result:
-            lines += ["", "| row | " + " | ".join(next(iter(result["table"].values()))) + " |"]
-            lines += ["|---" * (1 + len(next(iter(result["table"].values())))) + "|"]
-            columns = list(next(iter(result["table"].values())))
-            for name, row in result["table"].items():
+        for key in ("table", "speed", "channels"):
+            rows = result.get(key) or {}
+            columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+            if columns:
+                lines += ["", f"| {'row' if key == 'table' else key} | " + " | ".join(columns) + " |"]
+                lines += ["|---" * (1 + len(columns)) + "|"]
+            for name, row in rows.items():
                 lines.append(f"| {name} | " + " | ".join(str(row.get(column, "")) for column in columns) + " |")
         for note in result.get("notes", []):
             lines += ["", note]

@@ -33,7 +33,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=2020)
     parser.add_argument("--part", default="0/1")
     arguments = parser.parse_args()
-    grid = read_settings(HERE / "grid.yaml")[arguments.dataset]
+    grids = read_settings(HERE / "grid.yaml")
+    if arguments.dataset not in grids:
+        parser.error(f"grid.yaml has no points for {arguments.dataset}; it has {', '.join(grids)}.")
+    grid = grids[arguments.dataset]
     points = [{**grid["base"], **point} for point in grid["points"]]
     part, parts = map(int, arguments.part.split("/"))
     for settings in points[part::parts]:
