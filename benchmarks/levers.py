@@ -95,6 +95,7 @@ def in_tail(arguments: argparse.Namespace) -> np.ndarray:
     The validation split shares the timeline of the whole data set, whose last interactions are those of the test.
     """
     config = Config("NaviGen", arguments.dataset, config_dict=shared_settings(arguments))
+    config["validation_users"] = None
     data = data_preparation(config, create_dataset(config))[1]._dataset
     _, thirds = popularity_thirds(data.timeline, data.item_num, 2)
     targets = data.timeline.items[np.sort(data.inter_feat[TARGET_POSITION].numpy())]
