@@ -1,4 +1,4 @@
-"""The few lines that let RecBole 1.2.1 run on today's NumPy, SciPy, pandas and torch, without editing it.
+"""The few lines that let RecBole 1.2.1 run, and count, as it should on today's packages, without editing it.
 
 Importing this module applies them; every module of ours that imports RecBole imports this one first. Each entry below
 names what breaks and where, so that it can be deleted when RecBole mends it. RecBole's pickled checkpoints, which
@@ -60,6 +60,11 @@ def apply() -> None:
     anomaly = torch.is_anomaly_enabled()
     import_module("recbole.model.sequential_recommender")
     torch.autograd.set_detect_anomaly(anomaly)
+    # Pop counts an item once a batch however often it occurs: no count passes the number of batches, and all depend on
+    # the seed. And being pointwise it counts sampled negatives too, which pairwise models get in another column.
+    pop = import_module("recbole.model.general_recommender.pop")
+    pop.Pop.calculate_loss = _count
+    pop.Pop.input_type = pop.InputType.PAIRWISE
     for category, message, module in _NOISE:
         warnings.filterwarnings("ignore", message=message, category=category, module=module)
 
@@ -78,6 +83,14 @@ def _get_data_struct(self):
     for key in _PER_EVALUATION:
         held.pop(key, None)
     return struct
+
+
+def _count(self, interaction):
+    """Count the items of a batch, each as often as it occurs; returns the zero that RecBole's Pop calls its loss."""
+    items = interaction[self.ITEM_ID]
+    self.item_cnt.index_add_(0, items, torch.ones_like(items)[:, None])
+    self.max_cnt = self.item_cnt.max(dim=0)[0]
+    return torch.nn.Parameter(torch.zeros(1)).to(self.device)
 
 
 apply()

@@ -26,6 +26,7 @@ from recbole_navigen.settings import (
     parse_argv,
     properties_folders,
     read_settings,
+    refuse_no_folder,
     refuse_nonpositive,
     refuse_unknown,
     without_secrets,
@@ -198,6 +199,7 @@ class Config(RecBoleConfig):
     def _get_final_config_dict(self) -> dict[str, Any]:
         final = super()._get_final_config_dict()
         refuse_nonpositive(final)
+        refuse_no_folder(final)
         # RecBole completes a partial eval_args from a random 8:1:1 split; the yaml files keep the protocol.
         if isinstance(final["eval_args"], dict):
             final["eval_args"] = {**self.internal_config_dict["eval_args"], **final["eval_args"]}
@@ -221,13 +223,8 @@ class Config(RecBoleConfig):
 
     def _check_metrics(self, final: dict[str, Any]) -> None:
         """Refuse metrics that do not exist and a `valid_metric` that would not be computed."""
-        register_media_metrics()
         metrics = [final["metrics"]] if isinstance(final["metrics"], str) else final["metrics"]
-        for metric in metrics:
-            if str(metric).lower() not in metric_types:
-                raise InputError(
-                    f"unknown metric `{metric}`; the nearest valid name is `{nearest(str(metric), metric_types)}`"
-                )
+        refuse_unknown_metrics(metrics)
         name, _, k = str(final["valid_metric"]).partition("@")
         if name.lower() not in {metric.lower() for metric in metrics}:
             raise InputError(
@@ -280,6 +277,16 @@ class Config(RecBoleConfig):
         """
         unused = {*NOT_LEARNED, *leave_out}
         return content_hash({key: value for key, value in self.public().items() if key not in unused})
+
+
+def refuse_unknown_metrics(metrics: Sequence[Any]) -> None:
+    """Refuse metrics that neither RecBole nor we compute."""
+    register_media_metrics()
+    for metric in metrics:
+        if str(metric).lower() not in metric_types:
+            raise InputError(
+                f"unknown metric `{metric}`; the nearest valid name is `{nearest(str(metric), metric_types)}`"
+            )
 
 
 # File names (without .yaml) that RecBole loads for kinds of models that need other columns or labelled evaluation.

@@ -15,11 +15,23 @@ from recbole_navigen.errors import InputError
 
 # Settings that must be whole numbers above zero, beside every name that ends in one of POSITIVE_ENDINGS.
 POSITIVE = frozenset(
-    {"epochs", "eval_step", "topk", "MAX_ITEM_LIST_LENGTH", "k", "levels", "codes", "validation_users", "batch_items"}
+    {
+        "epochs",
+        "eval_step",
+        "topk",
+        "MAX_ITEM_LIST_LENGTH",
+        "k",
+        "levels",
+        "codes",
+        "validation_users",
+        "batch_items",
+        "rank_depth",
+    }
 )
 POSITIVE_ENDINGS = ("_size", "_heads")
 RATE_ENDING = "learning_rate"  # above zero, fractions welcome
-REQUIRED = frozenset({"epochs", "topk", "learning_rate", "train_batch_size", "eval_batch_size"})
+REQUIRED = frozenset({"epochs", "topk", "learning_rate", "train_batch_size", "eval_batch_size", "rank_depth"})
+FOLDERS = frozenset({"data_path", "checkpoint_dir"})
 # Settings whose value is an interval such as [3,inf) or [3,10]: text that looks like a yaml list but is none.
 INTERVAL_ENDING = "_interval"
 SECRET = re.compile(r"(^|_)(api_?key|key|secret|password|credentials?|access_token|api_token|hf_token)$", re.IGNORECASE)
@@ -159,6 +171,13 @@ def refuse_nonpositive(settings: Mapping[str, Any]) -> None:
                 raise InputError(f"{key} must be above zero, not {entry}")
             if not rate and not float(entry).is_integer():
                 raise InputError(f"{key} must be a whole number, not {entry}")
+
+
+def refuse_no_folder(settings: Mapping[str, Any]) -> None:
+    """Refuse places that are no path."""
+    for key in FOLDERS.intersection(settings):
+        if not isinstance(settings[key], str | Path) or not str(settings[key]):
+            raise InputError(f"{key} must be the path of a folder, such as ./saved, not {settings[key]!r}")
 
 
 def without_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,16 @@ from recbole_navigen.config import Config
 from recbole_navigen.errors import InputError
 from recbole_navigen.quick_start.run import run_navigen
 
-SIZES = ["epochs", "train_batch_size", "eval_batch_size", "learning_rate", "eval_step", "embedding_size", "topk"]
+SIZES = [
+    "epochs",
+    "train_batch_size",
+    "eval_batch_size",
+    "learning_rate",
+    "eval_step",
+    "embedding_size",
+    "topk",
+    "rank_depth",
+]
 
 
 def refusal(

@@ -126,6 +126,19 @@ def test_eval_step_beyond_the_epochs_of_a_counting_model(in_tmp: Path) -> None:
     assert trainer.evaluate(test)["hit@5"] >= 0
 
 
+def test_pop_counts_what_it_trains_on_whatever_the_batches(in_tmp: Path) -> None:
+    scores = []
+    for settings in ({"train_batch_size": 7}, {"train_batch_size": 2048, "seed": 9}):
+        trainer, train, valid, test = prepare("Pop", in_tmp, **settings)
+        trained = np.bincount(train._dataset.inter_feat["item_id"].numpy(), minlength=trainer.model.n_items)
+        assert trained.max() > 1
+        trainer.fit(train, valid)
+        assert trainer.model.item_cnt.flatten().tolist() == trained.tolist()
+        assert trainer.model.max_cnt.tolist() == [trained.max()]
+        scores.append(trainer.evaluate(test))
+    assert scores[0] == scores[1]
+
+
 def test_checkpoints_of_other_models_are_refused(in_tmp: Path) -> None:
     trainer, train, valid, test = prepare("BPR", in_tmp)
     trainer.fit(train, valid)

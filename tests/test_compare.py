@@ -22,7 +22,7 @@ from synthetic import write_atomic
 
 from recbole_navigen.artefacts import write_json
 from recbole_navigen.commands import compare as command
-from recbole_navigen.errors import InputError
+from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.evaluation.ranks import metric_values
 from recbole_navigen.evaluation.user_ranks import UserRanks
 from recbole_navigen.quick_start import compare_runs, run_compare
@@ -284,17 +284,26 @@ def test_runs_that_do_not_belong_together_are_refused(folders: dict[str, Path]) 
         compare_runs([ours, theirs])
     assert compare_runs([ours, theirs], ["--topk=[9]"])["comparison"].metrics == ("ndcg@9", "recall@9")
     shutil.copytree(ours, "twin")
-    with pytest.raises(InputError, match="the same model with the same settings and seed"):
+    with pytest.raises(InputError, match="the same model with the same settings, data files and seed"):
         compare_runs([ours, "twin"])
     shutil.rmtree("twin/ranks")
+    with pytest.raises(DamagedArtefact, match=r"ranks/manifest\.json is missing"):
+        compare_runs(["twin"])
+    change(Path("twin"), split_hash=None)
     with pytest.raises(InputError, match="keeps no ranks"):
         compare_runs(["twin"])
     with pytest.raises(InputError, match=r"holds no result\.json"):
         compare_runs(["dataset"])
     with pytest.raises(InputError, match="unknown setting `epochs` beside --runs"):
         compare_runs([ours], ["--epochs=3"])
-    with pytest.raises(InputError, match="topk must be above zero"):
-        compare_runs([ours], ["--topk=[0]"])
+    for argument, message in {
+        "--topk=[0]": "topk must be above zero",
+        "--metrics=[NDCG,Recal]": "unknown metric `Recal`; the nearest valid name is `recall`",
+        "--metrics=[GAUC]": "none of the metrics .* follows from ranks",
+        "--checkpoint_dir=None": "checkpoint_dir must be the path of a folder, such as ./saved, not None",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            compare_runs([ours], [argument])
 
 
 @pytest.mark.parametrize(
@@ -310,6 +319,13 @@ def test_runs_that_do_not_belong_together_are_refused(folders: dict[str, Path]) 
         (["--models=Pop", "--seeds=many"], "neither a number of seeds nor a list"),
         (["--models=Pop,NaviGen", "--topk=[10,200]"], "ndcg@200 looks at 200 places and NaviGen tells the first 20"),
         (["--models=Pop,FM"], "FM cannot be compared"),
+        (
+            ["--models=SASRec,Pop", "--train_rows=user"],
+            "needs a sequential model, and Pop is none; remove it or set it for others alone",
+        ),
+        (["--models=Pop", "--rank_depth=-5"], "rank_depth must be above zero, not -5"),
+        (["--models=Pop", "--rank_depth=None"], "rank_depth must be a number above zero, not None"),
+        (["--models=Pop", "--checkpoint_dir=None"], "checkpoint_dir must be the path of a folder"),
         (["--models=Pop", "--eval_args={mode: uni50}"], "does not rank the whole catalogue"),
         (["--models=Pop", "--metrics=[ItemCoverage,NDCG]", "--dataset=none"], "unknown data set `none`"),
         (["--models=Pop,BPR", "--config_files", "seed.yaml"], "BPR: seed is the same for all models"),

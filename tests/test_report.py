@@ -3,13 +3,16 @@
 import csv
 import io
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from recbole_navigen.evaluation.report import Cell, Table, to_csv, to_latex, to_markdown, to_terminal
 
-NASTY = ("50% & more_$", "a|b *c* <i>", "x^2 ~ {y} \\z", "[1, 2] # `q`")
+NASTY = ("[1, 2] # `q`", "a|b *c* <i>", "x^2 ~ {y} \\z", "50% & more_$")
 
 
 @pytest.fixture
@@ -40,12 +43,24 @@ def test_latex_is_escaped_and_balanced(tables: list[Table]) -> None:
     assert text.count(r"\begin{") == text.count(r"\end{") == 4 and text.count(r"\toprule") == 2
     bare = text.replace("\\\\", "").replace(r"\{", "").replace(r"\}", "")
     assert bare.count("{") == bare.count("}")
-    body = [line for line in text.splitlines() if line.endswith(r" \\{}")]
-    assert sum(line.count(" & ") for line in body) == 4 * 2 + 4 * 1
+    body = [line for line in text.splitlines() if line.endswith(r" \\")]
+    assert sum(line.count(" & ") for line in body) == 5 * 2 + 5 * 1 and len(body) == 5 + 5 + 2
     for line in text.splitlines()[1:]:
         assert not re.search(r"(?<!\\)[%#_]", line), line
-    # A line that begins with a bracket follows no bare line break, which would take it as its argument.
-    assert not re.search(r"\\\\\s*\n\s*\[", text)
+    # A bracket or star after these commands would be read as their argument, even in the next line.
+    assert not re.search(r"(\\\\|\\toprule|\\midrule)\s*[\[*]", text)
+    # A rule may stand only where no cell is open: right after the end of a row.
+    before = re.findall(r"(.*)\n\\(?:mid|bottom)rule", text)
+    assert len(before) == 4 and all(line.endswith(r" \\") for line in before)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex is installed")
+def test_latex_compiles(tables: list[Table], tmp_path: Path) -> None:
+    page = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{to_latex(tables)}\end{{document}}"
+    (tmp_path / "page.tex").write_text(page, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 def test_markdown_rows_have_as_many_cells_as_columns(tables: list[Table]) -> None:

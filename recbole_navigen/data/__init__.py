@@ -53,7 +53,10 @@ def uses_user_rows(config: Config) -> bool:
     if rows not in (None, "prefix", "user"):
         raise InputError(f"train_rows must be user or prefix, not {rows!r}")
     if rows == "user" and config["MODEL_TYPE"] != ModelType.SEQUENTIAL:
-        raise InputError(f"train_rows: user needs a sequential model, and {config['model']} is none; remove it")
+        raise InputError(
+            f"train_rows: user needs a sequential model, and {config['model']} is none; "
+            "remove it or set it for others alone"
+        )
     user_rows = config["model"] == "NaviGen" or rows == "user"
     if user_rows and config["benchmark_filename"]:
         raise InputError("user rows cannot be built from pre-split files; unset benchmark_filename or train_rows")

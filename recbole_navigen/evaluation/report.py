@@ -6,7 +6,7 @@ and escapes look like in them.
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,17 +107,16 @@ def to_latex(tables: Sequence[Table]) -> str:
     for table in tables:
         lines += [r"\begin{table*}", r"\centering", rf"\caption{{{_escaped(table.title, _LATEX)}}}"]
         lines += [rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}", r"\toprule"]
-        lines += [" & ".join(_escaped(column, _LATEX) for column in table.columns) + r" \\", r"\midrule"]
+        lines += [_latex_line(_escaped(column, _LATEX) for column in table.columns), r"\midrule"]
         for row in table.rows:
             parts = ((cell, *(_escaped(part, _LATEX) for part in (cell.text, cell.mark, cell.aside))) for cell in row)
             cells = (
                 (rf"\textbf{{{text}}}" if cell.best else text) + mark + (rf" {{\scriptsize {aside}}}" if aside else "")
                 for cell, text, mark, aside in parts
             )
-            # A bracket after \\ would be read as its argument.
-            lines += [" & ".join(cells) + r" \\{}"]
+            lines += [_latex_line(cells)]
         lines += [r"\bottomrule", r"\end{tabular}", "", r"\smallskip\footnotesize"]
-        lines += [_escaped(note, _LATEX) + r" \\{}" for note in table.notes]
+        lines += [_latex_line([_escaped(note, _LATEX)]) for note in table.notes]
         lines += [r"\end{table*}", ""]
     return "\n".join(lines)
 
@@ -144,6 +143,13 @@ def _escaped(text: str, escapes: Mapping[str, str]) -> str:
 
 def _before(separator: str, text: str) -> str:
     return separator + text if text else ""
+
+
+def _latex_line(cells: Iterable[str]) -> str:
+    r"""A line of a table, or of text. The {} stands before it and not behind: \\ and \midrule would take a bracket that
+    comes next as their argument, and a {} behind the last \\ would open a cell before \bottomrule.
+    """
+    return f"{{}}{' & '.join(cells)} \\\\"
 
 
 def _markdown_row(cells: Any) -> str:

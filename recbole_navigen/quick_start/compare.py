@@ -1,12 +1,15 @@
 """`run_compare`: several models on one data set over several seeds. Every run is made once, then all are tabled."""
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recbole_navigen.config import NOT_LEARNED, Config
+from recbole_navigen.artefacts import content_hash
+from recbole_navigen.config import NOT_LEARNED, Config, refuse_unknown_metrics
+from recbole_navigen.data import uses_user_rows
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.ranks import METRICS, metric_values, places
 from recbole_navigen.evaluation.user_ranks import why_no_ranks
@@ -23,10 +26,12 @@ from recbole_navigen.quick_start.report import report
 from recbole_navigen.quick_start.runs import Run, find_finished, identity, protocol
 from recbole_navigen.quick_start.separate import RunFailed, SeparateRuns
 from recbole_navigen.quick_start.tables import shown_name
-from recbole_navigen.settings import parse_argv, read_settings, refuse_nonpositive, refuse_unknown
+from recbole_navigen.settings import parse_argv, read_settings, refuse_no_folder, refuse_nonpositive, refuse_unknown
 
 SECTION = "models"  # of config files: label -> settings of its own
 SHOWN = {"metrics": ["NDCG", "Recall"], "topk": [10]}  # unless the user asks for others
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,7 @@ def compare_runs(folders: Sequence[str | Path], argv: Sequence[str] = ()) -> dic
     settings = {**SHOWN, "checkpoint_dir": "saved", **(given := parse_argv(argv))}
     refuse_unknown(given, {*SHOWN, "checkpoint_dir"}, "beside --runs")
     refuse_nonpositive(settings)
+    refuse_no_folder(settings)
     runs = [Run.load(folder) for folder in dict.fromkeys(map(Path, folders))]
     metrics = _existing(*(value if isinstance(value, list) else [value] for value in map(settings.get, SHOWN)))
     return {**report(_labelled(runs), metrics, settings["checkpoint_dir"]), "failed": 0}
@@ -170,11 +176,19 @@ def _metrics(config: Config) -> list[str]:
 
 
 def _existing(names: Sequence[str], topk: Sequence[int]) -> list[str]:
-    """The metrics that follow from the rank of a single target, such as ndcg@10."""
-    known = [str(name).lower() for name in names if str(name).lower() in METRICS]
-    if not known:
+    """The metrics that follow from the rank of a single target, such as ndcg@10, each once; a warning names others."""
+    refuse_unknown_metrics(names)
+    asked = dict.fromkeys(str(name).lower() for name in names)
+    shown, left_out = [name for name in asked if name in METRICS], [name for name in asked if name not in METRICS]
+    if not shown:
         raise InputError(f"none of the metrics {names} follows from ranks; use some of {', '.join(METRICS)}")
-    return [f"{name}@{int(k)}" for name in known for k in topk]
+    if left_out:
+        logger.warning(
+            "the comparison leaves out %s: it shows what follows from the rank of a single target, which is %s",
+            ", ".join(left_out),
+            ", ".join(METRICS),
+        )
+    return list(dict.fromkeys(f"{name}@{int(k)}" for name in shown for k in topk))
 
 
 def _refuse_incomparable(entries: Sequence[Entry], metrics: Sequence[str]) -> None:
@@ -183,6 +197,7 @@ def _refuse_incomparable(entries: Sequence[Entry], metrics: Sequence[str]) -> No
         reason = why_no_ranks(entry.config)
         if reason:
             raise InputError(f"{entry.label} cannot be compared user by user: {reason}; leave it out or change that")
+        uses_user_rows(entry.config)  # refuses train_rows that the model cannot have
         deepest = max(metrics, key=places)
         if hasattr(entry.config.model_class, "recommend") and places(deepest) > entry.config["rank_depth"]:
             raise InputError(
@@ -194,27 +209,57 @@ def _refuse_incomparable(entries: Sequence[Entry], metrics: Sequence[str]) -> No
 
 
 def _labelled(runs: Sequence[Run]) -> list[Contender]:
-    """Put runs of one model and one setting into one row, and name rows of one model by what they differ in."""
-    rows: dict[tuple[str, str], dict[int, Run]] = {}
+    """Put runs that differ in their seed alone into one row, and name rows of one model by what they differ in."""
+    rows: dict[str, dict[int, Run]] = {}
     for run in runs:
-        own = run.record["identity"]
-        row = rows.setdefault((own["model"], own["settings_hash"]), {})
-        if own["seed"] in row:
+        own = dict(run.record["identity"])
+        seed = own.pop("seed")
+        row = rows.setdefault(content_hash(own), {})
+        if seed in row:
             raise InputError(
-                f"{row[own['seed']]} and {run} are the same model with the same settings and seed; name one of them"
+                f"{row[seed]} and {run} are the same model with the same settings, data files and seed; "
+                "name one of them"
             )
-        row[own["seed"]] = run
+        row[seed] = run
+    records = {row: next(iter(of_seeds.values())).record for row, of_seeds in rows.items()}
     contenders = []
-    for (model, _), row in rows.items():
-        configs = [next(iter(other.values())).record["config"] for (name, _), other in rows.items() if name == model]
-        mine = next(iter(row.values())).record["config"]
-        differing = [
-            f"{key}={mine.get(key)}"
-            for key in mine
-            if key not in NOT_LEARNED and any(other.get(key) != mine.get(key) for other in configs)
-        ]
-        contenders.append(Contender(f"{model} ({', '.join(differing)})" if differing else model, tuple(row.values())))
+    for row, mine in records.items():
+        model = mine["identity"]["model"]
+        others = [other for key, other in records.items() if key != row and other["identity"]["model"] == model]
+        told = ", ".join(_told_apart(mine, others))
+        contenders.append(Contender(f"{model} ({told})" if told else model, tuple(rows[row].values())))
     return contenders
+
+
+def _told_apart(mine: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The settings of a run that some others do not share and, against those that share all of them, the hashes in its
+    identity: of data files, for example.
+
+    Args:
+        mine: its record. others: records of other runs of its model.
+    """
+
+    def differing(own: Mapping[str, Any], theirs: Sequence[Mapping[str, Any]]) -> list[str]:
+        keys = dict.fromkeys(key for settings in (own, *theirs) for key in settings)
+        return [f"{key}={own.get(key)}" for key in keys if any(other.get(key) != own.get(key) for other in theirs)]
+
+    def learned(record: Mapping[str, Any]) -> dict[str, Any]:
+        return _flat({key: value for key, value in record["config"].items() if key not in NOT_LEARNED})
+
+    def hashes(record: Mapping[str, Any]) -> dict[str, str]:
+        return {key: value[:12] for key, value in record["identity"].items() if key.endswith("_hash")}
+
+    twins = [other for other in others if not differing(learned(mine), [learned(other)])]
+    return differing(learned(mine), list(map(learned, others))) + differing(hashes(mine), list(map(hashes, twins)))
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without nesting, under names such as eval_args.mode."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        inner = {f"{key}.{name}": entry for name, entry in _flat(value).items()} if isinstance(value, dict) else None
+        flat.update({key: value} if inner is None else inner)
+    return flat
 
 
 def _scores(run: Run, metric: str) -> str:

@@ -18,7 +18,7 @@ from recbole_navigen import processes
 from recbole_navigen.artefacts import content_hash, file_hash, plain, read_json, write_json
 from recbole_navigen.config import Config
 from recbole_navigen.errors import DamagedArtefact, InputError
-from recbole_navigen.evaluation.user_ranks import FOLDER, UserRanks
+from recbole_navigen.evaluation.user_ranks import UserRanks
 from recbole_navigen.language.adapters import LORA_KEYS
 from recbole_navigen.settings import without_secrets
 
@@ -49,9 +49,14 @@ class Run:
 
     @classmethod
     def load(cls, folder: str | Path) -> "Run":
-        """Read a run's folder."""
+        """Read a run's folder.
+
+        Raises:
+            InputError: no finished run, or one whose evaluation keeps no ranks.
+            DamagedArtefact: the ranks it kept are gone or not whole.
+        """
         folder, record = Path(folder), read_result(folder)
-        if not (folder / FOLDER).is_dir():
+        if record["split_hash"] is None:
             raise InputError(
                 f"{folder} keeps no ranks of its test users (they need leave-one-out by time and full ranking); "
                 "run the model again or leave it out"
