@@ -1,7 +1,7 @@
 """What all tests share: a working directory of their own, and a tiny data set with text."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -58,3 +58,21 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def tiny(own_folder: Path) -> Path:
     """Write the data set `tiny` (60 users, 80 items, titles and genres) under dataset/ and return its data_path."""
     return write_atomic(own_folder / "dataset", "tiny", users=60, items=80)
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Callable]:
+    """Start local endpoints, each with a script of its answers; see `small_endpoint.Endpoint`."""
+    pytest.importorskip("httpx")
+    from small_endpoint import Endpoint
+
+    servers = []
+
+    def start(script: Callable) -> Endpoint:
+        servers.append(Endpoint(script))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()

@@ -18,7 +18,7 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.parsing import parse_answer
 from recbole_navigen.metrics import NAMES
-from recbole_navigen.quick_start import Recommender, run_generate, run_navigen
+from recbole_navigen.quick_start import Recommender, run_generate, run_navigen, writing
 from recbole_navigen.quick_start.writing import add_writer
 from recbole_navigen.supervision.rows import InstructionRow, Supervision
 from recbole_navigen.training import writer as writer_training
@@ -150,6 +150,8 @@ def test_a_writer_learns_from_rows_of_ones_own(tiny, monkeypatch):
         add_writer(Config("NaviGen", "tiny", config_dict=settings), run, rows)
     # The same rows are not learned twice; other rows are, and so is what the settings make.
     assert learned[:2] == [1, 2] and len(learned) == 3 and learned[2] > 2
+    with pytest.raises(InputError, match="give at least one row"):
+        add_writer(Config("NaviGen", "tiny", config_dict=settings), run, [])
 
 
 def test_a_killed_writer_goes_on_with_the_same_numbers(tiny, monkeypatch):
@@ -178,6 +180,16 @@ def test_a_killed_writer_goes_on_with_the_same_numbers(tiny, monkeypatch):
     resumed = load_checkpoint(run / "writer" / "checkpoint")["state_dict"]
     assert not list(run.glob("writer-in-training-*"))
     assert all(torch.equal(weights[name], resumed[name]) for name in weights)
+
+    # A training whose rows are others by now, after an outage of the teacher say, does not go on with it.
+    (run / "writer").rename(run / "second")
+    monkeypatch.setattr(writer_training, "save_checkpoint", save_and_die)
+    made = writing.supervision_stage
+    for lost in (0, 1):
+        monkeypatch.setattr(writing, "supervision_stage", lambda *given, lost=lost: made(*given)[lost:])
+        with pytest.raises(KeyboardInterrupt):
+            add_writer(Config("NaviGen", "tiny", config_dict=settings), run)
+    assert len(list(run.glob("writer-in-training-*"))) == 2
 
 
 @pytest.mark.parametrize("reading", ["strict", "released"])

@@ -32,6 +32,8 @@ def test_the_released_fallback_cuts_the_text():
     text = "Red lamp\uff0c2024. Good for reading\u3001" + "x" * 41 + "; red LAMP"
     assert released_terms("", text) == ["Red lamp", "Good for reading"]
     assert released_terms("2024", "\u7ea2\u8272") == []
+    for answer in ("9" * 5000, "[" * 5000):  # no JSON that Python reads
+        assert released_terms(answer, text) == ["Red lamp", "Good for reading"]
 
 
 @given(st.lists(st.text(max_size=12) | st.integers(), max_size=20))
@@ -69,7 +71,7 @@ TEXTS = ["A lamp", "A woven rug", "A chair", ""]
 
 @pytest.mark.parametrize(
     ("reading", "lamp", "rug", "by_teacher"),
-    [("strict", ("lamp", "light"), None, 1), ("released", ("Lamp", "light"), ("it is", "well", "a rug"), 3)],
+    [("strict", ("lamp", "light"), None, 1), ("released", ("Lamp", "light"), ("it is", "well", "a rug"), 2)],
 )
 def test_items_without_a_usable_answer_keep_their_own_terms(own_folder, reading, lamp, rug, by_teacher):
     own = extract_terms(TEXTS)

@@ -44,7 +44,10 @@ def parse_answer(text: str) -> Answer:
         raise InvalidAnswer("text before the thought")
     try:
         value = json.loads(text, object_pairs_hook=list)
-    except (json.JSONDecodeError, RecursionError):
+        json.dumps([reasoning, value], ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise InvalidAnswer("half a character") from None  # "\ud83d" is fine JSON, but no text that could be stored
+    except (ValueError, RecursionError):  # ValueError also for a number of thousands of digits
         raise InvalidAnswer("not one JSON value") from None
     if text != text.strip():
         raise InvalidAnswer("space around the JSON")

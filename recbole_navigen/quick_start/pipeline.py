@@ -12,7 +12,7 @@ import numpy as np
 from recbole.utils import init_seed
 from transformers import PreTrainedTokenizerBase
 
-from recbole_navigen.artefacts import atomic_directory, content_hash, read_json, write_json
+from recbole_navigen.artefacts import atomic_directory, content_hash, read_json, stage_is_current, write_json
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation, read_item_text
 from recbole_navigen.errors import InputError
@@ -27,16 +27,16 @@ from recbole_navigen.model.build import SCRATCH
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.processes import alone, is_main
 from recbole_navigen.quick_start.stages import Stages
-from recbole_navigen.quick_start.supervised import learns_instructions, roles_of, settings_of, supervision_of
+from recbole_navigen.quick_start.supervised import learns_instructions, settings_of, supervision_of, terms_by_teacher
 from recbole_navigen.quick_start.training_stages import check_stages
+from recbole_navigen.settings import without_secrets
 from recbole_navigen.supervision.rows import InstructionRow
-from recbole_navigen.supervision.terms import teacher_terms
 from recbole_navigen.training.checkpoint import load_checkpoint
 from recbole_navigen.training.instructions import InstructionRows
 from recbole_navigen.training.sft import NaviGenTrainer
 from recbole_navigen.training.trainer import get_trainer
 
-IDENTIFIERS, TOKENIZER = "identifiers", "tokenizer"  # folders of a run
+IDENTIFIERS, SUPERVISION, TOKENIZER = "identifiers", "supervision", "tokenizer"  # folders of a run
 SMALL_CATALOGUE, SMALL_K, LARGE_K = 5_000, 64, 512
 TOKENIZER_ROWS = 2_000  # instructions from which a tokenizer learns, spread evenly; more add no words
 NEIGHBOURS = 20  # collaborative neighbours from which an item without text may borrow terms
@@ -69,17 +69,17 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
         )
     with stages("identifiers") as stage:
         # Processes may compute on different machines, so all read what the main one made.
-        if is_main():
-            table = build_table(config, dataset, vectors, text.text[1:])
-            table.save(Path(config["run_dir"]) / IDENTIFIERS, {"embeddings": content_hash(vectors)})
-        else:
-            table = DualIdentifierTable.load(Path(config["run_dir"]) / IDENTIFIERS)
+        # A run that goes on keeps the table it began with: a teacher may answer now what it did not answer then.
+        folder, inputs = Path(config["run_dir"]) / IDENTIFIERS, table_inputs(config, dataset, vectors, text.text[1:])
+        if is_main() and not stage_is_current(folder, inputs):
+            build_table(config, dataset, vectors, text.text[1:]).save(folder, inputs)
+        table = DualIdentifierTable.load(folder)
         logger.info(table.describe())
         codes = table.report["codes"]
         stage.metric = f"{table.levels} x {table.codebook_size} codes, {codes['items_moved']} collisions resolved"
     part, rows = train_data._dataset, ()
     if learns_instructions(config):
-        rows = supervision_stage(config, dataset, part, table, stages)
+        rows = supervision_stage(config, dataset, part, table, stages, Path(config["run_dir"]) / SUPERVISION)
     init_seed(config["seed"], config["reproducibility"])
     if is_main():
         tokenizer = build_tokenizer(config, table, text.text[1:], rows)
@@ -97,20 +97,22 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
 
 
 def supervision_stage(
-    config: Config, dataset: Any, part: Any, table: DualIdentifierTable, stages: Stages
+    config: Config, dataset: Any, part: Any, table: DualIdentifierTable, stages: Stages, own: Path | None = None
 ) -> Sequence[InstructionRow]:
     """What instructions are learned from, as a stage of a run.
 
     Args:
         config: settings of the run. dataset: for raw user ids. part: its training split. table: for terms.
-        stages: records what it took.
+        stages: records what it took. own: see `supervision_of`.
     """
     with stages("supervision") as stage:
         users = dataset.field2id_token[dataset.uid_field]
-        supervision, cached = supervision_of(config, part.sequences, table.terms, users)
+        supervision, cached = supervision_of(config, part.sequences, table.terms, users, own)
         stage.spared = supervision.report["seconds"] if cached else 0.0
         thoughts = sum(row.reasoning is not None for row in supervision.rows)
         stage.metric = f"{len(supervision.rows)} instructions, {thoughts} with reasoning"
+        if unanswered := sum(supervision.report.get("unanswered", {}).values()):
+            stage.metric += f", {unanswered} questions unanswered"
         stage.metric += ", cached" if cached else ""
     return supervision.rows
 
@@ -153,14 +155,25 @@ def code_count(config: Config, n_items: int) -> int:
     return config["codes"] or (SMALL_K if n_items < SMALL_CATALOGUE else LARGE_K)
 
 
+def table_inputs(config: Config, dataset: Any, vectors: np.ndarray, texts: tuple[str, ...]) -> dict[str, Any]:
+    """What `build_table` makes a table of, as hashes and settings."""
+    supervision = settings_of(config)
+    return {
+        "embeddings": content_hash(vectors),
+        "texts": content_hash(texts),
+        "items": content_hash([str(token) for token in dataset.field2id_token[dataset.iid_field]]),
+        "settings": {key: config[key] for key in ("levels", "codes", "seed", "balanced", "text_vectors")},
+        "supervision": without_secrets(supervision) if supervision["tid_source"] == "teacher" else None,
+    }
+
+
 def build_table(config: Config, dataset: Any, vectors: np.ndarray, texts: tuple[str, ...]) -> DualIdentifierTable:
     """Codes from collaborative vectors (N, D), terms from item texts (N strings), or of a teacher that reads them."""
     codes = code_count(config, len(vectors))
     quantized = residual_kmeans(vectors, config["levels"], codes, config["seed"], config["balanced"])
     terms = extract_terms(texts, nearest_items(vectors, NEIGHBOURS))
-    supervision = settings_of(config)
-    if supervision["tid_source"] == "teacher":
-        terms = teacher_terms(texts, roles_of(config, terms.terms).teacher, terms, supervision["tid_reading"])
+    if settings_of(config)["tid_source"] == "teacher":
+        terms = terms_by_teacher(config, texts, terms)
     return DualIdentifierTable(
         item_tokens=tuple(str(token) for token in dataset.field2id_token[dataset.iid_field][1:]),
         codes=quantized.codes,

@@ -1,6 +1,8 @@
 """The supervision of a run: its settings, and its rows as an artefact that runs share."""
 
+import logging
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +11,12 @@ from typing import Any
 from recbole_navigen.artefacts import content_hash, stage_is_current
 from recbole_navigen.config import Config
 from recbole_navigen.data.sequences import UserSequences
+from recbole_navigen.errors import InputError
+from recbole_navigen.identifiers.textual import TermResult
 from recbole_navigen.settings import without_secrets
 from recbole_navigen.supervision.build import Roles, build_roles, search_settings, supervision_settings
 from recbole_navigen.supervision.rows import Supervision, samples_of, supervise
+from recbole_navigen.supervision.terms import teacher_terms
 
 NO_TERM = "item"
 # Settings of the supervision that choose among what is there: they make no other rows.
@@ -21,6 +26,10 @@ WRITING_KEYS = (
     *("supervision", "instruction_vocabulary", "instruction_batch_size", "think_share", "choose_item", "name_item"),
     *("thought_tokens", "instruction_tokens", "writer_steps", "writer_batch_size", "writer_learning_rate"),
 )
+FAILED = "failed: "  # begins those counts of a language model that are failures
+AGAIN = "run again when the endpoint answers: what it has answered is kept"
+
+logger = logging.getLogger(__name__)
 
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,14 +49,44 @@ def roles_of(config: Config, item_terms: Sequence[Sequence[str]]) -> Roles:
     return build_roles(settings_of(config), item_terms, _cache(config), config["show_progress"])
 
 
+def terms_by_teacher(config: Config, texts: Sequence[str], own: TermResult) -> TermResult:
+    """Terms by the teacher of a run, see `teacher_terms`; the report also has that of the language models.
+
+    Args:
+        config: of the run. texts: N item texts. own: the catalogue's own terms.
+
+    Raises:
+        InputError: questions got no answer and no item has terms by the teacher.
+    """
+    roles = roles_of(config, own.terms)
+    result = teacher_terms(texts, roles.teacher, own, settings_of(config)["tid_reading"])
+    report = {**result.report, **roles.report()}
+    if report["unanswered"] and not report["items_by_teacher"]:
+        raise InputError(f"the teacher gave terms to none of {len(texts)} items: {_failures(report)}; {AGAIN}.")
+    _tell(report, f"{report['items_by_text']} of {len(texts)} items have terms of their text")
+    return replace(result, report=report)
+
+
 def supervision_of(
-    config: Config, sequences: UserSequences, item_terms: Sequence[Sequence[str]], user_tokens: Sequence[str]
+    config: Config,
+    sequences: UserSequences,
+    item_terms: Sequence[Sequence[str]],
+    user_tokens: Sequence[str],
+    own: Path | None = None,
 ) -> tuple[Supervision, bool]:
-    """Supervision of the training split, and True if it was found in the cache.
+    """Supervision of the training split, and True if it was found on disk.
+
+    Rows are kept in the cache for all runs, unless questions got no answer; then a warning says so, and the next run
+    asks those again.
 
     Args:
         config: of the run. sequences: of the training split; nothing else of the data is looked at.
         item_terms: TIDs by item index, N lists. user_tokens: raw user ids by internal id.
+        own: where incomplete rows are kept for one run: its other processes, and the run itself if it is killed and
+            goes on, must learn from the rows that it began with. None keeps them nowhere.
+
+    Raises:
+        InputError: no row was made.
     """
     settings = settings_of(config)
     made = {key: value for key, value in settings.items() if key not in CHOICES}
@@ -58,8 +97,9 @@ def supervision_of(
         "users": content_hash([str(token) for token in user_tokens]),
     }
     entry = _cache(config) / f"supervision-{content_hash(inputs)[:16]}"
-    if stage_is_current(entry, inputs):
-        return _taught(Supervision.load(entry), settings), True
+    for folder in (own, entry):
+        if folder is not None and stage_is_current(folder, inputs):
+            return _taught(Supervision.load(folder), settings), True
     start = time.perf_counter()
     roles = roles_of(config, item_terms)
     sources = samples_of(
@@ -82,9 +122,15 @@ def supervision_of(
         show_progress=config["show_progress"],
     )
     # As with embeddings: a model that finds its instructions in the cache was not trained in less time.
-    report = {**supervision.report, "seconds": round(time.perf_counter() - start, 3)}
+    report = {**supervision.report, **roles.report(), "seconds": round(time.perf_counter() - start, 3)}
     supervision = replace(supervision, report=report)
-    supervision.save(entry, inputs)
+    if not supervision.rows:
+        remedy = AGAIN if report["unanswered"] else "use another teacher or longer histories"
+        raise InputError(f"the supervision made no row of {len(sources)} samples: {_failures(report)}; {remedy}.")
+    _tell(report, f"The {len(supervision.rows)} rows of the supervision are not kept for other runs")
+    folder = own if report["unanswered"] else entry
+    if folder is not None:
+        supervision.save(folder, inputs)
     return _taught(supervision, settings), False
 
 
@@ -98,6 +144,29 @@ def _taught(supervision: Supervision, settings: Mapping[str, Any]) -> Supervisio
     elif settings["thought"] == "identifier":
         rows = tuple(replace(row, reasoning=row.identifier_reasoning) for row in rows)
     return replace(supervision, rows=rows)
+
+
+def _failures(report: Mapping[str, Any]) -> str:
+    """How often language models failed, by reason, in words."""
+    total: Counter[str] = Counter()
+    for model in report["models"]:
+        total.update({key.removeprefix(FAILED): count for key, count in model.items() if key.startswith(FAILED)})
+    return _listed(total) or "no question failed"
+
+
+def _listed(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} ({count})" for reason, count in reasons.items())
+
+
+def _tell(report: Mapping[str, Any], lost: str) -> None:
+    """Log what language models did, and one warning of what is lost if questions got no answer."""
+    for model in report["models"]:
+        logger.info("language model: %s", ", ".join(f"{key} {value}" for key, value in model.items()))
+    if unanswered := report["unanswered"]:
+        logger.warning(
+            "%d questions got no answer: %s. %s; a new run asks for these again and for no others",
+            *(sum(unanswered.values()), _listed(unanswered), lost),
+        )
 
 
 def _cache(config: Config) -> Path:

@@ -95,7 +95,8 @@ def train_beside(
         learned = InstructionRows(
             rows, part.sequences, renderer, config["MAX_ITEM_LIST_LENGTH"], config["think_share"], config["choose_item"]
         )
-        progress = run_dir / f"{PROGRESS}-{content_hash(inputs)[:8]}"
+        # A teacher may answer this time what it did not before: other rows make another training.
+        progress = run_dir / f"{PROGRESS}-{content_hash(inputs, [asdict(row) for row in rows])[:8]}"
         loss = train_writer(writer, learned, config, progress, config["show_progress"])
         stage.metric = f"{config['writer_steps']} steps, {loss:.3f} nats a token"
         with atomic_directory(run_dir / WRITER) as folder:

@@ -1,5 +1,6 @@
 """From settings to teacher, judge and reasoner. Defaults stand in properties/supervision.yaml."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -29,6 +30,13 @@ class Roles:
     judge: Judge
     reasoner: Reasoner
     models: tuple[LanguageModel, ...]
+
+    def report(self) -> dict[str, Any]:
+        """Of the language models so far, as JSON values: `models`, the counts and cost of each, and `unanswered`, how
+        many questions got no answer that may get one another time, by reason.
+        """
+        unanswered = sum((model.unanswered for model in self.models), Counter())
+        return {"models": [model.report() for model in self.models], "unanswered": dict(unanswered)}
 
 
 def supervision_settings(own: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -18,9 +18,17 @@ from recbole_navigen.supervision.store import Answer, AnswerStore
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A conversation that got no answer, and why in a few words."""
+    """A conversation that got no answer.
+
+    Attributes:
+        reason: in a few words. prompt_tokens, completion_tokens: what it cost nevertheless.
+        final: True where the same question would always fail.
+    """
 
     reason: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    final: bool = False
 
 
 class Chat(Protocol):
@@ -28,9 +36,14 @@ class Chat(Protocol):
 
     Attributes:
         identity: all that decides an answer beside the messages: model, sampling, limits. Plain values, no secrets.
+        name: of the model, for reports.
     """
 
     identity: dict[str, Any]
+    name: str
+
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """Money for some tokens."""
 
     def complete(self, conversations: Sequence[Messages]) -> Iterator[tuple[int, Answer | Failure]]:
         """Answer conversations, in any order, each with its place in the list, as soon as it is there."""
@@ -49,12 +62,19 @@ class LanguageModel:
 
     Attributes:
         counts: `asked`, `stored` (answered from the store or by an equal question of the same batch), `paid`,
-            `prompt_tokens` and `completion_tokens` of the paid ones, `repaired`, and `failed: REASON`.
+            `prompt_tokens` and `completion_tokens` of all requests, `repaired`, and `failed: REASON`.
+        unanswered: by reason, the failed ones that may be answered another time; an invalid answer is an answer.
     """
 
     def __init__(self, chat: Chat, store: AnswerStore, show_progress: bool = False):
         self.chat, self.store, self.show_progress = chat, store, show_progress
         self.counts: Counter[str] = Counter()
+        self.unanswered: Counter[str] = Counter()
+
+    def report(self) -> dict[str, Any]:
+        """`model`, the counts, and the `cost` of this process's questions by the prices in the settings."""
+        cost = self.chat.cost(self.counts["prompt_tokens"], self.counts["completion_tokens"])
+        return {"model": self.chat.name, **self.counts, "cost": round(cost, 6)}
 
     def ask(self, questions: Sequence[Question]) -> list[Any | None]:
         """What was read from each answer; None, counted by reason, where also the repair is no use."""
@@ -78,6 +98,8 @@ class LanguageModel:
     def _read(self, question: Question, reply: Answer | Failure) -> Any | None:
         if isinstance(reply, Failure):
             self.counts[f"failed: {reply.reason}"] += 1
+            if not reply.final:
+                self.unanswered[reply.reason] += 1
             return None
         return question.read(reply.text)
 
@@ -96,8 +118,8 @@ class LanguageModel:
             if isinstance(reply, Answer):
                 self.store.put(names[place], reply)
                 self.counts["paid"] += 1
-                self.counts["prompt_tokens"] += reply.prompt_tokens
-                self.counts["completion_tokens"] += reply.completion_tokens
+            self.counts["prompt_tokens"] += reply.prompt_tokens
+            self.counts["completion_tokens"] += reply.completion_tokens
         return [replies[key] for key in keys]
 
 

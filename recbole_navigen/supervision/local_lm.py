@@ -46,6 +46,7 @@ class LocalChat:
     def __init__(self, settings: LocalSettings):
         self.settings = settings
         folder = Path(settings.path)
+        self.name = folder.resolve().name
         # Weights are told apart by name and size: hashing gigabytes at each start would cost more than it protects.
         sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir()) if file.is_file()}
         config = folder / "config.json"
@@ -58,13 +59,18 @@ class LocalChat:
         }
         self._loaded: tuple[Any, Any] | None = None
 
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """See `Chat`: one's own machine asks for nothing."""
+        return 0.0
+
     def complete(self, conversations: Sequence[Messages]) -> Iterator[tuple[int, Answer | Failure]]:
         """See `Chat`. A conversation that leaves no room for an answer fails alone."""
         model, tokenizer = self._load()
         rows = [self._tokens(tokenizer, messages) for messages in conversations]
         limit = getattr(model.config, "max_position_embeddings", None) or float("inf")
         fitting = [place for place, row in enumerate(rows) if len(row) < limit]
-        yield from ((place, Failure("prompt too long")) for place in range(len(rows)) if len(rows[place]) >= limit)
+        too_long = Failure("prompt too long", final=True)
+        yield from ((place, too_long) for place, row in enumerate(rows) if len(row) >= limit)
         # Rows of like length together: the least padding.
         fitting.sort(key=lambda place: len(rows[place]))
         step = 1 if self.settings.temperature else self.settings.batch_size

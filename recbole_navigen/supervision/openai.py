@@ -7,6 +7,7 @@ at that moment and goes nowhere but into the request's header.
 import asyncio
 import contextlib
 import email.utils
+import logging
 import os
 import queue
 import random
@@ -23,6 +24,8 @@ from recbole_navigen.supervision.store import Answer
 
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 REFUSED = frozenset({401, 403, 404, 405})  # no other question would fare better
+UNREADABLE = "unreadable response"
+MOST_TOKENS = 1 << 40  # of one response; a greater number is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class OpenAIChat:
 
     def __init__(self, settings: OpenAISettings):
         self.settings = settings
+        self.name = settings.model
         self.attempts = 0
         body = {"model": settings.model, "temperature": settings.temperature, "max_tokens": settings.max_tokens}
         if settings.seed is not None:
@@ -84,6 +88,10 @@ class OpenAIChat:
             body["response_format"] = {"type": "json_object"}
         self.identity: dict[str, Any] = {"kind": "openai", **body}
         self._body = body
+
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """See `Chat`."""
+        return self.settings.cost(prompt_tokens, completion_tokens)
 
     def complete(self, conversations: Sequence[Messages]) -> Iterator[tuple[int, Answer | Failure]]:
         """See `Chat`. An endpoint that refuses all questions (key, address, model) is an InputError.
@@ -137,26 +145,29 @@ class OpenAIChat:
         except ImportError:
             raise InputError("teacher openai needs httpx; pip install 'recbole-navigen[generate]'.") from None
 
+        # Each would log a line for every request.
+        for name in ("httpx", "httpcore"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        url, login = _address(self.settings.base_url)
         waiting = iter(enumerate(conversations))
 
         async def work(client: Any) -> None:
             for place, messages in waiting:
-                done.put((place, await self._answer(client, messages)))
+                done.put((place, await self._answer(client, url, messages)))
 
         limits = httpx.Limits(max_connections=self.settings.concurrency)
         async with (
-            httpx.AsyncClient(headers=headers, timeout=self.settings.timeout, limits=limits) as client,
+            httpx.AsyncClient(auth=login, headers=headers, timeout=self.settings.timeout, limits=limits) as client,
             asyncio.TaskGroup() as group,
         ):
             for _ in range(min(self.settings.concurrency, len(conversations))):
                 group.create_task(work(client))
 
-    async def _answer(self, client: Any, messages: Messages) -> Answer | Failure:
-        """One conversation, with its retries."""
+    async def _answer(self, client: Any, url: str, messages: Messages) -> Answer | Failure:
+        """One conversation, with its retries; its tokens are those of all responses, also of the unreadable ones."""
         import httpx
 
-        url = self.settings.base_url.rstrip("/") + "/chat/completions"
-        reason = ""
+        reason, spent = "", (0, 0)
         for attempt in range(self.settings.retries + 1):
             asked_to_wait = 0.0
             self.attempts += 1
@@ -166,28 +177,47 @@ class OpenAIChat:
                     response = await client.post(url, json={**self._body, "messages": list(messages)})
             except (httpx.TimeoutException, TimeoutError):
                 reason = "timeout"
-            except httpx.TransportError as error:
+            except httpx.DecodingError:
+                reason = UNREADABLE
+            except httpx.RequestError as error:
                 reason = f"connection: {type(error).__name__}"
             else:
                 if response.status_code in REFUSED:
                     raise InputError(
-                        f"{_without_login(url)} answered {response.status_code} for model {self.settings.model!r}; "
+                        f"{url} answered {response.status_code} for model {self.settings.model!r}; "
                         f"check base_url, model and api_key_env."
                     )
                 if response.status_code == 200:
-                    answer = _read(response)
-                    if answer is not None:
-                        return answer
-                    reason = "unreadable response"
+                    text, *tokens = _read(response)
+                    spent = tuple(map(sum, zip(spent, tokens, strict=True)))
+                    if text is not None:
+                        return Answer(text, *spent)
+                    reason = UNREADABLE
                 elif response.status_code not in RETRIED:
-                    return Failure(f"http {response.status_code}")
+                    return Failure(f"http {response.status_code}", *spent)
                 else:
                     reason = f"http {response.status_code}"
                     asked_to_wait = retry_after(response.headers.get("retry-after"))
             if attempt < self.settings.retries:
                 pause = self.settings.backoff * 2**attempt * random.uniform(0.5, 1.5)
                 await asyncio.sleep(min(max(pause, asked_to_wait), self.settings.longest_wait))
-        return Failure(reason)
+        return Failure(reason, *spent)
+
+
+def _address(base_url: str) -> tuple[str, tuple[str, str] | None]:
+    """Where questions go, and the login that stood in the address: apart, so that no message or log shows it."""
+    import httpx
+
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if not url.host:
+        scheme, _, rest = base_url.partition("://")
+        shown = f"{scheme}://{rest.rpartition('@')[2]}"
+        raise InputError(f"base_url {shown!r} is no address of an endpoint; write http(s)://HOST:PORT/v1.")
+    login = (url.username, url.password) if url.userinfo else None
+    return str(url.copy_with(userinfo=b"")).rstrip("/") + "/chat/completions", login
 
 
 def retry_after(value: str | None) -> float:
@@ -200,22 +230,32 @@ def retry_after(value: str | None) -> float:
         pass
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return 0.0
 
 
-def _read(response: Any) -> Answer | None:
-    """The answer in a response; None if it is cut or of another shape."""
+def _read(response: Any) -> tuple[str | None, int, int]:
+    """What a response says, None if it is cut, of another shape or no text that UTF-8 holds; and its tokens in and out.
+
+    Content that is null (a refusal, or thoughts up to the last token) is an answer, of no letters: it was paid for, and
+    the same question would cost the same again.
+    """
     try:
         body = response.json()
-        text = body["choices"][0]["message"]["content"]
-        usage = body.get("usage") or {}
-        tokens = [int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens")]
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        return None
-    return Answer(text, *tokens) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return None, 0, 0
+    usage = body.get("usage") if isinstance(body, dict) else None
+    tokens = [_count(usage, name) for name in ("prompt_tokens", "completion_tokens")]
+    try:
+        content = body["choices"][0]["message"]["content"]
+        text = "" if content is None else content
+        text.encode()
+    except (LookupError, TypeError, AttributeError, UnicodeEncodeError):
+        text = None
+    return text, *tokens
 
 
-def _without_login(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+def _count(usage: Any, name: str) -> int:
+    """Tokens by a response's `usage`; 0 where it holds no number that can be one."""
+    value = usage.get(name) if isinstance(usage, dict) else None
+    return int(value) if isinstance(value, int | float) and 0 <= value < MOST_TOKENS else 0

@@ -24,7 +24,11 @@ def read_object(text: str) -> dict[str, Any]:
         body = fenced[1]
     try:
         value = json.loads(body, object_pairs_hook=_without_repeats)
-    except (json.JSONDecodeError, RecursionError) as error:
+        # Half a character ("\ud83d") is fine JSON, but could be neither stored nor sent.
+        json.dumps(value, ensure_ascii=False).encode()
+    except BadAnswer:
+        raise
+    except (ValueError, RecursionError) as error:  # ValueError also for a number of thousands of digits
         raise BadAnswer(f"the answer is not one JSON object: {error}") from error
     if not isinstance(value, dict):
         raise BadAnswer(f"the answer is a JSON {type(value).__name__}, not an object")

@@ -48,7 +48,7 @@ def _released_parse(answer: str) -> list[object]:
     for attempt in attempts:
         try:
             value = json.loads(attempt)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             continue
         value = value.get("terms") if isinstance(value, dict) else value
         if isinstance(value, list):
@@ -80,17 +80,16 @@ def teacher_terms(texts: Sequence[str], teacher: Teacher, own: TermResult, readi
     if reading not in ("strict", "released"):
         raise InputError(f"reading={reading!r} of a teacher's terms is unknown; use strict or released.")
     asked = [index for index, text in enumerate(texts) if text.strip()]
-    if reading == "strict":
-        answers = teacher.terms([texts[index] for index in asked], strict_terms)
-    else:
-        raw = teacher.terms([texts[index] for index in asked], str)
-        answers = [released_terms(answer or "", texts[index]) for index, answer in zip(asked, raw, strict=True)]
+    read = strict_terms if reading == "strict" else lambda answer: released_terms(answer, "")
+    answers = teacher.terms([texts[index] for index in asked], read)
     terms = list(own.terms)
     by_teacher = 0
     for index, answer in zip(asked, answers, strict=True):
+        by_teacher += bool(answer)
+        if not answer and reading == "released":
+            answer = released_terms("", texts[index])
         if answer:
             terms[index] = tuple(answer)
-            by_teacher += 1
     held = Counter(term for item in terms for term in item)
     report = {
         **own.report,

@@ -41,7 +41,7 @@ class InstructionRows:
         if not 0 <= think_share <= 1:
             raise InputError(f"think_share={think_share} must lie between 0 and 1.")
         if not rows:
-            raise InputError("the supervision found no instruction to learn; see its report, or set cid2ins to 0.")
+            raise InputError("there is no instruction to learn; give at least one row.")
         self.renderer = renderer
         self.think_share = think_share
         self.choose_item = choose_item
