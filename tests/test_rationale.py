@@ -17,7 +17,7 @@ from recbole_navigen.supervision.space import TermSpace
 from recbole_navigen.supervision.store import Answer, AnswerStore
 from recbole_navigen.supervision.template import TemplateTeacher
 from recbole_navigen.supervision.template_judge import TemplateJudge
-from recbole_navigen.supervision.template_reasoner import TemplateReasoner
+from recbole_navigen.supervision.template_reasoner import TemplateReasoner, cues
 
 SAMPLE = Sample("u", (("drama", "war"), ("comedy",)), ("western", "ghost town"))
 START = (
@@ -118,6 +118,45 @@ def test_template_paragraphs_pass_their_own_checks(space, sources):
         for text, sample in zip(passed, samples, strict=True):
             assert text is None or any(term in text[int(len(text) * END) :] for term in sample.target)
     assert reasoner.identifier(samples[:3]) == reasoner.identifier(samples)[:3]
+
+
+def test_what_is_said_of_a_history_is_true():
+    """The commonest terms lead, also those that the target shares; only what it adds is held back."""
+    history = (*[("romance", "comedy")] * 3, *[("comedy", "drama")] * 4, ("noir", "ghost towns"))
+    found = cues(Sample("u", history, ("drama", "Comedy", "ghost town")))
+    assert found.often == ["comedy", "drama", "romance"] and found.repeated
+    assert found.kept == ["Comedy", "drama"] and found.news == ["ghost town"]
+    assert found.lately == ["noir"]  # neither among `often` nor a word of the news
+    once = cues(Sample("u", (("war", "noir"), ("comedy",)), ("western",)))
+    assert not once.repeated and once.often == ["comedy", "war", "noir"] and not once.kept
+
+
+def test_the_paragraph_names_what_the_history_is_most_about(space):
+    history = (*[("comedy", "title1")] * 5, *[("war",)] * 3, ("horror",))
+    for target in (("comedy", "title9"), ("horror",), ("western", "title9")):
+        for number in range(12):
+            sample = Sample(f"u{number}", history, target)
+            text = TemplateReasoner(space).identifier([sample])[0]
+            first, narrow, arrival = text.removesuffix(".").split(". ")
+            assert "comedy" in first and "war" in first and problem(text, sample) is None
+            assert (target[0] in narrow) == (target[0] != "western")  # what is kept leads on
+            assert all(term in arrival for term in target)
+            assert ("new" in arrival or "not" in arrival or "change" in arrival) or target[0] != "western"
+
+
+def test_nothing_is_said_to_repeat_where_nothing_does(space):
+    for number in range(12):
+        sample = Sample(f"u{number}", (("comedy", "war"), ("horror",)), ("western",))
+        text = TemplateReasoner(space).identifier([sample])[0]
+        assert not any(claim in text for claim in ("again and again", "keep returning", "clear thread", "circle"))
+
+
+def test_wordings_that_use_a_new_word_of_the_target_are_passed_over(space):
+    words = ("list", "history", "past", "choices")
+    for number in range(30):
+        sample = Sample(f"u{number}", (("comedy",), ("comedy",)), words)
+        first = TemplateReasoner(space).identifier([sample])[0].split(". ")[0]
+        assert not any(word in first for word in words)
 
 
 def test_a_user_without_history_gets_a_paragraph_too(space):

@@ -1,13 +1,33 @@
 """The offline teacher and judge: names nothing, is deterministic, varied, on target; scores follow their formulas."""
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.supervision.evolution import SearchSettings, evolve
-from recbole_navigen.supervision.lexicons import CONTENT_GENES, CRAFT_GENES, VIDEO_GENES, content_words, lexicons
-from recbole_navigen.supervision.protocol import DOMAINS, FOUNDERS, MUTATION, Draft, Order, Review, Sample, Task
+from recbole_navigen.supervision.grammar import GROUPS, MERGED, realise
+from recbole_navigen.supervision.lexicons import (
+    CONTENT_GENES,
+    CRAFT_GENES,
+    VIDEO_GENES,
+    content_words,
+    lexicons,
+    sides,
+)
+from recbole_navigen.supervision.protocol import (
+    CROSSOVER,
+    DOMAINS,
+    FOUNDERS,
+    MUTATION,
+    Draft,
+    Order,
+    Review,
+    Sample,
+    Task,
+)
 from recbole_navigen.supervision.scoring import names_target
 from recbole_navigen.supervision.space import TermSpace
 from recbole_navigen.supervision.template import TemplateTeacher
@@ -53,7 +73,9 @@ def test_the_target_is_never_named(space, target, domain, media):
 
 
 def test_a_text_that_cannot_begin_without_naming_is_a_failure(space):
-    target = ("set", "standing", "whole", "picture", "brings", "show", "built")  # a word of every opening
+    # A word of every opening of an image.
+    target = ("with", "standing", "whole", "picture", "brings", "midst", "show", "built", "before", "place")
+    target += ("surrounds", "turns", "closer")
     free = Sample("v", HISTORY, target, name_target=True)
     drafts = TemplateTeacher(space).write([founders(Sample("u", HISTORY, target)), founders(free)])
     assert drafts[0] is None and all(draft.prompt for draft in drafts[1])
@@ -118,6 +140,72 @@ def test_a_video_moves_and_an_image_does_not(space):
             assert ("second" in draft.prompt) is has
 
 
+@pytest.mark.parametrize("media", ["image", "video"])
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_no_draft_contradicts_itself(space, domain, media):
+    """Neither founders nor children: the judge finds nothing."""
+    teacher, judge = TemplateTeacher(space), TemplateJudge(space)
+    samples = [Sample(f"u{n}", HISTORY, CATALOGUE[n], domain, media) for n in range(12)]
+    for result in evolve(samples, teacher, judge, SearchSettings(rounds=3)).results:
+        assert not [one for one in result.trace["candidates"] if " against " in one["reason"]]
+
+
+@pytest.mark.parametrize("operator", [CROSSOVER, MUTATION])
+def test_feelings_belong_together(space, operator):
+    """A motif is a noun of the lexicons, and the mood is of a theme of it; also what a child gets."""
+    teacher = TemplateTeacher(space)
+    for n in range(20):
+        sample = Sample(f"u{n}", HISTORY, CATALOGUE[n])
+        drafts = teacher.write([founders(sample)])[0]
+        for round_ in range(1, 5):
+            drafts += teacher.write(
+                [Task(sample, (Order(operator, drafts[-2:][: 1 + (operator == CROSSOVER)]),), round_)]
+            )[0]
+        for genome in (draft.genome for draft in drafts):
+            owners = {theme for theme, lists in lexicons().themes.items() if genome["motif"][0] in lists["motif"]}
+            assert owners and any(genome["mood"] in lexicons().themes[theme]["mood"] for theme in owners)
+
+
+def test_what_is_said_differs_in_number_and_merging_of_sentences(space):
+    """All that a picture needs is always said; the details, and how much a sentence holds, vary."""
+    tasks = [founders(Sample(f"u{n}", HISTORY, ("war",))) for n in range(60)]
+    drafts = [draft for row in TemplateTeacher(space).write(tasks) for draft in row]
+    assert {draft.prompt.count(".") for draft in drafts} >= {3, 4, 5, 6, 7}
+    for draft in drafts:
+        text = draft.prompt.lower()
+        assert all(draft.genome[gene].lower() in text for gene in ("subject", "scene", "mood", "medium", *CRAFT_GENES))
+    assert 0 < sum(draft.genome["details"].lower() not in draft.prompt.lower() for draft in drafts) < len(drafts) / 3
+
+
+def test_sentences_that_cannot_be_merged_are_said_one_by_one():
+    genome = {"subject": "a fox", "scene": "a field", "medium": "digital photograph", "style": "painterly realism"}
+    forbidden = re.compile(
+        "|".join(re.escape(w.split("{")[0]) or "painterly realism:" for w in MERGED["image", "craft"])
+    )
+    for wording in range(60):
+        text = realise({**genome, "motif": [], "wording": wording}, "image", forbidden)
+        assert "a fox" in text.lower() and "painterly realism" in text.lower()
+
+
+def test_every_wording_says_its_groups_and_is_neutral():
+    needs = {"craft": {"style"}, "frame": {"camera", "composition"}, "light": {"lighting", "palette"}}
+    needs |= {"detail": {"details"}, "feeling": {"mood"}, "movement": {"motion", "duration"}}
+    needs |= {"image": {"subject", "scene", "a_medium"}, "video": {"subject", "scene"}}
+    for groups, wordings in ({(name,): texts for name, texts in GROUPS.items()} | MERGED).items():
+        for wording in wordings:
+            slots = {slot.lower() for slot in re.findall(r"\{(\w+)\}", wording)}
+            assert slots >= set().union(*(needs[group] for group in groups)), wording
+            assert sides(re.sub(r"\{\w+\}", "", wording)) == (0, 0), wording
+            # "A mood" would read "a explosive".
+            assert not re.search(r"\b[Aa]n? \{", wording), wording
+
+
+def test_both_articles_of_media():
+    for medium, start in (("oil-on-canvas painting", "an oil"), ("35mm film photograph", "a 35mm")):
+        genome = {"subject": "a fox", "scene": "a field", "medium": medium, "motif": [], "wording": 3}
+        assert start in realise(genome, "image", None).lower()
+
+
 def judge_one(space, prompt, sample=None, rivals=()):
     sample = sample or Sample("u", HISTORY, ("western", "war"))
     return TemplateJudge(space).judge([Review(sample, (Draft(prompt),), (tuple(map(Draft, rivals)),))])[0][0]
@@ -138,6 +226,13 @@ def test_the_judge_prefers_what_its_formulas_say(space):
     assert good.executability == 10
     contradiction = judge_one(space, GOOD + " Full noon sun in moonlit midnight.")
     assert contradiction.executability == pytest.approx(8.5) and "noon" in contradiction.reason
+    for clash in (
+        "An oil-on-canvas painting, clean photography.",
+        "A shallow focus with deep staging.",
+        "Golden-hour backlight at midnight.",
+        "Dusk at noon.",
+    ):
+        assert judge_one(space, GOOD.replace("digital photograph", "picture") + " " + clash).executability < 9, clash
     assert judge_one(space, "A rider.").executability < 8
     assert judge_one(space, GOOD, Sample("u", HISTORY, ("western",), media="video")).executability == 8
     assert judge_one(space, GOOD, rivals=[GOOD]).novelty < judge_one(space, GOOD, rivals=["A bowl of soup."]).novelty
@@ -165,6 +260,16 @@ def test_every_phrase_is_usable():
             for phrase in words.phrases(aspect, domain):
                 # The judge must be able to see in a prompt what the teacher wrote into it.
                 assert words.markers[aspect] & set(content_words(phrase)), phrase
+                left, right = sides(phrase)
+                assert not left & right, phrase
+    # A medium is named with an article, so it is one thing; film and clips are for videos.
+    media = {phrase for domain in DOMAINS for phrase in words.phrases("medium", domain)}
+    assert {phrase.split()[-1] for phrase in media} == {
+        *("photograph", "painting", "illustration", "render", "snapshot", "poster")
+    }
+    for theme in words.themes.values():
+        # Joined by "and", and after "echoes of".
+        assert not any(" and " in motif for motif in theme["motif"])
 
 
 def test_a_catalogue_without_items_is_refused():

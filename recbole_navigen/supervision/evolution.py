@@ -113,17 +113,12 @@ class _Search:
         ]
 
     def review(self, drafts: tuple[Draft, ...]) -> Review:
-        """What the judge is to score: the new drafts, each beside the rest of what will be the population."""
-        parents = [set(parents) for _, parents in self._plan(len(drafts))] if self.population else [set()] * len(drafts)
-        elite = self.population[:1]
-        rivals = tuple(
-            (
-                *(self.drafts[one] for one in elite if one not in parents[place]),
-                *drafts[:place],
-                *drafts[place + 1 :],
-            )
-            for place in range(len(drafts))
-        )
+        """What the judge is to score: the new drafts, each beside the others of its round.
+
+        The elite is no rival: it is a parent of every child, and its kept score was given beside founders that are
+        strangers to it, so a child would lose novelty for what it was meant to take over.
+        """
+        rivals = tuple((*drafts[:place], *drafts[place + 1 :]) for place in range(len(drafts)))
         return Review(self.sample, drafts, rivals)
 
     def take(self, task: Task, drafts: tuple[Draft, ...], scores: list[Score], settings: SearchSettings) -> None:

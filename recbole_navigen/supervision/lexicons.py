@@ -2,14 +2,14 @@
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 import yaml
 
 from recbole_navigen.identifiers.textual import STOP_WORDS
 
-CONTENT_GENES = ("subject", "scene", "details", "mood")  # chosen by theme
+CONTENT_GENES = ("subject", "scene", "details", "mood", "motif")  # chosen by theme
 CRAFT_GENES = ("style", "composition", "camera", "lighting", "palette")  # chosen by domain; an image also has a medium
 VIDEO_GENES = ("motion", "duration")
 _WORD = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -58,6 +58,15 @@ def lexicons() -> Lexicons:
         markers={aspect: words_of_list(words) for aspect, words in raw["markers"].items()},
         exclusive=tuple((words_of_list(left), words_of_list(right)) for left, right in raw["exclusive"]),
     )
+
+
+@lru_cache(maxsize=65_536)
+def sides(text: str) -> tuple[int, int]:
+    """Which pairs of `exclusive` a text uses the left side of, and which the right side; bit i stands for pair i."""
+    words = set(content_words(text))
+    pairs = lexicons().exclusive
+    left, right = (sum(bool(pair[side] & words) << place for place, pair in enumerate(pairs)) for side in (0, 1))
+    return left, right
 
 
 def content_words(text: str) -> list[str]:

@@ -103,7 +103,7 @@ class Review:
 
     Attributes:
         sample: for whom. drafts: what to judge, each on its own.
-        rivals: for each draft, the others of the population; its parents, in whose place it stands, are left out.
+        rivals: for each draft, the others of its round. The elite, a parent of each child, is none.
     """
 
     sample: Sample

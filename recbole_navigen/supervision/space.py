@@ -29,7 +29,6 @@ from recbole_navigen.supervision.lexicons import CONTENT_GENES, content_words, l
 WIDTH = 64
 THEME_SHARE = 0.75
 SUPPORT = 4.0
-COMMON_WORDS = 4000
 
 
 class TermSpace:
@@ -37,8 +36,6 @@ class TermSpace:
 
     Attributes:
         themes: names of the themes, M.
-        words: the catalogue's common words, those that 1 item in 400, and at least two, hold; at most 4,000.
-        word_vectors: their vectors. Shape (len(words), M + D), float64.
     """
 
     def __init__(self, item_terms: Sequence[Sequence[str]]):
@@ -81,12 +78,6 @@ class TermSpace:
         weighted = held @ self._weight
         _, _, latent = randomized_svd(weighted, min(WIDTH, min(weighted.shape)), random_state=0)
         self._latent = latent.T
-
-        names = self._counter.get_feature_names_out()
-        common = np.flatnonzero(df >= max(2, len(documents) / 400)).tolist()
-        shared = sorted(common, key=lambda word: (-df[word], names[word]))[:COMMON_WORDS]
-        self.words = tuple(names[shared].tolist())
-        self.word_vectors = self.encode_words([[word] for word in self.words])
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of texts, of length 1 or less; of a text without a known word, 0. Shape (S, M + D), float64."""

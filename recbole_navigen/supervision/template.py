@@ -3,29 +3,31 @@
 How the target's meaning is carried when its terms may not be written (`Sample.name_target` is False):
 
 1. target and history are placed in the `TermSpace`: focus = .8 target + .2 history (recent items count more);
-2. the themes of the focus are the odds with which subject, scene, details and mood are drawn from the themes'
-   phrases; founders differ in how strictly they follow them (conservative: odds squared; exploratory: their root);
-3. up to two `motif` words, common words of the catalogue that are near the focus and are not terms of the target.
+2. the themes of the focus are the odds with which subject, scene and details are drawn from the themes' phrases;
+   founders differ in how strictly they follow them (conservative: odds squared; exploratory: their root);
+3. two `motif` nouns, of all themes' those nearest to the focus; the mood is one of the first one's theme.
 
-Every phrase and sentence that would contain a term of the target is passed over. With `name_target` the motif is the
-target's own first terms. What no theme knows is carried by the motif alone; without a known word the odds are equal.
+Every phrase and sentence that would contain a term of the target is passed over, and so is every phrase that would
+contradict another one by the pairs of `exclusive`. With `name_target` the motif is the target's own first terms and
+the mood is drawn like the rest. Without a known word the odds are equal.
 """
 
 import json
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from recbole_navigen.identifiers.textual import extract_terms
 from recbole_navigen.supervision.grammar import realise
-from recbole_navigen.supervision.lexicons import CONTENT_GENES, CRAFT_GENES, VIDEO_GENES, content_words, lexicons
+from recbole_navigen.supervision.lexicons import CONTENT_GENES, CRAFT_GENES, VIDEO_GENES, lexicons, sides
 from recbole_navigen.supervision.protocol import CROSSOVER, FOUNDERS, MUTATION, Draft, Order, Sample, Task
 from recbole_navigen.supervision.scoring import term_pattern
 from recbole_navigen.supervision.space import TermSpace
 
+CONTENT = (("subject",), ("scene",), ("details",), ("more_details",), ("mood", "motif"))  # handed on together
 MUTABLE = ("scene", "details", "composition", "camera", "lighting", "mood")
 STRICTNESS = dict(zip(FOUNDERS, (2.0, 1.0, 0.5), strict=True))
 RECENT_ITEMS, RECENT_HALF_LIFE = 10, 3.0
@@ -52,12 +54,15 @@ class TemplateTeacher:
 
     def __init__(self, space: TermSpace, seed: int = 0):
         self.space, self.seed, self.lexicons = space, seed, lexicons()
-        self._common = np.array(space.words)
-        phrases = [
-            phrase for theme in self.lexicons.themes.values() for gene in CONTENT_GENES for phrase in theme[gene]
-        ]
-        # Of all that an aspect may be taken from.
-        self.vectors = dict(zip((*phrases, *space.words), (*space.encode(phrases), *space.word_vectors), strict=True))
+        themes = self.lexicons.themes
+        phrases = [phrase for theme in themes.values() for gene in CONTENT_GENES for phrase in theme[gene]]
+        self.vectors = dict(zip(phrases, space.encode(phrases), strict=True))  # of all that content is taken from
+        self.owners: dict[str, list[str]] = {}  # motif -> its themes
+        for name, theme in themes.items():
+            for motif in theme["motif"]:
+                self.owners.setdefault(motif, []).append(name)
+        self._motifs = np.array(list(self.owners))
+        self._motif_vectors = np.array([self.vectors[motif] for motif in self.owners])
 
     def write(self, tasks: Sequence[Task]) -> list[tuple[Draft, ...] | None]:
         """See `Teacher`. None if no sentence can be written without naming the target."""
@@ -65,15 +70,11 @@ class TemplateTeacher:
         focus = 0.8 * targets + 0.2 * histories
         # Matrix products differ in their last bits with the number of rows; rounding keeps that out of the draws.
         odds = self.space.theme_mass(focus).round(8)
-        near = (focus @ self.space.word_vectors.T).round(8)
-        pool = (
-            np.argsort(-near, axis=1, kind="stable")[:, : 3 * MOTIF_POOL]
-            if near.size
-            else np.zeros((len(tasks), 0), int)
-        )
+        near = (focus @ self._motif_vectors.T).round(8)
+        pool = self._motifs[np.argsort(-near, axis=1, kind="stable")]
         written = []
         for row, task in enumerate(tasks):
-            writer = _Writer(self, task.sample, focus[row], odds[row], self._common[pool[row]].tolist())
+            writer = _Writer(self, task.sample, focus[row], odds[row], pool[row].tolist())
             drafts = tuple(writer.draft(order, task.round, place) for place, order in enumerate(task.orders))
             written.append(drafts if all(draft.prompt for draft in drafts) else None)
         return written
@@ -96,10 +97,11 @@ class _Writer:
         self.forbidden: re.Pattern | None = None if sample.name_target else term_pattern(sample.target)
         self.themes = [theme for theme, mass in zip(teacher.space.themes, odds, strict=True) if mass > 0]
         self.odds = [float(mass) for mass in odds if mass > 0]
-        if not self.themes:
+        self.near = [motif for motif in near if self._free(motif)]
+        if self.themes:
+            self.near = self.near[:MOTIF_POOL]
+        else:
             self.themes, self.odds = list(teacher.space.themes), [1.0] * len(teacher.space.themes)
-        own = set(content_words(" ".join(sample.target)))
-        self.near = [word for word in near if word not in own and self._free(word)][:MOTIF_POOL]
 
     def draft(self, order: Order, round_: int, place: int) -> Draft:
         """Write what one order asks for; an empty prompt if nothing can be written."""
@@ -123,54 +125,84 @@ class _Writer:
 
     def _founder(self, rng: random.Random, direction: str) -> tuple[dict, str]:
         strictness = STRICTNESS[direction]
-        genome = {gene: self._draw(rng, gene, strictness) for gene in (*CONTENT_GENES, "more_details")}
-        if genome["more_details"] == genome["details"]:
-            genome["more_details"] = self._draw(rng, "more_details", strictness, besides=genome["details"])
+        genome: dict[str, Any] = {}
+        for gene in ("subject", "scene", "details", "more_details"):
+            genome[gene] = self._draw(rng, gene, strictness, genome, besides=genome.get("details"))
+        genome |= self._feeling(rng, strictness, genome)
         craft = (*CRAFT_GENES, "medium") if self.sample.media == "image" else CRAFT_GENES + VIDEO_GENES
-        genome |= {gene: self._draw(rng, gene, strictness) for gene in craft}
-        named = self.sample.name_target
-        genome["motif"] = list(self.sample.target[:2]) if named else self._motif(rng, strictness)
+        for gene in craft:
+            genome[gene] = self._draw(rng, gene, strictness, genome)
         genome["wording"] = rng.getrandbits(32)
         leading = self.themes[max(range(len(self.odds)), key=self.odds.__getitem__)]
         return genome, f"A {direction} draft: {leading} leads, shown by {genome['subject'] or 'its surroundings'}."
 
     def _crossover(self, rng: random.Random, elite: dict, mate: dict) -> tuple[dict, str]:
-        """Of subject, scene, details, mood and motif what is nearer to the focus; of the craft some of the mate's."""
-        content = (*CONTENT_GENES, "more_details", *(() if self.sample.name_target else ("motif",)))
-        taken = [gene for gene in content if self._fit(mate[gene]) > self._fit(elite[gene])]
+        """Of subject, scene, details and feeling what is nearer to the focus; of the craft some of the mate's."""
+        child, taken = dict(elite), []
+        for genes in CONTENT:
+            new = {gene: mate[gene] for gene in genes}
+            if self._fit(new) > self._fit({gene: elite[gene] for gene in genes}) and self._agrees(new, child):
+                child |= new
+                taken += genes
+        content = {gene for genes in CONTENT for gene in genes}
         craft = [
             gene for gene in elite if gene not in (*content, "wording") and elite[gene] != mate[gene] and mate[gene]
         ]
-        taken += rng.sample(craft, rng.randint(min(1, len(craft)), (len(craft) + 1) // 2))
-        child = {**elite, **{gene: mate[gene] for gene in taken}}
+        for gene in rng.sample(craft, rng.randint(min(1, len(craft)), (len(craft) + 1) // 2)):
+            if self._agrees({gene: mate[gene]}, child):
+                child[gene] = mate[gene]
+                taken.append(gene)
         if child["details"] == child["more_details"]:
             child["more_details"] = elite["more_details" if "more_details" in taken else "details"]
         return child, f"Keeps the stronger anchor and takes {', '.join(taken) or 'nothing'} from the other draft."
 
-    def _fit(self, found: str | list[str] | None) -> float:
-        """How near a phrase or the words of a motif are to the focus; below everything for what is missing."""
-        if not found:
-            return -1.0
-        words = [found] if isinstance(found, str) else found
-        return round(float(sum(self.teacher.vectors[word] @ self.focus for word in words)) / len(words), 8)
+    def _fit(self, genes: Mapping[str, Any]) -> float:
+        """How near phrases are to the focus on average; below everything for what is missing."""
+        vectors = [
+            self.teacher.vectors[phrase] for phrase in _phrases(genes.values()) if phrase in self.teacher.vectors
+        ]
+        return round(float(sum(vectors) @ self.focus) / len(vectors), 8) if vectors else -1.0
 
     def _mutation(self, rng: random.Random, elite: dict) -> tuple[dict, str]:
         gene = rng.choice(MUTABLE)
         strictness = STRICTNESS["conservative"]
-        new = {gene: self._draw(rng, gene, strictness, besides=elite[gene]) or elite[gene]}
+        if gene == "mood":
+            new = self._feeling(rng, strictness, elite)
+        else:
+            new = {gene: self._draw(rng, gene, strictness, elite, besides=elite[gene])}
         if gene == "details":
-            new["more_details"] = self._draw(rng, "more_details", strictness, besides=new[gene])
-        elif gene == "mood" and not self.sample.name_target:
-            new["motif"] = self._motif(rng, strictness)
-        return {**elite, **new}, f"Changes only the {gene}, from {elite[gene]} to {new[gene]}."
+            new["more_details"] = self._draw(rng, "more_details", strictness, elite, besides=new[gene])
+        child = {**elite, **{name: phrase for name, phrase in new.items() if phrase}}
+        return child, f"Changes only the {gene}, from {elite[gene]} to {child[gene]}."
 
-    def _motif(self, rng: random.Random, strictness: float) -> list[str]:
-        """Up to two of the nearest words; the stricter, the nearer."""
-        reach = self.near[: max(3, int(MOTIF_POOL / strictness / 2))]
-        return rng.sample(reach, min(len(reach), 2))
+    def _feeling(self, rng: random.Random, strictness: float, genome: Mapping[str, Any]) -> dict[str, Any]:
+        """Two of the nearest motifs (the stricter, the nearer) and a new mood, of the first one's theme."""
+        rest = {gene: phrase for gene, phrase in genome.items() if gene not in ("mood", "motif")}
+        if self.sample.name_target:
+            motif, first = list(self.sample.target[:2]), []
+        else:
+            reach = [phrase for phrase in self.near if self._agrees({"motif": phrase}, rest)]
+            if len(self.near) <= MOTIF_POOL:  # otherwise nothing is known, and all are as near
+                reach = reach[: max(3, int(MOTIF_POOL / strictness / 2))]
+            motif = rng.sample(reach, min(len(reach), 2))
+            first = self.teacher.owners[motif[0]] if motif else []
+        rest["motif"] = motif
+        return {"mood": self._draw(rng, "mood", strictness, rest, genome.get("mood"), first), "motif": motif}
 
-    def _draw(self, rng: random.Random, gene: str, strictness: float, besides: str | None = None) -> str | None:
-        """A phrase for an aspect that does not name the target; None if there is none."""
+    def _draw(
+        self,
+        rng: random.Random,
+        gene: str,
+        strictness: float,
+        genome: Mapping[str, Any],
+        besides: str | None = None,
+        first: Sequence[str] = (),
+    ) -> str | None:
+        """A phrase for an aspect that neither names the target nor contradicts the genome; None if there is none.
+
+        Args:
+            besides: the one phrase not to take. first: themes to look in before those that are drawn.
+        """
         if gene in self.teacher.lexicons.aspects:
             groups = [self.teacher.lexicons.phrases(gene, self.sample.domain)]
         else:
@@ -178,12 +210,37 @@ class _Writer:
             keys = [rng.random() ** (1 / max(mass**strictness, 1e-6)) for mass in self.odds]
             ranked = sorted(range(len(keys)), key=lambda theme: -keys[theme])
             list_name = "details" if gene == "more_details" else gene
-            groups = [self.teacher.lexicons.themes[self.themes[theme]][list_name] for theme in ranked]
+            order = [*first, *(self.themes[theme] for theme in ranked)]
+            groups = [self.teacher.lexicons.themes[theme][list_name] for theme in order]
         for phrases in groups:
             for phrase in rng.sample(phrases, len(phrases)):
-                if phrase != besides and self._free(phrase):
+                if phrase != besides and self._free(phrase) and self._agrees({gene: phrase}, genome):
                     return phrase
         return None
 
     def _free(self, phrase: str) -> bool:
         return self.forbidden is None or self.forbidden.search(phrase) is None
+
+    @staticmethod
+    def _agrees(new: Mapping[str, Any], genome: Mapping[str, Any]) -> bool:
+        """Whether new phrases contradict nothing of a genome in which they take the place of the old ones."""
+        left, right = _sides(new.values())
+        if not left | right:
+            return True
+        other_left, other_right = _sides(phrase for gene, phrase in genome.items() if gene not in new)
+        return not (left & other_right | right & other_left)
+
+
+def _phrases(values: Iterable[Any]) -> list[str]:
+    """The phrases among the values of a genome, those of a motif one by one."""
+    flat = (phrase for value in values for phrase in (value if isinstance(value, list) else (value,)))
+    return [phrase for phrase in flat if isinstance(phrase, str)]
+
+
+def _sides(values: Iterable[Any]) -> tuple[int, int]:
+    """`sides` of all phrases together."""
+    left = right = 0
+    for phrase in _phrases(values):
+        one, other = sides(phrase)
+        left, right = left | one, right | other
+    return left, right

@@ -1,7 +1,13 @@
-"""The template reasoner: first-person paragraphs from a small grammar, offline and deterministic."""
+"""The template reasoner: first-person paragraphs from a small grammar, offline and deterministic.
+
+What a paragraph says of the history is true of it: `often` are the terms that most of its items hold, `lately` those of
+its newest items, `kept` the target's terms that it already holds. Only what the target adds waits for the end.
+"""
 
 import random
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from recbole_navigen.supervision.evolution import SearchResult
 from recbole_navigen.supervision.lexicons import lexicons
@@ -21,11 +27,16 @@ LOOK_BACK = (
     "What I have gone for so far has a clear thread: {often}",
     "If I read my own history honestly, I notice {often} most",
 )
+SHORT_LOOK = (  # nothing came twice
+    "I have not picked much so far, only things around {often}",
+    "My list is short and nothing in it repeats, but it holds {often}",
+    "So far I have tried {often}, each of them once",
+)
 LATELY = (
-    "lately I have leaned toward {lately}",
-    "the last few items moved me to {lately}",
-    "more recently it was {lately} that held me",
-    "and the newest entries bring in {lately}",
+    "lately I have also touched {lately}",
+    "the last few items brought {lately}",
+    "more recently {lately} came up too",
+    "the newest entries bring in {lately}",
 )
 NO_HISTORY = (
     "I have little history to go by, so I start from what I am curious about",
@@ -34,25 +45,81 @@ NO_HISTORY = (
 NARROW = (
     "That makes me expect something {moods} rather than a plain repeat",
     "So the next step should feel {moods}, close to this trail but not a copy of it",
-    "I can set aside what only appeared once; what remains points to something {moods}",
+    "None of it answers what I am after now, which is something {moods}",
     "Putting these together, I look for something {moods}",
 )
-ARRIVE = (
-    "All of this leads me to {target}",
-    "In the end the trail converges on {target}",
-    "So what I want next is {target}",
-    "That is why I settle on {target}",
-    "Everything fits when I name it: {target}",
+NARROW_KEPT = (
+    "Of all this it is {kept} that I am not done with, and I want it to feel {moods}",
+    "I expect {kept} to stay with me, this time as something {moods}",
+    "What I would pick up again is {kept}, in a way that feels {moods}",
+    "The part I still want more of is {kept}, and it should feel {moods}",
+)
+ARRIVE = (  # nothing is kept
+    "All of this leads me to something my list does not hold yet: {news}",
+    "In the end I want a change, and it is {news}",
+    "So what I want next is new to me: {news}",
+    "That is why I settle on {news}, which I have not had before",
+)
+ARRIVE_KEPT = (  # nothing is new
+    "In the end it is {kept} that I come back to",
+    "So what I want next is more of {kept}",
+    "That is why I settle on {kept} once more",
+    "Everything fits when I name it: {kept} again",
+)
+ARRIVE_BOTH = (
+    "In the end I come back to {kept}, now with {news}",
+    "So what I want next is {kept} once more, joined by {news}",
+    "That is why I settle on {kept}, which I know, and add {news}",
+    "All of this leads me to {kept}, and from there to {news}",
+    "Everything fits when I name it: {kept} as before, with {news} as the new part",
 )
 BUILD = (
-    "I will write the prompt around that, showing {subject} and letting my earlier taste for {often} stay in support",
-    "The prompt then puts {subject} at its centre, with {often} from my history only as an undertone",
-    "I let {subject} carry it, and what I liked before, {often}, merely colours the rest",
+    "I will write the prompt around that, showing {subject} and letting my taste for {rest} stay in support",
+    "The prompt then puts {subject} at its centre, with {rest} from my history only as an undertone",
+    "I let {subject} carry it, and what I liked before, {rest}, merely colours the image",
 )
-BUILD_PLAIN = (
-    "I will write the prompt around that and let {often} stay in support",
-    "The prompt is then built on it, with {often} from my history only as an undertone",
+BUILD_ALONE = (
+    "I will write the prompt around that, showing {subject}",
+    "The prompt then puts {subject} at its centre and leaves everything else aside",
+    "I let {subject} carry it from the first word to the last",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Cues:
+    """Terms of a history and of a target, as the paragraphs speak of them.
+
+    Attributes:
+        often: at most three that most items hold, the commonest first. repeated: whether they come more than once.
+        lately: at most two others of the newest items.
+        kept: the target's terms that the history holds, the commonest first. news: its other ones.
+    """
+
+    often: list[str]
+    repeated: bool
+    lately: list[str]
+    kept: list[str]
+    news: list[str]
+
+
+def cues(sample: Sample) -> _Cues:
+    """What is said of a history: its terms without those that would give away what the target adds to them."""
+    ages: dict[str, int] = {}  # of the newest item that holds a term; the order of the terms within an item is kept
+    counts: Counter[str] = Counter()
+    for age, terms in enumerate(reversed(sample.history)):
+        for term in dict.fromkeys(terms):
+            ages.setdefault(term, age)
+            counts[term] += 1
+    known = Counter(term.lower() for term in counts.elements())
+    kept = sorted((term for term in sample.target if known[term.lower()]), key=lambda term: -known[term.lower()])
+    news = [term for term in sample.target if not known[term.lower()]]
+    told = [term for term in ages if not names_target(term, news)]
+    repeated = [term for term in told if counts[term] > 1]
+    often = sorted(repeated or told, key=lambda term: (-counts[term], ages[term]))[:3]
+    recent = Counter(term for terms in sample.history[-RECENT:] for term in dict.fromkeys(terms))
+    lately = [term for term in told if term in recent and term not in often]
+    lately.sort(key=lambda term: (-recent[term], ages[term]))
+    return _Cues(often, bool(repeated), lately[:2], kept, news)
 
 
 class TemplateReasoner:
@@ -74,12 +141,12 @@ class TemplateReasoner:
         texts = []
         pairs = self._with_moods([result.sample for result in results])
         for result, (sample, moods) in zip(results, pairs, strict=True):
-            before, arrive, slots, rng = self._trail(sample, moods)
+            before, arrive, rest, rng = self._trail(sample, moods)
             steps = plain_steps(result.trace)
             # The first idea and the last gains: a long search must not drown the reasons.
             steps = steps[:1] + steps[1:][-(STEPS_TOLD - 1) :]
-            subject = result.draft.genome.get("subject")
-            close = rng.choice(BUILD if subject else BUILD_PLAIN).format(subject=subject, **slots)
+            subject = result.draft.genome.get("subject") or "what I have in mind"
+            close = rng.choice(BUILD if rest else BUILD_ALONE).format(subject=subject, rest=listed(rest))
             texts.append(". ".join([*before, *steps, arrive, close]) + ".")
         return texts
 
@@ -91,36 +158,30 @@ class TemplateReasoner:
         paired = []
         for sample, row in zip(samples, mass, strict=True):
             nearest = sorted(range(len(row)), key=lambda theme: (-row[theme], theme))[:2]
-            moods = [mood for theme in nearest for mood in themes[theme] if not names_target(mood, sample.target)]
-            paired.append((sample, moods))
+            moods = dict.fromkeys(mood for theme in nearest for mood in themes[theme])
+            paired.append((sample, [mood for mood in moods if not names_target(mood, sample.target)]))
         return paired
 
-    def _trail(self, sample: Sample, moods: list[str]) -> tuple[list[str], str, dict[str, str], random.Random]:
-        """Sentences before the target is named, the one that names it, the words used, the sample's draws."""
+    def _trail(self, sample: Sample, moods: list[str]) -> tuple[list[str], str, list[str], random.Random]:
+        """Sentences before the target is named, the one that names it, what of the history is none of it, the draws."""
         rng = random.Random(repr((self.seed, sample.user, sample.target)))
-        often, lately = self._cues(sample)
-        slots = {"often": listed(often) if often else "my own taste", "lately": listed(lately)}
-        slots |= {"target": listed(sample.target), "moods": listed(rng.sample(moods, min(2, len(moods)))) or "familiar"}
-        if often:
-            first = rng.choice(LOOK_BACK).format(**slots)
-            if lately:
-                first += rng.choice(("; ", ", and ")) + rng.choice(LATELY).removeprefix("and ").format(**slots)
-        else:
-            first = rng.choice(NO_HISTORY)
-        return [first, rng.choice(NARROW).format(**slots)], rng.choice(ARRIVE).format(**slots), slots, rng
+        found = cues(sample)
+        slots = {name: listed(getattr(found, name)) for name in ("often", "lately", "kept", "news")}
+        slots["moods"] = listed(rng.sample(moods, min(2, len(moods)))) or "familiar"
 
-    @staticmethod
-    def _cues(sample: Sample) -> tuple[list[str], list[str]]:
-        """The commonest terms of the history and the newest ones beside them, without the target's if possible."""
-        weights: dict[str, float] = {}
-        for age, terms in enumerate(reversed(sample.history)):
-            for place, term in enumerate(terms):
-                weights[term] = weights.get(term, 0.0) + 1 / (1 + place) / (1 + age / 20)
-        target = {term.lower() for term in sample.target}
-        news = {term: weight for term, weight in weights.items() if not names_target(term, sample.target)}
-        if not news:
-            news = {term: weight for term, weight in weights.items() if term.lower() in target}
-        often = sorted(news, key=lambda term: (-news[term], term))[:3]
-        recent = [term for terms in reversed(sample.history[-RECENT:]) for term in terms[:2]]
-        lately = [term for term in dict.fromkeys(recent) if term in news and term not in often][:2]
-        return often, lately
+        def choose(wordings: Sequence[str]) -> str:
+            """One that does not happen to use a word of what the target adds."""
+            return rng.choice([wording for wording in wordings if not names_target(wording, found.news)] or wordings)
+
+        if found.often:
+            first = choose(LOOK_BACK if found.repeated else SHORT_LOOK).format(**slots)
+            if found.lately:
+                first += rng.choice(("; ", ", and ")) + choose(LATELY).format(**slots)
+        else:
+            first = choose(NO_HISTORY)
+        # Two of what is kept: more would be the target's list before its time.
+        narrow = choose(NARROW_KEPT if found.kept else NARROW).format(**slots | {"kept": listed(found.kept[:2])})
+        ways = ARRIVE_BOTH if found.kept and found.news else ARRIVE_KEPT if found.kept else ARRIVE
+        own = {term.lower() for term in found.kept}
+        rest = [term for term in (*found.often, *found.lately) if term.lower() not in own][:3]
+        return [first, narrow], rng.choice(ways).format(**slots), rest, rng
