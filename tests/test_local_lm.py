@@ -74,7 +74,7 @@ def test_a_model_that_writes_no_json_is_counted_and_stops_nothing(tiny_model, ow
 
 def test_a_prompt_without_room_for_an_answer_fails_alone(tiny_model):
     replies = answers(tiny_model)("short", "word " * 3500)
-    assert replies[1] == Failure("prompt too long") and replies[0].completion_tokens > 0
+    assert replies[1] == Failure("prompt too long", final=True) and replies[0].completion_tokens > 0
 
 
 def test_a_model_without_a_chat_template_reads_plain_text(tiny_model):
