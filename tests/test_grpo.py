@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from small_model import small_model
+from small_model import item_policy, small_model
 from torch import nn
 
 from recbole_navigen.errors import InputError
@@ -259,3 +259,19 @@ def test_only_the_body_learns():
     model, _ = small_model()
     names = {name for name, p in model.named_parameters() if any(p is own for own in body_parameters(model))}
     assert names and all("layers" in name or name.endswith("norm.weight") for name in names)
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+@pytest.mark.parametrize("kind", ["codes", "mixture"])
+def test_the_model_at_the_start_stays_what_it_was(tmp_path, rank, kind):
+    """What the distance is measured to does not learn, whatever does: adapters, the body, the dense score's query."""
+    policy, lm = item_policy(kind)
+    settings = {**SETTINGS, "lora_rank": rank, "learning_rate": 0.05}
+    trainer = Grpo([Learner(policy, 4, 4, lambda: (0.0, {"score": 0.0}))], settings, tmp_path, torch.device("cpu"))
+    rollout = policy.roll(4, 4, torch.Generator().manual_seed(1), torch.Generator().manual_seed(2))
+    before = trainer._reference(0, rollout)
+    assert torch.allclose(before, rollout.log_probs, atol=1e-5)
+    for _ in range(3):
+        trainer._step()
+    assert not torch.allclose(policy.log_probs(rollout, lm), before, atol=1e-3)
+    assert torch.allclose(trainer._reference(0, rollout), before, atol=1e-5)

@@ -11,10 +11,11 @@ What is kept is what validates best; the supervised model is the first candidate
 one. Symbols: B prompts, G samples of each, M = B G samples, A actions.
 """
 
+import contextlib
 import copy
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from tqdm import tqdm
 
 from recbole_navigen.artefacts import write_bytes
 from recbole_navigen.errors import InputError
-from recbole_navigen.language.adapters import add_lora, has_lora, merge_lora, without_lora
+from recbole_navigen.language.adapters import add_lora, has_lora, lora_parameters, merge_lora, without_lora
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 from recbole_navigen.training.policies import Policy, Rollout
 from recbole_navigen.training.schedule import rate
@@ -132,18 +133,19 @@ class Grpo:
         self.log: list[dict[str, Any]] = []
         self.step = 0
         rank = settings["lora_rank"]
-        self._references: list[nn.Module | None] = []
+        self._references: list[_Frozen | _Switched] = []
+        self.parameters: list[list[nn.Parameter]] = []
         for learner in self.learners:
-            if rank and has_lora(learner.policy.module):
+            module = learner.policy.module.eval()
+            if rank and has_lora(module):
                 raise InputError(
                     f"reinforce: lora_rank={rank} puts adapters on a body that has some already (lora: True); "
                     "leave it 0, and those are reinforced."
                 )
-            learner.policy.module.eval()
-            self._references.append(None if rank else _frozen(learner.policy.module))
             if rank:
-                add_lora(learner.policy.module.backbone.lm, rank, settings["lora_alpha"])
-        self.parameters = [list(learner.policy.trainable()) for learner in self.learners]
+                add_lora(module.backbone.lm, rank, settings["lora_alpha"])
+            self.parameters.append(list(learner.policy.trainable()))
+            self._references.append(_Switched(module, self.parameters[-1]) if rank else _Frozen(module))
         self.optimizer = torch.optim.AdamW(
             [parameter for group in self.parameters for parameter in group],
             lr=settings["learning_rate"],
@@ -248,11 +250,8 @@ class Grpo:
     @torch.no_grad()
     def _reference(self, place: int, rollout: Rollout) -> Tensor:
         """Log-probabilities of a rollout's actions under the model at the start. (A,)."""
-        policy, frozen = self.learners[place].policy, self._references[place]
-        if frozen is not None:
-            return policy.log_probs(rollout, frozen)
-        with without_lora(policy.module.backbone.lm):
-            return policy.log_probs(rollout, policy.module)
+        with self._references[place].module() as start:
+            return self.learners[place].policy.log_probs(rollout, start)
 
     def _validate(self) -> None:
         for learner in self.learners:
@@ -299,9 +298,36 @@ def _spread(rewards: np.ndarray) -> np.ndarray:
     return rewards.max(axis=1, initial=-np.inf, where=known) - rewards.min(axis=1, initial=np.inf, where=known)
 
 
-def _frozen(module: nn.Module) -> nn.Module:
-    """A copy that does not learn."""
-    return copy.deepcopy(module).eval().requires_grad_(False)
+class _Frozen:
+    """The module at the start as a copy that does not learn."""
+
+    def __init__(self, module: nn.Module):
+        self._copy = copy.deepcopy(module).eval().requires_grad_(False)
+
+    @contextlib.contextmanager
+    def module(self) -> Iterator[nn.Module]:
+        yield self._copy
+
+
+class _Switched:
+    """The module at the start without a copy of its body: adapters off, and what else learns as it was."""
+
+    def __init__(self, module: nn.Module, learned: Sequence[nn.Parameter]):
+        self._module, adapters = module, {id(weight) for weight in lora_parameters(module)}
+        self._others = [[weight, weight.detach().clone()] for weight in learned if id(weight) not in adapters]
+
+    def _exchange(self) -> None:
+        for pair in self._others:
+            pair[0].data, pair[1] = pair[1], pair[0].data
+
+    @contextlib.contextmanager
+    def module(self) -> Iterator[nn.Module]:
+        self._exchange()
+        try:
+            with without_lora(self._module.backbone.lm):
+                yield self._module
+        finally:
+            self._exchange()
 
 
 def _copied(module: nn.Module) -> dict[str, Tensor]:
