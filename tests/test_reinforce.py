@@ -6,27 +6,23 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from scipy.stats import chisquare
-from small_model import small_model
+from small_model import item_policy, small_model
 from test_navigen import SMALL
 
-from recbole_navigen.data.sequences import UserSequences
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.adapters import add_lora, merge_lora, without_lora
 from recbole_navigen.language.parsing import Answer
-from recbole_navigen.model.mixture import SecondScore
-from recbole_navigen.model.scoring import ExactScorer
+from recbole_navigen.model.topk import TopKSearch, recommend
 from recbole_navigen.quick_start import Recommender, run_generate, run_navigen
 from recbole_navigen.quick_start.training_stages import check_stages, reinforce_settings
 from recbole_navigen.supervision.protocol import Judgement
 from recbole_navigen.training.checkpoint import load_checkpoint
-from recbole_navigen.training.policies import ItemPolicy
-from recbole_navigen.training.rewards import Case, JudgeScorer, TermScorer, instruction_rewards
+from recbole_navigen.training.rewards import Case, JudgeScorer, MediaScorer, TermScorer, instruction_rewards
 
 STAGES = ["align", "finetune", "write", "reinforce"]
 REINFORCE = {
@@ -52,39 +48,40 @@ FAST = {
 }
 
 
-def item_policy(kind, **changes):
-    lm, renderer = small_model(dense_score=True, **changes)
-    items = np.array([4, 9, 2, 7, 7, 1, 3])
-    sequences = UserSequences(np.array([1, 2]), items, np.array([0, 3, 7]))
-    model = SimpleNamespace(
-        lm=lm, renderer=renderer, scorer=ExactScorer(lm, 64), device=torch.device("cpu"), max_seq_length=5
-    )
-    return ItemPolicy(model, sequences, kind, "prefix"), lm
-
-
-@pytest.mark.parametrize("kind", ["codes", "mixture"])
-@pytest.mark.parametrize("history", ["pooled", "dual"])
-def test_items_are_drawn_from_the_distribution_whose_probabilities_are_given(kind, history):
+# log c of the factor of repeats: rare, fitted to nothing, and so frequent that most draws are refused.
+@pytest.mark.parametrize(
+    ("kind", "history", "log_factor"),
+    [
+        ("codes", "pooled", 0.0),
+        ("codes", "dual", 0.0),
+        ("mixture", "dual", 0.0),
+        ("mixture", "pooled", -2.0),
+        ("mixture", "dual", 3.0),
+    ],
+)
+def test_items_are_drawn_from_the_distribution_whose_probabilities_are_given(kind, history, log_factor):
     policy, lm = item_policy(kind, history=history)
-    policy.moments = policy.moments[:1]
+    lm.repeats.log_factor.fill_(log_factor)
+    policy.moments = policy.moments[1:2]  # behind items 4 and 9
     draws = torch.Generator().manual_seed(5)
     rollout = policy.roll(1, 6000, torch.Generator().manual_seed(1), draws)
     log_probs = policy.log_probs(rollout, lm).view(6000, -1)
-    context = policy.model.renderer.cid2cid(torch.tensor([[4]]), torch.tensor([1]))
+    history = torch.tensor([[4, 9]])
+    context = policy.model.renderer.cid2cid(history, torch.tensor([2]))
     exact = policy.model.scorer.full_sort(context)
-    if kind == "mixture":
-        with torch.no_grad():
-            dense = lm.dense.log_probs(lm.read(context).state, lm.catalogue_vectors())
-        exact = SecondScore(dense, float(lm.dense.share)).mix(exact)
+    if kind == "mixture":  # what `Recommender.recommend` gives
+        top = recommend(TopKSearch(policy.model.scorer), context, history, exact.shape[1])
+        exact = torch.empty_like(exact).scatter_(1, top.items, top.log_probs)
     items = rollout.items[0] - 1
     assert torch.allclose(log_probs.sum(dim=1), exact[0, items], atol=1e-4)
+    assert torch.allclose(log_probs.flatten(), rollout.log_probs, atol=1e-5)
     expected = exact[0].double().exp().numpy() * 6000
     counts = np.bincount(items.numpy(), minlength=len(expected))
     rare = expected < 5
     merged = [np.append(values[~rare], values[rare].sum()) for values in (counts, expected)]
     assert chisquare(merged[0], merged[1] * merged[0].sum() / merged[1].sum()).pvalue > 1e-3
     assert rollout.owner.tolist() == np.repeat(np.arange(6000), log_probs.shape[1]).tolist()
-    target = lm.codes[9].numpy()
+    target = lm.codes[2].numpy()
     found = lm.codes[rollout.items[0]].numpy()
     right = np.logical_and.accumulate(found == target, axis=1)
     assert rollout.rewards[0] == pytest.approx(right @ np.array([0.5, 0.3, 0.2]))
@@ -132,19 +129,71 @@ def test_what_a_judge_cannot_score_is_left_out_and_counted():
     assert literal["ins_gold"] == 0.5 and literal["ins_pred"] == 1.0
 
 
+def test_a_scorer_may_add_a_part_and_give_it_a_weight():
+    """`clip`, of a stand-in that draws nothing; where it fails, the answer counts as not judged."""
+    seen = []
+
+    def fit(instructions, terms, media):
+        seen.extend(zip(instructions, terms, media, strict=True))
+        return [0.5, None]
+
+    text = '{"target_tid": ["red"], "target_ins": "a blue river at dawn"}'
+    cases = [Case(text, False, ("red", "war"), "film", "video")] * 2
+    plain = instruction_rewards(cases, TermScorer())
+    scored = instruction_rewards(cases, MediaScorer(TermScorer(), fit), weights={"clip": 0.4, "copied": 0.0})
+    assert seen[0] == ("a blue river at dawn", "red, war", "video")
+    assert scored.rewards[0] == pytest.approx(plain.rewards[0] + 0.2) and np.isnan(scored.rewards[1])
+    assert scored.failed == 1 and scored.parts["clip"][0] == 0.5 and np.isnan(scored.parts["clip"][1])
+    with pytest.raises(InputError, match="weighs 'clip', but the scorer gives only quality"):
+        instruction_rewards(cases, TermScorer(), weights={"clip": 0.4})
+
+
 @pytest.mark.parametrize(
     "wrong, message",
     [
-        ({"tasks": ["cid2tid"]}, "tasks='cid2tid'"),
-        ({"scorer": "clip"}, "scorer='clip'"),
-        ({"steps": 0}, "steps must be"),
-        ({"group": 1}, "group=1"),
+        ({"tasks": ["cid2tid"]}, "tasks='cid2tid' is unknown; use cid2cid, cid2ins"),
+        ({"tasks": []}, r"tasks=\[\] must be a list of cid2cid and cid2ins"),
+        ({"reward": "papr"}, "reward='papr' is unknown; use prefix, paper"),
+        ({"scorer": "clip"}, "scorer='clip' is unknown; use embedding, terms, judge"),
+        ({"policy": "y"}, "policy='y' is unknown; use ~, codes, mixture"),
+        ({"advantage": "rank"}, "advantage='rank' is unknown"),
+        ({"average": "x"}, "average='x' is unknown"),
+        ({"steps": 0}, "steps must be a whole number of at least 1"),
+        ({"group": 1}, "group must be a whole number of at least 2, not 1"),
+        ({"resample": -1}, "resample must be a whole number of at least 0"),
+        ({"clip": -3}, "clip must be a number above 0, not -3"),
+        ({"kl": -1}, "kl must be a number at least 0"),
+        ({"max_kl": -1}, "max_kl must be a number above 0"),
+        ({"max_diversity_loss": 2}, "max_diversity_loss must be a number at least 0 and at most 1"),
+        ({"learning_rate": 0}, "learning_rate must be a number above 0"),
+        ({"prompts": 32, "accumulation": 3}, "accumulation=3 must divide prompts=32"),
+        ({"accumulation": 2, "instruction_prompts": 3}, "accumulation=2 must divide instruction_prompts=3"),
+        ({"reward": "paper", "triangle": False}, "reward=paper is the released formula as it stands"),
+        ({"weights": {"clip": "much"}}, "weights=.* must be numbers by name"),
         ({"stepz": 3}, "stepz"),
     ],
 )
 def test_bad_settings_are_refused(wrong, message):
     with pytest.raises(InputError, match=message):
         reinforce_settings(wrong)
+
+
+PLAIN = {"training_stages": STAGES, "fusion": "dense", "lora": False}
+
+
+@pytest.mark.parametrize(
+    "model, own, message",
+    [
+        ({"lora": True}, {"lora_rank": 4}, "lora_rank=4 puts adapters on a body that has some"),
+        ({"fusion": "none"}, {"policy": "mixture"}, "policy=mixture needs the dense score"),
+        ({"training_stages": ["finetune", "reinforce"]}, {"tasks": ["cid2ins"]}, "needs a writer; put `write`"),
+        ({}, {"reward": "papr"}, "reward='papr'"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused_before_training(model, own, message):
+    check_stages({**PLAIN, "reinforce": {}})
+    with pytest.raises(InputError, match=message):
+        check_stages({**PLAIN, **model, "reinforce": own})
 
 
 @pytest.mark.parametrize("stages", [["reinforce", "finetune"], ["align"], "finetune", ["finetune", "rest"]])
