@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,15 +15,23 @@ from scipy.stats import chisquare
 from small_model import item_policy, small_model
 from test_navigen import SMALL
 
+from recbole_navigen.artefacts import read_json
+from recbole_navigen.config import Config
+from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.adapters import add_lora, merge_lora, without_lora
 from recbole_navigen.language.parsing import Answer
 from recbole_navigen.model.topk import TopKSearch, recommend
-from recbole_navigen.quick_start import Recommender, run_generate, run_navigen
+from recbole_navigen.quick_start import Recommender, reinforcing, run_generate, run_navigen, writing
+from recbole_navigen.quick_start.pipeline import load_navigen
 from recbole_navigen.quick_start.training_stages import check_stages, reinforce_settings
 from recbole_navigen.supervision.protocol import Judgement
+from recbole_navigen.training import grpo
 from recbole_navigen.training.checkpoint import load_checkpoint
+from recbole_navigen.training.instructions import split_by_user
+from recbole_navigen.training.policies import InstructionPolicy
 from recbole_navigen.training.rewards import Case, JudgeScorer, MediaScorer, TermScorer, instruction_rewards
+from recbole_navigen.training.sft import NaviGenTrainer
 
 STAGES = ["align", "finetune", "write", "reinforce"]
 REINFORCE = {
@@ -205,7 +214,8 @@ def test_bad_stages_are_refused(stages):
 # Runs that kill themselves in the stage that is named, or in none; forked, so that what takes long is imported once.
 CHILDREN = """
 import json, os, signal, sys
-import recbole_navigen.quick_start.reinforcing, recbole_navigen.quick_start.writing
+import recbole_navigen.quick_start.writing
+from recbole_navigen.quick_start import reinforcing
 from recbole_navigen.quick_start.run import run_navigen
 from recbole_navigen.training import grpo, sft, writer
 
@@ -228,6 +238,10 @@ def run(where, settings):
         die_after(writer, "save_checkpoint", lambda *args, **kwargs: True)
     if where == "reinforce":
         die_after(grpo, "save_checkpoint", lambda *args, **state: state["step"] == 2)
+    if where == "saved":  # the weights are in their places, and nothing says so yet
+        die_after(reinforcing, "_draw", lambda *args: True)
+    if where == "done":
+        die_after(reinforcing, "write_json", lambda *args: True)
     run_navigen("NaviGen", "tiny", config_dict=settings)
 
 ends = []
@@ -245,7 +259,8 @@ def test_every_stage_survives_a_kill(tiny):
     """Killed in each stage in turn and started again, a run ends bit for bit like one that was not."""
     root = Path(__file__).resolve().parents[1]
     path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
-    runs = [*((stage, "killed") for stage in STAGES), ("nowhere", "killed"), ("nowhere", "whole")]
+    places = [*STAGES, "saved", "done"]
+    runs = [*((place, "killed") for place in places), ("nowhere", "killed"), ("nowhere", "whole")]
     done = subprocess.run(
         [sys.executable, "-c", CHILDREN, json.dumps(runs), json.dumps({**FAST, "data_path": str(tiny)})],
         env={**os.environ, "PYTHONPATH": path},
@@ -253,27 +268,93 @@ def test_every_stage_survives_a_kill(tiny):
         text=True,
         check=True,
     )
-    assert json.loads(done.stdout.splitlines()[-1]) == [-signal.SIGKILL] * len(STAGES) + [0, 0]
+    assert json.loads(done.stdout.splitlines()[-1]) == [-signal.SIGKILL] * len(places) + [0, 0]
     (killed,), (whole,) = (list(Path(folder).glob("NaviGen-*")) for folder in ("killed", "whole"))
     for part in ("checkpoint", "writer/checkpoint"):
         ours, theirs = (load_checkpoint(run / part)["state_dict"] for run in (killed, whole))
         assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
     results = [json.loads((run / "result.json").read_text()) for run in (killed, whole)]
-    assert results[0]["test_result"] == results[1]["test_result"]
+    for name in ("test_result", "best_valid_score", "best_valid_result"):
+        assert results[0][name] == results[1][name]
+    rows = [next(row for row in result["stages"] if row["name"] == "reinforce") for result in results]
+    assert rows[0]["metric"] == rows[1]["metric"] == read_json(whole / "reinforced.json")["metric"]
     assert (killed / "reinforce.jsonl").read_text() == (whole / "reinforce.jsonl").read_text()
     assert not list(killed.glob("*-in-training*"))
     outcome = json.loads((whole / "reinforced.json").read_text())
     page = (whole / "reinforce.html").read_text()
-    assert set(outcome) == {"cid2cid", "cid2ins"} and page.count("data:image/svg+xml;base64,") >= 10
+    assert set(outcome["tasks"]) == {"cid2cid", "cid2ins"} and page.count("data:image/svg+xml;base64,") >= 10
     assert results[0]["resumed"] and not results[1]["resumed"]
 
 
-def test_a_run_with_adapters_is_loaded_like_any_other(tiny):
+def test_a_run_with_adapters_is_loaded_like_any_other(tiny, monkeypatch):
+    """And its result says what reinforcement reached, here whatever that is, not what it began with."""
+    monkeypatch.setattr(grpo, "paired_gain", lambda after, before: (1.0, 1.0))
     settings = {**FAST, "data_path": str(tiny), "training_stages": ["align", "finetune", "reinforce"]}
     settings["reinforce"] = {**REINFORCE, "lora_rank": 2, "policy": "codes", "tasks": ["cid2cid"]}
-    run = run_navigen("NaviGen", "tiny", config_dict=settings)["run_dir"]
+    result = run_navigen("NaviGen", "tiny", config_dict=settings)
+    run = result["run_dir"]
+    config = Config("NaviGen", "tiny", config_dict=settings)
+    train_data, valid_data, _ = data_preparation(config, create_dataset(config))
+    trainer = NaviGenTrainer(config, load_navigen(config, train_data._dataset, run))
+    assert trainer.evaluate(valid_data, load_best_model=False) == pytest.approx(result["best_valid_result"], abs=1e-6)
+    assert result["best_valid_score"] == read_json(Path(run) / "result.json")["best_valid_score"]
+    assert result["best_valid_score"] == load_checkpoint(Path(run) / "checkpoint")["best_valid_score"]
+    assert result["best_valid_score"] != max(row["score"] for row in result["validations"])
     assert len(Recommender.load(run).recommend(["i1"], 3)) == 3
     log = [json.loads(line) for line in (Path(run) / "reinforce.jsonl").read_text().splitlines()]
+    assert "cid2cid valid recall@10" in log[0]
     assert sum("cid2cid reward" in entry for entry in log) == 4 and not any("cid2ins reward" in entry for entry in log)
     written = run_generate("tiny", config_dict=settings, users=1)
     assert written[0]["target_ins"]
+
+
+def test_instructions_are_validated_as_users_get_them_for_users_nothing_has_learned_from(tiny, monkeypatch):
+    """On the way the run breaks off once its weights are in place, and goes on, also with a metric that needs the
+    training data.
+    """
+    learned, asked = [], []
+    monkeypatch.setattr(writing, "train_writer", lambda writer, rows, *args: learned.append(rows) or 1.0)
+    own_write = InstructionPolicy.write
+
+    def write(self, drawn, group, think, draws):
+        asked.append((self.rows, list(drawn)))
+        return own_write(self, drawn, group, think, draws)
+
+    monkeypatch.setattr(InstructionPolicy, "write", write)
+    own = {**REINFORCE, "tasks": ["cid2ins"], "steps": 1, "eval_draws": 3, "resample": 0}
+    metrics = ["Recall", "NDCG", "ItemCoverage"]
+    settings = {**FAST, "data_path": str(tiny), "epochs": 1, "reinforce": own, "metrics": metrics}
+    draw = reinforcing._draw
+    monkeypatch.setattr(reinforcing, "_draw", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run_navigen("NaviGen", "tiny", config_dict=settings)
+    monkeypatch.setattr(reinforcing, "_draw", draw)
+    calls = len(asked)
+    run = run_navigen("NaviGen", "tiny", config_dict=settings)["run_dir"]
+    assert len(asked) == calls == 3 + 1 + 3 and read_json(Path(run) / "writer/settings.json")["held_out"] == 0.1
+
+    # 1. Moments of a tenth of the users, which neither the writer nor reinforcement has learned from.
+    (taught,), (watched, places), (reinforced, _) = learned, asked[0], asked[3]
+    moments = [
+        {(tuple(history), item) for history, item in zip(rows.histories, rows.items, strict=True)}
+        for rows in (taught, reinforced, watched)
+    ]
+    assert moments[0] == moments[1] and not moments[0] & moments[2] and len(moments[2]) == 6
+    assert places == [0, 1, 2, 3]
+
+    # 2. Behind what the model ranks first, not behind what came next.
+    recommender = Recommender.load(run)
+    tokens = recommender.table.item_tokens
+    histories = [[tokens[item - 1] for item in watched.histories[place]] for place in places]
+    first = [top[0].item for top in recommender.recommend_all(histories, 1, exclude_history=True)]
+    assert [tokens[item - 1] for item in watched.chosen] == first
+    assert reinforced.chosen == reinforced.items
+
+
+def test_users_are_held_out_whole():
+    rows = [SimpleNamespace(row=place // 3, target=place % 3) for place in range(60)]
+    learned, kept_out = split_by_user(rows, 0.1, 7)
+    held = {row.row for row in kept_out}
+    assert len(held) == 2 and len(kept_out) == 6 and len(learned) == 54
+    assert not held & {row.row for row in learned}
+    assert split_by_user(rows, 0.1, 7) == (learned, kept_out) != split_by_user(rows, 0.1, 8)
