@@ -339,8 +339,9 @@ def test_instructions_are_validated_as_users_get_them_for_users_nothing_has_lear
         {(tuple(history), item) for history, item in zip(rows.histories, rows.items, strict=True)}
         for rows in (taught, reinforced, watched)
     ]
-    assert moments[0] == moments[1] and not moments[0] & moments[2] and len(moments[2]) == 6
-    assert places == [0, 1, 2, 3]
+    assert moments[0] == moments[1] and not moments[0] & moments[2]
+    assert 2 <= len(watched) <= 6 < len(taught)  # of 6 users, those whose instructions are short enough
+    assert places == list(range(min(4, len(watched))))
 
     # 2. Behind what the model ranks first, not behind what came next.
     recommender = Recommender.load(run)

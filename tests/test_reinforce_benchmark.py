@@ -45,6 +45,8 @@ def benchmark(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(reinforce, "RUNS", Path("runs"))
     monkeypatch.setattr(common, "RESULTS", Path("results"))
     monkeypatch.setattr(reinforce, "ROLLOUT_USERS", 4)
+    monkeypatch.setattr(reinforce, "ROLLOUT_TEXTS", 1)
+    monkeypatch.setattr(reinforce, "GROUP", 2)
     monkeypatch.setattr(reinforce, "packaged_encoder", lambda: None)
 
     def space(encoder):
@@ -56,7 +58,7 @@ def benchmark(monkeypatch: pytest.MonkeyPatch):
 
 def test_variants_are_measured_with_what_was_kept_and_with_the_last_weights(tiny, benchmark, monkeypatch):
     words = [f"--{name}={json.dumps(value)}" for name, value in SETTINGS.items()]
-    words += ["--dataset=tiny", f"--data_path={tiny}", "--seeds=1", "--users=12", "--variants=codes,released bugs"]
+    words += ["--dataset=tiny", f"--data_path={tiny}", "--seeds=1", "--users=4", "--variants=codes,released bugs"]
     monkeypatch.setattr(sys, "argv", ["reinforce.py", *words])
     benchmark.main()
     result = json.loads(Path("results/reinforce-tiny.json").read_text())
@@ -72,14 +74,15 @@ def test_variants_are_measured_with_what_was_kept_and_with_the_last_weights(tiny
     before = {file: file.stat().st_mtime_ns for file in Path("runs").rglob("*.json")}
     benchmark.main()
     assert {file: file.stat().st_mtime_ns for file in Path("runs").rglob("*.json")} == before
-    # Other settings are other variants.
-    other = [word.replace('"steps": 1', '"steps": 2') for word in words]
-    monkeypatch.setattr(sys, "argv", ["reinforce.py", *other[:-1], "--variants=codes"])
-    benchmark.main()
-    assert len(list(Path("runs/variants").iterdir())) == 6 and len(list(Path("runs/supervised").iterdir())) == 1
-    weights = [load(folder / "checkpoint") for folder in Path("runs/variants").glob("*codes*-last")]
-    base = load(next(Path("runs/supervised").iterdir()) / "checkpoint")
-    assert all(any(not torch.equal(last[name], base[name]) for name in base) for last in weights)
+    last = [load(folder / "checkpoint") for folder in Path("runs/variants").glob("*-last")]
+    base = next(Path("runs/supervised").iterdir())
+    start = load(base / "checkpoint")
+    assert all(any(not torch.equal(weights[name], value) for name, value in start.items()) for weights in last)
+    # Other settings are another variant, which goes on from the same run.
+    monkeypatch.setattr(benchmark, "reinforce", lambda *args, **more: None)
+    own = {**SETTINGS, "data_path": str(tiny), "training_stages": ["align", "finetune", "write", "reinforce"]}
+    own["reinforce"] = {**SETTINGS["reinforce"], "steps": 2}
+    assert benchmark._reinforced(base, "codes", "tiny", own)[0].name not in folders
 
 
 PAIR = "codes - released bugs"
