@@ -38,12 +38,13 @@ def plain_causal_lm(lm: DualIdentifierLM) -> Plain:
     model = type(source)(config)
     state = {name: weight for name, weight in source.state_dict().items() if not name.startswith("lm_head")}
     model.load_state_dict({**state, "model.embed_tokens.weight": rows}, strict=False)
-    head = nn.Linear(config.hidden_size, len(rows))
+    # Only text, special tokens and codes are ever outputs: the rows of items would make each step slower for nothing.
+    head = nn.Linear(config.hidden_size, vocabulary.size)
     head.weight.zero_()
     head.bias.fill_(NEVER)
     codes = slice(vocabulary.first_code, vocabulary.size)
     head.weight[codes], head.bias[codes] = lm.code_rows, lm.code_bias.flatten()
-    model.lm_head = head
+    model.lm_head, model.config.vocab_size = head, vocabulary.size
     return Plain(model.eval(), vocabulary.first_code, vocabulary.size)
 
 

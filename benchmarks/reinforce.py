@@ -3,35 +3,41 @@
     python benchmarks/reinforce.py [--dataset=ml-100k] [--data_path=FOLDER] [--seeds=3] [--users=500] [--variants=...]
 
 Each seed is supervised once (align, finetune, write), the ranking model being the one of `quality.py`, if it has run;
-every variant goes on from a copy of that run. Ranking is the
-test NDCG@10 of all users. Instructions are written for the last items of `--users` test users, which no training saw,
-and scored by sentence embeddings that no reward uses (all-MiniLM-L6-v2, extra `offline`). Differences to the supervised
-model are paired over users; seeds are pooled. Variants:
+every variant goes on from a copy of that run. Ranking is the test NDCG@10 of all users. Instructions are written for
+the last items of `--users` test users, which no training saw, and scored by sentence embeddings that no reward uses
+(all-MiniLM-L6-v2, extra `offline`). Differences are paired over users; seeds are pooled. Variants:
 
     prefix            the default
     paper             the released reward
     no triangle       the default without self-consistency
-    released bugs     the default, learned as the released loop does (`released_bugs.py`)
+    codes             the default with next items drawn code by code
+    released bugs     the same, learned as the released loop does (`released_bugs.py`)
 
-What does not validate better is not kept (`kept` tells), so a variant can lose nothing on validation by construction.
+What does not validate better is not kept (`kept` tells), so a variant loses nothing on validation by construction. What
+it would have done stands beside it: `last weights` are those of the last step, whatever they are worth.
+
+Folders are named by what they were made from: settings, weights and code. A benchmark that was stopped goes on with the
+next part, and one whose code has changed begins anew.
 """
 
 import argparse
 import shutil
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from beam_baselines import dictionary_trie, flat_tokens, plain_causal_lm
-from common import Bar, write_results
+from common import Bar, part, write_results
 from quality import ranking_run
 from released_bugs import with_bugs
 
-from recbole_navigen.artefacts import read_json, write_json
+from recbole_navigen.artefacts import MANIFEST, atomic_directory, content_hash, file_hash, read_json
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation, read_item_text
+from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.instructions import InstructionScores, score_instructions
 from recbole_navigen.evaluation.ranks import ndcg, searched_ranks
 from recbole_navigen.evaluation.similarity import SentenceSpace, cosines, packaged_encoder
@@ -40,22 +46,36 @@ from recbole_navigen.language.parsing import parse_answer
 from recbole_navigen.language.tags import MEDIA
 from recbole_navigen.model.sampling import sample
 from recbole_navigen.quick_start import Recommender
-from recbole_navigen.quick_start.pipeline import load_navigen
-from recbole_navigen.quick_start.reinforcing import DONE, reinforce
+from recbole_navigen.quick_start.pipeline import load_navigen, supervision_stage
+from recbole_navigen.quick_start.reinforcing import DONE, reinforce, save_learned
 from recbole_navigen.quick_start.stages import Stages
-from recbole_navigen.quick_start.writing import add_writer
+from recbole_navigen.quick_start.training_stages import STAGES, reinforce_settings
+from recbole_navigen.quick_start.writing import WRITER, add_writer, load_writer
 from recbole_navigen.settings import parse_argv
+from recbole_navigen.training.grpo import Learner
+from recbole_navigen.training.instructions import InstructionRows
+from recbole_navigen.training.policies import InstructionPolicy, ItemPolicy
+from recbole_navigen.training.rewards import TermScorer
 from recbole_navigen.training.sft import NaviGenTrainer
 
-RUNS = Path(__file__).resolve().parent / "runs" / "reinforce"
+HERE = Path(__file__).resolve().parent
+RUNS = HERE / "runs" / "reinforce"
 VARIANTS: dict[str, tuple[dict[str, Any], Any]] = {
     "prefix": ({}, None),
     "paper": ({"reward": "paper"}, None),
     "no triangle": ({"triangle": False}, None),
-    "released bugs": ({}, with_bugs),
+    "codes": ({"policy": "codes"}, None),
+    "released bugs": ({"policy": "codes"}, with_bugs),
 }
+PAIRS = (("prefix", "paper"), ("prefix", "no triangle"), ("codes", "released bugs"))
+LAST = "{}, last weights"
+LATER = ("training_stages", "reinforce")  # settings that the ranking model does not depend on
+PER_USER = (
+    *("ndcg, all items", "ndcg, unseen items", "target similarity", "target similarity, gap"),
+    *("similarity to the item it is for", "self-consistency", "valid", "copy rate"),
+)
 LEAST_DIVERSITY, FASTER = 0.95, 5.0
-GROUP, ROLLOUT_USERS = 8, 32
+GROUP, ROLLOUT_USERS, ROLLOUT_TEXTS = 8, 32, 4
 
 
 def main() -> None:
@@ -65,60 +85,110 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=500)
     parser.add_argument("--variants", default=",".join(VARIANTS))
     arguments, argv = parser.parse_known_args()
-    settings = parse_argv(argv)
+    settings = {**parse_argv(argv), "training_stages": list(STAGES)}
+    if reinforce_settings(settings.get("reinforce"))["lora_rank"]:
+        raise InputError("this benchmark keeps last weights as they stand, which adapters are no part of; lora_rank: 0")
     space = SentenceSpace(packaged_encoder())
 
     # 1. Measurements: variant -> seed -> values a user.
     found: dict[str, list[dict[str, Any]]] = {}
     rollouts = None
     for seed in range(2020, 2020 + arguments.seeds):
-        base, own = ranking_run(arguments.dataset, {**settings, "seed": seed})
-        add_writer(Config("NaviGen", arguments.dataset, config_dict=own), base)
-        found.setdefault("supervised", []).append(_measured(base, arguments, own, space))
+        base, own = _supervised(arguments.dataset, {**settings, "seed": seed})
+        supervised = _measured(base, arguments, own, space)
+        found.setdefault("supervised", []).append(supervised)
         rollouts = rollouts or _rollouts(base, arguments.dataset, own)
         for name in arguments.variants.split(","):
-            folder = _reinforced(base, name, arguments.dataset, own)
-            found.setdefault(name, []).append(_measured(folder, arguments, own, space))
+            kept, last = _reinforced(base, name, arguments.dataset, own)
+            outcome = read_json(kept / DONE)
+            told = {"kept": outcome["tasks"], "minutes": outcome["seconds"] / 60}
+            # A run that kept nothing is the supervised one.
+            improved = any(task["kept"] for task in outcome["tasks"].values())
+            values = _measured(kept, arguments, own, space) if improved else supervised
+            found.setdefault(name, []).append({**values, **told})
+            found.setdefault(LAST.format(name), []).append(_measured(last, arguments, own, space))
 
     # 2. The table, and what must hold.
     table = {name: _row(runs, found["supervised"]) for name, runs in found.items()}
+    for ours, theirs in PAIRS:
+        if {ours, theirs} <= found.keys():
+            for form in ("{}", LAST):
+                pair = [found[form.format(name)] for name in (ours, theirs)]
+                table[form.format(f"{ours} - {theirs}")] = _changes(*pair)
     table["rollouts"] = {name: f"{value:.1f}" for name, value in rollouts.items()}
     bars = _bars(found) if "prefix" in found else []
-    faster = rollouts["samples/s, ours"] / rollouts["samples/s, generate"]
+    faster = rollouts["items/s, as in training"] / rollouts["items/s, generate"]
     bars.append(
         Bar("item rollouts / generate with a prefix function, samples/s", faster, "at least 5", faster >= FASTER)
     )
     write_results(f"reinforce-{arguments.dataset}", bars, {"seeds": arguments.seeds, "table": table})
 
 
-def _reinforced(base: Path, variant: str, dataset: str, settings: dict) -> Path:
-    """Folder of a variant that went on from a run; kept."""
-    folder = RUNS / "variants" / f"{base.name}-{variant.replace(' ', '-')}"
-    if (folder / DONE).exists():
-        return folder
+def _code() -> str:
+    """Hash of all code that a measurement runs through."""
+    files = sorted([*(HERE.parent / "recbole_navigen").rglob("*.py"), HERE / "released_bugs.py", Path(__file__)])
+    return content_hash({str(file.relative_to(HERE.parent)): file_hash(file) for file in map(Path.resolve, files)})
+
+
+def _copy(source: Path, folder: Path) -> None:
+    """A copy of a run, whole or not at all, unless it is there."""
     if not folder.exists():
-        shutil.copytree(base, folder)
+        with atomic_directory(folder) as new:
+            shutil.copytree(source, new, dirs_exist_ok=True)
+
+
+def _supervised(dataset: str, settings: dict) -> tuple[Path, dict[str, Any]]:
+    """Folder and settings of a run with a writer that reinforcement can be validated beside; kept."""
+    ranking, own = ranking_run(dataset, {name: value for name, value in settings.items() if name not in LATER})
+    own |= {name: settings[name] for name in LATER if name in settings}
+    config = Config("NaviGen", dataset, config_dict=own)
+    given = content_hash(file_hash(ranking / "checkpoint" / MANIFEST), config.settings_hash(("reinforce",)), _code())
+    folder = RUNS / "supervised" / f"{ranking.name}-{given[:12]}"
+    _copy(ranking, folder)
+    add_writer(config, folder)
+    return folder, own
+
+
+def _reinforced(base: Path, variant: str, dataset: str, settings: dict) -> tuple[Path, Path]:
+    """Folders of a variant that went on from a run, with what was kept and with the last weights."""
     changes, bugs = VARIANTS[variant]
     reinforcement = {**settings.get("reinforce", {}), **changes}
-    config = Config("NaviGen", dataset, config_dict={**settings, "reinforce": reinforcement})
+    given = content_hash(variant, reinforce_settings(reinforcement), file_hash(base / WRITER / MANIFEST), _code())
+    folder = RUNS / "variants" / f"{base.name}-{variant.replace(' ', '-')}-{given[:12]}"
+    last = folder.with_name(f"{folder.name}-last")
+    if (folder / DONE).exists():
+        return folder, last
+    _copy(base, folder)
+    config, data, (train_data, valid_data, _) = _opened(dataset, {**settings, "reinforce": reinforcement})
     config["run_dir"] = str(folder)
-    data = create_dataset(config)
-    train_data, valid_data, _ = data_preparation(config, data)
-    part = train_data._dataset
-    trainer = NaviGenTrainer(config, load_navigen(config, part, folder))
+    trainer = NaviGenTrainer(config, load_navigen(config, train_data._dataset, folder))
     trainer.eval_collector.data_collect(train_data)
-    stages, start = Stages(), time.perf_counter()
+
+    def ended(learners: Sequence[Learner]) -> None:
+        _copy(base, last)
+        for learner in learners:
+            save_learned(last, learner.policy, trainer, valid_data)
+
     more = {} if bugs is None else {"variant": bugs}
-    reinforce(config, trainer, data, part, valid_data, stages, **more)
-    write_json(folder / "variant.json", {"minutes": (time.perf_counter() - start) / 60})
-    return folder
+    reinforce(config, trainer, data, train_data._dataset, valid_data, Stages(), ended=ended, **more)
+    return folder, last
+
+
+def _opened(dataset: str, settings: dict) -> tuple[Config, Any, tuple]:
+    """Settings, data set and its three parts."""
+    config = Config("NaviGen", dataset, config_dict=settings)
+    data = create_dataset(config)
+    return config, data, data_preparation(config, data)
 
 
 def _measured(folder: Path, arguments: argparse.Namespace, settings: dict, space: SentenceSpace) -> dict[str, Any]:
     """Test ranks of a run and scores of its instructions, user by user; kept in its folder."""
-    config = Config("NaviGen", arguments.dataset, config_dict=settings)
-    dataset = create_dataset(config)
-    train_data, _, test_data = data_preparation(config, dataset)
+    file = folder / f"measured-{arguments.users}-{_code()[:12]}.json"
+    return part(file, lambda: _measure(folder, arguments, settings, space))
+
+
+def _measure(folder: Path, arguments: argparse.Namespace, settings: dict, space: SentenceSpace) -> dict[str, Any]:
+    config, dataset, (train_data, _, test_data) = _opened(arguments.dataset, settings)
     model = load_navigen(config, train_data._dataset, folder)
     rank, unseen = searched_ranks(model, test_data, 20)
     recommender = Recommender.load(folder)
@@ -138,8 +208,7 @@ def _measured(folder: Path, arguments: argparse.Namespace, settings: dict, space
     own_terms = space([", ".join(answer.target_tid) for answer in parsed])
     consistency = cosines(space([answer.target_ins for answer in parsed]), own_terms)
     chosen = space([", ".join(row.recommended.terms) for row in written])
-    outcome = folder / DONE
-    return {
+    per_user = {
         "ndcg, all items": ndcg(rank, 10),
         "ndcg, unseen items": ndcg(unseen, 10),
         "target similarity": scores.values["target_similarity"],
@@ -148,10 +217,8 @@ def _measured(folder: Path, arguments: argparse.Namespace, settings: dict, space
         "self-consistency": consistency,
         "valid": scores.values["valid"],
         "copy rate": scores.values["copy_rate"],
-        "diversity": scores.diversity["distinct_2"],
-        "kept": read_json(outcome) if outcome.exists() else {},
-        "minutes": read_json(folder / "variant.json")["minutes"] if (folder / "variant.json").exists() else 0.0,
     }
+    return {**{name: per_user[name].tolist() for name in PER_USER}, "diversity": scores.diversity["distinct_2"]}
 
 
 def _pooled(runs: list[dict[str, Any]], name: str) -> np.ndarray:
@@ -159,55 +226,61 @@ def _pooled(runs: list[dict[str, Any]], name: str) -> np.ndarray:
     return np.mean([run[name] for run in runs], axis=0)
 
 
-PER_USER = (
-    *("ndcg, all items", "ndcg, unseen items", "target similarity", "target similarity, gap"),
-    *("similarity to the item it is for", "self-consistency", "valid", "copy rate"),
-)
+def _changes(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> dict[str, str]:
+    """Differences with their intervals, paired over users."""
+    return {name: str(bootstrap(_pooled(ours, name) - _pooled(theirs, name))) for name in PER_USER}
 
 
 def _row(runs: list[dict[str, Any]], supervised: list[dict[str, Any]]) -> dict[str, str]:
-    row = {}
-    for name in PER_USER:
-        ours, theirs = _pooled(runs, name), _pooled(supervised, name)
-        row[name] = str(bootstrap(ours))
-        if runs is not supervised:
-            row[f"{name}, change"] = str(bootstrap(ours - theirs))
+    row = {name: str(bootstrap(_pooled(runs, name))) for name in PER_USER}
+    if runs is not supervised:
+        row |= {f"{name}, change": value for name, value in _changes(runs, supervised).items()}
     row["distinct-2"] = f"{np.mean([run['diversity'] for run in runs]):.4f}"
-    row["kept"] = "; ".join(
-        ", ".join(f"{task} {'yes' if outcome['kept'] else 'no'}" for task, outcome in run["kept"].items())
-        for run in runs
-    )
-    row["minutes"] = f"{np.mean([run['minutes'] for run in runs]):.1f}"
+    if "kept" in runs[0]:
+        row["kept"] = "; ".join(_kept(runs, task) for task in runs[0]["kept"])
+        row["minutes"] = f"{np.mean([run['minutes'] for run in runs]):.1f}"
     return row
+
+
+def _kept(runs: list[dict[str, Any]], task: str) -> str:
+    return f"{task} kept in {sum(run['kept'][task]['kept'] for run in runs)} of {len(runs)} seeds"
 
 
 def _bars(found: dict[str, list[dict[str, Any]]]) -> list[Bar]:
     ours, theirs = found["prefix"], found["supervised"]
+    items, texts = (f" ({_kept(ours, task)})" if task in ours[0]["kept"] else "" for task in ("cid2cid", "cid2ins"))
     bars = []
     for name in ("ndcg, all items", "ndcg, unseen items"):
         after, before = (float(_pooled(runs, name).mean()) for runs in (ours, theirs))
-        bars.append(Bar(f"{name}: after / before", after / before, "at least 1", after >= before))
+        bars.append(Bar(f"{name}: after / before{items}", after / before, "at least 1", after >= before))
     for name in ("target similarity", "self-consistency"):
         change = bootstrap(_pooled(ours, name) - _pooled(theirs, name))
-        bars.append(Bar(f"{name}: change, low end", change.low, "above 0", change.low > 0))
+        bars.append(Bar(f"{name}: change, low end{texts}", change.low, "above 0", change.low > 0))
     valid = float(_pooled(ours, "valid").mean())
     bars.append(Bar("valid answers", valid, "1", valid == 1.0))
-    diversity = np.mean([run["diversity"] for run in ours]) / np.mean([run["diversity"] for run in theirs])
-    bars.append(Bar("distinct-2: after / before", float(diversity), "at least 0.95", diversity >= LEAST_DIVERSITY))
+    diversity = float(np.mean([run["diversity"] for run in ours]) / np.mean([run["diversity"] for run in theirs]))
+    bars.append(Bar(f"distinct-2: after / before{texts}", diversity, "at least 0.95", diversity >= LEAST_DIVERSITY))
     return bars
 
 
 @torch.no_grad()
 def _rollouts(folder: Path, dataset: str, settings: dict) -> dict[str, float]:
-    """Samples a second of drawn items, by our sampler and by `generate` with a prefix function, in one run."""
-    config = Config("NaviGen", dataset, config_dict=settings)
-    train_data, _, test_data = data_preparation(config, create_dataset(config))
-    model = load_navigen(config, train_data._dataset, folder)
+    """Samples a second in one run: items as training rolls them out, code by code, and by `generate` with a prefix
+    function; and instructions.
+    """
+    config, data, (train_data, _, test_data) = _opened(dataset, settings)
+    model, sequences = load_navigen(config, train_data._dataset, folder), train_data._dataset.sequences
     lm, batch = model.lm, next(iter(test_data))[0][:ROLLOUT_USERS]
     rendered = model.history(batch)
     plain, trie = plain_causal_lm(lm), dictionary_trie(lm)
     tokens, mask = flat_tokens(plain, rendered)
     width = tokens.shape[1]
+    moments, draws = torch.Generator().manual_seed(0), torch.Generator(model.device).manual_seed(0)
+    items = ItemPolicy(model, sequences, "codes" if lm.dense is None else "mixture", "prefix")
+    author, renderer, own = load_writer(folder, lm, model.table)
+    rows = supervision_stage(config, data, train_data._dataset, model.table, Stages())
+    rows = InstructionRows(rows, sequences, renderer, model.max_seq_length, own["think_share"], own["choose_item"])
+    texts = InstructionPolicy(author, renderer, rows, model.table.terms, TermScorer(), "prefix")
 
     def generate() -> None:
         plain.model.generate(
@@ -224,16 +297,22 @@ def _rollouts(folder: Path, dataset: str, settings: dict) -> dict[str, float]:
             prefix_allowed_tokens_fn=lambda _, sequence: trie.get(tuple(sequence[width:].tolist()), [0]),
         )
 
-    seconds = {}
-    for name, roll in (("ours", lambda: sample(model.scorer, rendered, GROUP)), ("generate", generate)):
+    timed: dict[str, tuple[int, Callable[[], Any]]] = {
+        "items/s, as in training": (ROLLOUT_USERS, lambda: items.roll(ROLLOUT_USERS, GROUP, moments, draws)),
+        "items/s, code by code": (ROLLOUT_USERS, lambda: sample(model.scorer, rendered, GROUP)),
+        "items/s, generate": (ROLLOUT_USERS, generate),
+        "instructions/s, as in training": (ROLLOUT_TEXTS, lambda: texts.roll(ROLLOUT_TEXTS, GROUP, moments, draws)),
+    }
+    speeds = {}
+    for name, (prompts, roll) in timed.items():
         roll()
         times = []
         for _ in range(5):
             start = time.perf_counter()
             roll()
             times.append(time.perf_counter() - start)
-        seconds[f"samples/s, {name}"] = ROLLOUT_USERS * GROUP / sorted(times)[2]
-    return seconds
+        speeds[name] = prompts * GROUP / sorted(times)[2]
+    return speeds
 
 
 if __name__ == "__main__":

@@ -2,9 +2,13 @@
 
 - Log-probabilities ignore the constraint: tokens are drawn among the legal ones, the loss takes the softmax over all.
 - Forced tokens and padding are in the loss as if they had been drawn.
+
+Next items are drawn code by code, so what they cost is told beside `policy: codes`.
 """
 
+import contextlib
 import copy
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -29,11 +33,26 @@ class BuggyItems(ItemPolicy):
         """See `Policy`."""
         rendered = rollout.rendered
         codes = module.codes[rendered.targets]
+        with every_node(module):
+            states = module.target_states(rendered)
         levels = [
             module.code_logits(level, state).float().log_softmax(dim=-1).gather(-1, codes[..., level, None])[..., 0]
-            for level, state in enumerate(module.target_states(rendered))
+            for level, state in enumerate(states)
         ]
         return torch.stack(levels, dim=-1).flatten()
+
+
+@contextlib.contextmanager
+def every_node(module: DualIdentifierLM) -> Iterator[None]:
+    """The model runs every node on the way to a target, also those with one item below, which decide nothing and are
+    otherwise left out.
+    """
+    only_item = module.legal.only_item
+    module.legal.only_item = torch.full_like(only_item, -1)
+    try:
+        yield
+    finally:
+        module.legal.only_item = only_item
 
 
 class BuggyInstructions(InstructionPolicy):
@@ -61,10 +80,7 @@ class BuggyInstructions(InstructionPolicy):
 
 
 def with_bugs(policy: Policy) -> Policy:
-    """The same task with the bugs."""
+    """The same task with the bugs; next items with `policy: codes`."""
     buggy = copy.copy(policy)
-    if isinstance(buggy, ItemPolicy):
-        buggy.__class__, buggy.mixture = BuggyItems, False
-    else:
-        buggy.__class__ = BuggyInstructions
+    buggy.__class__ = BuggyItems if isinstance(buggy, ItemPolicy) else BuggyInstructions
     return buggy

@@ -1,8 +1,11 @@
 """Small language models over random catalogues, shared by the tests of `language/` and `model/`."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import torch
 
+from recbole_navigen.data.sequences import UserSequences
 from recbole_navigen.identifiers.trie import CatalogueTrie
 from recbole_navigen.language.attention import ATTENTION
 from recbole_navigen.language.backbone import Backbone, scratch_lm
@@ -11,6 +14,8 @@ from recbole_navigen.language.rendering import Renderer
 from recbole_navigen.language.vocabulary import Vocabulary, train_tokenizer
 from recbole_navigen.model.legal import LegalCodes
 from recbole_navigen.model.lm import DualIdentifierLM
+from recbole_navigen.model.scoring import ExactScorer
+from recbole_navigen.training.policies import ItemPolicy
 
 WORDS = ("red", "green", "blue", "space", "war", "love", "robot", "river")
 
@@ -73,6 +78,17 @@ def random_histories(n_items: int, users: int, width: int, seed: int) -> tuple[t
     lengths = torch.randint(1, width + 1, (users,), generator=generator)
     items = torch.randint(1, n_items + 1, (users, width), generator=generator)
     return torch.where(torch.arange(width) < lengths[:, None], items, 0), lengths
+
+
+def item_policy(kind, **changes) -> tuple[ItemPolicy, DualIdentifierLM]:
+    """A policy on two short training sequences, and its model."""
+    lm, renderer = small_model(dense_score=True, **changes)
+    items = np.array([4, 9, 2, 7, 7, 1, 3])
+    sequences = UserSequences(np.array([1, 2]), items, np.array([0, 3, 7]))
+    model = SimpleNamespace(
+        lm=lm, renderer=renderer, scorer=ExactScorer(lm, 64), device=torch.device("cpu"), max_seq_length=5
+    )
+    return ItemPolicy(model, sequences, kind, "prefix"), lm
 
 
 def llama(vocabulary: int):

@@ -9,13 +9,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from small_model import small_model
+from small_model import item_policy, small_model
 from torch import nn
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.rendering import Origin
 from recbole_navigen.model.writing import write
-from recbole_navigen.training.grpo import Grpo, Learner, advantages, grpo_loss
+from recbole_navigen.training.grpo import Grpo, Learner
+from recbole_navigen.training.objective import action_weights, advantages, grpo_loss, paired_gain
 from recbole_navigen.training.policies import Rollout, body_parameters
 from recbole_navigen.training.rewards import prefix_credit, released_credit
 
@@ -61,9 +62,10 @@ def test_the_loss_of_two_samples_by_hand():
     new = torch.tensor([-1.0, -2.0, -0.5, 0.0, -3.0], requires_grad=True)
     old = torch.tensor([-1.2, -1.5, -0.5, 0.0, -3.0])
     reference = torch.tensor([-1.1, -2.0, -1.0, 0.0, -9.0])
-    owner, advantage = torch.tensor([0, 0, 1, 1, 2]), torch.tensor([1.0, -1.0, 0.0])
-    counted = torch.tensor([True, True, False])
-    loss, seen = grpo_loss(new, old, reference, owner, advantage, counted, clip=0.2, kl=0.1)
+    owner, gain = torch.tensor([0, 0, 1, 1, 2]), torch.tensor([1.0, 1.0, -1.0, -1.0, 0.0])
+    weight = action_weights(old, owner, torch.tensor([True, True, False]))
+    assert weight.tolist() == [1.0, 1.0, 1.0, 0.0, 0.0]
+    loss, seen = grpo_loss(new, old, reference, gain, weight / 3, clip=0.2, kl=0.1)
     ratios = [math.exp(0.2), math.exp(-0.5), 1.0]
     gains = [min(ratios[0], 1.2), min(ratios[1], 0.8), -ratios[2]]
     distances = [math.exp(d) - d - 1 for d in (-0.1, 0.0, -0.5)]
@@ -75,7 +77,8 @@ def test_the_loss_of_two_samples_by_hand():
     assert float(new.grad[0]) == pytest.approx(0.1 * (1 - math.exp(-0.1)) / 3, abs=1e-6)
     assert new.grad[3:].tolist() == [0.0, 0.0]
 
-    by_sample, _ = grpo_loss(new, old, reference, owner, advantage, counted, 0.2, 0.0, "samples")
+    weight = action_weights(old, owner, torch.tensor([True, True, False]), "samples")
+    by_sample, _ = grpo_loss(new, old, reference, gain, weight / weight.sum(), 0.2, 0.0)
     assert float(by_sample) == pytest.approx(-((gains[0] + gains[1]) / 2 + gains[2]) / 2, abs=1e-6)
 
 
@@ -108,7 +111,7 @@ class Bandit:
 
     def validate(self):
         value = float(self.module.scores.detach().softmax(0) @ torch.from_numpy(self.pays).float())
-        return value, {"score": value}
+        return np.array([value]), {}
 
 
 def grpo(bandit, folder, **changes):
@@ -120,6 +123,7 @@ def test_a_bandit_is_solved(tmp_path):
     bandit = Bandit()
     trainer, learner = grpo(bandit, tmp_path)
     log = trainer.train(False)
+    trainer.keep_best()
     assert learner.improved and int(bandit.module.scores.argmax()) == 3
     assert bandit.validate()[0] > 0.9 > 0.4 > log[0]["bandit valid score"]
     assert (tmp_path / "reinforce.jsonl").read_text().count("\n") == len(log) == 60 + 4
@@ -130,6 +134,8 @@ def test_what_does_not_beat_the_start_is_not_kept(tmp_path):
     before = copy.deepcopy(bandit.module.state_dict())
     trainer, learner = grpo(bandit, tmp_path)
     trainer.train(False)
+    assert not torch.equal(bandit.module.scores, before["scores"])
+    trainer.keep_best()
     assert not learner.improved and torch.equal(bandit.module.scores, before["scores"])
 
 
@@ -174,39 +180,121 @@ def test_prompts_that_teach_nothing_are_drawn_anew(tmp_path):
     entry = {}
     parts = trainer._rollouts(learner, entry)
     assert asked == [8, 4, 2] and entry["bandit groups without spread"] == 4 + 2 + 1
-    assert [int(np.isfinite(part.rewards).all(axis=1).sum()) for part in parts] == [4, 2, 2]
+    # The last one that has no spread is left out too.
+    assert [int(np.isfinite(part.rewards).all(axis=1).sum()) for part in parts] == [4, 2, 1]
     asked.clear()
     trainer, learner = grpo(Half(), tmp_path, resample=0, accumulation=2)
-    assert len(trainer._rollouts(learner, {})) == 2 and asked == [4, 4]
+    parts = trainer._rollouts(learner, {})
+    assert len(parts) == 2 and asked == [4, 4] and all(np.isnan(part.rewards[2:]).all() for part in parts)
+
+    class Flat(Bandit):
+        pays = np.ones(5)
+
+    bandit = Flat()
+    trainer, learner = grpo(bandit, tmp_path, kl=1.0)
+    with torch.no_grad():
+        bandit.module.scores[0] = 1.0
+    trainer._step()
+    assert bandit.module.scores.tolist() == [1.0, 0.0, 0.0, 0.0, 0.0]
 
 
-def test_samples_count_alike_in_whatever_parts_they_are_rolled_out(tmp_path):
+@pytest.mark.parametrize("average", ["tokens", "samples"])
+@pytest.mark.parametrize("advantage", ["group", "batch"])
+def test_samples_count_alike_in_whatever_parts_they_are_rolled_out(tmp_path, average, advantage):
+    """Also where samples have different numbers of actions, and rewards of one part differ more."""
     whole, split = Bandit(), Bandit()
     rollout = whole.roll(8, 8, None, torch.Generator().manual_seed(1))
-    cut = [slice(0, 24), slice(24, 64)]
-    parts = [
-        replace(
-            rollout,
-            rewards=rollout.rewards[part.start // 8 : part.stop // 8],
-            items=rollout.items[part],
-            log_probs=rollout.log_probs[part],
-            owner=torch.arange(part.stop - part.start),
+    rewards = rollout.rewards * np.linspace(0.1, 3.0, 8)[:, None]
+    rewards[2] = np.nan
+    owner = torch.arange(64).repeat_interleave(torch.arange(64) // 16 + 1)
+    whole_rollout = replace(
+        rollout, rewards=rewards, items=rollout.items[owner], log_probs=rollout.log_probs[owner], owner=owner
+    )
+    parts = []
+    for first, last in ((0, 24), (24, 64)):
+        own = (owner >= first) & (owner < last)
+        parts.append(
+            replace(
+                whole_rollout,
+                rewards=rewards[first // 8 : last // 8],
+                items=whole_rollout.items[own],
+                log_probs=whole_rollout.log_probs[own],
+                owner=owner[own] - first,
+            )
         )
-        for part in cut
-    ]
     gradients, watched = [], []
-    for bandit, rollouts in ((whole, [rollout]), (split, parts)):
-        trainer, _ = grpo(bandit, tmp_path, kl=0.1)
-        watched.append(trainer._backward(0, rollouts))
+    for bandit, rollouts in ((whole, [whole_rollout]), (split, parts)):
+        trainer, _ = grpo(bandit, tmp_path, kl=0.1, average=average, advantage=advantage)
+        watched.append(trainer._backward(0, trainer._parts(0, rollouts)))
         gradients.append(bandit.module.scores.grad)
+    assert gradients[0].abs().max() > 1e-3
     assert torch.allclose(*gradients, atol=1e-6) and watched[0] == pytest.approx(watched[1], abs=1e-6)
+
+
+def test_gains_are_paired_over_what_was_judged_both_times():
+    after, before = np.array([0.6, np.nan, 0.9, 0.5]), np.array([0.5, 0.9, np.nan, 0.2])
+    mean, low = paired_gain(after, before)
+    assert mean == pytest.approx(0.2) and low == pytest.approx(0.2 - 1.96 * 0.1)
+    assert paired_gain(np.array([0.3]), np.array([0.1])) == pytest.approx((0.2, 0.2))
+    assert np.isnan(paired_gain(np.array([np.nan]), np.array([0.1]))).all()
+
+
+class Judged(Bandit):
+    """A bandit whose validations are given."""
+
+    def __init__(self, *values):
+        super().__init__()
+        self.values = iter(values)
+
+    def validate(self):
+        return np.array(next(self.values)), {}
+
+
+@pytest.mark.parametrize(
+    "validations, kept",
+    [
+        # A gain on all prompts; one that is chance; prompts that were not judged tell nothing, whatever the means say.
+        (([0.5, 0.5, 0.4], [0.6, 0.62, 0.5]), True),
+        (([0.5, 0.5, 0.4], [0.9, 0.5, 0.38]), False),
+        (([0.9, np.nan, 0.1], [np.nan, 0.9, 0.1]), False),
+        (([0.1, 0.2, 0.9], [0.2, 0.3, np.nan]), True),
+        (([0.5, 0.5, 0.4], [np.nan] * 3), False),
+    ],
+)
+def test_what_is_kept_gains_on_the_prompts_that_both_were_judged_on(tmp_path, validations, kept):
+    trainer, learner = grpo(Judged(*validations), tmp_path, steps=1)
+    log = trainer.train(False)
+    assert learner.improved == kept and sum("bandit valid score" in entry for entry in log) >= 1
+    assert (learner.scores[1] > learner.scores[0]) == kept
+
+
+def test_nothing_starts_on_a_scorer_that_judges_nothing(tmp_path):
+    trainer, _ = grpo(Judged([np.nan, np.nan]), tmp_path)
+    with pytest.raises(InputError, match="nothing that bandit gave at the start could be judged"):
+        trainer.train(False)
+
+
+def test_the_end_is_kept_before_anything_else_is_written(tmp_path):
+    """A run that is killed once its weights are in place learns nothing further when it is started again: it would take
+    what it learned for the start.
+    """
+    first = Bandit()
+    trainer, _ = grpo(first, tmp_path, max_kl=0.05)
+    log = trainer.train(False)
+    trainer.keep_best()
+    again = Bandit()
+    again.module.load_state_dict(first.module.state_dict())
+    trainer, learner = grpo(again, tmp_path, max_kl=0.05)
+    assert trainer.train(False) == log and learner.improved and trainer.seconds > 0
+    trainer.keep_best()
+    assert torch.equal(again.module.scores, first.module.scores)
 
 
 def test_texts_that_lost_their_diversity_are_not_kept_also_after_a_kill(tmp_path, monkeypatch):
     class Narrowing(Bandit):
         def validate(self):
             value, seen = super().validate()
-            return value, {**seen, "distinct_2": 1.0 - value}
+            return value, {**seen, "distinct_2": 1.0 - float(value[0])}
 
     trainer, learner = grpo(Narrowing(), tmp_path)
     step = trainer._step
@@ -216,6 +304,7 @@ def test_texts_that_lost_their_diversity_are_not_kept_also_after_a_kill(tmp_path
     bandit = Narrowing()
     trainer, learner = grpo(bandit, tmp_path)
     log = trainer.train(False)
+    trainer.keep_best()
     assert max(entry.get("bandit valid score", 0.0) for entry in log) > 0.9
     assert not learner.improved and not bandit.module.scores.any()
 
@@ -246,9 +335,9 @@ def test_only_what_was_chosen_has_a_gradient():
     model.requires_grad_(True)
     new = model.written_log_probs(rendered)
     assert torch.allclose(new, written.log_probs[written.sampled], atol=1e-5)
-    owner = (rendered.origin == Origin.TARGET).nonzero()[:, 0]
-    advantage = torch.tensor([1.0, -1.0])
-    loss, _ = grpo_loss(new, new.detach(), new.detach(), owner, advantage, torch.tensor([True, True]), 0.2, 0.0)
+    owner, old = (rendered.origin == Origin.TARGET).nonzero()[:, 0], new.detach()
+    weight = action_weights(old, owner, torch.tensor([True, True]))
+    loss, _ = grpo_loss(new, old, old, torch.tensor([1.0, -1.0])[owner], weight, 0.2, 0.0)
     loss.backward()
     # One state a drawn token and none else ever reached the head.
     assert len(kept["states"]) == int(written.sampled.sum()) < int(lengths.sum()) + int(written.lengths.sum())
@@ -259,3 +348,19 @@ def test_only_the_body_learns():
     model, _ = small_model()
     names = {name for name, p in model.named_parameters() if any(p is own for own in body_parameters(model))}
     assert names and all("layers" in name or name.endswith("norm.weight") for name in names)
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+@pytest.mark.parametrize("kind", ["codes", "mixture"])
+def test_the_model_at_the_start_stays_what_it_was(tmp_path, rank, kind):
+    """What the distance is measured to does not learn, whatever does: adapters, the body, the dense score's query."""
+    policy, lm = item_policy(kind)
+    settings = {**SETTINGS, "lora_rank": rank, "learning_rate": 0.05}
+    trainer = Grpo([Learner(policy, 4, 4, lambda: (np.zeros(1), {}))], settings, tmp_path, torch.device("cpu"))
+    rollout = policy.roll(4, 4, torch.Generator().manual_seed(1), torch.Generator().manual_seed(2))
+    before = trainer._reference(0, rollout)
+    assert torch.allclose(before, rollout.log_probs, atol=1e-5)
+    for _ in range(3):
+        trainer._step()
+    assert not torch.allclose(policy.log_probs(rollout, lm), before, atol=1e-3)
+    assert torch.allclose(trainer._reference(0, rollout), before, atol=1e-5)

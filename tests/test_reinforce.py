@@ -12,21 +12,26 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import chisquare
-from small_model import small_model
+from small_model import item_policy, small_model
 from test_navigen import SMALL
 
-from recbole_navigen.data.sequences import UserSequences
+from recbole_navigen.artefacts import read_json
+from recbole_navigen.config import Config
+from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.adapters import add_lora, merge_lora, without_lora
 from recbole_navigen.language.parsing import Answer
-from recbole_navigen.model.mixture import SecondScore
-from recbole_navigen.model.scoring import ExactScorer
-from recbole_navigen.quick_start import Recommender, run_generate, run_navigen
+from recbole_navigen.model.topk import TopKSearch, recommend
+from recbole_navigen.quick_start import Recommender, reinforcing, run_generate, run_navigen, writing
+from recbole_navigen.quick_start.pipeline import load_navigen
 from recbole_navigen.quick_start.training_stages import check_stages, reinforce_settings
 from recbole_navigen.supervision.protocol import Judgement
+from recbole_navigen.training import grpo
 from recbole_navigen.training.checkpoint import load_checkpoint
-from recbole_navigen.training.policies import ItemPolicy
-from recbole_navigen.training.rewards import Case, JudgeScorer, TermScorer, instruction_rewards
+from recbole_navigen.training.instructions import split_by_user
+from recbole_navigen.training.policies import InstructionPolicy
+from recbole_navigen.training.rewards import Case, JudgeScorer, MediaScorer, TermScorer, instruction_rewards
+from recbole_navigen.training.sft import NaviGenTrainer
 
 STAGES = ["align", "finetune", "write", "reinforce"]
 REINFORCE = {
@@ -52,39 +57,40 @@ FAST = {
 }
 
 
-def item_policy(kind, **changes):
-    lm, renderer = small_model(dense_score=True, **changes)
-    items = np.array([4, 9, 2, 7, 7, 1, 3])
-    sequences = UserSequences(np.array([1, 2]), items, np.array([0, 3, 7]))
-    model = SimpleNamespace(
-        lm=lm, renderer=renderer, scorer=ExactScorer(lm, 64), device=torch.device("cpu"), max_seq_length=5
-    )
-    return ItemPolicy(model, sequences, kind, "prefix"), lm
-
-
-@pytest.mark.parametrize("kind", ["codes", "mixture"])
-@pytest.mark.parametrize("history", ["pooled", "dual"])
-def test_items_are_drawn_from_the_distribution_whose_probabilities_are_given(kind, history):
+# log c of the factor of repeats: rare, fitted to nothing, and so frequent that most draws are refused.
+@pytest.mark.parametrize(
+    ("kind", "history", "log_factor"),
+    [
+        ("codes", "pooled", 0.0),
+        ("codes", "dual", 0.0),
+        ("mixture", "dual", 0.0),
+        ("mixture", "pooled", -2.0),
+        ("mixture", "dual", 3.0),
+    ],
+)
+def test_items_are_drawn_from_the_distribution_whose_probabilities_are_given(kind, history, log_factor):
     policy, lm = item_policy(kind, history=history)
-    policy.moments = policy.moments[:1]
+    lm.repeats.log_factor.fill_(log_factor)
+    policy.moments = policy.moments[1:2]  # behind items 4 and 9
     draws = torch.Generator().manual_seed(5)
     rollout = policy.roll(1, 6000, torch.Generator().manual_seed(1), draws)
     log_probs = policy.log_probs(rollout, lm).view(6000, -1)
-    context = policy.model.renderer.cid2cid(torch.tensor([[4]]), torch.tensor([1]))
+    history = torch.tensor([[4, 9]])
+    context = policy.model.renderer.cid2cid(history, torch.tensor([2]))
     exact = policy.model.scorer.full_sort(context)
-    if kind == "mixture":
-        with torch.no_grad():
-            dense = lm.dense.log_probs(lm.read(context).state, lm.catalogue_vectors())
-        exact = SecondScore(dense, float(lm.dense.share)).mix(exact)
+    if kind == "mixture":  # what `Recommender.recommend` gives
+        top = recommend(TopKSearch(policy.model.scorer), context, history, exact.shape[1])
+        exact = torch.empty_like(exact).scatter_(1, top.items, top.log_probs)
     items = rollout.items[0] - 1
     assert torch.allclose(log_probs.sum(dim=1), exact[0, items], atol=1e-4)
+    assert torch.allclose(log_probs.flatten(), rollout.log_probs, atol=1e-5)
     expected = exact[0].double().exp().numpy() * 6000
     counts = np.bincount(items.numpy(), minlength=len(expected))
     rare = expected < 5
     merged = [np.append(values[~rare], values[rare].sum()) for values in (counts, expected)]
     assert chisquare(merged[0], merged[1] * merged[0].sum() / merged[1].sum()).pvalue > 1e-3
     assert rollout.owner.tolist() == np.repeat(np.arange(6000), log_probs.shape[1]).tolist()
-    target = lm.codes[9].numpy()
+    target = lm.codes[2].numpy()
     found = lm.codes[rollout.items[0]].numpy()
     right = np.logical_and.accumulate(found == target, axis=1)
     assert rollout.rewards[0] == pytest.approx(right @ np.array([0.5, 0.3, 0.2]))
@@ -132,19 +138,71 @@ def test_what_a_judge_cannot_score_is_left_out_and_counted():
     assert literal["ins_gold"] == 0.5 and literal["ins_pred"] == 1.0
 
 
+def test_a_scorer_may_add_a_part_and_give_it_a_weight():
+    """`clip`, of a stand-in that draws nothing; where it fails, the answer counts as not judged."""
+    seen = []
+
+    def fit(instructions, terms, media):
+        seen.extend(zip(instructions, terms, media, strict=True))
+        return [0.5, None]
+
+    text = '{"target_tid": ["red"], "target_ins": "a blue river at dawn"}'
+    cases = [Case(text, False, ("red", "war"), "film", "video")] * 2
+    plain = instruction_rewards(cases, TermScorer())
+    scored = instruction_rewards(cases, MediaScorer(TermScorer(), fit), weights={"clip": 0.4, "copied": 0.0})
+    assert seen[0] == ("a blue river at dawn", "red, war", "video")
+    assert scored.rewards[0] == pytest.approx(plain.rewards[0] + 0.2) and np.isnan(scored.rewards[1])
+    assert scored.failed == 1 and scored.parts["clip"][0] == 0.5 and np.isnan(scored.parts["clip"][1])
+    with pytest.raises(InputError, match="weighs 'clip', but the scorer gives only quality"):
+        instruction_rewards(cases, TermScorer(), weights={"clip": 0.4})
+
+
 @pytest.mark.parametrize(
     "wrong, message",
     [
-        ({"tasks": ["cid2tid"]}, "tasks='cid2tid'"),
-        ({"scorer": "clip"}, "scorer='clip'"),
-        ({"steps": 0}, "steps must be"),
-        ({"group": 1}, "group=1"),
+        ({"tasks": ["cid2tid"]}, "tasks='cid2tid' is unknown; use cid2cid, cid2ins"),
+        ({"tasks": []}, r"tasks=\[\] must be a list of cid2cid and cid2ins"),
+        ({"reward": "papr"}, "reward='papr' is unknown; use prefix, paper"),
+        ({"scorer": "clip"}, "scorer='clip' is unknown; use embedding, terms, judge"),
+        ({"policy": "y"}, "policy='y' is unknown; use ~, codes, mixture"),
+        ({"advantage": "rank"}, "advantage='rank' is unknown"),
+        ({"average": "x"}, "average='x' is unknown"),
+        ({"steps": 0}, "steps must be a whole number of at least 1"),
+        ({"group": 1}, "group must be a whole number of at least 2, not 1"),
+        ({"resample": -1}, "resample must be a whole number of at least 0"),
+        ({"clip": -3}, "clip must be a number above 0, not -3"),
+        ({"kl": -1}, "kl must be a number at least 0"),
+        ({"max_kl": -1}, "max_kl must be a number above 0"),
+        ({"max_diversity_loss": 2}, "max_diversity_loss must be a number at least 0 and at most 1"),
+        ({"learning_rate": 0}, "learning_rate must be a number above 0"),
+        ({"prompts": 32, "accumulation": 3}, "accumulation=3 must divide prompts=32"),
+        ({"accumulation": 2, "instruction_prompts": 3}, "accumulation=2 must divide instruction_prompts=3"),
+        ({"reward": "paper", "triangle": False}, "reward=paper is the released formula as it stands"),
+        ({"weights": {"clip": "much"}}, "weights=.* must be numbers by name"),
         ({"stepz": 3}, "stepz"),
     ],
 )
 def test_bad_settings_are_refused(wrong, message):
     with pytest.raises(InputError, match=message):
         reinforce_settings(wrong)
+
+
+PLAIN = {"training_stages": STAGES, "fusion": "dense", "lora": False}
+
+
+@pytest.mark.parametrize(
+    "model, own, message",
+    [
+        ({"lora": True}, {"lora_rank": 4}, "lora_rank=4 puts adapters on a body that has some"),
+        ({"fusion": "none"}, {"policy": "mixture"}, "policy=mixture needs the dense score"),
+        ({"training_stages": ["finetune", "reinforce"]}, {"tasks": ["cid2ins"]}, "needs a writer; put `write`"),
+        ({}, {"reward": "papr"}, "reward='papr'"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused_before_training(model, own, message):
+    check_stages({**PLAIN, "reinforce": {}})
+    with pytest.raises(InputError, match=message):
+        check_stages({**PLAIN, **model, "reinforce": own})
 
 
 @pytest.mark.parametrize("stages", [["reinforce", "finetune"], ["align"], "finetune", ["finetune", "rest"]])
@@ -156,7 +214,8 @@ def test_bad_stages_are_refused(stages):
 # Runs that kill themselves in the stage that is named, or in none; forked, so that what takes long is imported once.
 CHILDREN = """
 import json, os, signal, sys
-import recbole_navigen.quick_start.reinforcing, recbole_navigen.quick_start.writing
+import recbole_navigen.quick_start.writing
+from recbole_navigen.quick_start import reinforcing
 from recbole_navigen.quick_start.run import run_navigen
 from recbole_navigen.training import grpo, sft, writer
 
@@ -179,6 +238,10 @@ def run(where, settings):
         die_after(writer, "save_checkpoint", lambda *args, **kwargs: True)
     if where == "reinforce":
         die_after(grpo, "save_checkpoint", lambda *args, **state: state["step"] == 2)
+    if where == "saved":  # the weights are in their places, and nothing says so yet
+        die_after(reinforcing, "_draw", lambda *args: True)
+    if where == "done":
+        die_after(reinforcing, "write_json", lambda *args: True)
     run_navigen("NaviGen", "tiny", config_dict=settings)
 
 ends = []
@@ -196,7 +259,8 @@ def test_every_stage_survives_a_kill(tiny):
     """Killed in each stage in turn and started again, a run ends bit for bit like one that was not."""
     root = Path(__file__).resolve().parents[1]
     path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
-    runs = [*((stage, "killed") for stage in STAGES), ("nowhere", "killed"), ("nowhere", "whole")]
+    places = [*STAGES, "saved", "done"]
+    runs = [*((place, "killed") for place in places), ("nowhere", "killed"), ("nowhere", "whole")]
     done = subprocess.run(
         [sys.executable, "-c", CHILDREN, json.dumps(runs), json.dumps({**FAST, "data_path": str(tiny)})],
         env={**os.environ, "PYTHONPATH": path},
@@ -204,27 +268,94 @@ def test_every_stage_survives_a_kill(tiny):
         text=True,
         check=True,
     )
-    assert json.loads(done.stdout.splitlines()[-1]) == [-signal.SIGKILL] * len(STAGES) + [0, 0]
+    assert json.loads(done.stdout.splitlines()[-1]) == [-signal.SIGKILL] * len(places) + [0, 0]
     (killed,), (whole,) = (list(Path(folder).glob("NaviGen-*")) for folder in ("killed", "whole"))
     for part in ("checkpoint", "writer/checkpoint"):
         ours, theirs = (load_checkpoint(run / part)["state_dict"] for run in (killed, whole))
         assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
     results = [json.loads((run / "result.json").read_text()) for run in (killed, whole)]
-    assert results[0]["test_result"] == results[1]["test_result"]
+    for name in ("test_result", "best_valid_score", "best_valid_result"):
+        assert results[0][name] == results[1][name]
+    rows = [next(row for row in result["stages"] if row["name"] == "reinforce") for result in results]
+    assert rows[0]["metric"] == rows[1]["metric"] == read_json(whole / "reinforced.json")["metric"]
     assert (killed / "reinforce.jsonl").read_text() == (whole / "reinforce.jsonl").read_text()
     assert not list(killed.glob("*-in-training*"))
     outcome = json.loads((whole / "reinforced.json").read_text())
     page = (whole / "reinforce.html").read_text()
-    assert set(outcome) == {"cid2cid", "cid2ins"} and page.count("data:image/svg+xml;base64,") >= 10
+    assert set(outcome["tasks"]) == {"cid2cid", "cid2ins"} and page.count("data:image/svg+xml;base64,") >= 10
     assert results[0]["resumed"] and not results[1]["resumed"]
 
 
-def test_a_run_with_adapters_is_loaded_like_any_other(tiny):
+def test_a_run_with_adapters_is_loaded_like_any_other(tiny, monkeypatch):
+    """And its result says what reinforcement reached, here whatever that is, not what it began with."""
+    monkeypatch.setattr(grpo, "paired_gain", lambda after, before: (1.0, 1.0))
     settings = {**FAST, "data_path": str(tiny), "training_stages": ["align", "finetune", "reinforce"]}
     settings["reinforce"] = {**REINFORCE, "lora_rank": 2, "policy": "codes", "tasks": ["cid2cid"]}
-    run = run_navigen("NaviGen", "tiny", config_dict=settings)["run_dir"]
+    result = run_navigen("NaviGen", "tiny", config_dict=settings)
+    run = result["run_dir"]
+    config = Config("NaviGen", "tiny", config_dict=settings)
+    train_data, valid_data, _ = data_preparation(config, create_dataset(config))
+    trainer = NaviGenTrainer(config, load_navigen(config, train_data._dataset, run))
+    assert trainer.evaluate(valid_data, load_best_model=False) == pytest.approx(result["best_valid_result"], abs=1e-6)
+    assert result["best_valid_score"] == read_json(Path(run) / "result.json")["best_valid_score"]
+    assert result["best_valid_score"] == load_checkpoint(Path(run) / "checkpoint")["best_valid_score"]
+    assert result["best_valid_score"] != max(row["score"] for row in result["validations"])
     assert len(Recommender.load(run).recommend(["i1"], 3)) == 3
     log = [json.loads(line) for line in (Path(run) / "reinforce.jsonl").read_text().splitlines()]
+    assert "cid2cid valid recall@10" in log[0]
     assert sum("cid2cid reward" in entry for entry in log) == 4 and not any("cid2ins reward" in entry for entry in log)
     written = run_generate("tiny", config_dict=settings, users=1)
     assert written[0]["target_ins"]
+
+
+def test_instructions_are_validated_as_users_get_them_for_users_nothing_has_learned_from(tiny, monkeypatch):
+    """On the way the run breaks off once its weights are in place, and goes on, also with a metric that needs the
+    training data.
+    """
+    learned, asked = [], []
+    monkeypatch.setattr(writing, "train_writer", lambda writer, rows, *args: learned.append(rows) or 1.0)
+    own_write = InstructionPolicy.write
+
+    def write(self, drawn, group, think, draws):
+        asked.append((self.rows, list(drawn)))
+        return own_write(self, drawn, group, think, draws)
+
+    monkeypatch.setattr(InstructionPolicy, "write", write)
+    own = {**REINFORCE, "tasks": ["cid2ins"], "steps": 1, "eval_draws": 3, "resample": 0}
+    metrics = ["Recall", "NDCG", "ItemCoverage"]
+    settings = {**FAST, "data_path": str(tiny), "epochs": 1, "reinforce": own, "metrics": metrics}
+    draw = reinforcing._draw
+    monkeypatch.setattr(reinforcing, "_draw", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run_navigen("NaviGen", "tiny", config_dict=settings)
+    monkeypatch.setattr(reinforcing, "_draw", draw)
+    calls = len(asked)
+    run = run_navigen("NaviGen", "tiny", config_dict=settings)["run_dir"]
+    assert len(asked) == calls == 3 + 1 + 3 and read_json(Path(run) / "writer/settings.json")["held_out"] == 0.1
+
+    # 1. Moments of a tenth of the users, which neither the writer nor reinforcement has learned from.
+    (taught,), (watched, places), (reinforced, _) = learned, asked[0], asked[3]
+    moments = [
+        {(tuple(history), item) for history, item in zip(rows.histories, rows.items, strict=True)}
+        for rows in (taught, reinforced, watched)
+    ]
+    assert moments[0] == moments[1] and not moments[0] & moments[2]
+    assert 2 <= len(watched) <= 6 < len(taught)  # of 6 users, those whose instructions are short enough
+    assert places == list(range(min(4, len(watched))))
+
+    # 2. Behind what the model ranks first, not behind what came next.
+    recommender = Recommender.load(run)
+    tokens = recommender.table.item_tokens
+    histories = [[tokens[item - 1] for item in watched.histories[place]] for place in places]
+    first = [top[0].item for top in recommender.recommend_all(histories, 1, exclude_history=True)]
+    assert [tokens[item - 1] for item in watched.chosen] == first
+    assert reinforced.chosen == reinforced.items
+
+
+def test_users_are_held_out_whole():
+    rows = [SimpleNamespace(row=place // 3, target=place % 3) for place in range(60)]
+    learned, kept_out = split_by_user(rows, 0.1, 7)
+    held = {row.row for row in kept_out}
+    assert len(held) == 2 and len(kept_out) == 6 and len(learned) == 54
+    assert not held & {row.row for row in learned}
+    assert split_by_user(rows, 0.1, 7) == (learned, kept_out) != split_by_user(rows, 0.1, 8)

@@ -1,8 +1,12 @@
 """Parity with the released rewards: every worked value of their code."""
 
+import itertools
+
+import numpy as np
 import pytest
 
 from recbole_navigen.training.released import cid2cid_reward, cid2ins_reward, heuristic_scores
+from recbole_navigen.training.rewards import CODE_REWARDS, released_reward
 
 GOLD = (3, 7, 1)
 CATALOGUE = {(3, 7, 1), (3, 7, 2), (3, 0, 0), (3, 0, 1), (0, 7, 1), (0, 7, 0), (0, 0, 1), (5, 5, 5)}
@@ -38,6 +42,15 @@ def answer(codes=GOLD):
 )
 def test_next_item_rewards(text, reward):
     assert cid2cid_reward(text, GOLD, CATALOGUE) == pytest.approx(reward, abs=1e-9)
+
+
+def test_drawn_items_earn_what_their_answers_would():
+    """Bit for bit, whichever levels match; the code is in the catalogue, since no other can be drawn."""
+    for right in itertools.product((True, False), repeat=3):
+        codes = tuple(code if hit else code + 4 for code, hit in zip(GOLD, right, strict=True))
+        ours = released_reward(np.array([codes]), np.array([GOLD]))
+        assert ours.tolist() == [cid2cid_reward(THOUGHT + answer(codes), GOLD, {codes})]
+    assert CODE_REWARDS["paper"] is released_reward
 
 
 @pytest.mark.parametrize("wrapped", ['{"target_cid":["%s"]}', '{"target_cid":"%s","more":1}', '{"target_cid":"%s"} x'])

@@ -88,7 +88,12 @@ def _lower(lm: PreTrainedModel, dtype: torch.dtype) -> None:
 
 def has_lora(lm: nn.Module) -> bool:
     """Whether a model has adapters."""
-    return any(_ADAPTER in name for name, _ in lm.named_parameters())
+    return bool(lora_parameters(lm))
+
+
+def lora_parameters(lm: nn.Module) -> list[nn.Parameter]:
+    """The weights of a model's adapters."""
+    return [weight for name, weight in lm.named_parameters() if _ADAPTER in name]
 
 
 @contextlib.contextmanager

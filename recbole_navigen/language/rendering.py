@@ -70,8 +70,8 @@ class Rendered:
     in_stream: bool = False
     choices: Tensor | None = None
 
-    def rows(self, part: slice) -> "Rendered":
-        """Some of the rows, without the padding that only the others need."""
+    def rows(self, part: slice | Tensor) -> "Rendered":
+        """Some of the rows, a slice or their numbers, without the padding that only the others need."""
         tokens = int(self.lengths[part].max())
         wide = ("tokens", "items", "origin", *(() if self.choices is None else ("choices",)))
         trimmed = {name: getattr(self, name)[part, :tokens] for name in wide}

@@ -9,32 +9,33 @@ from typing import Any
 import numpy as np
 import torch
 
-from recbole_navigen.artefacts import write_bytes, write_json
+from recbole_navigen.artefacts import read_json, write_bytes, write_json
 from recbole_navigen.config import Config
+from recbole_navigen.data.sequences import padded
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.instructions import diversity
 from recbole_navigen.evaluation.page import to_html
 from recbole_navigen.evaluation.plots import curve_plot
 from recbole_navigen.language.parsing import parse_answer
 from recbole_navigen.model.fitting import fit_mixture
+from recbole_navigen.model.navigen import NaviGen
+from recbole_navigen.model.repeats import seen_items
 from recbole_navigen.quick_start.pipeline import supervision_stage
+from recbole_navigen.quick_start.scorers import SCORERS
 from recbole_navigen.quick_start.stages import Stages
-from recbole_navigen.quick_start.supervised import roles_of
 from recbole_navigen.quick_start.training_stages import reinforce_settings
 from recbole_navigen.quick_start.writing import load_writer, save_weights
-from recbole_navigen.supervision.space import TermSpace
-from recbole_navigen.supervision.template_judge import TemplateJudge
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 from recbole_navigen.training.grpo import PROGRESS, Grpo, Learner, Validate
-from recbole_navigen.training.instructions import InstructionRows
+from recbole_navigen.training.instructions import InstructionRows, split_by_user
 from recbole_navigen.training.policies import InstructionPolicy, ItemPolicy, Policy
-from recbole_navigen.training.rewards import JudgeScorer, Scorer, TermScorer
 from recbole_navigen.training.sft import NaviGenTrainer
 
 PAGE, DONE = "reinforce.html", "reinforced.json"  # of a run's folder
 # What the page shows: title of a plot -> names in the log, without the task before them.
 PLOTS = {
     "score on validation": ("valid score",),
+    "recall on validation": ("valid recall@10",),
     "reward": ("reward", "valid quality", "valid ins_gold", "valid ins_pred", "valid pred_gold"),
     "distance to the supervised model, nats an action": ("kl",),
     "entropy, nats an action": ("entropy",),
@@ -42,7 +43,6 @@ PLOTS = {
     "answers that name a term of the target": ("copied", "valid copied"),
     "tokens of an answer": ("length", "valid length"),
 }
-HELD_OUT = 0.1  # of the instructions: they are validated on and not learned
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ def reinforce(
     valid_data: Any,
     stages: Stages,
     variant: Callable[[Policy], Policy] = lambda policy: policy,
+    ended: Callable[[Sequence[Learner]], None] = lambda learners: None,
 ) -> None:
     """Run the stage. The checkpoint and the writer of the run hold what validated best, which may be what they held.
 
@@ -62,10 +63,15 @@ def reinforce(
         config: settings of the run. trainer: of the finished ranking model, which stands at its best epoch.
         dataset: for raw user ids. part: the training split. valid_data: the validation split.
         stages: records what it took. variant: puts another policy in place of each, for comparisons.
+        ended: is shown all learners at the weights of the last step, for comparisons.
     """
     settings = {**reinforce_settings(config["reinforce"]), "seed": config["seed"]}
     model, run_dir, learners = trainer.model, Path(config["run_dir"]), []
     if (run_dir / DONE).exists():
+        done = read_json(run_dir / DONE)
+        with stages("reinforce") as stage:
+            stage.metric, stage.spared = done["metric"], done["seconds"]
+            shutil.rmtree(run_dir / PROGRESS, ignore_errors=True)
         return
     if "cid2cid" in settings["tasks"]:
         kind = settings["policy"] or ("codes" if model.lm.dense is None else "mixture")
@@ -76,7 +82,7 @@ def reinforce(
         logger.warning("no instructions are reinforced: the run has no writer; put `write` into training_stages")
     if written is not None:
         rows = supervision_stage(config, dataset, part, model.table, stages)
-        learner = _instruction_learner(config, settings, written, rows, part, model.table.terms)
+        learner = _instruction_learner(config, settings, written, rows, part, model)
         learner.policy = variant(learner.policy)
         learners.append(learner)
     if not learners:
@@ -84,34 +90,51 @@ def reinforce(
     with stages("reinforce") as stage:
         grpo = Grpo(learners, settings, run_dir, model.device)
         log = grpo.train(config["show_progress"])
-        stage.metric = "; ".join(_outcome(learner, log) for learner in learners)
+        ended(learners)
+        grpo.keep_best()
         for learner in learners:
-            if not learner.improved:
-                continue
-            if learner.policy.name == "cid2cid":
-                fit_mixture(model, valid_data)
-                state = load_checkpoint(trainer.saved_model_file)
-                save_checkpoint(trainer.saved_model_file, **{**state, "state_dict": model.state_dict()})
-            else:
-                save_weights(run_dir, learner.policy.module)
+            if learner.improved:
+                save_learned(run_dir, learner.policy, trainer, valid_data)
         _draw(log, run_dir)
-        outcome = {learner.policy.name: {"kept": learner.improved, "score": learner.score} for learner in learners}
-        write_json(run_dir / DONE, outcome)
+        stage.metric, stage.spared = "; ".join(map(_outcome, learners)), grpo.seconds_before
+        tasks = {
+            learner.policy.name: {"kept": learner.improved, "start": learner.scores[0], "score": learner.scores[1]}
+            for learner in learners
+        }
+        write_json(run_dir / DONE, {"tasks": tasks, "metric": stage.metric, "seconds": round(grpo.seconds, 3)})
         shutil.rmtree(run_dir / PROGRESS, ignore_errors=True)
 
 
-def _outcome(learner: Learner, log: Sequence[Mapping[str, Any]]) -> str:
+def save_learned(run_dir: Path, policy: Policy, trainer: NaviGenTrainer, valid_data: Any) -> None:
+    """Put the weights of a policy's module into a run; those of the ranking model with what mixes its scores fitted and
+    validated anew, as the trainer and the checkpoint then say.
+    """
+    if policy.name == "cid2ins":
+        save_weights(run_dir, policy.module)
+        return
+    fit_mixture(trainer.model, valid_data)
+    trainer.best_valid_result = trainer.evaluate(valid_data, load_best_model=False)
+    trainer.best_valid_score = trainer.best_valid_result[trainer.config["valid_metric"].lower()]
+    learned = {
+        "state_dict": trainer.model.state_dict(),
+        "best_valid_score": trainer.best_valid_score,
+        "best_valid_result": trainer.best_valid_result,
+    }
+    save_checkpoint(run_dir / "checkpoint", **{**load_checkpoint(run_dir / "checkpoint"), **learned})
+
+
+def _outcome(learner: Learner) -> str:
     """What became of a task, in words."""
-    name = f"{learner.policy.name} valid score"
-    start = next(entry[name] for entry in log if name in entry)
-    verdict = f"{start:.4f} -> {learner.score:.4f}" if learner.improved else f"no gain over {start:.4f}, not kept"
+    start, kept = learner.scores
+    verdict = f"{start:.4f} -> {kept:.4f}" if learner.improved else f"no gain over {start:.4f}, not kept"
     return f"{learner.policy.name} {verdict}" + (f" ({learner.stopped})" if learner.stopped else "")
 
 
 def _validate_items(trainer: NaviGenTrainer, valid_data: Any) -> Validate:
+    """Validation as the ranking model's own: one value, `valid_metric` over all users; every metric is logged."""
     lm = trainer.model.lm
 
-    def validate() -> tuple[float, dict[str, float]]:
+    def validate() -> tuple[np.ndarray, dict[str, float]]:
         # Shares are fitted for the score alone: what is drawn from keeps its own until the stage ends.
         kept = {name: value.clone() for name, value in lm.named_buffers() if name in lm.state_dict()}
         fit_mixture(trainer.model, valid_data)
@@ -120,53 +143,62 @@ def _validate_items(trainer: NaviGenTrainer, valid_data: Any) -> Validate:
             if name in kept:
                 value.copy_(kept[name])
         trainer.model.eval()
-        score = result[trainer.config["valid_metric"].lower()]
-        return score, {"score": score}
+        return np.array([result[trainer.config["valid_metric"].lower()]]), dict(result)
 
     return validate
 
 
 def _instruction_learner(
-    config: Config, settings: Mapping[str, Any], written: tuple, rows: Sequence, part: Any, terms: Sequence
+    config: Config, settings: Mapping[str, Any], written: tuple, rows: Sequence, part: Any, model: NaviGen
 ) -> Learner:
+    """Instructions, learned from what the writer learned from, and validated on those of users it never saw, behind the
+    item that the supervised model ranks first for them.
+    """
     author, renderer, own = written
+    if not own["held_out"]:
+        raise InputError(
+            "the writer of this run has learned the instructions of all users, and none are left to validate on; "
+            "train it in a run whose training_stages name write and reinforce."
+        )
     author.to(config["device"])
-    order = np.random.default_rng(config["seed"]).permutation(len(rows))
-    held = max(2, round(HELD_OUT * len(rows)))
     learned, kept_out = (
         InstructionRows(
-            [rows[place] for place in places],
-            part.sequences,
-            renderer,
-            own["MAX_ITEM_LIST_LENGTH"],
-            own["think_share"],
-            own["choose_item"],
+            some, part.sequences, renderer, own["MAX_ITEM_LIST_LENGTH"], own["think_share"], own["choose_item"]
         )
-        for places in (order[held:], order[:held])
+        for some in split_by_user(rows, own["held_out"], own["seed"])
     )
-    scorer = _scorer(config, settings["scorer"], terms)
-    given = (scorer, settings["reward"], settings["triangle"])
-    policy = InstructionPolicy(author, renderer, learned, terms, *given)
-    watched = InstructionPolicy(author, renderer, kept_out, terms, *given)
+    asked = list(range(min(settings["eval_prompts"], len(kept_out))))
+    kept_out.chosen = first_choices(model, [kept_out.histories[row] for row in asked])
+    scorer = SCORERS[settings["scorer"]](config, model.table.terms)
+    given = (scorer, settings["reward"], settings["triangle"], settings["weights"])
+    policy, watched = (
+        InstructionPolicy(author, renderer, some, model.table.terms, *given) for some in (learned, kept_out)
+    )
 
-    def validate() -> tuple[float, dict[str, float]]:
-        drawn = list(range(min(settings["eval_prompts"], len(kept_out))))
+    def validate() -> tuple[np.ndarray, dict[str, float]]:
         draws = torch.Generator(author.special_rows.device).manual_seed(config["seed"])
-        rollout = watched.write(drawn, 1, own["think_share"] > 0, draws)
-        means = rollout.means()
-        score = means.pop("reward", 0.0)
-        words = [parse_answer(text).target_ins.lower().split() for text in rollout.texts]
-        return score, {"score": score, **diversity(words), **means}
+        think = own["think_share"] > 0
+        rollouts = [watched.write(asked, 1, think, draws) for _ in range(settings["eval_draws"])]
+        rewards = np.concatenate([rollout.rewards for rollout in rollouts], axis=1)
+        judged = np.isfinite(rewards)
+        values = np.where(judged, rewards, 0.0).sum(axis=1) / np.where(judged.any(axis=1), judged.sum(axis=1), np.nan)
+        means = [rollout.means() for rollout in rollouts]
+        names = dict.fromkeys(name for row in means for name in row if name != "reward")
+        seen = {name: float(np.mean([row[name] for row in means if name in row])) for name in names}
+        words = [parse_answer(text).target_ins.lower().split() for rollout in rollouts for text in rollout.texts]
+        return values, {**diversity(words), **seen}
 
     return Learner(policy, settings["instruction_prompts"], settings["instruction_group"], validate)
 
 
-def _scorer(config: Config, name: str, terms: Sequence[Sequence[str]]) -> Scorer:
-    if name == "terms":
-        return TermScorer()
-    if name == "embedding":
-        return JudgeScorer(TemplateJudge(TermSpace(terms)))
-    return JudgeScorer(roles_of(config, terms).judge)
+def first_choices(model: NaviGen, histories: Sequence[np.ndarray]) -> list[int]:
+    """Internal ids of the items that are ranked first after some histories, of those not in them: what instructions are
+    written behind when a user asks for them.
+    """
+    read, lengths = padded(histories)
+    read = read.to(model.device)
+    top = model.recommend(read, lengths, 1, seen_items(read, model.table.n_items), normalised=False)
+    return (top.items[:, 0] + 1).tolist()
 
 
 def _draw(log: Sequence[Mapping[str, Any]], run_dir: Path) -> None:

@@ -52,7 +52,8 @@ def run_navigen(
         callback: called with the epoch and the valid score after every evaluation; it may raise `StopRun`.
 
     Returns:
-        RecBole's `best_valid_score`, `valid_score_bigger`, `best_valid_result` and `test_result` (plain floats);
+        RecBole's `best_valid_score`, `valid_score_bigger`, `best_valid_result` and `test_result` (plain floats), of the
+        reinforced model where one was kept;
         `validations`, the score of each evaluation with its epoch and the seconds since training began; and `run_dir`,
         the folder that holds `result.json` and the checkpoint.
 
@@ -107,6 +108,7 @@ def run_navigen(
             with processes.main_alone() as mine:
                 if mine:
                     _later_stages(config, trainer, data, train_data._dataset, valid_data, stages)
+            best_valid_score, best_valid_result = trainer.best_valid_score, trainer.best_valid_result
 
         # 4. Test, with RecBole's own evaluator on the best checkpoint.
         with stages("test") as stage:
@@ -165,6 +167,7 @@ def _fit(
     if goes_on and checkpoint.exists():
         trainer.resume_checkpoint(checkpoint)
         if done.exists():
+            trainer.eval_collector.data_collect(train_data)  # as `fit` does; metrics such as ItemCoverage need it
             return trainer.best_valid_score, trainer.best_valid_result
     found = trainer.fit(train_data, valid_data, saved=True, show_progress=config["show_progress"], callback_fn=callback)
     if processes.is_main():

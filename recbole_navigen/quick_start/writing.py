@@ -35,13 +35,15 @@ from recbole_navigen.quick_start.pipeline import (
 )
 from recbole_navigen.quick_start.stages import Stages
 from recbole_navigen.quick_start.supervised import WRITING_KEYS, settings_of
+from recbole_navigen.quick_start.training_stages import holds_rows_out
 from recbole_navigen.settings import without_secrets
 from recbole_navigen.supervision.rows import InstructionRow
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
-from recbole_navigen.training.instructions import InstructionRows
+from recbole_navigen.training.instructions import InstructionRows, split_by_user
 from recbole_navigen.training.writer import train_writer
 
 WRITER, PROGRESS, SETTINGS = "writer", "writer-in-training", "settings.json"  # of a run's folder
+HELD_OUT = 0.1  # of the users: where reinforcement follows, it is validated on their instructions
 # What a writer is made of, beside the ranking model.
 KEYS = (
     *("backbone", "hidden_size", "n_layers", "n_heads", "inner_size", "attention_dropout", "dropout"),
@@ -86,6 +88,8 @@ def train_beside(
         return
     if rows is None:
         rows = supervision_stage(config, dataset, part, table, stages)
+    if "held_out" in inputs:
+        rows, _ = split_by_user(rows, inputs["held_out"], config["seed"])
     with stages("write") as stage:
         init_seed(config["seed"], config["reproducibility"])
         texts = read_item_text(config, dataset).text[1:]
@@ -102,7 +106,8 @@ def train_beside(
         with atomic_directory(run_dir / WRITER) as folder:
             tokenizer.save_pretrained(folder / TOKENIZER)
             save_checkpoint(folder / "checkpoint", state_dict=writer.state_dict())
-            write_json(folder / SETTINGS, {**inputs["settings"], "domain": inputs["supervision"]["domain"]})
+            more = {"domain": inputs["supervision"]["domain"], "held_out": inputs.get("held_out", 0.0)}
+            write_json(folder / SETTINGS, {**inputs["settings"], **more})
             write_manifest(folder, inputs)
         shutil.rmtree(progress, ignore_errors=True)
 
@@ -114,6 +119,8 @@ def _inputs(config: Config, rows: Sequence[InstructionRow] | None) -> dict[str, 
     keys = (*KEYS, *LORA_KEYS) if config["lora"] else KEYS
     settings = without_secrets({key: config[key] for key in keys})
     inputs = {"settings": settings, "supervision": without_secrets(settings_of(config))}
+    if holds_rows_out(config):
+        inputs["held_out"] = HELD_OUT
     return inputs if rows is None else {**inputs, "rows": content_hash([asdict(row) for row in rows])}
 
 
@@ -130,7 +137,7 @@ def save_weights(run_dir: str | Path, writer: Writer) -> None:
 def load_writer(
     run_dir: str | Path, ranker: DualIdentifierLM, table: DualIdentifierTable
 ) -> tuple[Writer, Renderer, dict[str, Any]] | None:
-    """The writer of a run, its renderer and its settings with `domain`; None if the run has none."""
+    """The writer of a run, its renderer and its settings with `domain` and `held_out`; None if the run has none."""
     folder = Path(run_dir) / WRITER
     if not folder.is_dir():
         return None

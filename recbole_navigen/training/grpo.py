@@ -1,20 +1,16 @@
-"""Group-relative policy optimisation (GRPO, arXiv:2402.03300) of both tasks, with its brakes.
+"""Group-relative policy optimisation (GRPO, arXiv:2402.03300) of both tasks, with its brakes; see `objective`.
 
-    loss = mean over actions of  -min(r A, clip(r, 1 - e, 1 + e) A) + beta (exp(d) - d - 1)
+What is kept is what validates best; the supervised model is the first candidate, and what replaces it must gain on the
+prompts that both were judged on, by more than chance.
 
-r is the ratio of an action's probability to the one it was drawn with, A the advantage of its sample within its group,
-and d the reference's log-probability minus the policy's, so that the last term (k3) estimates the distance to the model
-at the start. Probabilities are those of the constrained distribution that was drawn from, and only actions that were
-chosen are in the mean: no prompt, no padding, no forced token.
-
-What is kept is what validates best; the supervised model is the first candidate, so reinforcement never ships a worse
-one. Symbols: B prompts, G samples of each, M = B G samples, A actions.
+Symbols: B prompts, G samples of each, M = B G samples, A actions, P prompts of a validation.
 """
 
+import contextlib
 import copy
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,75 +22,18 @@ from tqdm import tqdm
 
 from recbole_navigen.artefacts import write_bytes
 from recbole_navigen.errors import InputError
-from recbole_navigen.language.adapters import add_lora, has_lora, merge_lora, without_lora
+from recbole_navigen.language.adapters import add_lora, has_lora, lora_parameters, merge_lora, without_lora
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
+from recbole_navigen.training.objective import action_weights, advantages, grpo_loss, paired_gain
 from recbole_navigen.training.policies import Policy, Rollout
 from recbole_navigen.training.schedule import rate
 from recbole_navigen.training.trainer import random_states, set_random_states
 
-ADVANTAGES, AVERAGES = ("group", "batch", "none"), ("tokens", "samples")
-EPSILON = 1e-4  # beside deviations, as released
 LOG, PROGRESS = "reinforce.jsonl", "reinforce-in-training"  # of a run's folder
 
-# Validates one policy: its score, to be raised, and what is to be logged, `score` and for texts `distinct_2` among it.
-Validate = Callable[[], tuple[float, dict[str, float]]]
-
-
-def advantages(rewards: np.ndarray, form: str = "group") -> np.ndarray:
-    """Advantages of samples over their groups. Samples without a reward (NaN) get 0 and count in no mean.
-
-    Args:
-        rewards: (B, G). form: `group` divides by the group's standard deviation (of a sample, n - 1), `batch` by that
-            of all samples, `none` by nothing.
-    """
-    if form not in ADVANTAGES:
-        raise InputError(f"advantage={form!r} is unknown; use {', '.join(ADVANTAGES)}.")
-    known = np.isfinite(rewards)
-    count = known.sum(axis=1, keepdims=True)
-    total = np.where(known, rewards, 0.0).sum(axis=1, keepdims=True)
-    centred = np.where(known, rewards - total / np.maximum(count, 1), 0.0)
-    if form == "group":
-        return centred / (np.sqrt((centred**2).sum(axis=1, keepdims=True) / np.maximum(count - 1, 1)) + EPSILON)
-    if form == "batch":
-        return centred / (math.sqrt((centred**2).sum() / max(known.sum() - 1, 1)) + EPSILON)
-    return centred
-
-
-def grpo_loss(
-    new: Tensor,
-    old: Tensor,
-    reference: Tensor,
-    owner: Tensor,
-    advantage: Tensor,
-    counted: Tensor,
-    clip: float,
-    kl: float,
-    average: str = "tokens",
-) -> tuple[Tensor, dict[str, float]]:
-    """The loss above, a scalar, and what to watch: `kl`, `entropy` (-log p of what was drawn) and `clipped`.
-
-    Args:
-        new, old, reference: log-probabilities of the actions now, when drawn, and under the model at the start. (A,).
-        owner: the sample of each action. (A,). advantage, counted: of each sample, and whether it has one. (M,).
-        clip, kl: e and beta. average: `tokens` weighs all actions alike, `samples` all samples.
-    """
-    if average not in AVERAGES:
-        raise InputError(f"average={average!r} is unknown; use {' or '.join(AVERAGES)}.")
-    # An action that was the only legal one has log-probability 0 always; it was not chosen and is not counted.
-    weight = (counted[owner] & (old != 0)).float()
-    if average == "samples":
-        per_sample = torch.zeros(len(counted), device=new.device).index_add_(0, owner, weight)
-        weight = weight / per_sample[owner].clamp(min=1.0)
-    weight = weight / weight.sum().clamp(min=1e-9)
-    ratio, gain = (new - old).exp(), advantage[owner]
-    surrogate = torch.minimum(ratio * gain, ratio.clamp(1.0 - clip, 1.0 + clip) * gain)
-    difference = reference - new
-    distance = difference.exp() - difference - 1.0
-    loss = (weight * (kl * distance - surrogate)).sum()
-    with torch.no_grad():
-        outside = ((ratio - 1.0).abs() > clip).float()
-        seen = {"kl": distance, "entropy": -new, "clipped": outside}
-        return loss, {name: float((weight * value).sum()) for name, value in seen.items()}
+# Validates one policy: what each prompt is worth, to be raised, NaN where that could not be judged, (P,); and what is
+# to be logged beside their mean, for texts `distinct_2` among it.
+Validate = Callable[[], tuple[np.ndarray, dict[str, float]]]
 
 
 @dataclass(slots=True)
@@ -103,18 +42,40 @@ class Learner:
 
     Attributes:
         policy: what learns. prompts, group: B and G of a step. validate: see `Validate`.
-        score, best: the best validation and its weights. improved: whether that is not the start.
-        stopped: the reason why it learns no more.
+        start, values: what validation gave at the start and for the best weights, see `Validate`. (P,).
+        best: those weights. improved: whether they are not the start's. stopped: the reason why it learns no more.
     """
 
     policy: Policy
     prompts: int
     group: int
     validate: Validate
-    score: float | None = None
+    start: np.ndarray | None = None
+    values: np.ndarray | None = None
     best: dict[str, Tensor] = field(default_factory=dict)
     improved: bool = False
     stopped: str = ""
+
+    @property
+    def scores(self) -> tuple[float, float]:
+        """Means at the start and for what is kept, over the prompts that were judged both times."""
+        both = np.isfinite(self.start) & np.isfinite(self.values)
+        return float(self.start[both].mean()), float(self.values[both].mean())
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Samples of one step that are learned at once.
+
+    Attributes:
+        rollout: the samples.
+        gain, weight: of each action, see `grpo_loss`. (A,). reference: its log-probability at the start. (A,).
+    """
+
+    rollout: Rollout
+    gain: Tensor
+    weight: Tensor
+    reference: Tensor
 
 
 class Grpo:
@@ -131,19 +92,21 @@ class Grpo:
         self.draws = torch.Generator(device).manual_seed(settings["seed"])
         self.log: list[dict[str, Any]] = []
         self.step = 0
+        self.seconds = self.seconds_before = 0.0  # in all, and of that what a killed run took before
         rank = settings["lora_rank"]
-        self._references: list[nn.Module | None] = []
+        self._references: list[_Frozen | _Switched] = []
+        self.parameters: list[list[nn.Parameter]] = []
         for learner in self.learners:
-            if rank and has_lora(learner.policy.module):
+            module = learner.policy.module.eval()
+            if rank and has_lora(module):
                 raise InputError(
                     f"reinforce: lora_rank={rank} puts adapters on a body that has some already (lora: True); "
                     "leave it 0, and those are reinforced."
                 )
-            learner.policy.module.eval()
-            self._references.append(None if rank else _frozen(learner.policy.module))
             if rank:
-                add_lora(learner.policy.module.backbone.lm, rank, settings["lora_alpha"])
-        self.parameters = [list(learner.policy.trainable()) for learner in self.learners]
+                add_lora(module.backbone.lm, rank, settings["lora_alpha"])
+            self.parameters.append(list(learner.policy.trainable()))
+            self._references.append(_Switched(module, self.parameters[-1]) if rank else _Frozen(module))
         self.optimizer = torch.optim.AdamW(
             [parameter for group in self.parameters for parameter in group],
             lr=settings["learning_rate"],
@@ -151,43 +114,58 @@ class Grpo:
         )
 
     def train(self, show_progress: bool) -> list[dict[str, Any]]:
-        """Run all steps and leave each module at what validated best. Returns the log, one entry a step."""
-        settings, checkpoint = self.settings, self.folder / PROGRESS
+        """Run all steps. The modules stand at the last one then; `keep_best` is to follow. Returns the log: an entry a
+        step, and one a validation of each learner.
+        """
+        settings, checkpoint, begun = self.settings, self.folder / PROGRESS, time.perf_counter()
         if checkpoint.exists():
             self._resume(load_checkpoint(checkpoint))
+            self.seconds_before = self.seconds
+            begun -= self.seconds
         else:
             self._validate()
         with tqdm(
             total=settings["steps"], initial=self.step, desc="reinforce", ncols=100, disable=not show_progress
         ) as bar:
-            while self.step < settings["steps"] and not all(learner.stopped for learner in self.learners):
+            while not self._ended():
                 entry = self._step()
                 self.log.append(entry)
                 self.step += 1
                 shown = {name.replace("cid2", ""): f"{value:.3f}" for name, value in entry.items() if "reward" in name}
                 bar.set_postfix(shown, refresh=False)
                 bar.update()
-                if self.step % settings["eval_every"] == 0 or self.step == settings["steps"]:
+                if self.step % settings["eval_every"] == 0 or self._ended():
                     self._validate()
+                    # Also at the end: whoever is killed after it never asks again for the model at the start.
+                    self.seconds = time.perf_counter() - begun
                     save_checkpoint(checkpoint, **self._state())
-        for learner in self.learners:
-            _restore(learner.policy.module, learner.best)
-            if settings["lora_rank"]:
-                merge_lora(learner.policy.module.backbone.lm)
         lines = "".join(json.dumps(entry) + "\n" for entry in self.log)
         write_bytes(self.folder / LOG, lines.encode())
         return self.log
+
+    def keep_best(self) -> None:
+        """Put each module back to what validated best, adapters merged."""
+        for learner in self.learners:
+            _restore(learner.policy.module, learner.best)
+            if self.settings["lora_rank"]:
+                merge_lora(learner.policy.module.backbone.lm)
+
+    def _ended(self) -> bool:
+        return self.step >= self.settings["steps"] or all(learner.stopped for learner in self.learners)
 
     def _step(self) -> dict[str, Any]:
         settings, entry = self.settings, {"step": self.step}
         warmup = int(settings["warmup_ratio"] * settings["steps"])
         for group in self.optimizer.param_groups:
             group["lr"] = settings["learning_rate"] * rate(self.step, settings["steps"], warmup, "cosine")
-        rollouts = [[] if learner.stopped else self._rollouts(learner, entry) for learner in self.learners]
+        parts = [
+            [] if learner.stopped else self._parts(place, self._rollouts(learner, entry))
+            for place, learner in enumerate(self.learners)
+        ]
         for _ in range(settings["inner"]):
             self.optimizer.zero_grad()
-            for place, parts in enumerate(rollouts):
-                entry |= self._backward(place, parts)
+            for place, own in enumerate(parts):
+                entry |= self._backward(place, own)
                 nn.utils.clip_grad_norm_(self.parameters[place], settings["clip_grad_norm"])
             self.optimizer.step()
         for learner in self.learners:
@@ -197,21 +175,19 @@ class Grpo:
 
     def _rollouts(self, learner: Learner, entry: dict[str, Any]) -> list[Rollout]:
         """The samples of one step, rolled out in as many parts as `accumulation` says. Prompts whose samples all earn
-        the same teach nothing: others are drawn in their place, `resample` times at most.
+        the same teach nothing: others are drawn in their place, `resample` times at most, and none of them is learned.
         """
         settings, parts, drawn, flat = self.settings, [], [], 0
         for _ in range(settings["accumulation"]):
-            prompts = max(1, learner.prompts // settings["accumulation"])
-            for attempt in range(settings["resample"] + 1):
+            prompts = learner.prompts // settings["accumulation"]
+            for _ in range(settings["resample"] + 1):
                 rollout = learner.policy.roll(prompts, learner.group, self.moments, self.draws)
                 drawn.append(rollout.means())
                 useless = ~(_spread(rollout.rewards) > 0)
-                flat += int(useless.sum())
-                if attempt < settings["resample"] and useless.any():
-                    rollout = replace(rollout, rewards=np.where(useless[:, None], np.nan, rollout.rewards))
-                if np.isfinite(rollout.rewards).any():
-                    parts.append(rollout)
+                if not useless.all():
+                    parts.append(replace(rollout, rewards=np.where(useless[:, None], np.nan, rollout.rewards)))
                 prompts = int(useless.sum())
+                flat += prompts
                 if not prompts:
                     break
         name = learner.policy.name
@@ -220,59 +196,76 @@ class Grpo:
         entry[f"{name} groups without spread"] = flat
         return parts
 
-    def _backward(self, place: int, rollouts: Sequence[Rollout]) -> dict[str, float]:
-        """Add the gradients of a learner's rollouts, each by its share of the samples. What there is to watch."""
-        policy, settings, watched = self.learners[place].policy, self.settings, {}
-        samples = sum(np.isfinite(rollout.rewards).sum() for rollout in rollouts)
+    def _parts(self, place: int, rollouts: Sequence[Rollout]) -> list[Part]:
+        """What a learner's rollouts weigh together, in whatever parts they came."""
+        if not rollouts:
+            return []
+        settings = self.settings
+        advantage = advantages(np.concatenate([rollout.rewards for rollout in rollouts]), settings["advantage"])
+        parts, row = [], 0
         for rollout in rollouts:
-            device, known = rollout.log_probs.device, np.isfinite(rollout.rewards)
-            advantage = torch.from_numpy(advantages(rollout.rewards, settings["advantage"])).flatten().float()
-            loss, seen = grpo_loss(
-                policy.log_probs(rollout, policy.module),
-                rollout.log_probs,
-                self._reference(place, rollout),
-                rollout.owner,
-                advantage.to(device),
-                torch.from_numpy(known.ravel()).to(device),
-                settings["clip"],
-                settings["kl"],
-                settings["average"],
-            )
-            share = float(known.sum() / samples)
-            (loss * share).backward()
+            own, owner = advantage[row : row + len(rollout.rewards)], rollout.owner
+            row += len(own)
+            gain = torch.from_numpy(own.ravel()).float().to(owner.device)[owner]
+            counted = torch.from_numpy(np.isfinite(rollout.rewards).ravel()).to(owner.device)
+            weight = action_weights(rollout.log_probs, owner, counted, settings["average"])
+            parts.append(Part(rollout, gain, weight, self._reference(place, rollout)))
+        total = sum(float(part.weight.sum()) for part in parts)
+        return [replace(part, weight=part.weight / max(total, 1e-9)) for part in parts]
+
+    def _backward(self, place: int, parts: Sequence[Part]) -> dict[str, float]:
+        """Add the gradients of a learner's samples. What there is to watch."""
+        policy, settings, watched = self.learners[place].policy, self.settings, {}
+        for part in parts:
+            new, old = policy.log_probs(part.rollout, policy.module), part.rollout.log_probs
+            loss, seen = grpo_loss(new, old, part.reference, part.gain, part.weight, settings["clip"], settings["kl"])
+            loss.backward()
             for name, value in seen.items():
                 name = f"{policy.name} {name}"
-                watched[name] = watched.get(name, 0.0) + share * value
+                watched[name] = watched.get(name, 0.0) + value
         return watched
 
     @torch.no_grad()
     def _reference(self, place: int, rollout: Rollout) -> Tensor:
         """Log-probabilities of a rollout's actions under the model at the start. (A,)."""
-        policy, frozen = self.learners[place].policy, self._references[place]
-        if frozen is not None:
-            return policy.log_probs(rollout, frozen)
-        with without_lora(policy.module.backbone.lm):
-            return policy.log_probs(rollout, policy.module)
+        with self._references[place].module() as start:
+            return self.learners[place].policy.log_probs(rollout, start)
 
     def _validate(self) -> None:
+        """Judge all learners as they stand. Weights become the best if they gain on the best so far, if their gain on
+        the start is no chance, and if texts stay diverse; what could not be judged at all is passed over.
+        """
         for learner in self.learners:
-            score, seen = learner.validate()
-            name = f"{learner.policy.name} valid"
+            values, seen = learner.validate()
+            name, judged = f"{learner.policy.name} valid", bool(np.isfinite(values).any())
+            if learner.start is None and not judged:
+                raise InputError(
+                    f"reinforce: nothing that {learner.policy.name} gave at the start could be judged, so no gain "
+                    "could be told; see that the scorer works."
+                )
+            if judged:
+                seen = {"score": float(np.nanmean(values)), **seen}
             self.log.append({"step": self.step, **{f"{name} {key}": value for key, value in seen.items()}})
+            if learner.start is None:
+                learner.start = learner.values = values
+                learner.best = _copied(learner.policy.module)
+                continue
             # The log holds the start also after a kill.
             start = next(entry for entry in self.log if f"{name} score" in entry)
             diverse = start.get(f"{name} distinct_2", 0.0) * (1 - self.settings["max_diversity_loss"])
-            if learner.score is None or (score > learner.score and seen.get("distinct_2", 0.0) >= diverse):
-                learner.improved = learner.score is not None
-                learner.score, learner.best = score, _copied(learner.policy.module)
+            better = paired_gain(values, learner.values)[0] > 0 and paired_gain(values, learner.start)[1] > 0
+            if better and seen.get("distinct_2", 0.0) >= diverse:
+                learner.improved, learner.values, learner.best = True, values, _copied(learner.policy.module)
 
     def _state(self) -> dict[str, Any]:
         return {
             "step": self.step,
+            "seconds": self.seconds,
             "log": self.log,
             "modules": [_copied(learner.policy.module) for learner in self.learners],
             "best": [learner.best for learner in self.learners],
-            "scores": [learner.score for learner in self.learners],
+            "starts": [learner.start for learner in self.learners],
+            "values": [learner.values for learner in self.learners],
             "improved": [learner.improved for learner in self.learners],
             "stopped": [learner.stopped for learner in self.learners],
             "optimizer": self.optimizer.state_dict(),
@@ -282,10 +275,11 @@ class Grpo:
         }
 
     def _resume(self, state: dict[str, Any]) -> None:
-        self.step, self.log = state["step"], state["log"]
+        self.step, self.seconds, self.log = state["step"], state["seconds"], state["log"]
         for place, learner in enumerate(self.learners):
             _restore(learner.policy.module, state["modules"][place])
-            learner.best, learner.score = state["best"][place], state["scores"][place]
+            learner.start, learner.values = state["starts"][place], state["values"][place]
+            learner.best = state["best"][place]
             learner.improved, learner.stopped = state["improved"][place], state["stopped"][place]
         self.optimizer.load_state_dict(state["optimizer"])
         self.moments.set_state(state["moments"])
@@ -299,9 +293,36 @@ def _spread(rewards: np.ndarray) -> np.ndarray:
     return rewards.max(axis=1, initial=-np.inf, where=known) - rewards.min(axis=1, initial=np.inf, where=known)
 
 
-def _frozen(module: nn.Module) -> nn.Module:
-    """A copy that does not learn."""
-    return copy.deepcopy(module).eval().requires_grad_(False)
+class _Frozen:
+    """The module at the start as a copy that does not learn."""
+
+    def __init__(self, module: nn.Module):
+        self._copy = copy.deepcopy(module).eval().requires_grad_(False)
+
+    @contextlib.contextmanager
+    def module(self) -> Iterator[nn.Module]:
+        yield self._copy
+
+
+class _Switched:
+    """The module at the start without a copy of its body: adapters off, and what else learns as it was."""
+
+    def __init__(self, module: nn.Module, learned: Sequence[nn.Parameter]):
+        self._module, adapters = module, {id(weight) for weight in lora_parameters(module)}
+        self._others = [[weight, weight.detach().clone()] for weight in learned if id(weight) not in adapters]
+
+    def _exchange(self) -> None:
+        for pair in self._others:
+            pair[0].data, pair[1] = pair[1], pair[0].data
+
+    @contextlib.contextmanager
+    def module(self) -> Iterator[nn.Module]:
+        self._exchange()
+        try:
+            with without_lora(self._module.backbone.lm):
+                yield self._module
+        finally:
+            self._exchange()
 
 
 def _copied(module: nn.Module) -> dict[str, Tensor]:

@@ -14,6 +14,19 @@ from recbole_navigen.supervision.rows import InstructionRow
 logger = logging.getLogger(__name__)
 
 
+def split_by_user(
+    rows: Sequence[InstructionRow], share: float, seed: int
+) -> tuple[list[InstructionRow], list[InstructionRow]]:
+    """Rows to learn from, and those of a share of the users, at least one, that are kept from all learning; the latter
+    in random order.
+    """
+    draws = np.random.default_rng(seed)
+    users = draws.permutation(np.unique([row.row for row in rows]))
+    held = set(users[: max(1, round(share * len(users)))].tolist())
+    kept_out = [row for row in rows if row.row in held]
+    return [row for row in rows if row.row not in held], [kept_out[place] for place in draws.permutation(len(kept_out))]
+
+
 class InstructionRows:
     """Rows of a data set, each turned into tokens once.
 
@@ -47,6 +60,8 @@ class InstructionRows:
         self.choose_item = choose_item
         self.histories: list[np.ndarray] = []
         self.items: list[int] = []
+        # What each answer stands behind: in training the item that came next.
+        self.chosen = self.items
         self.tags: list[tuple[str, str]] = []
         self.plain: list[list[int]] = []
         self.thought: list[list[int] | None] = []
@@ -82,5 +97,5 @@ class InstructionRows:
     def prompts(self, drawn: Sequence[int], answers: Sequence[list[int]] | None = None) -> Rendered:
         """Some rows as streams, with answers for training or with none for inference. drawn: numbers of rows."""
         histories, lengths = padded([self.histories[row] for row in drawn])
-        chosen = torch.tensor([self.items[row] for row in drawn]) if self.choose_item else None
+        chosen = torch.tensor([self.chosen[row] for row in drawn]) if self.choose_item else None
         return self.renderer.cid2ins(histories, lengths, [self.tags[row] for row in drawn], chosen, answers)

@@ -7,8 +7,9 @@ has log-probability 0 and no gradient, and prompts and padding are not seen at a
 Symbols: B prompts, G samples of each, M = B G samples, A actions (codes, items or tokens) of all samples, L levels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -19,7 +20,9 @@ from recbole_navigen.data.sequences import UserSequences, padded
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.rendering import Origin, Rendered, Renderer
 from recbole_navigen.model.lm import DualIdentifierLM
+from recbole_navigen.model.mixture import SecondScore
 from recbole_navigen.model.navigen import NaviGen
+from recbole_navigen.model.repeats import distinct, seen_items
 from recbole_navigen.model.sampling import sample
 from recbole_navigen.model.text import TextModel
 from recbole_navigen.model.writing import write
@@ -27,6 +30,7 @@ from recbole_navigen.training.instructions import InstructionRows
 from recbole_navigen.training.rewards import CODE_REWARDS, Case, Scorer, instruction_rewards
 
 POLICIES = ("codes", "mixture")
+PROPOSALS = 3  # items drawn for one that is wanted, where the factor of repeats refuses some
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ class ItemPolicy:
         model: in evaluation mode, so that what is drawn and what is learned are one distribution.
         sequences: of the training split.
         policy: `codes` draws level by level, an action a level; `mixture` draws items from the distribution that is
-            recommended from, dense score included, one action an item.
+            recommended from, dense score and factor of repeats included, one action an item.
         reward: one of `rewards.REWARDS`.
     """
 
@@ -112,17 +116,18 @@ class ItemPolicy:
         starts = self.sequences.offsets[np.searchsorted(self.sequences.offsets, drawn, side="right") - 1]
         firsts = np.maximum(starts, drawn - model.max_seq_length)
         histories = [self.sequences.items[first:place] for first, place in zip(firsts, drawn, strict=True)]
-        rendered = model.renderer.cid2cid(*padded(histories)).to(model.device)
-        samples = sample(model.scorer, rendered, group, draws)
-        items = samples.items + 1
+        read, lengths = padded(histories)
+        rendered = model.renderer.cid2cid(read, lengths).to(model.device)
         if self.mixture:
-            with torch.no_grad():
-                dense = lm.dense.log_probs(lm.read(rendered).state, lm.catalogue_vectors()).exp()
-            second = torch.multinomial(dense, group, replacement=True, generator=draws) + 1
-            by_dense = torch.rand(items.shape, generator=draws, device=items.device) < float(lm.dense.share)
-            items = torch.where(by_dense, second, items)
-        anchors = rendered.anchors[:, :1].expand(-1, group)
-        rendered = replace(rendered, targets=items, anchors=anchors)
+            read = distinct(read.to(model.device))
+            items = self._draw(rendered, read, group, draws)
+            # What the factor of repeats is normalised by is read along: the history's own items.
+            targets = torch.cat([items, read], dim=1) if float(lm.repeats.log_factor) else items
+        else:
+            samples = sample(model.scorer, rendered, group, draws)
+            targets = items = samples.items + 1
+            log_probs = samples.log_probs.flatten()
+        rendered = replace(rendered, targets=targets, anchors=rendered.anchors[:, :1].expand_as(targets))
         actions = 1 if self.mixture else lm.levels
         owner = torch.arange(items.numel(), device=items.device).repeat_interleave(actions)
         codes = lm.codes.cpu().numpy()
@@ -131,23 +136,59 @@ class ItemPolicy:
         rewards = self.credit(found, truth).reshape(items.shape)
         right = np.logical_and.accumulate(found == truth, axis=1)
         parts = {f"level_{level}": right[:, level].astype(float) for level in range(lm.levels)}
-        rollout = Rollout(rewards, rendered, items, owner, samples.log_probs.flatten(), parts)
         if not self.mixture:
-            return rollout
+            return Rollout(rewards, rendered, items, owner, log_probs, parts)
         with torch.no_grad():
+            rollout = Rollout(rewards, rendered, items, owner, torch.empty(0), parts)
             return replace(rollout, log_probs=self.log_probs(rollout, lm))
+
+    @torch.no_grad()
+    def _draw(self, rendered: Rendered, histories: Tensor, group: int, draws: torch.Generator) -> Tensor:
+        """Internal ids of items from the mixture with its factor of repeats. histories (B, H) -> (B, G).
+
+        Items are drawn by either score and kept as often as the factor says. Where too few are left, the full ranking
+        gives the others; those kept do not depend on how many they are, so all come from the same distribution.
+        """
+        lm, scorer = self.module, self.model.scorer
+        count = group * PROPOSALS if float(lm.repeats.log_factor) else group
+        items = sample(scorer, rendered, count, draws).items
+        dense = lm.dense.log_probs(lm.read(rendered).state, lm.catalogue_vectors()).exp()
+        second = torch.multinomial(dense, count, replacement=True, generator=draws)
+        by_dense = torch.rand(items.shape, generator=draws, device=items.device) < float(lm.dense.share)
+        items = torch.where(by_dense, second, items)
+        if count == group:
+            return items + 1
+        shifts = lm.repeats.shifts(seen_items(histories, scorer.trie.n_items))
+        kept = torch.rand(items.shape, generator=draws, device=items.device) < shifts.gather(1, items).exp()
+        first = (~kept).int().argsort(dim=1, stable=True)[:, :group]
+        items, kept = items.gather(1, first), kept.gather(1, first)
+        short = (~kept).any(dim=1).nonzero()[:, 0]
+        if len(short):
+            every = (scorer.full_sort(rendered.rows(short), lm.second) + shifts[short]).softmax(dim=1)
+            other = torch.multinomial(every, group, replacement=True, generator=draws)
+            items[short] = torch.where(kept[short], items[short], other)
+        return items + 1
 
     def log_probs(self, rollout: Rollout, module: DualIdentifierLM) -> Tensor:
         """See `Policy`."""
-        rendered = rollout.rendered
+        rendered, group = rollout.rendered, rollout.items.shape[1]
         states = module.target_states(rendered)
-        by_level = module.target_log_probs(rendered, states)  # (L, M)
+        by_level = module.target_log_probs(rendered, states)  # (L, M), and the items of histories
         if not self.mixture:
             return by_level.T.flatten()
-        dense = module.dense.log_probs(states[0][:, 0], module.catalogue_vectors())
-        share = float(module.dense.share)
-        chosen = dense.gather(1, rollout.items - 1).flatten()
-        return torch.logaddexp(by_level.sum(dim=0) + np.log1p(-share), chosen + np.log(share))
+        targets = rendered.targets
+        dense = SecondScore(
+            module.dense.log_probs(states[0][:, 0], module.catalogue_vectors()), float(module.dense.share)
+        )
+        scores = torch.zeros(targets.shape, device=targets.device)
+        scores[targets > 0] = by_level.sum(dim=0)
+        mixed, shown = dense.of(targets).mix(scores), targets[:, group:]
+        if not shown.shape[1]:
+            return mixed.flatten()
+        seen = (rollout.items[:, :, None] == shown[:, None]).any(dim=2)
+        mass = mixed[:, group:].exp().masked_fill(shown == 0, 0.0).sum(dim=1, keepdim=True)
+        repeats = module.repeats
+        return (mixed[:, :group] + repeats.shifts(seen) - repeats.log_normaliser(mass)).flatten()
 
     def trainable(self) -> list[nn.Parameter]:
         """See `Policy`."""
@@ -161,7 +202,7 @@ class InstructionPolicy:
     Args:
         author: what writes, in evaluation mode. renderer: its own.
         rows: moments and their instructions. terms: TIDs by item index.
-        scorer, reward, triangle: see `instruction_rewards`.
+        scorer, reward, triangle, weights: see `instruction_rewards`.
     """
 
     name = "cid2ins"
@@ -174,10 +215,11 @@ class InstructionPolicy:
         terms: Sequence[Sequence[str]],
         scorer: Scorer,
         reward: str,
-        triangle: bool,
+        triangle: bool = True,
+        weights: Mapping[str, float] | None = None,
     ):
         self.module, self.renderer, self.rows, self.terms = author, renderer, rows, terms
-        self.scorer, self.reward, self.triangle = scorer, reward, triangle
+        self.judged = partial(instruction_rewards, scorer=scorer, reward=reward, triangle=triangle, weights=weights)
 
     def roll(self, prompts: int, group: int, moments: torch.Generator, draws: torch.Generator) -> Rollout:
         """See `Policy`."""
@@ -201,7 +243,7 @@ class InstructionPolicy:
             )
             for row, answer in zip(repeated, answers, strict=True)
         ]
-        scored = instruction_rewards(cases, self.scorer, self.reward, self.triangle)
+        scored = self.judged(cases)
         rendered = rows.prompts(repeated, answers).to(asked.tokens.device)
         owner = (rendered.origin == Origin.TARGET).nonzero()[:, 0]
         parts = {**scored.parts, "length": written.lengths.cpu().numpy().astype(float)}

@@ -4,9 +4,10 @@
 
 - next item: level l is credited only if all coarser levels match, since a residual code says nothing below another
   parent; nothing is earned by merely being in the catalogue.
-- instruction: the table INSTRUCTION_WEIGHTS over what a scorer says of it. Its self-consistency triangle is instruction
-  against the target's terms, instruction against the terms the model itself expects, and those against the target's.
-  Answers that the strict parser refuses earn nothing; a thought that was asked for and is missing costs THINK_GATE.
+- instruction: the table INSTRUCTION_WEIGHTS, or one's own weights, over what a scorer says of it. Its self-consistency
+  triangle is instruction against the target's terms, instruction against the terms the model itself expects, and those
+  against the target's. Answers that the strict parser refuses earn nothing; a thought that was asked for and is missing
+  costs THINK_GATE.
 
 `reward: paper` is the released formula, for comparisons (`released`).
 
@@ -16,7 +17,7 @@ in for it.
 Symbols: M samples, L levels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,6 +30,7 @@ from recbole_navigen.supervision.scoring import names_target
 from recbole_navigen.training.released import (
     IN_CATALOGUE,
     LEVEL_CREDIT,
+    Parts,
     cid2ins_reward,
     heuristic_scores,
     term_f1,
@@ -37,6 +39,7 @@ from recbole_navigen.training.released import (
 REWARDS = ("prefix", "paper")
 INSTRUCTION_WEIGHTS = {"quality": 0.25, "ins_gold": 0.25, "ins_pred": 0.25, "pred_gold": 0.25, "copied": -0.25}
 TRIANGLE = ("ins_gold", "ins_pred", "pred_gold")
+RELEASED_PARTS = ("quality", *TRIANGLE)
 THINK_GATE = 0.5  # what is left of the reward without the thought that was asked for
 LEAST_THOUGHT = 10  # characters that are not blank
 
@@ -64,7 +67,14 @@ def released_credit(predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.where(credit > 0, credit, IN_CATALOGUE)
 
 
-CODE_REWARDS = {"prefix": prefix_credit, "paper": released_credit}
+def released_reward(predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The whole released reward of drawn items: as answers of the right form behind a thought, which all released
+    rollouts have. (M, L), (M, L) -> (M,).
+    """
+    return Parts(format=1.0, think=1.0, penalty=0.0).total(0.9 * released_credit(predicted, target))
+
+
+CODE_REWARDS = {"prefix": prefix_credit, "paper": released_reward}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +98,9 @@ class Scorer(Protocol):
     """Says what answers are worth."""
 
     def __call__(self, answers: Sequence[Answer], cases: Sequence[Case]) -> list[dict[str, float] | None]:
-        """`quality` and the names of TRIANGLE, each in 0..1; None for an answer that could not be judged."""
+        """`quality` and the names of TRIANGLE, each in 0..1, and whatever else there is a weight for; None for an
+        answer that could not be judged.
+        """
 
 
 class TermScorer:
@@ -137,6 +149,32 @@ class JudgeScorer:
         return scores
 
 
+class MediaScorer:
+    """Another scorer's scores, and beside them how well what an instruction makes fits the target: the part `clip`,
+    which counts as `reinforce: {weights: {clip: ...}}` says.
+
+    Args:
+        scorer: gives everything else.
+        fit: makes an image or a video of each instruction and compares it with the target's terms, such as by CLIP;
+            instructions, terms with commas and media -> a value in 0..1 each, None for one that could not be made.
+    """
+
+    def __init__(
+        self, scorer: Scorer, fit: Callable[[Sequence[str], Sequence[str], Sequence[str]], Sequence[float | None]]
+    ):
+        self.scorer, self.fit = scorer, fit
+
+    def __call__(self, answers: Sequence[Answer], cases: Sequence[Case]) -> list[dict[str, float] | None]:
+        """See `Scorer`."""
+        scores = self.scorer(answers, cases)
+        terms, media = [", ".join(case.target) for case in cases], [case.media for case in cases]
+        fits = self.fit([answer.target_ins for answer in answers], terms, media)
+        return [
+            None if score is None or fit is None else {**score, "clip": fit}
+            for score, fit in zip(scores, fits, strict=True)
+        ]
+
+
 @dataclass(frozen=True, slots=True)
 class Scored:
     """Rewards of M instructions.
@@ -152,15 +190,24 @@ class Scored:
     failed: int
 
 
-def instruction_rewards(cases: Sequence[Case], scorer: Scorer, reward: str = "prefix", triangle: bool = True) -> Scored:
+def instruction_rewards(
+    cases: Sequence[Case],
+    scorer: Scorer,
+    reward: str = "prefix",
+    triangle: bool = True,
+    weights: Mapping[str, float] | None = None,
+) -> Scored:
     """Rewards of some raw answers.
 
     Args:
         cases: M answers. scorer: says what they are worth. reward: one of REWARDS.
-        triangle: False leaves the self-consistency triangle out, for comparisons.
+        triangle: False leaves the self-consistency triangle out of `prefix`, for comparisons.
+        weights: of parts of `prefix`, above those of INSTRUCTION_WEIGHTS; further ones are the scorer's.
     """
     if reward not in REWARDS:
         raise InputError(f"reward={reward!r} is unknown; use {' or '.join(REWARDS)}.")
+    table = {name: weight for name, weight in INSTRUCTION_WEIGHTS.items() if triangle or name not in TRIANGLE}
+    table = RELEASED_PARTS if reward == "paper" else {**table, **(weights or {})}
     answers: list[Answer | None] = []
     for case in cases:
         try:
@@ -169,7 +216,7 @@ def instruction_rewards(cases: Sequence[Case], scorer: Scorer, reward: str = "pr
             answers.append(None)
     valid = [place for place, answer in enumerate(answers) if answer is not None]
     scored = scorer([answers[place] for place in valid], [cases[place] for place in valid])
-    names = [*INSTRUCTION_WEIGHTS, "valid", "thought"]
+    names = dict.fromkeys([*INSTRUCTION_WEIGHTS, *(name for scores in scored if scores for name in scores)])
     parts = {name: np.full(len(cases), np.nan) for name in names}
     parts["valid"], parts["thought"] = np.zeros(len(cases)), np.zeros(len(cases))
     rewards, failed = np.zeros(len(cases)), 0
@@ -183,13 +230,16 @@ def instruction_rewards(cases: Sequence[Case], scorer: Scorer, reward: str = "pr
         if scores is None:
             rewards[place], failed = np.nan, failed + 1
             continue
-        for name, value in scores.items():
+        for name, value in {**scores, "copied": names_target(answer.target_ins, case.target)}.items():
             parts[name][place] = value
-        parts["copied"][place] = names_target(answer.target_ins, case.target)
+        if missing := [name for name in table if name not in scores and name != "copied"]:
+            raise InputError(
+                f"the reward weighs {missing[0]!r}, but the scorer gives only {', '.join(scores)}; drop its weight or "
+                "use a scorer that knows it."
+            )
         if reward == "paper":
             rewards[place] = cid2ins_reward(case.text, scores)
             continue
-        weights = {name: weight for name, weight in INSTRUCTION_WEIGHTS.items() if triangle or name not in TRIANGLE}
-        total = sum(weight * parts[name][place] for name, weight in weights.items())
+        total = sum(weight * parts[name][place] for name, weight in table.items())
         rewards[place] = total * (THINK_GATE if case.think and not parts["thought"][place] else 1.0)
     return Scored(rewards, parts, failed)
