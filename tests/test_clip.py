@@ -1,6 +1,7 @@
 """The encoder: transformers' own numbers, long texts, frames, batches and the store; each known bug would be seen."""
 
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,20 @@ def test_vectors_are_those_of_transformers(make, tmp_path: Path) -> None:
     for found, meant in ((encoder.texts(texts), of_texts), (encoder.images(images), of_images)):
         np.testing.assert_allclose(found.parts, torch.nn.functional.normalize(meant, dim=1).numpy(), atol=1e-6)
         assert found.parts.dtype == np.float32
+
+
+def test_preprocessing_is_read_from_either_layout(clip: str, encoder: ClipEncoder, tmp_path: Path) -> None:
+    """Older models hold preprocessor_config.json; a whole processor saved by transformers 5, processor_config.json."""
+    from transformers import CLIPProcessor
+
+    newer = tmp_path / "newer"
+    shutil.copytree(clip, newer)
+    (newer / "preprocessor_config.json").unlink()
+    CLIPProcessor(encoder.processor, encoder.tokenizer).save_pretrained(newer)
+    assert (newer / "processor_config.json").is_file() and not (newer / "preprocessor_config.json").exists()
+    found = ClipEncoder(str(newer))
+    np.testing.assert_array_equal(found.images(pictures(2)).parts, encoder.images(pictures(2)).parts)
+    assert found.identity["preprocessing"] == encoder.identity["preprocessing"]
 
 
 @pytest.mark.parametrize("long_text", ["chunk", "truncate"])

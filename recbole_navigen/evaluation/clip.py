@@ -8,7 +8,6 @@ product of their mean vectors *before* any renormalisation: a mean scaled back t
 Symbols: n objects, P parts, D width.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,9 +20,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from tqdm import tqdm
 
-from recbole_navigen.artefacts import content_hash, file_hash, plain, read_json
+from recbole_navigen.artefacts import content_hash, file_hash, plain
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.frames import SAMPLING, read_frames
+from recbole_navigen.evaluation.sources import find_source
 from recbole_navigen.evaluation.vectors import VectorStore
 
 LONG_TEXT = ("chunk", "truncate")
@@ -33,7 +33,6 @@ _KEEP_EVERY = 1024  # vectors between two writes to disk
 _DECODED = 512  # frames held at once
 _PAIRS = 2**16  # pairs multiplied at once
 _SENTENCE = re.compile(r"(?<=[.!?;,:])\s+")
-_MODEL_FILES = frozenset({".safetensors", ".json", ".txt", ".model"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,15 +114,19 @@ class ClipEncoder:
             cache: folder for vectors; None keeps them in memory.
             show_progress: whether bars are shown.
         """
-        from transformers import AutoModel, AutoTokenizer
+        import transformers
+        from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
         for name, value, known in (("long_text", long_text, LONG_TEXT), ("clip_framing", framing, FRAMING)):
             if value not in known:
                 raise InputError(f"{name}={value!r} is unknown; use {' or '.join(known)}.")
         try:
-            self.model = AutoModel.from_pretrained(path, revision=revision, use_safetensors=True, dtype=torch.float32)
-            self.tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
-            self.processor = _image_processor(path, revision)
+            source = find_source(path, revision, "config.json")
+            state = {"revision": source.revision}
+            self.model = AutoModel.from_pretrained(path, **state, use_safetensors=True, dtype=torch.float32)
+            self.tokenizer = AutoTokenizer.from_pretrained(path, **state)
+            # The PIL version of the model's own preprocessing needs no torchvision.
+            self.processor = AutoImageProcessor.from_pretrained(path, **state, backend="pil")
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise InputError(f"no CLIP-like model can be loaded from {path}: {reason}") from error
@@ -137,11 +140,12 @@ class ClipEncoder:
         self._padding: Any = "max_length" if self.model.config.model_type.startswith("siglip") else True
         with torch.inference_mode():
             self.width = self._text_features([""]).shape[1]
-        name, weights = local_or_hub(path, getattr(self.model.config, "_commit_hash", None))
         self.identity = {
-            "model": name,
+            "model": source.name,
             "kind": self.model.config.model_type,
-            "weights": weights,
+            "weights": source.weights,
+            "revision": source.revision,
+            "transformers": transformers.__version__,
             "preprocessing": plain(self.processor.to_dict()),
             "framing": framing,
             "long_text": long_text,
@@ -296,29 +300,3 @@ def _image_key(image: Any) -> str:
             raise InputError(f"image {image} cannot be read: {error.strerror}.") from error
     array = np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else image
     return content_hash("pixels", array)
-
-
-def _image_processor(path: str, revision: str | None) -> Any:
-    """The model's own preprocessing in its PIL version, which needs no torchvision."""
-    import transformers
-    from transformers.utils import cached_file
-
-    settings = read_json(cached_file(path, "preprocessor_config.json", revision=revision))
-    name = settings.get("image_processor_type") or settings.get("feature_extractor_type") or "CLIPImageProcessor"
-    name = name.removesuffix("Pil").removesuffix("Fast").replace("FeatureExtractor", "ImageProcessor")
-    found = getattr(transformers, f"{name}Pil", None)
-    if found is None:
-        raise InputError(f"{path} wants the image processor {name}, which transformers has no PIL version of.")
-    return found.from_pretrained(path, revision=revision)
-
-
-def local_or_hub(path: str, commit: str | None = None) -> tuple[str, str]:
-    """A name of a model that holds no local path, and what names its weights: a hash of the files, or a commit."""
-    folder = Path(path)
-    if not folder.is_dir():
-        return str(path), commit or "unknown commit"
-    digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*")):
-        if file.suffix in _MODEL_FILES:
-            digest.update(f"{file.relative_to(folder).as_posix()} {file_hash(file)}\n".encode())
-    return folder.resolve().name, digest.hexdigest()

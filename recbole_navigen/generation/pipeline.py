@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.clip import local_or_hub
+from recbole_navigen.evaluation.sources import find_source
 
 _UNBOUNDED = 10**6  # tokenizers without a limit say 10^30
 # Our name of a setting after `image_` or `video_`, and diffusers' name of the argument.
@@ -21,10 +21,11 @@ class Pipeline:
             media: `image` or `video`. settings: from `generation_settings`.
             start: a PIL image to begin from; None: text alone.
         """
-        path, revision = settings[f"{media}_model"], settings[f"{media}_revision"]
+        path = settings[f"{media}_model"]
         try:
             import diffusers
             import torch
+            import transformers
         except ImportError as error:
             raise InputError("generation needs diffusers; pip install 'recbole-navigen[generate]'.") from error
         if media == "video":
@@ -36,7 +37,9 @@ class Pipeline:
         dtype = settings["generation_dtype"]
         dtype = ("bfloat16" if device.startswith("cuda") else "float32") if dtype == "auto" else dtype
         try:
-            self.pipe = kind.from_pretrained(path, revision=revision, dtype=getattr(torch, dtype), use_safetensors=True)
+            source = find_source(path, settings[f"{media}_revision"], "model_index.json")
+            given = {"revision": source.revision, "dtype": getattr(torch, dtype)}
+            self.pipe = kind.from_pretrained(path, **given, use_safetensors=True)
             if settings["offload"] == "none":
                 self.pipe.to(device)
             elif settings["offload"] == "model":
@@ -70,13 +73,14 @@ class Pipeline:
                 "leave the setting out."
             )
         self.identity = {
-            "model": local_or_hub(path)[0],
-            "weights": local_or_hub(path, getattr(self.pipe.config, "_commit_hash", None))[1],
-            "revision": revision,
+            "model": source.name,
+            "weights": source.weights,
+            "revision": source.revision,
             "pipeline": type(self.pipe).__name__,
             "dtype": dtype,
             "safety_checker": self.safety_checker,
             "diffusers": diffusers.__version__,
+            "transformers": transformers.__version__,
             "arguments": {name: value for name, value in self.arguments.items() if name != "image"},
         }
 
