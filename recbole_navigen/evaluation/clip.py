@@ -9,6 +9,7 @@ Symbols: n objects, P parts, D width.
 """
 
 import re
+from bisect import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -252,9 +253,9 @@ class ClipEncoder:
         return picture
 
     def lengths(self, text: str) -> dict[str, tuple[int, int]]:
-        """Tokens of a text and how many of them are read."""
-        length = self._length(text)
-        return {"tokenizer": (length, length if self.long_text == "chunk" else min(length, self.limit))}
+        """Tokens of a text and how many of them are read, both over its chunks, each with its special tokens."""
+        lengths = [self._length(chunk) for chunk in self._chunks(text, self._length(text))[0]]
+        return {"tokenizer": (sum(lengths), sum(min(length, self.limit) for length in lengths))}
 
     def _length(self, text: str) -> int:
         """Tokens with the special ones."""
@@ -267,7 +268,10 @@ class ClipEncoder:
             return [text], too_long
         pieces: list[str] = []
         for sentence in _SENTENCE.split(text):
-            pieces += [sentence] if self._length(sentence) <= self.limit else sentence.split()
+            if self._length(sentence) <= self.limit:
+                pieces.append(sentence)
+            else:
+                pieces += [piece for word in sentence.split() for piece in self._cut(word)]
         chunks: list[str] = []
         for piece in pieces:
             joined = f"{chunks[-1]} {piece}" if chunks else piece
@@ -276,6 +280,18 @@ class ClipEncoder:
             else:
                 chunks.append(piece)
         return chunks, any(self._length(chunk) > self.limit for chunk in chunks)
+
+    def _cut(self, word: str) -> list[str]:
+        """A word in pieces that fit, each as long as can be.
+
+        By trial rather than at the places of its tokens: a piece read alone may have other tokens, and more of them.
+        """
+        pieces = []
+        while self._length(word) > self.limit and len(word) > 1:
+            end = bisect(range(1, len(word)), self.limit, key=lambda end: self._length(word[:end])) or 1
+            pieces.append(word[:end])
+            word = word[end:]
+        return [*pieces, word]
 
 
 def is_video(path: str | Path) -> bool:
