@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from small_media import FEW_STEPS, small_clip, tiny_models
 
+from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.sources import find_source
 
 FIRST, SECOND = "1" * 40, "2" * 40
@@ -85,5 +86,7 @@ def test_a_folder_is_named_by_its_files(tmp_path: Path) -> None:
     assert find_source(str(folder), None, "config.json") == before
     (folder / "model.safetensors").write_bytes(b"other weights")
     assert find_source(str(folder), None, "config.json").weights != before.weights
+    with pytest.raises(InputError, match="is a folder and has no revision 'main'"):
+        find_source(str(folder), "main", "config.json")
     with pytest.raises(OSError, match="none"):
         find_source(str(tmp_path / "none"), None, "config.json")

@@ -38,6 +38,8 @@ def find_source(path: str, revision: str | None, file: str) -> ModelSource:
     """
     folder = Path(path)
     if folder.is_dir():
+        if revision is not None:
+            raise InputError(f"{path} is a folder and has no revision {revision!r}; leave it out.")
         digest = hashlib.sha256()
         for found in sorted(folder.rglob("*")):
             if found.suffix in _MODEL_FILES:
