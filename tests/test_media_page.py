@@ -114,7 +114,6 @@ def test_what_a_page_says_of_a_run(tmp_path: Path) -> None:
 def test_the_benchmark_on_small_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import common
     import generation
-    import quality
     import tiny_navigen
 
     monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
@@ -160,7 +159,7 @@ def test_the_benchmark_on_small_models(tmp_path: Path, monkeypatch: pytest.Monke
 
     # A second call trains nothing and makes nothing.
     before = {file: file.stat().st_mtime_ns for file in world.rglob("*.safetensors")}
-    monkeypatch.setattr(quality, "run_navigen", None)
+    monkeypatch.setattr("recbole_navigen.quick_start.run.run_navigen", None)
     monkeypatch.setattr(tiny_navigen, "Recommender", None)
     monkeypatch.setattr("recbole_navigen.quick_start.writing.train_writer", None)
     monkeypatch.setattr("recbole_navigen.generation.pipeline.Pipeline.__call__", None)
