@@ -102,11 +102,17 @@ def instructions(
 
 
 def read_media(made: Generated) -> np.ndarray:
-    """The scene in each medium, by the nearest drawing. Shape (B, 6)."""
+    """The scene in each medium, by the nearest drawing; -1, which is no value, where there is none. Shape (B, 6)."""
     files = [made.file(place) for place in range(len(made.requests))]
-    if files[0].suffix == ".mp4":
-        return world.read_clips(np.stack([np.stack(read_frames(file)) for file in files]))
-    return world.read(np.stack([np.asarray(Image.open(file)) for file in files]))
+    found = np.full((len(files), len(world.NAMES)), -1)
+    held = [place for place, file in enumerate(files) if file is not None]
+    if not held:
+        return found
+    if files[held[0]].suffix == ".mp4":
+        found[held] = world.read_clips(np.stack([np.stack(read_frames(files[place])) for place in held]))
+    else:
+        found[held] = world.read(np.stack([np.asarray(Image.open(files[place])) for place in held]))
+    return found
 
 
 def drawn_validity(encoder: ClipEncoder, count: int = 600) -> float:
@@ -133,7 +139,8 @@ def throughput(folder: Path, made: Generated, catalogue: Catalogue, settings: di
     scores = score(made, catalogue, encoder, settings)
     seconds = time.perf_counter() - start
     cases = media_cases(made, catalogue, settings["history_items"], "image")
-    pairs = [(case.media, text) for case in cases for text in (case.target_text, *case.history_texts)]
+    held = [case for case in cases if case.media is not None]
+    pairs = [(case.media, text) for case in held for text in (case.target_text, *case.history_texts)]
     pairs = pairs[: max(50, len(cases))]
     start = time.perf_counter()
     with torch.inference_mode():
@@ -190,13 +197,12 @@ def bars_of(media: str, scores: dict[str, MediaScores], made: dict[str, Generate
     pairs = [(TRUTH, name) for name in (OURS, *simple)] + [(OURS, name) for name in simple]
     pairs += [(LAST, OTHER), (LAST, POPULAR)]
     differences = {}
-    # Retrieval shows real drawings of the catalogue and no generator's faults: it is compared, not beaten.
     for better, worse in (*pairs, (TRUTH, RETRIEVAL), (OURS, RETRIEVAL)):
         gain = scores[better].difference(scores[worse], "CLIPScore")
         differences[f"{better} - {worse}"] = str(gain)
-        goal = "reported" if worse == RETRIEVAL else "above 0"
-        name = f"{media}: {better} - {worse}, CLIPScore, low end"
-        bars.append(Bar(name, gain.low, goal, worse == RETRIEVAL or gain.low > 0))
+        # Retrieval shows real drawings of the catalogue and no generator's faults: it is compared, not to be beaten.
+        if worse != RETRIEVAL:
+            bars.append(Bar(f"{media}: {better} - {worse}, CLIPScore, low end", gain.low, "above 0", gain.low > 0))
 
     # Accuracy of the attributes in what came out, against the target's, over all users and methods. Frames do not show
     # motion, so the score cannot know of it; it is read apart.
@@ -208,7 +214,7 @@ def bars_of(media: str, scores: dict[str, MediaScores], made: dict[str, Generate
         cosines.append(scores[name].per_user("CLIPScore"))
         rows[name] = {metric: str(summary.own) for metric in METRICS if (summary := scores[name].summary(metric))}
         rows[name] |= {kind: str(scores[name].summary(metric).gap) for kind, metric in GAPS.items()}
-        rows[name] |= {"attribute accuracy": str(bootstrap(accuracies[-1]))}
+        rows[name] |= {"attribute accuracy": str(bootstrap(accuracies[-1])), "failed": int(scores[name].failed.sum())}
         if media == "video":
             moved = bootstrap(read[:, -1] == meant[:, -1])
             if name == TRUTH:
@@ -219,7 +225,8 @@ def bars_of(media: str, scores: dict[str, MediaScores], made: dict[str, Generate
                 "consistency": float(np.nanmean(scores[name].consistency)),
                 "motion": float(np.nanmean(scores[name].motion)),
             }
-    validity = float(spearmanr(np.concatenate(accuracies), np.concatenate(cosines)).statistic)
+    # A failure has accuracy 0 and no cosine: it would only make the correlation look better.
+    validity = float(spearmanr(np.concatenate(accuracies), np.concatenate(cosines), nan_policy="omit").statistic)
     name = f"{media}: rank correlation of CLIPScore and attribute accuracy"
     bars.append(Bar(name, validity, "at least 0.7", validity >= 0.7))
     rows[f"{OURS} / {TRUTH}"] = shares

@@ -308,6 +308,19 @@ def train_denoiser(sizes: Sizes, drawings: Drawings, clip, vae, start=None):
     return averaged.module.eval(), scheduler, final
 
 
+def shown() -> str:
+    """Names what the models learn from and how they are made: drawings, which scenes are held out, captions, jitter."""
+    scenes, held_out = world.split_scenes()
+    some = scenes[:: len(scenes) // 100]
+    captions = [
+        world.caption(scene, np.random.default_rng(number), motion)
+        for number, scene in enumerate(some)
+        for motion in (False, True)
+    ]
+    drawn = world.draw_clips(world.all_scenes()[::500])
+    return content_hash(drawn, scenes, held_out, captions, JITTER, LATENTS, FACTOR, HEADS, GROUPS)
+
+
 def build(
     folder: str | Path, sizes: Sizes | None = None, seed: int = 0, parts: Sequence[str] = PARTS
 ) -> dict[str, float]:
@@ -324,13 +337,13 @@ def build(
     from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
     folder, sizes, report = Path(folder), sizes or Sizes(), {}
-    drawn = content_hash(world.draw_clips(world.all_scenes()[::500]))
+    taught = shown()
 
     def part(name: str, train: Callable[[Path, Drawings], float]) -> None:
         if name not in parts:
             return
         own = {size: value for size, value in asdict(sizes).items() if size not in _NOT_OF.get(name, ())}
-        inputs = {"sizes": own, "drawn": drawn, "seed": seed, "torch": torch.__version__}
+        inputs = {"sizes": own, "shown": taught, "seed": seed, "torch": torch.__version__}
         if not stage_is_current(folder / name, inputs):
             torch.manual_seed(seed)
             begin = time.perf_counter()

@@ -1,6 +1,7 @@
 """The encoder: transformers' own numbers, long texts, frames, batches and the store; each known bug would be seen."""
 
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,20 @@ def test_vectors_are_those_of_transformers(make, tmp_path: Path) -> None:
         assert found.parts.dtype == np.float32
 
 
+def test_preprocessing_is_read_from_either_layout(clip: str, encoder: ClipEncoder, tmp_path: Path) -> None:
+    """Older models hold preprocessor_config.json; a whole processor saved by transformers 5, processor_config.json."""
+    from transformers import CLIPProcessor
+
+    newer = tmp_path / "newer"
+    shutil.copytree(clip, newer)
+    (newer / "preprocessor_config.json").unlink()
+    CLIPProcessor(encoder.processor, encoder.tokenizer).save_pretrained(newer)
+    assert (newer / "processor_config.json").is_file() and not (newer / "preprocessor_config.json").exists()
+    found = ClipEncoder(str(newer))
+    np.testing.assert_array_equal(found.images(pictures(2)).parts, encoder.images(pictures(2)).parts)
+    assert found.identity["preprocessing"] == encoder.identity["preprocessing"]
+
+
 @pytest.mark.parametrize("long_text", ["chunk", "truncate"])
 def test_long_texts_differ_because_the_end_token_is_kept(clip: str, encoder: ClipEncoder, long_text: str) -> None:
     # The bug: cut after tokenizing, the end token is lost, the start token is pooled, and all long texts are one.
@@ -82,11 +97,21 @@ def test_chunks_hold_all_words_in_order_and_fit(encoder: ClipEncoder) -> None:
     assert not cut and " ".join(chunks) == LONG
     assert all(len(encoder.tokenizer(chunk)["input_ids"]) <= encoder.limit for chunk in chunks)
     assert all(chunk.endswith((",", "night")) for chunk in chunks)  # cut where a part of a sentence ends
-    unbroken = "x" * 500
-    assert encoder.texts(
-        [f"a ball {unbroken}"]
-    ).truncated.all()  # one word longer than the model reads is cut, and that is said
-    assert encoder.lengths(unbroken)["tokenizer"][0] > encoder.limit
+
+
+@pytest.mark.parametrize("text", ["redball," * 40, f"a ball {'x' * 500} at night", "星の夜" * 60])
+def test_a_word_longer_than_the_model_reads_is_read_in_pieces(clip: str, encoder: ClipEncoder, text: str) -> None:
+    assert encoder._length(text) > 2 * encoder.limit
+    chunks, cut = encoder._chunks(text, encoder._length(text))
+    assert not cut and "".join(chunks).replace(" ", "") == text.replace(" ", "")
+    lengths = [encoder._length(chunk) for chunk in chunks]
+    # Each holds as much as it can, so that no chunk is a crumb but the last of a word.
+    assert max(lengths) <= encoder.limit and len(chunks) <= encoder._length(text) // (encoder.limit - 2) + 3
+    assert encoder.lengths(text)["tokenizer"] == (sum(lengths), sum(lengths))
+    assert not encoder.texts([text]).truncated.any()
+    short = ClipEncoder(clip, long_text="truncate")
+    assert short.lengths(text)["tokenizer"] == (encoder._length(text), encoder.limit)
+    assert short.texts([text]).truncated.all()
 
 
 def test_a_long_text_scores_the_mean_of_its_chunks(encoder: ClipEncoder) -> None:

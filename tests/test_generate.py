@@ -88,6 +88,7 @@ def test_instructions_become_media_that_are_scored_against_held_out_items(tiny, 
     assert (Path("out/scores-image") / "pairs.parquet").is_file()
     page = Path("out/report.html").read_text()
     assert "CLIPScore" in page and "Evolution of one instruction" in page and "Training loss" in page
+    assert "safety checker of images" in page and "none in retrieval" in page and "held out: Tale" in page
     # The metrics of the ranking and of the media stand in one result.
     run = next(Path("saved").glob("NaviGen-*"))
     tested = json.loads((run / "result.json").read_text())["test_result"]
@@ -113,8 +114,46 @@ def test_instructions_become_media_that_are_scored_against_held_out_items(tiny, 
     assert json.loads(Path("more/result.json").read_text())["test_result"]["image"]["ssim"] == 0.25
     assert "Beside CLIP" in Path("more/report.html").read_text()
     monkeypatch.setitem(sys.modules, "skimage.metrics", None)
-    assert generate([f"--run={run}", "--users=3", "--output=no", *given, "--extra_metrics=[ssim]"]) == 2
+    no = [f"--run={run}", "--users=3", "--output=no", *given, "--extra_metrics=[ssim]"]
+    assert generate([*no, "--held_out"]) == 2
     assert "needs scikit-image" in capsys.readouterr().err and not Path("no").exists()
+
+    # Without held-out items nothing is scored: what asks for scores is refused or said, and a guess is called one.
+    assert generate(no) == 2 and "make media with --held_out" in capsys.readouterr().err and not Path("no").exists()
+    assert generate([*no[:2], "--output=guess", *given]) == 0
+    page = Path("guess/report.html").read_text()
+    assert "recommended: Tale" in page and "held out: Tale" not in page and not Path("guess/scores-image").exists()
+    assert json.loads(Path("guess/result.json").read_text())["test_result"] == {}
+
+    # One user of a kind is scored, too; a mean of one has no interval.
+    assert generate([*no[:1], "--users=u3", "--held_out", "--output=one", *given]) == 0
+    assert json.loads(Path("one/result.json").read_text())["test_result"]["image"]["clipscore"] > -1
+    assert "CLIPScore" in Path("one/report.html").read_text() and ">nan" not in Path("one/report.html").read_text()
+
+    # A run is no place for media: its result would be overwritten.
+    result = (run / "result.json").read_bytes()
+    for place in (run, run / "media"):
+        assert generate([f"--run={run}", "--users=1", f"--output={place}", *given]) == 2
+        assert "name one outside of it" in capsys.readouterr().err
+        with pytest.raises(InputError, match="is in the folder of a run"):
+            run_generate("tiny", config_dict=settings, users=1, output=place)
+    assert (run / "result.json").read_bytes() == result and not (run / "media").exists()
+    to_image = {"image_model": "x", "clip_model": clip, "reference_image": str(pictures / "i9.png")}
+    with pytest.raises(InputError, match="image_to_image starts images and only videos"):
+        run_generate(run=run, users=1, output="no", media="video", generation={**to_image, "image_to_image": True})
+
+
+def test_a_model_that_scores_nothing_is_said(tiny, caplog):
+    """Before the run is looked for, which is none here."""
+    for given, said in (
+        ({"image_model": "x", "clip_model": "c"}, True),
+        ({"image_model": "retrieval", "clip_model": "c"}, False),
+        ({"image_model": "x", "clip_model": "c", "reference_image": "p.png"}, False),
+    ):
+        caplog.clear()
+        with pytest.raises(InputError):
+            run_generate(run="none", output="out", generation=given)
+        assert ("clip_model=c scores nothing" in caplog.text) == said
 
 
 def test_a_writer_is_trained_beside_a_finished_run_and_leaves_it_alone(tiny, monkeypatch):

@@ -1,6 +1,8 @@
 """The generation head: real small pipelines, resuming, failures, blocked and long instructions, retrieval, pictures."""
 
 import hashlib
+import inspect
+import io
 import json
 import logging
 import shutil
@@ -28,6 +30,7 @@ from recbole_navigen.generation.head import (
     user_seed,
 )
 from recbole_navigen.generation.image import ImageGenerator
+from recbole_navigen.generation.pipeline import Pipeline
 from recbole_navigen.generation.protocol import Catalogue, Request, item_images, read_requests
 from recbole_navigen.generation.retrieval import picture_terms
 from recbole_navigen.generation.settings import generation_settings
@@ -85,7 +88,7 @@ def test_real_pipelines_make_real_files_and_scores(models: Path, catalogue: Cata
     encoder = build_encoder(settings, tmp_path / "cache")
     generators = build_generators({request.media for request in requests}, settings, catalogue, encoder)
     made = generate(requests, generators, tmp_path / "media", settings)
-    assert made.counts == {"done": 5, "failed": 0, "blocked": 0, "kept": 0, "cut": 0}
+    assert made.counts == {"done": 5, "failed": 0, "blocked": 0, "kept": 0, "cut": 0, "unmeasured": 0}
     with Image.open(tmp_path / "media" / "images" / "u0.png") as image:
         assert image.size == (32, 32) and image.mode == "RGB"
     assert np.array(read_frames(tmp_path / "media" / "videos" / "u1.mp4")).shape == (4, 32, 32, 3)
@@ -94,6 +97,10 @@ def test_real_pipelines_make_real_files_and_scores(models: Path, catalogue: Cata
     assert lines[0]["prompt"] == requests[0].instruction and lines[0]["model"] == "image" and lines[0]["seconds"] >= 0
     assert lines[0]["seed"] == lines[3]["seed"] != lines[1]["seed"]
     assert lines[0]["arguments"]["guidance_scale"] == 2.0 and str(models) not in json.dumps(lines)
+    for place, pipeline in ((0, "StableDiffusionPipeline"), (3, "AnimateDiffPipeline")):
+        told = {name: lines[place][name] for name in ("pipeline", "dtype", "safety_checker", "revision")}
+        assert list(told.values()) == [pipeline, "float32", "none in the pipeline", None]
+        assert lines[place]["weights"] == generators[lines[place]["media"]].identity["weights"]
     for media, users in (("image", 3), ("video", 2)):
         scores = score(made, catalogue, encoder, settings, media)
         assert scores.user.tolist() == [f"u{user}" for user in range(users)]
@@ -193,7 +200,41 @@ def test_a_failure_costs_one_user_and_is_counted(tmp_path: Path, catalogue: Cata
     assert made.counts["failed"] == 1 and made.counts["done"] == 3
     assert made.records[1]["reason"] == "RuntimeError: out of memory" and made.file(1) is None
     again = generate(requests, {"image": Painter()}, tmp_path, settings)
-    assert again.counts == {"done": 4, "failed": 0, "blocked": 0, "kept": 3, "cut": 0}
+    assert again.counts == {"done": 4, "failed": 0, "blocked": 0, "kept": 3, "cut": 0, "unmeasured": 0}
+    # The picture of an earlier instruction does not stand for one that fails.
+    assert again.file(1).is_file()
+    changed = [replace(request, instruction="no memory") for request in requests]
+    assert generate(changed[1:2], {"image": Painter(fails="no")}, tmp_path, settings).counts["failed"] == 1
+    assert not again.file(1).exists() and again.file(0).is_file()
+
+
+def test_a_block_holds_as_long_as_what_blocks(tmp_path: Path) -> None:
+    """Of the list it is decided anew each time; the checker would refuse the same picture again."""
+    requests = [Request(f"u{place}", "image", text, "s0") for place, text in enumerate(("a ghost", "a ball", "no"))]
+    painter = Painter(refuses="no")
+
+    def call(*words: str) -> list[str]:
+        painter.calls.clear()
+        settings = generation_settings({"block_list": list(words)})
+        made = generate(requests, {"image": painter}, tmp_path, settings)
+        files = [(tmp_path / file_name(request.user, "image")).exists() for request in requests]
+        assert files == [record["status"] == "done" for record in made.records]
+        return [record.get("blocked_by", record["status"]) for record in made.records]
+
+    assert call("ghost") == ["block_list", "done", "checker"]
+    assert call() == ["done", "done", "checker"] and painter.calls == [["a ghost"]]
+    assert call("ball") == ["done", "block_list", "checker"] and not painter.calls
+
+
+def test_characters_that_end_lines_in_unicode_end_no_record(tmp_path: Path) -> None:
+    request = Request("u\x85", "image", "a ball\u2028at night\u2029", "s0", reasoning="so\x0bit is")
+    rows = [{name: getattr(request, name) for name in ("user", "media", "instruction", "target", "reasoning")}] * 2
+    file = tmp_path / "instructions.jsonl"
+    file.write_text("\n\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\r\n", "utf-8")
+    assert read_requests(file) == [request] * 2
+    for kept in (0, 1):
+        made = generate([request], {"image": Painter()}, tmp_path, generation_settings())
+        assert made.counts["kept"] == kept and made.records[0]["prompt"] == request.instruction
 
 
 def test_blocked_and_long_instructions_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -217,6 +258,33 @@ def test_instructions_are_measured_with_the_pipelines_own_tokenizer(models: Path
     text = ", ".join(["red"] * 60)
     expected = len(generator.pipeline.pipe.tokenizer(text)["input_ids"])
     assert generator.lengths(text) == {"tokenizer": (expected, 77)} and expected > 100
+
+
+def test_what_other_pipelines_read_is_known(models: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    import diffusers
+    from transformers import CLIPTokenizer
+
+    def lengths(kind: str, limit: int, part: str = "tokenizer") -> dict[str, tuple[int, int]]:
+        assert hasattr(diffusers, kind)
+        tokenizer = CLIPTokenizer.from_pretrained(models / "clip", model_max_length=limit)
+        pipeline = Pipeline.__new__(Pipeline)
+        pipeline.pipe = type(kind, (), {"components": {part: tokenizer, "tokenizer_2": None, "unet": object()}})()
+        pipeline._accepted = inspect.signature(getattr(diffusers, kind).__call__).parameters
+        return {name: read for name, (_, read) in pipeline.lengths("a red ball").items()}
+
+    assert lengths("KandinskyV22CombinedPipeline", 77, "prior_tokenizer") == {"prior_tokenizer": 77}
+    assert lengths("Kandinsky3Pipeline", 10**30) == {"tokenizer": 128}
+    assert lengths("LattePipeline", 10**30) == {"tokenizer": 120}
+    assert lengths("KandinskyCombinedPipeline", 512) == {"tokenizer": 77}
+    assert lengths("PixArtSigmaPipeline", 10**30) == {"tokenizer": 300}
+    # No limit is known: that is said, rather than that all is well.
+    assert lengths("StableUnCLIPPipeline", 10**30) == {}
+    painter = Painter()
+    painter.lengths = lambda instruction: {}
+    with caplog.at_level(logging.WARNING):
+        made = generate(requests_for(2), {"image": painter}, tmp_path, generation_settings())
+    assert made.counts["unmeasured"] == 2 and all(record["unmeasured"] for record in made.records)
+    assert "2 of 2 instructions: no tokenizer tells how much is read" in caplog.text
 
 
 def test_retrieval_needs_no_generator(models: Path, catalogue: Catalogue, tmp_path: Path) -> None:
@@ -256,6 +324,17 @@ def test_a_picture_becomes_terms_and_a_start(models: Path, catalogue: Catalogue,
         for strength in (0.25, 1.0)
     ]
     assert hashlib.sha256(made[0]).digest() != hashlib.sha256(made[1]).digest()
+    # The size is that of the picture it starts from, also where the pipeline knows no other.
+    sizes = ([32, 64], [32, 32])
+    wide, square = (
+        ImageGenerator(generation_settings({**given, "image_to_image": True, "image_size": size})) for size in sizes
+    )
+    assert Image.open(io.BytesIO(wide(["a ball"], [0])[0])).size == (64, 32)
+    assert "height" not in wide.identity["arguments"] and wide.identity["start"] != square.identity["start"]
+
+
+RETRIEVED = {"image_model": "retrieval", "clip_model": "x"}
+TO_IMAGE = {"image_to_image": True, "reference_image": "a.png", "clip_model": "x"}
 
 
 @pytest.mark.parametrize(
@@ -266,6 +345,14 @@ def test_a_picture_becomes_terms_and_a_start(models: Path, catalogue: Catalogue,
         ({"image_size": 512}, r"height and width, such as \[512, 512\]"),
         ({"strength": 0.0}, "strength must be above 0"),
         ({"image_to_image": True}, "set --reference_image=FILE"),
+        ({**TO_IMAGE, "video_model": "x"}, "set --image_model=FOLDER_OR_HUB_ID"),
+        ({**TO_IMAGE, "image_model": "retrieval"}, "set --image_model=FOLDER_OR_HUB_ID"),
+        (
+            {**RETRIEVED, "image_steps": 4, "image_guidance": 2.0},
+            "no use for image_steps, image_guidance; leave",
+        ),
+        ({**RETRIEVED, "negative_prompt": "a box"}, "no use for negative_prompt"),
+        ({**RETRIEVED, "video_model": "retrieval", "video_size": [8, 8]}, "no use for video_size"),
         ({"image_model": "retrieval"}, "set --clip_model=FOLDER"),
         ({"generation_dtype": "fp16"}, "use one of auto, float32, float16, bfloat16"),
         ({"block_list": "none.txt"}, "cannot be read as a text file"),
@@ -274,6 +361,11 @@ def test_a_picture_becomes_terms_and_a_start(models: Path, catalogue: Catalogue,
 def test_bad_settings_are_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         generation_settings(given)
+
+
+def test_settings_that_one_of_two_models_reads_are_taken() -> None:
+    generation_settings({**RETRIEVED, "video_model": "x", "negative_prompt": "a box", "video_steps": 4})
+    generation_settings({**RETRIEVED, "video_model": "retrieval", "video_frames": 4, "image_steps": None})
 
 
 def test_requests_and_names(tmp_path: Path, catalogue: Catalogue) -> None:

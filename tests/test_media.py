@@ -1,5 +1,6 @@
 """Scores of media: floors, controls, ceilings, failures and scales, all from raw pairs."""
 
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from small_media import small_clip
 from recbole_navigen.config import Config
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.clip import ClipEncoder
-from recbole_navigen.evaluation.media import KINDS, METRICS, ROLES, MediaCase, MediaScores, score_media
+from recbole_navigen.evaluation.media import KINDS, METRICS, ROLES, TEXTS, MediaCase, MediaScores, score_media
 from recbole_navigen.evaluation.media_report import media_tables
 from recbole_navigen.generation.video import mp4
 from recbole_navigen.metrics import NAMES, media_result
@@ -124,9 +125,41 @@ def test_the_raw_pairs_are_kept(scores: MediaScores, tmp_path: Path) -> None:
     for metric in METRICS:
         np.testing.assert_array_equal(again.per_user(metric), scores.per_user(metric))
         assert again.summary(metric) == scores.summary(metric)
+    for kind in TEXTS:
+        np.testing.assert_array_equal(again.truncated[kind], scores.truncated[kind])
     table = pq.read_table(tmp_path / "scores" / "pairs.parquet")
     assert set(table["kind"].to_pylist()) == set(KINDS) and set(table["role"].to_pylist()) == set(ROLES)
     assert again.settings == scores.settings and "weights" in again.settings["encoder"]
+
+
+def test_texts_that_are_not_read_whole_are_counted_kind_by_kind(encoder: ClipEncoder, cases: list[MediaCase]) -> None:
+    long = " ".join(["a red ball"] * 60)
+    own = [replace(cases[0], target_text=long), replace(cases[1], history_texts=(long, "a box", "a ring", "a ball"))]
+    own.append(replace(cases[2], history_texts=()))
+    scores = score_media(encoder, own)
+    assert {kind: np.nan_to_num(share).tolist() for kind, share in scores.truncated.items()} == {
+        kind: [0.0] * 3 for kind in TEXTS
+    }
+    short = copy(encoder)
+    short.long_text = "truncate"
+    scores = score_media(short, own)
+    np.testing.assert_array_equal(scores.truncated["instruction"], [0, 0, 0])
+    np.testing.assert_array_equal(scores.truncated["target_text"], [1, 0, 0])
+    np.testing.assert_array_equal(scores.truncated["history_text"], [0, 0.25, np.nan])
+    notes = {table.key: " ".join(table.notes) for table in media_tables({"mine": scores})}
+    assert "not read whole: mine 33.3%" in notes["CLIPScore"]
+    assert "not read whole: mine 12.5%" in notes["CLIPPersonalisation"]
+    assert "not read whole: mine 0.0%" in notes["CLIPInstruction"] and "not read whole" not in notes["CLIPImage"]
+
+
+def test_one_user_has_a_mean_and_no_interval(encoder: ClipEncoder, cases: list[MediaCase]) -> None:
+    scores = score_media(encoder, cases[1:2])
+    found = scores.summary("CLIPScore")
+    assert found.own.mean == pytest.approx(cosine(encoder, cases[1].media, cases[1].target_text), abs=1e-6)
+    assert np.isnan([found.own.low, found.floor.mean, found.gap.mean]).all() and found.users == 1
+    (row,) = media_tables({"mine": scores, "again": scores}, "mine")[0].rows[:1]
+    assert [cell.text for cell in row[4:7]] == ["-"] * 3 and row[1].aside == ""
+    assert scores.difference(scores, "CLIPScore").mean == 0
 
 
 def test_methods_are_compared_user_by_user(encoder: ClipEncoder, cases: list[MediaCase], scores: MediaScores) -> None:

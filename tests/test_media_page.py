@@ -114,7 +114,6 @@ def test_what_a_page_says_of_a_run(tmp_path: Path) -> None:
 def test_the_benchmark_on_small_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import common
     import generation
-    import quality
     import tiny_navigen
 
     monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
@@ -133,12 +132,14 @@ def test_the_benchmark_on_small_models(tmp_path: Path, monkeypatch: pytest.Monke
     for media, users in (("image", 6), ("video", 2)):
         rows = {name: result["table"][f"{media}: {name}"] for name in methods}
         for row in rows.values():
-            assert {"gap to the target", "gap to the history", "attribute accuracy"} <= set(row)
+            assert {"gap to the target", "gap to the history", "attribute accuracy", "failed"} <= set(row)
         assert set(result["table"][f"{media}: NaviGen / ground truth"]) == {"gap to the target", "gap to the history"}
         assert result[f"{media} users"] == users
     goals = {bar["name"]: bar["goal"] for bar in result["bars"]}
     assert goals["image: NaviGen - last item, CLIPScore, low end"] == "above 0"
-    assert goals["image: NaviGen - retrieval, CLIPScore, low end"] == "reported"
+    # Every bar can fail; what is compared and not to be beaten stands in the table alone.
+    assert not any("retrieval" in name for name in goals) and "reported" not in goals.values()
+    assert {"image: NaviGen - retrieval", "video: ground truth - retrieval"} <= set(result["table"])
     assert any(name.startswith("video: gap to the target of NaviGen, share") for name in goals)
     assert str(tmp_path) not in json.dumps(result) and result["throughput"]["pairs"] > 6 * 9
 
@@ -158,13 +159,45 @@ def test_the_benchmark_on_small_models(tmp_path: Path, monkeypatch: pytest.Monke
 
     # A second call trains nothing and makes nothing.
     before = {file: file.stat().st_mtime_ns for file in world.rglob("*.safetensors")}
-    monkeypatch.setattr(quality, "run_navigen", None)
+    monkeypatch.setattr("recbole_navigen.quick_start.run.run_navigen", None)
     monkeypatch.setattr(tiny_navigen, "Recommender", None)
     monkeypatch.setattr("recbole_navigen.quick_start.writing.train_writer", None)
     monkeypatch.setattr("recbole_navigen.generation.pipeline.Pipeline.__call__", None)
     generation.main()
     assert {file: file.stat().st_mtime_ns for file in world.rglob("*.safetensors")} == before
     assert json.loads((tmp_path / "results" / "generation.json").read_text())["table"] == result["table"]
+
+
+@pytest.mark.parametrize("media", ["image", "video"])
+def test_a_failure_is_read_as_wholly_wrong(media: str, tmp_path: Path) -> None:
+    import generation
+
+    scenes = tiny_world.all_scenes()[[5, 700, 9000]]
+    clips = tiny_world.draw_clips(scenes)
+    files = [png(Image.fromarray(one)) for one in tiny_world.draw(scenes)]
+    files = files if media == "image" else [mp4(clip, 8) for clip in clips]
+    requests = [Request(f"u{place}", media, "nude" if place == 1 else "a ball", "s0") for place in range(3)]
+    painter = type("Drawer", (Painter,), {"__call__": lambda *_: files[::2]})(media)
+    made = generate(requests, {media: painter}, tmp_path, generation_settings())
+    assert made.counts["blocked"] == 1
+    found = generation.read_media(made)
+    assert tiny_world.accuracy(found, scenes).tolist() == [1, 0, 1]
+    assert (found[1] == -1).all() and ((found == scenes)[[0, 2]].all() or media == "image")
+    nothing = generate(requests[1:2], {media: painter}, tmp_path, generation_settings())
+    assert (generation.read_media(nothing) == -1).all()
+
+
+def test_what_models_learn_from_is_in_their_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = tiny_models.shown()
+    assert tiny_models.shown() == first
+    for module, name, value in (
+        (tiny_models, "JITTER", (0.1, 0.1, 0.1)),
+        (tiny_world, "HELD_OUT", 0.3),
+        (tiny_world, "_FILLERS", ("loud light",)),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(module, name, value)
+            assert tiny_models.shown() != first, name
 
 
 def test_the_benchmark_on_posters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

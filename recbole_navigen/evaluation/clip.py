@@ -8,8 +8,8 @@ product of their mean vectors *before* any renormalisation: a mean scaled back t
 Symbols: n objects, P parts, D width.
 """
 
-import hashlib
 import re
+from bisect import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +21,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from tqdm import tqdm
 
-from recbole_navigen.artefacts import content_hash, file_hash, plain, read_json
+from recbole_navigen.artefacts import content_hash, file_hash, plain
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.frames import SAMPLING, read_frames
+from recbole_navigen.evaluation.sources import find_source
 from recbole_navigen.evaluation.vectors import VectorStore
 
 LONG_TEXT = ("chunk", "truncate")
@@ -33,7 +34,6 @@ _KEEP_EVERY = 1024  # vectors between two writes to disk
 _DECODED = 512  # frames held at once
 _PAIRS = 2**16  # pairs multiplied at once
 _SENTENCE = re.compile(r"(?<=[.!?;,:])\s+")
-_MODEL_FILES = frozenset({".safetensors", ".json", ".txt", ".model"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,15 +115,19 @@ class ClipEncoder:
             cache: folder for vectors; None keeps them in memory.
             show_progress: whether bars are shown.
         """
-        from transformers import AutoModel, AutoTokenizer
+        import transformers
+        from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
         for name, value, known in (("long_text", long_text, LONG_TEXT), ("clip_framing", framing, FRAMING)):
             if value not in known:
                 raise InputError(f"{name}={value!r} is unknown; use {' or '.join(known)}.")
         try:
-            self.model = AutoModel.from_pretrained(path, revision=revision, use_safetensors=True, dtype=torch.float32)
-            self.tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
-            self.processor = _image_processor(path, revision)
+            source = find_source(path, revision, "config.json")
+            state = {"revision": source.revision}
+            self.model = AutoModel.from_pretrained(path, **state, use_safetensors=True, dtype=torch.float32)
+            self.tokenizer = AutoTokenizer.from_pretrained(path, **state)
+            # The PIL version of the model's own preprocessing needs no torchvision.
+            self.processor = AutoImageProcessor.from_pretrained(path, **state, backend="pil")
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise InputError(f"no CLIP-like model can be loaded from {path}: {reason}") from error
@@ -137,11 +141,12 @@ class ClipEncoder:
         self._padding: Any = "max_length" if self.model.config.model_type.startswith("siglip") else True
         with torch.inference_mode():
             self.width = self._text_features([""]).shape[1]
-        name, weights = local_or_hub(path, getattr(self.model.config, "_commit_hash", None))
         self.identity = {
-            "model": name,
+            "model": source.name,
             "kind": self.model.config.model_type,
-            "weights": weights,
+            "weights": source.weights,
+            "revision": source.revision,
+            "transformers": transformers.__version__,
             "preprocessing": plain(self.processor.to_dict()),
             "framing": framing,
             "long_text": long_text,
@@ -248,9 +253,9 @@ class ClipEncoder:
         return picture
 
     def lengths(self, text: str) -> dict[str, tuple[int, int]]:
-        """Tokens of a text and how many of them are read."""
-        length = self._length(text)
-        return {"tokenizer": (length, length if self.long_text == "chunk" else min(length, self.limit))}
+        """Tokens of a text and how many of them are read, both over its chunks, each with its special tokens."""
+        lengths = [self._length(chunk) for chunk in self._chunks(text, self._length(text))[0]]
+        return {"tokenizer": (sum(lengths), sum(min(length, self.limit) for length in lengths))}
 
     def _length(self, text: str) -> int:
         """Tokens with the special ones."""
@@ -263,7 +268,10 @@ class ClipEncoder:
             return [text], too_long
         pieces: list[str] = []
         for sentence in _SENTENCE.split(text):
-            pieces += [sentence] if self._length(sentence) <= self.limit else sentence.split()
+            if self._length(sentence) <= self.limit:
+                pieces.append(sentence)
+            else:
+                pieces += [piece for word in sentence.split() for piece in self._cut(word)]
         chunks: list[str] = []
         for piece in pieces:
             joined = f"{chunks[-1]} {piece}" if chunks else piece
@@ -272,6 +280,18 @@ class ClipEncoder:
             else:
                 chunks.append(piece)
         return chunks, any(self._length(chunk) > self.limit for chunk in chunks)
+
+    def _cut(self, word: str) -> list[str]:
+        """A word in pieces that fit, each as long as can be.
+
+        By trial rather than at the places of its tokens: a piece read alone may have other tokens, and more of them.
+        """
+        pieces = []
+        while self._length(word) > self.limit and len(word) > 1:
+            end = bisect(range(1, len(word)), self.limit, key=lambda end: self._length(word[:end])) or 1
+            pieces.append(word[:end])
+            word = word[end:]
+        return [*pieces, word]
 
 
 def is_video(path: str | Path) -> bool:
@@ -296,29 +316,3 @@ def _image_key(image: Any) -> str:
             raise InputError(f"image {image} cannot be read: {error.strerror}.") from error
     array = np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else image
     return content_hash("pixels", array)
-
-
-def _image_processor(path: str, revision: str | None) -> Any:
-    """The model's own preprocessing in its PIL version, which needs no torchvision."""
-    import transformers
-    from transformers.utils import cached_file
-
-    settings = read_json(cached_file(path, "preprocessor_config.json", revision=revision))
-    name = settings.get("image_processor_type") or settings.get("feature_extractor_type") or "CLIPImageProcessor"
-    name = name.removesuffix("Pil").removesuffix("Fast").replace("FeatureExtractor", "ImageProcessor")
-    found = getattr(transformers, f"{name}Pil", None)
-    if found is None:
-        raise InputError(f"{path} wants the image processor {name}, which transformers has no PIL version of.")
-    return found.from_pretrained(path, revision=revision)
-
-
-def local_or_hub(path: str, commit: str | None = None) -> tuple[str, str]:
-    """A name of a model that holds no local path, and what names its weights: a hash of the files, or a commit."""
-    folder = Path(path)
-    if not folder.is_dir():
-        return str(path), commit or "unknown commit"
-    digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*")):
-        if file.suffix in _MODEL_FILES:
-            digest.update(f"{file.relative_to(folder).as_posix()} {file_hash(file)}\n".encode())
-    return folder.resolve().name, digest.hexdigest()

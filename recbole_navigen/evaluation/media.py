@@ -26,9 +26,10 @@ from recbole_navigen.artefacts import atomic_directory, verify_manifest, write_m
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.clip import ClipEncoder, Encoded, cosines, is_video
 from recbole_navigen.evaluation.frames import read_frames
-from recbole_navigen.evaluation.statistics import RESAMPLES, Interval, bootstrap
+from recbole_navigen.evaluation.statistics import RESAMPLES, Interval, mean_interval
 
 KINDS = ("instruction", "target_text", "target_image", "history_text", "history_image")
+TEXTS = tuple(kind for kind in KINDS if not kind.endswith("image"))
 ROLES = ("own", "other", "ceiling")
 # Name of a metric -> what the medium is compared with, and how the references of one user are summed up.
 METRICS = {
@@ -96,7 +97,9 @@ class MediaScores:
     """Raw cosines of a set of users, one entry a pair of medium and reference.
 
     Attributes:
-        user: raw ids. Shape (B,), str. failed, truncated: no medium; instruction not wholly read by the encoder. (B,)
+        user: raw ids. Shape (B,), str. failed: no medium. (B,), bool.
+        truncated: kind among `TEXTS` -> share of a user's texts that the encoder does not read whole; nan for a user
+            without such texts. (B,) each.
         consistency, motion: of a video: mean cosine of consecutive sampled frames, and their mean absolute change of
             brightness in [0, 1]; nan for images. A frozen video has consistency 1 and motion 0. (B,)
         kind, role: places in `KINDS` and `ROLES`. (p,)
@@ -108,7 +111,7 @@ class MediaScores:
 
     user: np.ndarray
     failed: np.ndarray
-    truncated: np.ndarray
+    truncated: dict[str, np.ndarray]
     consistency: np.ndarray
     motion: np.ndarray
     kind: np.ndarray
@@ -165,10 +168,7 @@ class MediaScores:
             return None
 
         def over_users(values: np.ndarray) -> Interval:
-            values = values[np.isfinite(values)]
-            if len(values) < 2:
-                return Interval(float(values.mean()) if len(values) else np.nan, np.nan, np.nan)
-            return bootstrap(values, resamples)
+            return mean_interval(values[np.isfinite(values)], resamples)
 
         ceiling = self.per_user(metric, "ceiling", scale=scale)
         return Summary(
@@ -187,7 +187,7 @@ class MediaScores:
         if self.user.tolist() != other.user.tolist():
             raise InputError("methods can be compared on the same users only; generate for the same list of users.")
         values = self.with_failures(metric) - other.with_failures(metric)
-        return bootstrap(values[np.isfinite(values)], resamples)
+        return mean_interval(values[np.isfinite(values)], resamples)
 
     def _has_reference(self, metric: str) -> np.ndarray:
         """Users with something to be compared with, whether or not they got a medium. Shape (B,), bool."""
@@ -201,7 +201,9 @@ class MediaScores:
             for name, names in (("kind", KINDS), ("role", ROLES)):
                 pairs[name] = np.array(names)[pairs[name]]
             pq.write_table(pa.table(pairs), path / PAIRS_FILE)
-            pq.write_table(pa.table({name: getattr(self, name) for name in _USER_COLUMNS}), path / USERS_FILE)
+            users = {name: getattr(self, name) for name in _USER_COLUMNS}
+            users |= {_TRUNCATED + kind: share for kind, share in self.truncated.items()}
+            pq.write_table(pa.table(users), path / USERS_FILE)
             write_manifest(path, self.settings)
 
     @classmethod
@@ -214,10 +216,11 @@ class MediaScores:
             columns[name] = np.array([names.index(value) for value in columns[name]], dtype=np.int64)
         columns |= {name: columns[name].astype(np.float32) for name in ("cosine", "least")}
         columns |= {name: np.asarray(users[name].to_pylist()) for name in _USER_COLUMNS}
-        return cls(**columns, settings=settings)
+        truncated = {kind: np.asarray(users[_TRUNCATED + kind].to_pylist()) for kind in TEXTS}
+        return cls(**columns, truncated=truncated, settings=settings)
 
 
-_USER_COLUMNS = ("user", "failed", "truncated", "consistency", "motion")
+_USER_COLUMNS, _TRUNCATED = ("user", "failed", "consistency", "motion"), "truncated_"
 _PAIR_COLUMNS = ("kind", "role", "media", "reference", "cosine", "least")
 
 
@@ -246,7 +249,7 @@ def score_media(
         "history_text": [case.history_texts for case in cases],
         "history_image": [case.history_images for case in cases],
     }
-    truncated = np.zeros(users, dtype=bool)
+    truncated = {kind: np.full(users, np.nan) for kind in TEXTS}
 
     # 2. Pairs of each kind: own, other users', and the ceiling.
     columns: dict[str, list[np.ndarray]] = {name: [] for name in _PAIR_COLUMNS}
@@ -257,9 +260,10 @@ def score_media(
         encoded: Encoded = encoder.images(flat) if kind.endswith("image") else encoder.texts(flat)
         counts = np.array([len(own) for own in entries])
         starts = np.cumsum(counts) - counts
-        if kind == "instruction":
-            truncated = encoded.truncated
         everyone = np.arange(users)
+        if kind in TEXTS:
+            cut = np.bincount(np.repeat(everyone, counts), encoded.truncated, users)
+            np.divide(cut, counts, out=truncated[kind], where=counts > 0)
         for role, left, pairs in (
             ("own", media, (everyone, everyone)),
             ("other", media, others),

@@ -12,11 +12,11 @@ from PIL import Image
 
 from recbole_navigen.artefacts import write_bytes
 from recbole_navigen.evaluation.clip import is_video
-from recbole_navigen.evaluation.media import METRICS, MediaScores, Summary
+from recbole_navigen.evaluation.media import METRICS, TEXTS, MediaScores, Summary
 from recbole_navigen.evaluation.page import to_html
 from recbole_navigen.evaluation.plots import Plot, interval_plot
 from recbole_navigen.evaluation.report import Cell, Table
-from recbole_navigen.evaluation.statistics import Interval, bootstrap
+from recbole_navigen.evaluation.statistics import Interval, mean_interval
 
 THUMBNAIL = 160  # pixels of the longer side
 ASKED = {
@@ -45,7 +45,7 @@ class UserCard:
 
     Attributes:
         user: raw id. instruction, reasoning: texts; the reasoning may be empty.
-        history: oldest first. target: the held-out item. media: what was made.
+        history: oldest first. target: the held-out item, or what was recommended. media: what was made.
         scores: lines such as "CLIPScore 0.31".
     """
 
@@ -130,7 +130,7 @@ def _metric_table(
             cells.append(_interval(differences[name]) if differences[name] else Cell("-"))
         rows.append(tuple(cells))
     first = next(iter(scores.values()))
-    encoder, cut = first.settings["encoder"], {name: own.truncated.mean() for name, own in scores.items()}
+    encoder = first.settings["encoder"]
     notes = [
         f"{encoder['model']} ({encoder['kind']}, weights {encoder['weights'][:12]}), cosines of single precision; "
         f"100x is 100 cosine, 2.5x is 2.5 max(cosine, 0), both of every pair.",
@@ -139,8 +139,9 @@ def _metric_table(
         "Floor: other users' media, the same references. Mismatched: the same media, other users' references "
         f"({first.settings['controls']} a user). Ceiling: the held-out item's own image.",
     ]
-    if metric == "CLIPInstruction":
-        shares = ", ".join(f"{name} {share:.1%}" for name, share in cut.items())
+    kind = METRICS[metric][0]
+    if kind in TEXTS:
+        shares = ", ".join(f"{name} {np.nanmean(scores[name].truncated[kind]):.1%}" for name in found)
         notes.append(
             f"Long texts: {encoder['long_text']} at {encoder['text_tokens']} tokens; not read whole: {shares}."
         )
@@ -157,8 +158,7 @@ def extra_table(values: Mapping[str, Mapping[str, np.ndarray]]) -> Table:
     rows = []
     for method, own in values.items():
         held = {name: own[name][np.isfinite(own[name])] for name in names}
-        cells = (_interval(bootstrap(found)) if len(found) > 1 else Cell("-") for found in held.values())
-        rows.append((Cell(method), *cells))
+        rows.append((Cell(method), *(_interval(mean_interval(found)) for found in held.values())))
     notes = (
         "SSIM and LPIPS (less is better) compare pixels with the held-out item's image; aesthetics look at a medium "
         "alone. None is personal; only users with a medium count.",
@@ -203,6 +203,8 @@ def write_media_page(
 
 
 def _interval(found: Interval, best: bool = False) -> Cell:
+    if not np.isfinite(found.mean):
+        return Cell("-")
     numbers = {"": found.mean, " low": found.low, " high": found.high}
     aside = f"[{found.low:.4f}, {found.high:.4f}]" if np.isfinite(found.low) else ""
     return Cell(f"{found.mean:.4f}", aside, best=best, numbers=numbers)

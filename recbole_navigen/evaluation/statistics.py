@@ -67,6 +67,13 @@ def bootstrap(values: np.ndarray, resamples: int = RESAMPLES, level: float = 0.9
     return interval(float(row.mean()), resampled_means(row, resamples, seed)[0], level)
 
 
+def mean_interval(values: np.ndarray, resamples: int = RESAMPLES) -> Interval:
+    """`bootstrap` of any number of users, shape (B,): of one there is a mean and no interval, of none neither (nan)."""
+    if len(values) > 1:
+        return bootstrap(values, resamples)
+    return Interval(float(values[0]) if len(values) else np.nan, np.nan, np.nan)
+
+
 def two_sided_p(draws: np.ndarray) -> float:
     """Two-sided p-value of a difference from its resampled means, shape (R,): the level at which the percentile
     interval starts to hold 0. Never below 2 / (R + 1), the finest that R draws can tell.

@@ -34,6 +34,7 @@ def user_cards(
         ]
         if record["status"] != "done":
             lines.append(f"{record['status']}: {record['reason']}")
+        shown = "held out" if request.held_out else "recommended"
         cards.append(
             UserCard(
                 f"{request.user}, {request.media}",
@@ -42,7 +43,7 @@ def user_cards(
                 tuple(
                     picture(catalogue.images.get(item), catalogue.texts[item]) for item in request.history[-history:]
                 ),
-                picture(catalogue.images.get(request.target), f"held out: {catalogue.texts[request.target]}"),
+                picture(catalogue.images.get(request.target), f"{shown}: {catalogue.texts[request.target]}"),
                 picture(generated.file(place), f"made by {record['model']}, seed {record['seed']}"),
                 tuple(lines),
             )

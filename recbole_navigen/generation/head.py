@@ -30,6 +30,8 @@ from recbole_navigen.generation.settings import RETRIEVAL
 METADATA = "metadata.jsonl"
 _FOLDERS = {"image": ("images", ".png"), "video": ("videos", ".mp4")}
 _LONGEST_NAME = 120
+# Of a generator's identity, what each record repeats; None where it says nothing.
+_TOLD = ("revision", "weights", "pipeline", "dtype", "safety_checker", "arguments")
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +43,11 @@ class Generated:
     Attributes:
         folder: where everything is. requests: as given.
         records: one line of `metadata.jsonl` each, in the same order: user, media, status (`done`, `failed` or
-            `blocked`), file, sha256, prompt, seed, model, revision, seconds, tokens (by tokenizer: of the prompt, and
-            how many are read), cut (whether no tokenizer reads all of it), reason (of what is not done).
-        counts: of statuses, of what was there already (`kept`) and of prompts that were cut (`cut`).
+            `blocked`), file, sha256, prompt, seed, model, what the generator's identity says of it (`_TOLD`), seconds,
+            tokens (by tokenizer: of the prompt, and how many are read), cut (whether no tokenizer reads all of it),
+            unmeasured (whether there was no tokenizer to ask), reason (of what is not done), blocked_by (`checker` or
+            `block_list`).
+        counts: of statuses, of what was there already (`kept`), and of prompts that were cut or unmeasured.
     """
 
     folder: Path
@@ -139,7 +143,8 @@ def generate(
         settings: from `generation_settings`. show_progress: whether a bar is shown.
 
     A file is kept if its record has the same hash (generator, instruction, seed) and its content is what the record
-    says. An error takes down one user only: it is recorded, counted, and tried again by the next call.
+    says; so is the refusal of a safety checker. A request that ends without a file leaves none from earlier calls.
+    An error takes down one user only: it is recorded, counted, and tried again by the next call.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -165,18 +170,20 @@ def generate(
             "prompt": request.instruction,
             "seed": seed,
             "model": identity["model"],
-            "revision": identity["revision"],
-            "arguments": identity["arguments"],
+            **{name: identity.get(name) for name in _TOLD},
             "tokens": tokens,
             "cut": bool(tokens) and all(length > limit for length, limit in tokens.values()),
+            "unmeasured": not tokens,
             "hash": key,
         }
         word = blocked_by(request.instruction, settings["block_list"])
         old = known.get((request.user, request.media), {})
         if word:
-            record |= {"status": "blocked", "reason": f"the instruction holds {word!r} of the block list"}
-        elif old.get("hash") == key and (old["status"] == "blocked" or _is_whole(folder, old)):
-            record, kept = old, kept + 1
+            reason = f"the instruction holds {word!r} of the block list"
+            record |= {"status": "blocked", "blocked_by": "block_list", "reason": reason}
+        # What the list blocked before may pass now; what the checker refused would be refused again.
+        elif old.get("hash") == key and (old.get("blocked_by") == "checker" or _is_whole(folder, old)):
+            record, kept = {**record, **old}, kept + 1
         else:
             todo.append(place)
         records.append(record)
@@ -206,7 +213,8 @@ def generate(
                 for place, content in zip(batch, contents, strict=False):
                     records[place]["seconds"] = round(seconds, 3)
                     if content is None:
-                        records[place] |= {"status": "blocked", "reason": "the pipeline's safety checker refused it"}
+                        reason = "the pipeline's safety checker refused it"
+                        records[place] |= {"status": "blocked", "blocked_by": "checker", "reason": reason}
                         continue
                     name = file_name(requests[place].user, media)
                     write_bytes(folder / name, content)
@@ -217,14 +225,20 @@ def generate(
                 bar.update(len(batch))
                 bar.set_postfix(failed=sum(record["status"] == "failed" for record in records))
 
-    # 3. One line a request, in order; what other calls left about other users stays.
+    # 3. No file of an earlier call stands for what is blocked or failed now. One line a request, in order; what other
+    # calls left about other users stays.
+    for record in records:
+        if "file" not in record:
+            (folder / file_name(record["user"], record["media"])).unlink(missing_ok=True)
     mine = {(record["user"], record["media"]): record for record in records}
     write_bytes(metadata, b"".join(map(_line, ({**known, **mine}).values())))
     counts = Counter(record["status"] for record in records)
-    counts |= {"kept": kept, "cut": sum(record["cut"] for record in records)}
+    counts |= {"kept": kept, **{name: sum(record[name] for record in records) for name in ("cut", "unmeasured")}}
     if counts["cut"]:
         logger.warning("%d of %d instructions are longer than the text encoder reads", counts["cut"], len(records))
-    names = ("done", "failed", "blocked", "kept", "cut")
+    if counts["unmeasured"]:
+        logger.warning("%d of %d instructions: no tokenizer tells how much is read", counts["unmeasured"], len(records))
+    names = ("done", "failed", "blocked", "kept", "cut", "unmeasured")
     return Generated(folder, tuple(requests), tuple(records), {name: counts[name] for name in names})
 
 
@@ -296,7 +310,8 @@ def file_name(user: str, media: str) -> str:
 def _read_records(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """Lines of an earlier call by user and medium, the newest of each; a line cut short by a kill is passed over."""
     records = {}
-    for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
+    # Not splitlines(): JSON that is not ASCII may hold other characters that end a line in Unicode.
+    for line in path.read_text("utf-8").split("\n") if path.is_file() else ():
         try:
             record = json.loads(line)
             records[record["user"], record["media"]] = record

@@ -4,9 +4,10 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from recbole_navigen.artefacts import file_hash
+from recbole_navigen.artefacts import content_hash
 from recbole_navigen.errors import InputError
 from recbole_navigen.generation.pipeline import Pipeline
 
@@ -30,7 +31,7 @@ class ImageGenerator:
         self.batch_size = settings["generation_batch_size"]
         self.identity = dict(self.pipeline.identity)
         if start is not None:
-            self.identity["start"] = file_hash(settings["reference_image"])
+            self.identity["start"] = content_hash(np.asarray(start))  # in the size it has now
         self.lengths = self.pipeline.lengths
 
     def __call__(self, instructions: Sequence[str], seeds: Sequence[int]) -> list[bytes | None]:

@@ -5,9 +5,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.clip import local_or_hub
+from recbole_navigen.evaluation.sources import find_source
 
 _UNBOUNDED = 10**6  # tokenizers without a limit say 10^30
+# Tokens that pipelines read whatever their tokenizer's limit and without an argument for it (diffusers 0.42.1).
+_HARD_LIMITS = {
+    "HunyuanDiTPipeline": 256,
+    "IFPipeline": 77,
+    "IFImg2ImgPipeline": 77,
+    "KandinskyCombinedPipeline": 77,
+    "KandinskyImg2ImgCombinedPipeline": 77,
+    "Kandinsky3Pipeline": 128,
+    "Kandinsky3Img2ImgPipeline": 128,
+    "LattePipeline": 120,
+}
 # Our name of a setting after `image_` or `video_`, and diffusers' name of the argument.
 _ARGUMENTS = {"steps": "num_inference_steps", "guidance": "guidance_scale", "frames": "num_frames"}
 
@@ -19,12 +30,13 @@ class Pipeline:
         """
         Args:
             media: `image` or `video`. settings: from `generation_settings`.
-            start: a PIL image to begin from; None: text alone.
+            start: a PIL image to begin from, of the size that is set; None: text alone.
         """
-        path, revision = settings[f"{media}_model"], settings[f"{media}_revision"]
+        path = settings[f"{media}_model"]
         try:
             import diffusers
             import torch
+            import transformers
         except ImportError as error:
             raise InputError("generation needs diffusers; pip install 'recbole-navigen[generate]'.") from error
         if media == "video":
@@ -36,7 +48,9 @@ class Pipeline:
         dtype = settings["generation_dtype"]
         dtype = ("bfloat16" if device.startswith("cuda") else "float32") if dtype == "auto" else dtype
         try:
-            self.pipe = kind.from_pretrained(path, revision=revision, dtype=getattr(torch, dtype), use_safetensors=True)
+            source = find_source(path, settings[f"{media}_revision"], "model_index.json")
+            given = {"revision": source.revision, "dtype": getattr(torch, dtype)}
+            self.pipe = kind.from_pretrained(path, **given, use_safetensors=True)
             if settings["offload"] == "none":
                 self.pipe.to(device)
             elif settings["offload"] == "model":
@@ -59,9 +73,12 @@ class Pipeline:
         self._accepted = inspect.signature(self.pipe.__call__).parameters
         wanted: dict[str, Any] = {"negative_prompt": settings["negative_prompt"]}
         wanted |= {argument: settings.get(f"{media}_{name}") for name, argument in _ARGUMENTS.items()}
-        wanted["height"], wanted["width"] = settings[f"{media}_size"] or (None, None)
+        size = dict(zip(("height", "width"), settings[f"{media}_size"] or (), strict=False))
         if start is not None:
             wanted |= {"image": start, "strength": settings["strength"]}
+            # Most pipelines that start from a picture take its size and no other.
+            size = {side: value for side, value in size.items() if side in self._accepted}
+        wanted |= size
         self.arguments = {name: value for name, value in wanted.items() if value is not None}
         unknown = [name for name in ("prompt", *self.arguments) if name not in self._accepted]
         if unknown:
@@ -70,13 +87,14 @@ class Pipeline:
                 "leave the setting out."
             )
         self.identity = {
-            "model": local_or_hub(path)[0],
-            "weights": local_or_hub(path, getattr(self.pipe.config, "_commit_hash", None))[1],
-            "revision": revision,
+            "model": source.name,
+            "weights": source.weights,
+            "revision": source.revision,
             "pipeline": type(self.pipe).__name__,
             "dtype": dtype,
             "safety_checker": self.safety_checker,
             "diffusers": diffusers.__version__,
+            "transformers": transformers.__version__,
             "arguments": {name: value for name, value in self.arguments.items() if name != "image"},
         }
 
@@ -93,15 +111,15 @@ class Pipeline:
         return self.pipe(prompt=list(instructions), generator=generators, output_type="pil", **arguments)
 
     def lengths(self, instruction: str) -> dict[str, tuple[int, int]]:
-        """Tokens of an instruction and how many the pipeline reads, for each of its tokenizers."""
+        """Tokens of an instruction and how many the pipeline reads, for each of its tokenizers whose limit is known."""
         found = {}
         for name, tokenizer in self.pipe.components.items():
-            if not name.startswith("tokenizer") or tokenizer is None:
+            if "tokenizer" not in name or tokenizer is None:  # `prior_tokenizer` is one, too
                 continue
-            limit = tokenizer.model_max_length
+            limit = min(tokenizer.model_max_length, _HARD_LIMITS.get(type(self.pipe).__name__, _UNBOUNDED))
             # Encoders without a length of their own (T5 and the like) read as far as the pipeline lets them.
             own = self._accepted.get("max_sequence_length")
-            if own is not None and isinstance(own.default, int) and (limit > 77 or limit >= _UNBOUNDED):
+            if own is not None and isinstance(own.default, int) and limit > 77:
                 limit = min(limit, own.default)
             if limit < _UNBOUNDED:
                 found[name] = (len(tokenizer(instruction, truncation=False, verbose=False)["input_ids"]), int(limit))

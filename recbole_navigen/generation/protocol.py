@@ -20,6 +20,7 @@ class Request:
         user: raw id. media: `image` or `video`. instruction: what is to be made.
         target: raw id of the held-out item. history: raw ids of the user's earlier items, oldest first.
         reasoning: shown in reports only.
+        held_out: False where nothing was held out and `target` is what the model recommends; it is no measure then.
     """
 
     user: str
@@ -28,6 +29,7 @@ class Request:
     target: str
     history: tuple[str, ...] = ()
     reasoning: str = ""
+    held_out: bool = True
 
     def __post_init__(self) -> None:
         if self.media not in MEDIA:
@@ -37,13 +39,16 @@ class Request:
 
 
 def read_requests(path: str | Path) -> list[Request]:
-    """Read a file with one JSON object a line; keys that `Request` does not have are ignored."""
+    """Read a file with one JSON object a line; keys that `Request` does not have and empty lines are ignored."""
     requests = []
     try:
-        lines = Path(path).read_text("utf-8").splitlines()
+        # Not splitlines(): JSON that is not ASCII may hold other characters that end a line in Unicode.
+        lines = Path(path).read_text("utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"instructions {path} cannot be read as a text file; check --instructions.") from error
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
             requests.append(
@@ -83,11 +88,13 @@ class Generator(Protocol):
     """Makes one kind of media."""
 
     media: str
-    identity: dict[str, Any]  # plain values; with instruction and seed they decide what comes out
+    # Plain values, `model` among them; with instruction and seed they decide what comes out. Records repeat revision,
+    # weights, pipeline, dtype, safety_checker and arguments where they are there.
+    identity: dict[str, Any]
     batch_size: int
 
     def lengths(self, instruction: str) -> dict[str, tuple[int, int]]:
-        """Tokens of an instruction and how many are read, by tokenizer."""
+        """Tokens of an instruction and how many are read, by tokenizer; empty where there is none to ask."""
 
     def __call__(self, instructions: Sequence[str], seeds: Sequence[int]) -> list[bytes | None]:
         """The content of one file an instruction (PNG or MP4); None where a safety checker refused the result."""

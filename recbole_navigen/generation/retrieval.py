@@ -36,7 +36,9 @@ class RetrievalGenerator:
         self.vectors = encoder.images(self.files).means
         self.identity: dict[str, Any] = {
             "model": "retrieval",
-            "revision": None,
+            "revision": encoder.identity["revision"],
+            "weights": encoder.identity["weights"],
+            "safety_checker": "none in retrieval",
             "encoder": encoder.identity,
             "catalogue": content_hash(list(catalogue.images), self.vectors),
             "arguments": {"frames": frames, "fps": fps} if media == "video" else {},

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_navigen.errors import InputError
+from recbole_navigen.language.tags import MEDIA
 from recbole_navigen.settings import settings_file
 
 RETRIEVAL = "retrieval"
@@ -17,6 +18,8 @@ _CHOICES = {
 _COUNTS = ("generation_batch_size", "image_steps", "video_steps", "video_frames", "video_fps", "reference_terms")
 _COUNTS += ("clip_batch_size", "clip_frames", "control_users", "history_items")
 _SIZES = ("image_size", "video_size")
+# What retrieval of one kind of medium has no use for; `negative_prompt` is one setting of both kinds.
+_DIFFUSION = ("revision", "steps", "guidance", "size")
 
 
 def generation_settings(own: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -39,6 +42,9 @@ def generation_settings(own: Mapping[str, Any] | None = None) -> dict[str, Any]:
         raise InputError(f"strength must be above 0 and at most 1, not {settings['strength']}.")
     if settings["image_to_image"] and not settings["reference_image"]:
         raise InputError("image_to_image needs a picture to start from; set --reference_image=FILE.")
+    if settings["image_to_image"] and settings["image_model"] in (None, RETRIEVAL):
+        raise InputError("image_to_image starts a pipeline from a picture; set --image_model=FOLDER_OR_HUB_ID.")
+    _refuse_ignored(settings, own or {})
     for key in ("image_model", "video_model", "reference_image"):
         needs_clip = settings[key] is not None if key == "reference_image" else settings[key] == RETRIEVAL
         if needs_clip and not settings["clip_model"]:
@@ -47,6 +53,17 @@ def generation_settings(own: Mapping[str, Any] | None = None) -> dict[str, Any]:
         raise InputError("extra_metrics stand beside the scores of a CLIP-like model; set --clip_model=FOLDER.")
     settings["block_list"] = blocked_words(settings["block_list"])
     return settings
+
+
+def _refuse_ignored(settings: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Refuse what a call sets although retrieval would ignore it; what a file of properties sets may be for others."""
+    models = {media: settings[f"{media}_model"] for media in MEDIA}
+    named = [f"{media}_{name}" for media in MEDIA if models[media] == RETRIEVAL for name in _DIFFUSION]
+    if RETRIEVAL in models.values() and not set(models.values()) - {RETRIEVAL, None}:
+        named.append("negative_prompt")
+    ignored = [name for name in named if own.get(name) is not None]
+    if ignored:
+        raise InputError(f"retrieval shows pictures as they are and has no use for {', '.join(ignored)}; leave it out.")
 
 
 def blocked_words(block_list: Any) -> list[str]:

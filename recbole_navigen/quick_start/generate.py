@@ -1,6 +1,7 @@
 """`run_generate`: instructions for users of a data set, from a finished run, or from one trained for it."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from tqdm import tqdm
 from recbole_navigen.artefacts import write_bytes
 from recbole_navigen.config import Config
 from recbole_navigen.errors import InputError
-from recbole_navigen.generation.settings import generation_settings
+from recbole_navigen.generation.settings import RETRIEVAL, generation_settings
 from recbole_navigen.language.tags import MEDIA, TEMPERATURE, TOP_P
 from recbole_navigen.quick_start.recommender import Instruction, Recommender
 from recbole_navigen.quick_start.run import finished_run
+from recbole_navigen.quick_start.runs import STARTED
 from recbole_navigen.quick_start.supervised import learns_instructions
 from recbole_navigen.quick_start.writing import add_writer
 from recbole_navigen.settings import parse_argv
@@ -24,6 +26,8 @@ FILE = "instructions.jsonl"
 USERS_AT_ONCE = 64  # between two movements of the progress bar
 SHOWN_HISTORY = 5
 MOST_PRINTED = 20
+
+logger = logging.getLogger(__name__)
 
 
 def run_generate(
@@ -49,7 +53,8 @@ def run_generate(
         dataset, config_file_list, config_dict, argv: settings as `run_navigen` takes them. The newest finished run with
             these settings is used; if there is none, it is trained. So is the writer beside it.
         users: how many, in the order of the data; raw ids as a list or with commas; or `all`.
-        output: folder for `instructions.jsonl`, one user a line, and for media; None writes none.
+        output: folder for `instructions.jsonl`, one user a line, and for media; None writes none. Not that of a run,
+            whose files would be overwritten, nor one inside it.
         run: folder of a finished run instead of settings.
         media: `image`, `video`, or `mixed` (by turns). think, temperature, top_p, seed: see `Recommender.instruct`.
         held_out: whether a user's last item is kept out of the history; media are scored against it.
@@ -67,6 +72,9 @@ def run_generate(
     makes = generation["image_model"] is not None or generation["video_model"] is not None
     if makes and output is None:
         raise InputError("media need a folder; set --output=DIR.")
+    if output is not None:
+        _refuse_runs(output, run)
+    _refuse_unscored(generation, makes, held_out)
     if run is None:
         config = Config("NaviGen", dataset, config_file_list, config_dict, argv)
         run = finished_run(dataset, config_file_list, config_dict, argv)
@@ -78,6 +86,8 @@ def run_generate(
     recommender = Recommender.load(run)
     chosen = _users(recommender, users)
     kinds = [MEDIA[place % 2] if media == "mixed" else media for place in range(len(chosen))]
+    if generation["image_to_image"] and "image" not in kinds:
+        raise InputError("image_to_image starts images and only videos are asked for; leave it out.")
     head = reference = None
     if makes or generation["reference_image"]:
         from recbole_navigen.quick_start.media import PAGE, MediaHead  # loads diffusion libraries
@@ -110,6 +120,25 @@ def run_generate(
     places = f"run {run}" + ("" if output is None else f", instructions in {Path(output) / FILE}")
     console.print(places, markup=False, soft_wrap=True)
     return records
+
+
+def _refuse_runs(output: str | Path, run: str | Path | None) -> None:
+    place = Path(output).resolve()
+    for folder in (place, *place.parents):
+        if (folder / STARTED).is_file() or (run is not None and folder == Path(run).resolve()):
+            raise InputError(f"output={output} is in the folder of a run, {folder}; name one outside of it.")
+
+
+def _refuse_unscored(generation: Mapping[str, Any], makes: bool, held_out: bool) -> None:
+    """Refuse extra scores that nothing could be scored with, and say that a CLIP-like model has nothing to do."""
+    if makes and held_out:
+        return
+    if generation["extra_metrics"]:
+        names = ", ".join(generation["extra_metrics"])
+        raise InputError(f"extra_metrics ({names}) score media against held-out items; make media with --held_out.")
+    used = RETRIEVAL in (generation["image_model"], generation["video_model"]) or generation["reference_image"]
+    if generation["clip_model"] and not used:
+        logger.warning("clip_model=%s scores nothing; make media with --held_out", generation["clip_model"])
 
 
 def _users(recommender: Recommender, users: int | str | Sequence[str]) -> list[str]:

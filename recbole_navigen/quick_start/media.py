@@ -78,6 +78,7 @@ class MediaHead:
                 row["held_out"] or row["next_item"],
                 tuple(row["history"]),
                 row["reasoning"] or "",
+                held_out=row["held_out"] is not None,
             )
             for row in records
         ]
@@ -92,6 +93,8 @@ class MediaHead:
         result = self._result(run, scores, extras)
         write_json(Path(folder) / RESULT, {"run": Path(run).name, "counts": made.counts, "test_result": result})
         facts = {"run": Path(run).name, **{name: str(count) for name, count in made.counts.items()}}
+        checkers = {media: generator.identity["safety_checker"] for media, generator in self.generators.items()}
+        facts |= {f"safety checker of {media}s": checker for media, checker in checkers.items()}
         tables, plots = run_sections(run, self._trace(records[0]))
         if extras:
             tables.insert(0, extra_table(extras))
@@ -144,5 +147,5 @@ class MediaHead:
         """Scores by kind of medium; without held-out items or without an encoder there are none."""
         if self.encoder is None or not all(row["held_out"] for row in records):
             return {}
-        kinds = [media for media in MEDIA if sum(row["target_type"] == media for row in records) > 1]
+        kinds = [media for media in MEDIA if any(row["target_type"] == media for row in records)]
         return {media: score(made, self.catalogue, self.encoder, self.settings, media) for media in kinds}
