@@ -116,7 +116,7 @@ class DataParallel:
         flat = torch.cat([used, *(part.float() for part in zeros)])
         distributed.all_reduce(flat)
         parts = flat[len(parameters) :].split([parameter.numel() for parameter in parameters])
-        for parameter, part, count in zip(parameters, parts, flat.tolist(), strict=False):
+        for parameter, part, count in zip(parameters, parts, flat[: len(parameters)].tolist(), strict=True):
             if count:
                 parameter.grad = part.view_as(parameter).to(parameter.dtype)
 
