@@ -40,7 +40,7 @@ from recbole_navigen.training.checkpoint import load_checkpoint
 from recbole_navigen.training.grpo import Grpo, Learner
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
-from lora import smollm2
+from lora import smollm2, train
 
 _SIZES = {
     "hidden_size": 16,
@@ -344,3 +344,18 @@ def test_a_run_with_adapters(tiny: Path, own_folder: Path) -> None:
     assert again.instruct([["i1", "i2"]], think=False) == model.instruct([["i1", "i2"]], think=False)
     with pytest.raises(InputError, match="puts adapters on a body that has some already"):
         Grpo([Learner(SimpleNamespace(module=model.lm), 1, 2, None)], {"seed": 0, "lora_rank": 2}, folder, "cpu")
+
+
+def test_the_benchmark_fits_the_mixture_after_training() -> None:
+    """Once, on validation rows, before anything is evaluated."""
+    calls = []
+
+    class Trainer:
+        def _train_epoch(self, batches: Any, epoch: int) -> None:
+            calls.extend(batches)
+
+        def before_validation(self, rows: str) -> None:
+            calls.append(rows)
+
+    steps, seconds = train(Trainer(), ["batch"], "validation", 0.01)
+    assert calls == ["batch"] * steps + ["validation"] and steps >= 1 and seconds >= 0.01
