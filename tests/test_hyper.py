@@ -21,6 +21,7 @@ from recbole_navigen.commands import hyper
 from recbole_navigen.errors import InputError
 from recbole_navigen.quick_start import run_hyper, run_navigen
 from recbole_navigen.quick_start.separate import RunFailed, RunStopped, SeparateRuns
+from recbole_navigen.settings import read_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 QUIET = {"show_progress": False, "use_gpu": False, "state": "ERROR", "epochs": 2}
@@ -105,6 +106,15 @@ def test_the_best_trial_is_the_one_with_the_best_valid_score(played: Any) -> Non
     assert result["best"]["test_result"] == {"ndcg@10": pytest.approx(max(scores) / 2)}
     # All trials share one place for artefacts, and what the user fixed.
     assert {settings["epochs"] for settings in ran} == {2} and not any("checkpoint_dir" in s for s in ran)
+
+
+def test_paths_are_written_as_text(played: Any) -> None:
+    """`data_path` may be a Path; the report is written after all trials, and must not fail at it."""
+    played(lambda settings: [0.1])
+    config_dict = {**QUIET, "data_path": Path("dataset").resolve()}
+    found = run_hyper("BPR", "tiny", "space.yaml", 1, config_dict=config_dict, output="out")
+    written = read_settings("out/best.yaml")
+    assert written["data_path"] == str(Path("dataset").resolve()) and written == found["best"]["settings"]
 
 
 def test_a_trial_that_lies_behind_is_stopped(played: Any) -> None:

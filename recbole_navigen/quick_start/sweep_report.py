@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import time
 import warnings
 from collections.abc import Sequence
@@ -50,7 +51,9 @@ class Sweep:
         """All settings of a trial that differ from the defaults, ready for `--config_files`."""
         own = {key: value for key, value in self.config.external_config_dict.items() if key not in _PLACES}
         named = {"model": self.config["model"], "dataset": self.config["dataset"]}
-        return {**named, **own, **nested(self.values(trial), self.config)}
+        settings = {**named, **own, **nested(self.values(trial), self.config)}
+        # In the form in which the trial's process got them: a path, for one, is text that yaml can write.
+        return json.loads(json.dumps(settings, default=str))
 
     def values(self, trial: Any) -> dict[str, Any]:
         """The searched settings of a trial, by dotted name."""
