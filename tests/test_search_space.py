@@ -48,6 +48,36 @@ def test_recboles_format() -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "grid"),
+    [
+        ("quniform 1,10,4", [0, 4, 8]),
+        ("quniform 2,6,4", [4]),
+        ("quniform 0.5,2.5,1", [1, 2]),
+        ("quniform 0.05,0.32,0.1", [0.1, 0.2, 0.3]),
+        ("choice [(64,64),(128,)]", ["[64, 64]", "[128]"]),
+        ("choice ['(64,64)', None]", ["[64, 64]", None]),
+        ("choice [relu, 1e-3]", ["relu", 0.001]),
+    ],
+)
+def test_recboles_lines_mean_what_they_mean_there(line: str, grid: list) -> None:
+    """quniform draws multiples of its step, and choices are Python."""
+    assert space_of(f"a {line}")["a"].grid() == (pytest.approx(grid) if "quniform" in line else grid)
+
+
+@pytest.mark.parametrize("bounds", [(1, 10, 4), (0.3, 7.2, 0.5), (16, 100, 24)])
+def test_quniform_holds_what_hyperopt_draws(bounds: tuple[float, float, float]) -> None:
+    low, high, step = bounds
+    (space,) = space_of(f"a quniform {low},{high},{step}").values()
+    inside = [low + (high - low) * (count + 0.5) / 997 for count in range(997)]
+    assert {round(value / step) * step for value in inside} == set(space.grid())
+
+
+def test_choices_of_intervals_stay_text() -> None:
+    (space,) = space_of("user_inter_num_interval choice ['[0,3]', '[0,inf)']").values()
+    assert space.values == ("[0,3]", "[0,inf)")
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "names no setting"),
@@ -67,6 +97,7 @@ def test_recboles_format() -> None:
         ("a uniform 0,1\nb triangular 0,1", "line 2: `b triangular 0,1` was not understood"),
         ("a uniform 0,1,2", "takes 2 numbers"),
         ("a choice 5", "needs a list"),
+        ("a quniform 0,4,0", "step 0; it must be above zero"),
     ],
 )
 def test_refusals(text: str, message: str) -> None:

@@ -1,16 +1,18 @@
 """Search spaces of a sweep: read from yaml or from RecBole's `hyper.test`, and checked before anything is trained."""
 
+import ast
 import copy
 import json
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.settings import nearest, parse_value, read_settings
+from recbole_navigen.settings import INTERVAL_ENDING, nearest, parse_value, read_settings
 
 _KEYS = {"float": {"low", "high", "step", "log"}, "int": {"low", "high", "step", "log"}, "choice": {"values"}}
 _HOW = "write `key: {type: float, low: 0.0, high: 0.5}`, with type int alike, or `key: [a, b, c]`"
@@ -176,10 +178,11 @@ def _of_hyper_test(line: str, where: str) -> Parameter:
         )
     name, kind, text = found.groups()
     if kind == "choice":
-        values = parse_value(name, text)
-        # RecBole quotes lists inside lists, '[64,64]', and reads them a second time; so do we.
-        if isinstance(values, list):
-            values = [parse_value(name, value) if isinstance(value, str) else value for value in values]
+        values = _literal(name, text)
+        # RecBole quotes lists inside lists, '[64,64]', and reads them a second time; so do we, but for intervals, which
+        # are text.
+        if isinstance(values, list) and not name.endswith(INTERVAL_ENDING):
+            values = [_literal(name, value) if isinstance(value, str) else value for value in values]
         return _choice(name, values, where)
     numbers = [parse_value(name, part.strip()) for part in text.split(",")]
     count = 3 if kind == "quniform" else 2
@@ -187,8 +190,30 @@ def _of_hyper_test(line: str, where: str) -> Parameter:
         raise InputError(f"{where}: {name} {kind} takes {count} numbers with commas, not `{text}`")
     if kind == "loguniform":
         return _range(name, "float", math.exp(numbers[0]), math.exp(numbers[1]), where, log=True)
-    whole = kind == "quniform" and all(float(number).is_integer() for number in numbers)
-    return _range(name, "int" if whole else "float", *numbers[:2], where, *numbers[2:])
+    if kind == "uniform":
+        return _range(name, "float", *numbers, where)
+    low, high, step = numbers
+    if step > 0 and math.isfinite(low) and math.isfinite(high):
+        # Hyperopt draws round(U / step) * step: multiples of the step, not steps above `low`. Those at the ends are all
+        # that a U within the bounds rounds to.
+        first, last = math.floor(low / step + 0.5), math.ceil(high / step - 0.5)
+        low, high = (float(Decimal(str(step)) * count) for count in (first, max(first, last)))
+    return _range(name, "int" if float(step).is_integer() else "float", low, high, where, step)
+
+
+def _literal(name: str, text: str) -> Any:
+    """Choices as RecBole's users write them, Python literals such as `[(64, 64), None]`; other text is read as yaml."""
+    try:
+        value = ast.literal_eval(text)
+        json.dumps(value)  # a set, for one, is no setting
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return parse_value(name, text)
+    return _lists(value)
+
+
+def _lists(value: Any) -> Any:
+    """Tuples as lists, at any depth of them."""
+    return [_lists(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def nested(values: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
