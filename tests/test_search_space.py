@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.quick_start.search_space import Parameter, defaults, label, nested, read_space, refuse_unfit
-from recbole_navigen.settings import properties_folders
+from recbole_navigen.settings import properties_folders, read_settings
 
 
 def space_of(text: str) -> dict[str, Parameter]:
@@ -153,6 +153,28 @@ def test_dots_change_one_entry() -> None:
         refuse_unfit(space, base, {"a": 3}, "space.yaml")
     with pytest.raises(InputError, match="weights has no entry `q`; it has x, y"):
         refuse_unfit((Parameter("weights.q", "int", 1, 2),), base, {}, "space.yaml")
+
+
+def test_settings_with_a_file_of_their_own() -> None:
+    """A run names only what it changes in them; the rest, and what there is, stands in properties/NAME.yaml."""
+    file = read_settings(properties_folders()[0] / "reinforce.yaml")
+    space = space_of("reinforce.steps: [50, 100]\nsupervision.domains.ml-100k: [video, game]\n").values()
+    base = {"reinforce": {"group": file["group"] + 1}, "supervision": {}}
+    refuse_unfit(space, base, {"reinforce": base["reinforce"]}, "space.yaml")
+    found = nested({"reinforce.steps": 50, "supervision.domains.ml-100k": "game"}, base)
+    assert found["reinforce"] == {"group": file["group"] + 1, "steps": 50}
+    domains = read_settings(properties_folders()[0] / "supervision.yaml")["domains"]
+    assert found["supervision"] == {"domains": {**domains, "ml-100k": "game"}}
+    assert defaults((Parameter("reinforce.steps", "int", 1, 10_000),), base) == {"reinforce.steps": file["steps"]}
+    with pytest.raises(InputError, match=r"reinforce has no entry `stepps`; it has tasks, policy"):
+        refuse_unfit((Parameter("reinforce.stepps", "int", 1, 2),), base, {}, "space.yaml")
+
+
+def test_what_a_pretrained_backbone_brings_along_is_not_searched() -> None:
+    space, base = (Parameter("n_layers", "int", 1, 3),), {"n_layers": 2, "backbone": "scratch"}
+    refuse_unfit(space, base, {}, "space.yaml")
+    with pytest.raises(InputError, match=r"n_layers is searched in space\.yaml and would change nothing"):
+        refuse_unfit(space, {**base, "backbone": "models/qwen"}, {}, "space.yaml")
 
 
 def test_the_shipped_spaces_hold_the_defaults() -> None:

@@ -12,10 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.settings import INTERVAL_ENDING, nearest, parse_value, read_settings
+from recbole_navigen.settings import INTERVAL_ENDING, nearest, parse_value, read_settings, settings_file
 
 _KEYS = {"float": {"low", "high", "step", "log"}, "int": {"low", "high", "step", "log"}, "choice": {"values"}}
 _HOW = "write `key: {type: float, low: 0.0, high: 0.5}`, with type int alike, or `key: [a, b, c]`"
+# Settings of a run whose defaults stand in a file of their own, properties/NAME.yaml.
+_WITH_FILE = frozenset({"supervision", "reinforce"})
+# What a pretrained backbone brings along; read for one from scratch only.
+_OF_SCRATCH = frozenset({"hidden_size", "n_layers", "n_heads", "inner_size", "attention_dropout"})
+_OF_SCRATCH |= {"text_vocabulary", "instruction_vocabulary"}
 # A line of RecBole's own format: name, kind, bounds or choices.
 _HYPER_TEST = re.compile(r"^(\S+)[ \t]+(choice|uniform|quniform|loguniform)[ \t]+(.+)$")
 
@@ -224,15 +229,22 @@ def nested(values: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]
         if not path:
             settings[key] = value
             continue
-        entry = settings.setdefault(key, copy.deepcopy(base[key]))
+        entry, whole = settings.setdefault(key, copy.deepcopy(base[key] or {})), _entries(key, base)
         for part in path[:-1]:
-            entry = entry[part]
+            whole = whole[part]
+            entry = entry.setdefault(part, copy.deepcopy(whole))
         entry[path[-1]] = value
     return settings
 
 
+def _entries(key: str, base: Mapping[str, Any]) -> Any:
+    """The value of a setting, with the defaults of its file if it has one."""
+    return settings_file(key, base[key]) if key in _WITH_FILE else base[key]
+
+
 def refuse_unfit(space: Sequence[Parameter], base: Any, fixed: Mapping[str, Any], where: str) -> None:
-    """Refuse a space that names nested settings which do not exist, or settings that are fixed at the same time.
+    """Refuse a space that names nested settings which do not exist, settings that are fixed at the same time, or
+    settings that the backbone does not read.
 
     Args:
         space: what is searched. base: the settings of a run without it. fixed: those the user set.
@@ -242,7 +254,12 @@ def refuse_unfit(space: Sequence[Parameter], base: Any, fixed: Mapping[str, Any]
         key, *path = parameter.name.split(".")
         if key in fixed and not path:
             raise InputError(f"{key} is searched in {where} and fixed as {fixed[key]!r} at once; remove one")
-        entry = base[key]
+        if key in _OF_SCRATCH and base["backbone"] not in (None, "scratch"):
+            raise InputError(
+                f"{key} is searched in {where} and would change nothing: backbone={base['backbone']} brings its own; remove it "
+                "from the space"
+            )
+        entry = _entries(key, base)
         for part in path:
             if not isinstance(entry, dict) or part not in entry:
                 known = f"; it has {', '.join(map(str, entry))}" if isinstance(entry, dict) else ""
@@ -254,8 +271,9 @@ def defaults(space: Sequence[Parameter], base: Any) -> dict[str, Any]:
     """What a run without the search would take, as far as it lies in the space, in the form Optuna stores."""
     found = {}
     for parameter in space:
-        entry = base
-        for part in parameter.name.split("."):
+        key, *path = parameter.name.split(".")
+        entry = _entries(key, base)
+        for part in path:
             entry = entry[part]
         if parameter.holds(entry):
             found[parameter.name] = label(entry) if parameter.kind == "choice" else entry
