@@ -1,13 +1,19 @@
 """Runs in processes of their own: how they end."""
 
+import errno
+import io
+import json
+import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from recbole_navigen.quick_start.separate import RunFailed, RunStopped, SeparateRuns
+from recbole_navigen.quick_start.separate import RunFailed, RunStopped, SeparateRuns, serve
 
 
 def test_a_process_that_dies_is_a_failed_run(own_folder: Path) -> None:
@@ -23,6 +29,42 @@ def test_a_process_that_dies_is_a_failed_run(own_folder: Path) -> None:
         with pytest.raises(RunFailed, match="killed by SIGKILL; it may have run out of memory"):
             separately("Pop", "tiny", {}, lines.append)
     assert lines == ["epoch 0"]
+
+
+def test_a_server_that_ended_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two runs or in the middle of one; that one fails, the others do not."""
+    answer = "print(json.dumps({'folder': 'saved/run'}), json.dumps({'exit': 0}), sep='\\n', flush=True)"
+    started = []
+
+    def start(self: SeparateRuns) -> subprocess.Popen:
+        last = "" if len(started) == 1 else answer  # the second one ends in the middle
+        code = f"import json, sys\nsys.stdin.readline()\n{last}"
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        started.append(subprocess.Popen([sys.executable, "-c", code], **pipes))
+        return started[-1]
+
+    monkeypatch.setattr(SeparateRuns, "_start", start)
+    with SeparateRuns() as separately:
+        assert separately("Pop", "tiny", {}, print) == "saved/run"
+        started[0].wait()
+        with pytest.raises(RunFailed, match="the process that starts runs has ended"):
+            separately("Pop", "tiny", {}, print)
+        assert separately("Pop", "tiny", {}, print) == "saved/run"
+    assert len(started) == 3 and all(server.poll() is not None and server.stdout.closed for server in started)
+
+
+def test_a_server_without_a_process_to_spare_answers_and_goes_on(monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    def fork() -> int:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr(os, "fork", fork)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["separate", "0"])
+    monkeypatch.setattr(sys, "stdin", io.StringIO('["Pop", "tiny", {}, false]\n' * 2))
+    serve()
+    answers = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    failed = "no process could be started for it: Cannot allocate memory"
+    assert answers == [{"failed": failed, "details": "", "exit": 1}] * 2
 
 
 def test_a_run_nobody_waits_for_ends_and_keeps_nobody_waiting(tiny: Path) -> None:

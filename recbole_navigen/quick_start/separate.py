@@ -62,16 +62,21 @@ class SeparateRuns:
         return server
 
     def __exit__(self, *exception: object) -> None:
-        if self._server is None:
+        self._end()
+
+    def _end(self) -> None:
+        server, self._server = self._server, None
+        if server is None:
             return
         # After an exception a run may still be going on: with nobody listening, it ends at its next message.
-        self._server.terminate()
-        self._server.stdout.close()
+        server.terminate()
+        server.stdout.close()
         with contextlib.suppress(BrokenPipeError):
-            self._server.stdin.close()
+            server.stdin.close()
         if self._verdicts is not None:
             os.close(self._verdicts)
-        self._server.wait()
+            self._verdicts = None
+        server.wait()
 
     def __call__(
         self,
@@ -96,6 +101,8 @@ class SeparateRuns:
             RunFailed: in one sentence, whatever was wrong.
             RunStopped: the judge stopped it; its folder is gone.
         """
+        if self._server is not None and self._server.poll() is not None:
+            self._end()  # killed, for want of memory perhaps: the next runs need another
         self._server = self._server or self._start()
         request = [model, dataset, settings, judge is not None]
         with contextlib.suppress(BrokenPipeError):
@@ -119,6 +126,7 @@ class SeparateRuns:
             raise RunFailed(answer["failed"], answer["details"])
         code = answer.get("exit")
         if code is None:
+            self._end()
             raise RunFailed("the process that starts runs has ended")
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         raise RunFailed(f"its process {how}" + ("; it may have run out of memory" if code == -signal.SIGKILL else ""))
@@ -132,7 +140,12 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the run and for the comparison
     answers, verdicts = os.fdopen(os.dup(1), "w", buffering=1), int(sys.argv[1])
     for request in sys.stdin:
-        child = os.fork()
+        try:
+            child = os.fork()
+        except OSError as error:  # no memory or no process left at this moment; the next run may find some
+            reason = f"no process could be started for it: {error.strerror}"
+            print(json.dumps({"failed": reason, "details": "", "exit": 1}), file=answers)
+            continue
         if child == 0:
             try:
                 signal.signal(signal.SIGINT, signal.SIG_DFL)
