@@ -256,8 +256,8 @@ def refuse_unfit(space: Sequence[Parameter], base: Any, fixed: Mapping[str, Any]
             raise InputError(f"{key} is searched in {where} and fixed as {fixed[key]!r} at once; remove one")
         if key in _OF_SCRATCH and base["backbone"] not in (None, "scratch"):
             raise InputError(
-                f"{key} is searched in {where} and would change nothing: backbone={base['backbone']} brings its own; remove it "
-                "from the space"
+                f"{key} is searched in {where} and would change nothing: backbone={base['backbone']} brings its own; "
+                "remove it from the space"
             )
         entry = _entries(key, base)
         for part in path:
