@@ -9,7 +9,9 @@ import sqlite3
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,9 @@ from recbole_navigen.artefacts import write_json
 from recbole_navigen.commands import hyper
 from recbole_navigen.errors import InputError
 from recbole_navigen.quick_start import run_hyper, run_navigen
+from recbole_navigen.quick_start.search_space import Parameter
 from recbole_navigen.quick_start.separate import RunFailed, RunStopped, SeparateRuns
+from recbole_navigen.quick_start.study import is_drawn, open_study, others_running, put_up_again
 from recbole_navigen.settings import read_settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -205,6 +209,54 @@ def test_a_stored_sweep_goes_on(played: Any, storage: str) -> None:
     with pytest.raises(InputError, match="searches another space, or with other settings or data"):
         sweep(n_trials=6, storage=storage)
     assert sweep(n_trials=1, storage=storage, study="another")["trials"] == 1
+
+
+@pytest.mark.parametrize(
+    ("sampler", "storage"), [("tpe", "sqlite:///sweep.db"), ("tpe", "journal:sweep.log"), ("grid", "journal:sweep.log")]
+)
+def test_an_interrupted_trial_is_run_again(
+    played: Any, monkeypatch: pytest.MonkeyPatch, sampler: str, storage: str
+) -> None:
+    """Ctrl-C in the first trial, which has the default settings, and in a later one."""
+    Path("space.yaml").write_text("learning_rate: [0.1, 0.01, 0.001]\nembedding_size: [8, 64]\n")
+    played(lambda settings: [settings["learning_rate"]])
+    run, begun = SeparateRuns.__call__, []
+
+    def interrupted(self: SeparateRuns, model: str, dataset: str, settings: dict, *others: Any) -> str:
+        begun.append((settings["learning_rate"], settings["embedding_size"]))
+        if len(begun) in (1, 3):
+            raise KeyboardInterrupt
+        return run(self, model, dataset, settings, *others)
+
+    monkeypatch.setattr(SeparateRuns, "__call__", interrupted)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            sweep(n_trials=6, storage=storage, sampler=sampler)
+    result = sweep(n_trials=6, storage=storage, sampler=sampler)
+    assert begun[1] == begun[0] and begun[3] == begun[2] and len(begun) == 8
+    assert sampler == "grid" or begun[0] == (0.001, 64)
+    assert sampler != "grid" or len(set(begun)) == 6
+    assert sorted(row["state"] for row in rows()) == ["done"] * 6 + ["killed"] * 2 and result["trials"] == 8
+
+
+def test_a_trial_whose_worker_died_before_its_first_sign_of_life(
+    own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is failed after two heartbeats and put up again; one that gives signs of life is left alone."""
+    space = (Parameter("embedding_size", "choice", values=(8, 64)),)
+    study = open_study("s", ["maximize"], space, {}, "sqlite:///s.db", "tpe", "none", 60, 4, 0)
+    study.enqueue_trial({"embedding_size": 64})
+    study.ask()
+    other = study.ask()
+    assert others_running(study, heartbeats=True) == 2
+    later = types.SimpleNamespace(now=lambda: datetime.now() + timedelta(seconds=121))
+    monkeypatch.setattr("recbole_navigen.quick_start.study.datetime", later)
+    study._storage.record_heartbeat(other._trial_id)
+    assert others_running(study, heartbeats=True) == 1
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "RUNNING", "WAITING"]
+    assert is_drawn(study, {"embedding_size": 64}) and not is_drawn(study, {"embedding_size": 8})
+    put_up_again(study)  # once is enough
+    assert len(study.trials) == 3 and space[0].suggest(study.ask()) == 64
 
 
 @pytest.mark.parametrize(

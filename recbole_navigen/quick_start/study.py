@@ -1,5 +1,7 @@
 """The Optuna study of a sweep: where it is stored, what proposes its trials, and what stops them early."""
 
+import contextlib
+import copy
 import os
 import random
 import re
@@ -7,6 +9,7 @@ import socket
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +20,12 @@ from recbole_navigen.settings import without_secrets
 
 try:
     import optuna
+    import sqlalchemy
+    import sqlalchemy.exc
     from optuna.exceptions import (
         ExperimentalWarning,
         OptunaError,
-        UpdateFinishedTrialError,  # noqa: F401 (for who runs trials)
+        UpdateFinishedTrialError,
     )
     from optuna.trial import TrialState
 except ModuleNotFoundError as error:
@@ -39,6 +44,7 @@ _LOCKED_SECONDS = 60  # how long one worker waits for the other to write to SQLi
 # Optuna's heartbeat and multivariate TPE are what it calls experimental; sweeps keep to its exact tested version.
 warnings.filterwarnings("ignore", category=ExperimentalWarning)
 optuna.logging.set_verbosity(optuna.logging.ERROR)
+_retry = optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=_RETRIES)
 
 
 def open_study(
@@ -92,8 +98,6 @@ def _reach(storage: str | None, create: Any) -> "optuna.Study":
     """Turn all that can be wrong with a storage into one sentence. Workers that start together make its tables at the
     same moment: whoever is second tries again, and finds them.
     """
-    import sqlalchemy.exc
-
     for attempt in range(_ATTEMPTS):
         try:
             return create()
@@ -131,7 +135,7 @@ def _storage(storage: str | None, heartbeat: int) -> Any:
         storage,
         engine_kwargs={"connect_args": {"timeout": _LOCKED_SECONDS}} if sqlite else {"pool_pre_ping": True},
         heartbeat_interval=heartbeat,
-        heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=_RETRIES),
+        heartbeat_stale_trial_callback=_retry,
     )
 
 
@@ -176,6 +180,24 @@ def ended(study: "optuna.Study") -> list[Any]:
     ]
 
 
+def put_up_again(study: "optuna.Study") -> None:
+    """Have the trials run again that an earlier worker began and gave up, by Ctrl-C for one, for which Optuna does
+    nothing. A copy keeps the settings and the place on a grid.
+    """
+    trials = study.get_trials()
+    again = {number for trial in trials for number in trial.system_attrs.get("retry_history", ())}
+    for trial in trials:
+        if trial.state == TrialState.FAIL and FAILURE not in trial.user_attrs and trial.number not in again:
+            _retry(study, trial)
+
+
+def is_drawn(study: "optuna.Study", params: Mapping[str, Any]) -> bool:
+    """Whether a trial that ended, runs or waits has some settings, in the form Optuna stores."""
+    trials = ended(study) + study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING))
+    drawn = ({**trial.system_attrs.get("fixed_params", {}), **trial.params} for trial in trials)
+    return any(params.items() <= found.items() for found in drawn)
+
+
 def best_trial(study: "optuna.Study") -> Any | None:
     """The trial with the best first value among those that none beats in all values; None while none is done."""
     maximize = study.directions[0].name == "MAXIMIZE"
@@ -187,7 +209,26 @@ def others_running(study: "optuna.Study", heartbeats: bool) -> int:
     if not heartbeats:
         return 0  # nothing would tell a trial that is running from one whose worker was killed
     optuna.storages.fail_stale_trials(study)
+    _fail_unbegun(study)
     return len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+
+
+def _fail_unbegun(study: "optuna.Study") -> None:
+    """As `fail_stale_trials`, for trials whose worker died before its first sign of life, which Optuna passes over."""
+    storage = study._storage
+    latest = datetime.now() - timedelta(seconds=2 * storage.get_heartbeat_interval())
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    old = {trial._trial_id for trial in running if trial.datetime_start < latest}
+    if not old:
+        return
+    signs = sqlalchemy.table("trial_heartbeats", sqlalchemy.column("trial_id"))
+    with storage._backend.engine.connect() as connection:
+        alive = connection.scalars(sqlalchemy.select(signs.c.trial_id).where(signs.c.trial_id.in_(old)))
+        unbegun = old.difference(alive)
+    for trial_id in unbegun:
+        with contextlib.suppress(UpdateFinishedTrialError):  # another worker was faster
+            storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
+            _retry(study, copy.deepcopy(storage.get_trial(trial_id)))
 
 
 def has_heartbeats(storage: str | None) -> bool:

@@ -20,9 +20,11 @@ from recbole_navigen.quick_start.study import (
     best_trial,
     ended,
     has_heartbeats,
+    is_drawn,
     open_study,
     optuna,
     others_running,
+    put_up_again,
     worker_name,
 )
 from recbole_navigen.quick_start.sweep_report import TABLE, Sweep, write_report
@@ -101,11 +103,13 @@ def run_hyper(
         config["seed"],
     )
 
-    # 2. The first trial has the settings of a run without a sweep, so that the best one is no worse than that.
+    # 2. The first trial has the settings of a run without a sweep, so that the best one is no worse than that. On a
+    # stored study, trials that were interrupted come before new ones.
     if sampler == "grid":
         n_trials = min(n_trials, math.prod(len(parameter.grid()) for parameter in space))
-    elif not found.get_trials(deepcopy=False):
-        found.enqueue_trial(defaults(space, config), skip_if_exists=True)
+    put_up_again(found)
+    if sampler != "grid" and not is_drawn(found, own := defaults(space, config)):
+        found.enqueue_trial(own)
 
     # 3. Trials, until the study has enough of them. A worker waits for the others' last ones, to redo those that die.
     heartbeats = has_heartbeats(storage)
