@@ -236,7 +236,8 @@ def test_an_interrupted_trial_is_run_again(
     assert begun[1] == begun[0] and begun[3] == begun[2] and len(begun) == 8
     assert sampler == "grid" or begun[0] == (0.001, 64)
     assert sampler != "grid" or len(set(begun)) == 6
-    assert sorted(row["state"] for row in rows()) == ["done"] * 6 + ["killed"] * 2 and result["trials"] == 8
+    assert sorted(row["state"] for row in rows()) == ["done"] * 6 + ["killed"] * 2
+    assert result["trials"] == 8 and result["failed"] == 0
 
 
 def test_a_trial_whose_worker_died_before_its_first_sign_of_life(

@@ -86,7 +86,7 @@ def write_report(sweep: Sweep, folder: Path) -> dict[str, Any]:
     if best is not None:
         how = f"python run_navigen.py --config_files {folder / BEST}"
         console.print(f"Train with the best settings: {how}", soft_wrap=True, markup=False)
-    states = [trial.state for trial in trials]
+    states = [_state(trial) for trial in trials]
     return {
         "folder": str(folder),
         "best": best
@@ -97,8 +97,8 @@ def write_report(sweep: Sweep, folder: Path) -> dict[str, Any]:
             "test_result": best.user_attrs["test_result"],
         },
         "trials": len(trials),
-        "pruned": states.count(TrialState.PRUNED),
-        "failed": states.count(TrialState.FAIL),
+        "pruned": states.count("stopped early"),
+        "failed": states.count("failed"),
     }
 
 

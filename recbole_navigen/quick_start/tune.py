@@ -68,7 +68,8 @@ def run_hyper(
 
     Returns:
         `folder` of the report, `best` (number of the trial, `value`, `settings`, `test_result`; None if no trial
-        succeeded), and `trials`, `pruned` and `failed`, how many there were.
+        succeeded), and `trials`, `pruned` and `failed`, how many there were. `trials` also counts those that died with
+        their worker or were interrupted; `failed` does not.
 
     Raises:
         InputError: bad input, found before any training.
