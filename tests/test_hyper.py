@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import os
+import runpy
 import signal
 import sqlite3
 import subprocess
@@ -156,6 +157,14 @@ def test_a_failed_trial_is_recorded_and_the_sweep_goes_on(played: Any, monkeypat
     assert result["failed"] == 2 and result["best"]["settings"]["embedding_size"] == 64
     assert why["64"] == "" and "out of memory" in why["8"] and why["16"] == "NDCG@10 was nan at evaluation 2"
     assert "out of memory" in Path("out/sweep.html").read_text()
+
+
+def test_the_benchmark_tells_pruning_from_shared_embeddings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten full runs of 100 s, 40 of them for embeddings, take 1,000 s, or 640 s where one trains them for all."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    ratios = runpy.run_path(str(ROOT / "benchmarks" / "sweep.py"))["ratios"]
+    full = [{"seconds": 90.0, "collaborative": 30.0}, {"seconds": 110.0, "collaborative": 50.0}]
+    assert ratios(320.0, 10, full) == (0.32, 0.5)
 
 
 def test_a_real_run_that_diverges_is_a_failed_trial(tiny: Path, in_this_process: list[str]) -> None:
