@@ -238,10 +238,11 @@ def test_an_interrupted_trial_is_run_again(
         return run(self, model, dataset, settings, *others)
 
     monkeypatch.setattr(SeparateRuns, "__call__", interrupted)
+    given = {"n_trials": 6, "storage": storage, "sampler": sampler, "pruner": "none"}
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            sweep(n_trials=6, storage=storage, sampler=sampler)
-    result = sweep(n_trials=6, storage=storage, sampler=sampler)
+            sweep(**given)
+    result = sweep(**given)
     assert begun[1] == begun[0] and begun[3] == begun[2] and len(begun) == 8
     assert sampler == "grid" or begun[0] == (0.001, 64)
     assert sampler != "grid" or len(set(begun)) == 6
@@ -249,6 +250,7 @@ def test_an_interrupted_trial_is_run_again(
     assert result["trials"] == 8 and result["failed"] == 0
 
 
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage is supposed")  # nothing runs here
 def test_a_trial_whose_worker_died_before_its_first_sign_of_life(
     own_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
