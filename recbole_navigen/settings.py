@@ -67,6 +67,12 @@ def properties_folders() -> list[Path]:
     return [shipped] if local == shipped or not local.is_dir() else [shipped, local]
 
 
+def added_settings(name: str) -> dict[str, Any]:
+    """What the working directory's own `properties/NAME.yaml` sets above the shipped one."""
+    files = (folder / f"{name}.yaml" for folder in properties_folders()[1:])
+    return {key: value for file in files if file.is_file() for key, value in read_settings(file).items()}
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """Return the name that a mistyped one most probably meant; case does not count."""
     by_lower = {candidate.lower(): candidate for candidate in names}

@@ -2,9 +2,11 @@
 
 import json
 import re
+import threading
 from itertools import groupby
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from recbole.utils import init_seed
@@ -13,10 +15,12 @@ from synthetic import make_config
 
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
+from recbole_navigen.identifiers.collaborative import cached_embeddings
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.quick_start import run_navigen
 from recbole_navigen.quick_start.pipeline import build_navigen, collaborative_vectors, load_navigen
 from recbole_navigen.quick_start.recommender import Recommender
+from recbole_navigen.quick_start.runs import identity
 from recbole_navigen.quick_start.stages import Stages
 from recbole_navigen.training.averaging import WeightAverage
 
@@ -101,6 +105,39 @@ def test_the_second_run_takes_embeddings_from_the_cache(tiny):
     assert collaborative_vectors(config, train._dataset)[1]
     config["collaborative_model"] = "BPR"
     assert not collaborative_vectors(config, train._dataset)[1]
+
+
+def test_workers_that_want_the_same_embeddings_train_them_once(tmp_path):
+    begun, found, trained = threading.Event(), [], []
+
+    def train():
+        begun.set()
+        other.join(0.2)  # it has time to begin, and must wait
+        trained.append(1)
+        return np.ones((2, 3), dtype=np.float32)
+
+    def want():
+        begun.wait()
+        found.append(cached_embeddings(tmp_path, {"a": 1}, train))
+
+    other = threading.Thread(target=want)
+    other.start()
+    assert not cached_embeddings(tmp_path, {"a": 1}, train)[1]
+    other.join()
+    assert found[0][1] and trained == [1]
+
+
+def test_the_cache_and_the_run_know_the_yaml_settings_of_the_collaborative_model(tiny):
+    """A file in the working directory changes what is trained without a word in the run's own settings."""
+    config, (train, _, _), _, _ = build(tiny)
+    before, (usual, _, _) = identity(config), collaborative_vectors(config, train._dataset)
+    file = Path("properties/model/SASRec.yaml")
+    file.parent.mkdir(parents=True)
+    file.write_text("n_layers: 1\n")
+    vectors, cached, _ = collaborative_vectors(config, train._dataset)
+    assert not cached and not np.allclose(vectors, usual) and identity(config) != before
+    file.unlink()
+    assert collaborative_vectors(config, train._dataset)[1] and identity(config) == before
 
 
 @pytest.mark.parametrize("collaborative", ["SASRec", "LightGCN", "BPR"])

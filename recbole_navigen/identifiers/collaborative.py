@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from safetensors.numpy import load_file, save_file
 
 from recbole_navigen.artefacts import atomic_directory, content_hash, stage_is_current, write_manifest
@@ -38,7 +39,8 @@ def item_embeddings(model) -> np.ndarray:
 
 
 def cached_embeddings(folder: str | Path, inputs: dict, train: Callable[[], np.ndarray]) -> tuple[np.ndarray, bool]:
-    """Embeddings trained from exactly these inputs, from the cache if they are there.
+    """Embeddings trained from exactly these inputs, from the cache if they are there. Of several processes that want
+    the same ones, one trains and the others wait for it.
 
     Args:
         folder: where caches live; one entry a content hash.
@@ -49,13 +51,15 @@ def cached_embeddings(folder: str | Path, inputs: dict, train: Callable[[], np.n
         The embeddings (N, D), float32, and True if they came from the cache.
     """
     entry = Path(folder) / f"collaborative-{content_hash(inputs)[:16]}"
-    if stage_is_current(entry, inputs):
-        return load_file(entry / EMBEDDINGS_FILE)["embeddings"], True
-    embeddings = train()
-    with atomic_directory(entry) as temporary:
-        save_file({"embeddings": embeddings}, temporary / EMBEDDINGS_FILE)
-        write_manifest(temporary, inputs)
-    return embeddings, False
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{entry}.lock"):
+        if stage_is_current(entry, inputs):
+            return load_file(entry / EMBEDDINGS_FILE)["embeddings"], True
+        embeddings = train()
+        with atomic_directory(entry) as temporary:
+            save_file({"embeddings": embeddings}, temporary / EMBEDDINGS_FILE)
+            write_manifest(temporary, inputs)
+        return embeddings, False
 
 
 def nearest_items(vectors: np.ndarray, count: int, chunk: int = 2048) -> np.ndarray:

@@ -200,18 +200,19 @@ def collaborative_vectors(config: Config, train_part: Any) -> tuple[np.ndarray, 
     The number of epochs is fixed and validation targets are not looked at, so nothing in the identifiers can know them.
     """
     name, own = config["collaborative_model"], collaborative_config(config)
+    settings = {key: value for key, value in own.items() if key != "steps"}
+    with alone():  # its device is this process's own already
+        sub = Config(name, config["dataset"], None, {**settings, "data_path": str(Path(config["data_path"]).parent)})
     inputs = {
         "model": name,
-        "settings": {
-            key: value for key, value in sorted(own.items()) if key not in ("show_progress", "checkpoint_dir")
-        },
+        "settings": sub.settings_hash(),  # all of them, those of yaml files too
+        "seed": sub["seed"],
+        "steps": own.get("steps"),
         "train": train_part.sequences.content_hash(),
         "items": content_hash([str(token) for token in train_part.field2id_token[train_part.iid_field]]),
     }
 
     def train() -> np.ndarray:
-        settings = {key: value for key, value in own.items() if key != "steps"}
-        sub = Config(name, config["dataset"], None, {**settings, "data_path": str(Path(config["data_path"]).parent)})
         data = create_dataset(sub)
         if list(data.field2id_token[data.iid_field]) != list(train_part.field2id_token[train_part.iid_field]):
             raise InputError(f"collaborative_model={name} loads other items than NaviGen; give both the same filters.")

@@ -20,7 +20,7 @@ from recbole_navigen.config import Config
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.evaluation.user_ranks import UserRanks
 from recbole_navigen.language.adapters import LORA_KEYS
-from recbole_navigen.settings import without_secrets
+from recbole_navigen.settings import added_settings, without_secrets
 
 RESULT = "result.json"  # written last: a folder that holds it is a finished run
 STARTED = "started.json"  # written first, with the run's identity
@@ -94,8 +94,9 @@ def identity(config: Config) -> dict[str, Any]:
         if "reinforce" not in stages:
             leave_out = (*leave_out, "reinforce")
         # Of the settings of collaborative models, those of the one that is used.
-        used = (config["collaborative_config"] or {}).get(config["collaborative_model"], {})
-        own["collaborative_hash"] = content_hash(used)
+        name = config["collaborative_model"]
+        used = (config["collaborative_config"] or {}).get(name, {})
+        own["collaborative_hash"] = content_hash({**added_settings(f"model/{name}"), **used})
         leave_out = (*leave_out, "collaborative_config")
         if not config["lora"]:
             leave_out = (*leave_out, *LORA_KEYS)
