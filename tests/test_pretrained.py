@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from small_model import WORDS, random_codes, random_histories, small_model
+from synthetic import make_config
 from test_scoring import brute_force
 from transformers import (
     AutoModelForCausalLM,
@@ -35,6 +36,7 @@ from recbole_navigen.language.vocabulary import train_tokenizer
 from recbole_navigen.model.build import build_lm
 from recbole_navigen.model.scoring import ExactScorer
 from recbole_navigen.quick_start import Recommender, run_navigen
+from recbole_navigen.quick_start.runs import identity, refuse_other_backbone
 from recbole_navigen.settings import properties_folders, read_settings
 from recbole_navigen.training.checkpoint import load_checkpoint
 from recbole_navigen.training.grpo import Grpo, Learner
@@ -339,6 +341,10 @@ def test_a_run_with_adapters(tiny: Path, own_folder: Path) -> None:
     writer = model.author[0]
     assert writer is not model.lm and has_lora(writer)
     folder = model.save_pretrained("model")
+    # On other weights the adapters would mean nothing.
+    make("Llama", len(tokenizer) + 1).save_pretrained("base")
+    with pytest.raises(InputError, match="backbone=base has other files now than when"):
+        Recommender.load(result["run_dir"])
     shutil.rmtree("base")
     again = Recommender.from_pretrained(folder)
     assert again.instruct([["i1", "i2"]], think=False) == model.instruct([["i1", "i2"]], think=False)
@@ -359,3 +365,17 @@ def test_the_benchmark_fits_the_mixture_after_training() -> None:
 
     steps, seconds = train(Trainer(), ["batch"], "validation", 0.01)
     assert calls == ["batch"] * steps + ["validation"] and steps >= 1 and seconds >= 0.01
+
+
+def test_a_run_knows_the_weights_of_its_backbone(tiny: Path) -> None:
+    """The same name with other files is another run, and no place to load this one from."""
+    make("Llama").save_pretrained("base")
+    config = make_config("NaviGen", tiny, backbone="base")
+    before = identity(config)
+    assert identity(config) == before
+    refuse_other_backbone(before, "base", Path("saved/run"))
+    make("Llama", 301).save_pretrained("base")
+    assert identity(config)["backbone_hash"] != before["backbone_hash"]
+    with pytest.raises(InputError, match="backbone=base has other files now than when saved/run was trained on it"):
+        refuse_other_backbone(before, "base", Path("saved/run"))
+    refuse_other_backbone({}, "base", Path("saved/run"))

@@ -16,6 +16,7 @@ from transformers import (
 )
 
 from recbole_navigen.errors import InputError
+from recbole_navigen.evaluation.sources import find_source
 from recbole_navigen.language.adapters import has_lora, leave_frozen_out
 from recbole_navigen.language.attention import ATTENTION, KeyValue, Tree
 from recbole_navigen.language.dropout import dropout
@@ -58,6 +59,12 @@ def pretrained_tokenizer(path: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a local folder or a hub id."""
     with _as_input_error(path):
         return AutoTokenizer.from_pretrained(path)
+
+
+def weights_of(path: str) -> str:
+    """What names the weights of a local folder, a hash of its files, or of a hub id, the commit."""
+    with _as_input_error(path):
+        return find_source(path, None, "config.json").weights
 
 
 @contextlib.contextmanager

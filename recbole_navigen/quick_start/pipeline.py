@@ -26,6 +26,7 @@ from recbole_navigen.language.vocabulary import train_tokenizer
 from recbole_navigen.model.build import SCRATCH
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.processes import alone, is_main
+from recbole_navigen.quick_start.runs import STARTED, refuse_other_backbone
 from recbole_navigen.quick_start.stages import Stages
 from recbole_navigen.quick_start.supervised import learns_instructions, settings_of, supervision_of, terms_by_teacher
 from recbole_navigen.quick_start.training_stages import check_stages
@@ -124,6 +125,8 @@ def load_navigen(config: Config, dataset: Any, run_dir: str | Path) -> NaviGen:
         config: settings of that run. dataset: any part of its data set. run_dir: `saved/RUN`.
     """
     run_dir = Path(run_dir)
+    if (begun := run_dir / STARTED).is_file():
+        refuse_other_backbone(read_json(begun), config["backbone"], run_dir)
     table = DualIdentifierTable.load(run_dir / IDENTIFIERS)
     tokenizer = pretrained_tokenizer(str(run_dir / TOKENIZER))
     model = NaviGen(config, dataset, table, tokenizer).to(config["device"])

@@ -29,7 +29,7 @@ from recbole_navigen.model.topk import recommend as search_items
 from recbole_navigen.model.writing import write
 from recbole_navigen.quick_start.display import item_names
 from recbole_navigen.quick_start.pipeline import IDENTIFIERS, TOKENIZER
-from recbole_navigen.quick_start.runs import read_result
+from recbole_navigen.quick_start.runs import read_result, refuse_other_backbone
 from recbole_navigen.quick_start.supervised import learns_instructions, settings_of
 from recbole_navigen.quick_start.writing import load_writer
 from recbole_navigen.settings import nearest
@@ -138,6 +138,7 @@ class Recommender:
         if result["model"] != "NaviGen":
             raise InputError(f"{run_dir} holds a {result['model']}; this API reads runs of NaviGen.")
         settings = result["config"]
+        refuse_other_backbone(result["identity"], settings["backbone"], run_dir)
         table = DualIdentifierTable.load(run_dir / IDENTIFIERS)
         lm, renderer = build_lm(settings, table, pretrained_tokenizer(str(run_dir / TOKENIZER)))
         weights = load_checkpoint(run_dir / "checkpoint")["state_dict"]

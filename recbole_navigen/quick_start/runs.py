@@ -98,6 +98,10 @@ def identity(config: Config) -> dict[str, Any]:
         used = (config["collaborative_config"] or {}).get(name, {})
         own["collaborative_hash"] = content_hash({**added_settings(f"model/{name}"), **used})
         leave_out = (*leave_out, "collaborative_config")
+        if config["backbone"] != "scratch":
+            from recbole_navigen.language.backbone import weights_of
+
+            own["backbone_hash"] = weights_of(config["backbone"])
         if not config["lora"]:
             leave_out = (*leave_out, *LORA_KEYS)
     files = sorted(Path(config["data_path"]).glob(f"{glob.escape(config['dataset'])}.*"))
@@ -108,6 +112,24 @@ def identity(config: Config) -> dict[str, Any]:
         "seed": config["seed"],
         **own,
     }
+
+
+def refuse_other_backbone(wanted: dict[str, Any], backbone: str, run_dir: Path) -> None:
+    """Refuse a pretrained backbone that is no longer what a run was trained on, since a checkpoint may leave the frozen
+    weights to it.
+
+    Args:
+        wanted: the run's identity; one that says nothing of a backbone's weights is taken as it is.
+        backbone: folder or hub id. run_dir: `saved/RUN`.
+    """
+    from recbole_navigen.language.backbone import weights_of
+
+    then = wanted.get("backbone_hash")
+    if then is not None and then != weights_of(backbone):
+        raise InputError(
+            f"backbone={backbone} has other files now than when {run_dir} was trained on it; bring those back or train "
+            "again"
+        )
 
 
 def protocol(config: Config) -> dict[str, Any]:
