@@ -11,7 +11,7 @@ import pytest
 from small_media import FEW_STEPS, small_clip, tiny_models
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.sources import find_source
+from recbole_navigen.sources import find_source
 
 FIRST, SECOND = "1" * 40, "2" * 40
 # transformers and diffusers read the place of the cache when they are imported: hence a process of its own.

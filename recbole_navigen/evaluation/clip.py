@@ -24,8 +24,8 @@ from tqdm import tqdm
 from recbole_navigen.artefacts import content_hash, file_hash, plain
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.frames import SAMPLING, read_frames
-from recbole_navigen.evaluation.sources import find_source
 from recbole_navigen.evaluation.vectors import VectorStore
+from recbole_navigen.sources import find_source
 
 LONG_TEXT = ("chunk", "truncate")
 FRAMING = ("crop", "pad")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.sources import find_source
+from recbole_navigen.sources import find_source
 
 _UNBOUNDED = 10**6  # tokenizers without a limit say 10^30
 # Tokens that pipelines read whatever their tokenizer's limit and without an argument for it (diffusers 0.42.1).

@@ -16,10 +16,10 @@ from transformers import (
 )
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.sources import find_source
 from recbole_navigen.language.adapters import has_lora, leave_frozen_out
 from recbole_navigen.language.attention import ATTENTION, KeyValue, Tree
 from recbole_navigen.language.dropout import dropout
+from recbole_navigen.sources import find_source
 
 
 def scratch_lm(
