@@ -67,11 +67,7 @@ def main() -> None:
     dataset = create_dataset(config)
     texts = dict(zip(model.table.item_tokens, read_item_text(config, dataset).text[1:], strict=True))
     terms = dict(zip(model.table.item_tokens, model.table.terms, strict=True))
-    known = [user for user in model.users if len(model.history_of(user)) >= 3]
-    users = known[:: -(-len(known) // arguments.users)]
-    histories = [model.history_of(user)[:-1] for user in users]
-    targets = [model.history_of(user)[-1] for user in users]
-    media = [MEDIA[place % 2] for place in range(len(users))]
+    users, histories, targets, media = held_out_users(model, arguments.users)
     domain = settings_of(config)["domain"]
     roles = roles_of(config, model.table.terms)
 
@@ -153,6 +149,17 @@ def main() -> None:
             "examples": examples,
         },
     )
+
+
+def held_out_users(recommender: Recommender, most: int) -> tuple[list[str], list[list[str]], list[str], list[str]]:
+    """At most so many test users, spread evenly: raw ids, histories before the test item, that item, and the medium to
+    write for, by turns.
+    """
+    known = [user for user in recommender.users if len(recommender.history_of(user)) >= 3]
+    users = known[:: -(-len(known) // most)]
+    whole = [recommender.history_of(user) for user in users]
+    media = [MEDIA[place % 2] for place in range(len(users))]
+    return users, [items[:-1] for items in whole], [items[-1] for items in whole], media
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -94,9 +94,7 @@ def in_tail(arguments: argparse.Namespace) -> np.ndarray:
 
     The validation split shares the timeline of the whole data set, whose last interactions are those of the test.
     """
-    config = Config("NaviGen", arguments.dataset, config_dict=shared_settings(arguments))
-    config["validation_users"] = None
-    data = data_preparation(config, create_dataset(config))[1]._dataset
+    data = validation(shared_settings(arguments), arguments.dataset)[2]._dataset
     _, thirds = popularity_thirds(data.timeline, data.item_num, 2)
     targets = data.timeline.items[np.sort(data.inter_feat[TARGET_POSITION].numpy())]
     return thirds[targets - 1] == 0
@@ -109,11 +107,16 @@ def shared_settings(arguments: argparse.Namespace) -> dict:
     return {**fixed, "data_path": arguments.data_path, "seed": arguments.seed}
 
 
-def load(settings: dict, dataset: str, run: Path, users: int | None = None):
-    """The model of a run, and its validation split with at most so many users (None: all)."""
+def validation(settings: dict, dataset: str, users: int | None = None):
+    """Config, training split, and validation split with at most so many users (None: all)."""
     config = Config("NaviGen", dataset, config_dict=settings)
     config["validation_users"] = users
-    train_data, valid_data, _ = data_preparation(config, create_dataset(config))
+    return config, *data_preparation(config, create_dataset(config))[:2]
+
+
+def load(settings: dict, dataset: str, run: Path, users: int | None = None):
+    """The model of a run, and its validation split."""
+    config, train_data, valid_data = validation(settings, dataset, users)
     return load_navigen(config, train_data._dataset, run), valid_data
 
 

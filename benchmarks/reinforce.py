@@ -31,6 +31,7 @@ import numpy as np
 import torch
 from beam_baselines import dictionary_trie, flat_tokens, plain_causal_lm
 from common import Bar, part, write_results
+from instructions import held_out_users
 from quality import ranking_run
 from released_bugs import with_bugs
 
@@ -43,7 +44,6 @@ from recbole_navigen.evaluation.ranks import ndcg, searched_ranks
 from recbole_navigen.evaluation.similarity import SentenceSpace, cosines, packaged_encoder
 from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.language.parsing import parse_answer
-from recbole_navigen.language.tags import MEDIA
 from recbole_navigen.model.sampling import sample
 from recbole_navigen.quick_start import Recommender
 from recbole_navigen.quick_start.pipeline import load_navigen, supervision_stage
@@ -60,6 +60,7 @@ from recbole_navigen.training.sft import NaviGenTrainer
 
 HERE = Path(__file__).resolve().parent
 RUNS = HERE / "runs" / "reinforce"
+CODE = ("instructions.py", "released_bugs.py")  # beside this file, what a measurement runs through
 VARIANTS: dict[str, tuple[dict[str, Any], Any]] = {
     "prefix": ({}, None),
     "paper": ({"reward": "paper"}, None),
@@ -126,7 +127,7 @@ def main() -> None:
 
 def _code() -> str:
     """Hash of all code that a measurement runs through."""
-    files = sorted([*(HERE.parent / "recbole_navigen").rglob("*.py"), HERE / "released_bugs.py", Path(__file__)])
+    files = sorted([*(HERE.parent / "recbole_navigen").rglob("*.py"), *(HERE / name for name in CODE), Path(__file__)])
     return content_hash({str(file.relative_to(HERE.parent)): file_hash(file) for file in map(Path.resolve, files)})
 
 
@@ -192,13 +193,9 @@ def _measure(folder: Path, arguments: argparse.Namespace, settings: dict, space:
     model = load_navigen(config, train_data._dataset, folder)
     rank, unseen = searched_ranks(model, test_data, 20)
     recommender = Recommender.load(folder)
-    known = [user for user in recommender.users if len(recommender.history_of(user)) >= 3]
-    users = known[:: -(-len(known) // arguments.users)]
-    histories = [recommender.history_of(user)[:-1] for user in users]
-    targets = [recommender.history_of(user)[-1] for user in users]
+    _, histories, targets, media = held_out_users(recommender, arguments.users)
     texts = dict(zip(model.table.item_tokens, read_item_text(config, dataset).text[1:], strict=True))
     terms = dict(zip(model.table.item_tokens, model.table.terms, strict=True))
-    media = [MEDIA[place % 2] for place in range(len(users))]
     written = recommender.instruct(histories, media, temperature=1.0, top_p=1.0, seed=7)
     answers = [row.answer for row in written]
     wanted = [texts[item] for item in targets]

@@ -24,7 +24,7 @@ from recbole_navigen.artefacts import content_hash, file_hash, plain, write_byte
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.clip import ClipEncoder
 from recbole_navigen.evaluation.media import MediaCase, MediaScores, score_media
-from recbole_navigen.generation.protocol import MEDIA, Catalogue, Generator, Request
+from recbole_navigen.generation.protocol import MEDIA, Catalogue, Generator, Request, text_lines
 from recbole_navigen.generation.settings import RETRIEVAL
 
 METADATA = "metadata.jsonl"
@@ -310,8 +310,7 @@ def file_name(user: str, media: str) -> str:
 def _read_records(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """Lines of an earlier call by user and medium, the newest of each; a line cut short by a kill is passed over."""
     records = {}
-    # Not splitlines(): JSON that is not ASCII may hold other characters that end a line in Unicode.
-    for line in path.read_text("utf-8").split("\n") if path.is_file() else ():
+    for line in text_lines(path) if path.is_file() else ():
         try:
             record = json.loads(line)
             records[record["user"], record["media"]] = record

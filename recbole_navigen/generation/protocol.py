@@ -38,12 +38,18 @@ class Request:
             raise InputError(f"user {self.user} has an empty instruction; leave the user out or write one.")
 
 
+def text_lines(path: str | Path) -> list[str]:
+    """Lines of a UTF-8 file. Not `splitlines`: JSON that is not ASCII may hold other characters that Unicode takes for
+    line ends.
+    """
+    return Path(path).read_text("utf-8").split("\n")
+
+
 def read_requests(path: str | Path) -> list[Request]:
     """Read a file with one JSON object a line; keys that `Request` does not have and empty lines are ignored."""
     requests = []
     try:
-        # Not splitlines(): JSON that is not ASCII may hold other characters that end a line in Unicode.
-        lines = Path(path).read_text("utf-8").split("\n")
+        lines = text_lines(path)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"instructions {path} cannot be read as a text file; check --instructions.") from error
     for number, line in enumerate(lines, 1):
