@@ -7,6 +7,7 @@ drags in a Ray that cannot be imported on NumPy 2.
 """
 
 import copy
+import os
 import warnings
 from importlib import import_module
 
@@ -65,6 +66,9 @@ def apply() -> None:
     pop = import_module("recbole.model.general_recommender.pop")
     pop.Pop.calculate_loss = _count
     pop.Pop.input_type = pop.InputType.PAIRWISE
+    # Two processes that start in one folder at once both find no `log`, and the second to make it fails.
+    for module in ("utils.utils", "utils.logger", "trainer.trainer", "data.dataset.dataset", "data.utils", "utils"):
+        import_module(f"recbole.{module}").ensure_dir = _ensure_dir
     for category, message, module in _NOISE:
         warnings.filterwarnings("ignore", message=message, category=category, module=module)
 
@@ -83,6 +87,10 @@ def _get_data_struct(self):
     for key in _PER_EVALUATION:
         held.pop(key, None)
     return struct
+
+
+def _ensure_dir(folder: str) -> None:
+    os.makedirs(folder, exist_ok=True)
 
 
 def _count(self, interaction):
