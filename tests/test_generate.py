@@ -15,6 +15,7 @@ from test_navigen import SMALL
 from recbole_navigen.commands import generate
 from recbole_navigen.config import Config
 from recbole_navigen.errors import InputError
+from recbole_navigen.identifiers.agreement import expected_f1
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.parsing import parse_answer
 from recbole_navigen.metrics import NAMES
@@ -56,6 +57,10 @@ def test_a_run_is_trained_once_and_writes_for_anyone(tiny, capsys, monkeypatch):
     recommender = Recommender.load(run)
     drawn = [recommender.instruct([["i1", "i2"]], temperature=1.0, seed=seed)[0] for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2] and drawn[0].log_probability < 0
+    top = recommender.recommend(["i1", "i2"], 50, exclude_history=True)
+    agreement = expected_f1([item.terms for item in top], [item.probability for item in top])
+    assert drawn[0].recommended == top[int(agreement.round(8).argmax())]
+    assert recommender.instruct([["i1", "i2"]], pool=1)[0].recommended == top[0]
     for wrong, message in (({"media": "song"}, "media='song'"), ({"domain": "books"}, "domain='books'")):
         with pytest.raises(InputError, match=message):
             recommender.instruct([["i1"]], **wrong)

@@ -15,6 +15,7 @@ from recbole_navigen.config import Config
 from recbole_navigen.data import NaviGenDataset, create_dataset
 from recbole_navigen.data.sequences import padded
 from recbole_navigen.errors import InputError
+from recbole_navigen.identifiers.agreement import expected_f1
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.backbone import pretrained_tokenizer
 from recbole_navigen.language.parsing import parse_answer
@@ -34,6 +35,8 @@ from recbole_navigen.quick_start.supervised import learns_instructions, settings
 from recbole_navigen.quick_start.writing import load_writer
 from recbole_navigen.settings import nearest
 from recbole_navigen.training.checkpoint import load_checkpoint
+
+POOL = 50  # most probable items among which an instruction's is chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ class Instruction:
     """What the model wrote for one history.
 
     Attributes:
-        recommended: the item it ranks first.
+        recommended: the item that it is for.
         domain, media: what it was told to write for.
         reasoning: its thought, None if it was asked for none.
         target_tid: the terms it expects of the next item. target_ins: the instruction for an image or video model.
@@ -269,8 +272,12 @@ class Recommender:
         seed: int = 0,
         top_p: float = TOP_P,
         exclude_history: bool = True,
+        pool: int = POOL,
     ) -> list[Instruction]:
         """An instruction for what comes next after each history.
+
+        A single guess at the next item is mostly wrong. So the instruction is for that one of the `pool` most probable
+        items whose terms are expected to agree best with those of the next one (see `expected_f1`).
 
         Args:
             histories: raw item ids, oldest first; at least one each.
@@ -281,6 +288,7 @@ class Recommender:
                 for the same history are the same, whoever else is asked for.
             top_p: words are drawn among the most probable ones that hold this share together; 1 for all.
             exclude_history: False to let an item of the history be the next one.
+            pool: 1 to write for the item ranked first.
         """
         if self.author is None:
             raise InputError(
@@ -293,9 +301,12 @@ class Recommender:
         for name, given, known in (("media", set(media), MEDIA), ("domain", {domain}, DOMAINS)):
             if unknown := given.difference(known):
                 raise InputError(f"{name}={unknown.pop()!r} is unknown; use one of {', '.join(known)}.")
-        first = [top[0] for top in self.recommend_all(histories, 1, exclude_history=exclude_history)]
+        aims = []
+        for top in self.recommend_all(histories, pool, exclude_history=exclude_history):
+            agreement = expected_f1([item.terms for item in top], [item.probability for item in top])
+            aims.append(top[int(agreement.round(8).argmax())])
         read, lengths = self._padded([self._indices(history, "the history") for history in histories])
-        chosen = torch.tensor([self._index[item.item] + 1 for item in first])
+        chosen = torch.tensor([self._index[item.item] + 1 for item in aims])
         seeds = [int(content_hash([seed, *pair])[:8], 16) for pair in zip(map(list, histories), media, strict=True)]
         generators = [torch.Generator().manual_seed(one) for one in seeds]
         limits = settings["thought_tokens"] + settings["instruction_tokens"]
@@ -311,7 +322,7 @@ class Recommender:
             )
             written = write(author, prompts, think, temperature, generators[part], top_p)
             sums = written.log_probs.sum(dim=1).tolist()
-            for tokens, item, medium, total in zip(written.answers(), first[part], media[part], sums, strict=True):
+            for tokens, item, medium, total in zip(written.answers(), aims[part], media[part], sums, strict=True):
                 raw = renderer.vocabulary.raw_answer(tokens)
                 answer = parse_answer(raw)
                 found.append(
