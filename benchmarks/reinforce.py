@@ -70,6 +70,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], Any]] = {
 }
 PAIRS = (("prefix", "paper"), ("prefix", "no triangle"), ("codes", "released bugs"))
 LAST = "{}, last weights"
+MEASURED = "measured"
 LATER = ("training_stages", "reinforce")  # settings that the ranking model does not depend on
 PER_USER = (
     *("ndcg, all items", "ndcg, unseen items", "target similarity", "target similarity, gap"),
@@ -132,10 +133,10 @@ def _code() -> str:
 
 
 def _copy(source: Path, folder: Path) -> None:
-    """A copy of a run, whole or not at all, unless it is there."""
+    """A copy of a run, whole or not at all, unless it is there; what was measured of the run is not the copy's."""
     if not folder.exists():
         with atomic_directory(folder) as new:
-            shutil.copytree(source, new, dirs_exist_ok=True)
+            shutil.copytree(source, new, dirs_exist_ok=True, ignore=shutil.ignore_patterns(f"{MEASURED}-*"))
 
 
 def _supervised(dataset: str, settings: dict) -> tuple[Path, dict[str, Any]]:
@@ -184,7 +185,7 @@ def _opened(dataset: str, settings: dict) -> tuple[Config, Any, tuple]:
 
 def _measured(folder: Path, arguments: argparse.Namespace, settings: dict, space: SentenceSpace) -> dict[str, Any]:
     """Test ranks of a run and scores of its instructions, user by user; kept in its folder."""
-    file = folder / f"measured-{arguments.users}-{_code()[:12]}.json"
+    file = folder / f"{MEASURED}-{arguments.users}-{_code()[:12]}.json"
     return part(file, lambda: _measure(folder, arguments, settings, space))
 
 

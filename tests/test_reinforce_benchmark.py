@@ -71,6 +71,9 @@ def test_variants_are_measured_with_what_was_kept_and_with_the_last_weights(tiny
     # Both are there at each variant, and nothing is made twice.
     folders = sorted(folder.name for folder in Path("runs/variants").iterdir())
     assert len(folders) == 4 and sum(name.endswith("-last") for name in folders) == 2
+    for folder in Path("runs/variants").glob("*-last"):  # its own measurement, not one that came with the copy
+        (measured,), made = folder.glob("measured-*"), folder / "checkpoint"
+        assert measured.stat().st_mtime_ns > max(file.stat().st_mtime_ns for file in made.iterdir())
     before = {file: file.stat().st_mtime_ns for file in Path("runs").rglob("*.json")}
     benchmark.main()
     assert {file: file.stat().st_mtime_ns for file in Path("runs").rglob("*.json")} == before
