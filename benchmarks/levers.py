@@ -1,6 +1,7 @@
 """What each lever is worth, one at a time: validation NDCG@10 of NaviGen with one setting changed, beside its defaults.
 
     python benchmarks/levers.py [--dataset=amazon-toys-2014] [--data_path=FOLDER] [--epochs=5] [--levers=NAME;NAME]
+                                [--part=NAME]
 
 All validation users, one seed, few epochs (so that a lever costs minutes); intervals are paired over users and leave
 out what another seed would change, which the lever `another seed` shows. The levers stand in `levers.yaml`. Finished
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--seed", type=int, default=2020)
     parser.add_argument("--levers", help="names of levers.yaml, with semicolons; all by default")
+    parser.add_argument("--part", help="name of these levers' results, for another machine, whose defaults differ")
     arguments = parser.parse_args()
     levers = read_settings(HERE / "levers.yaml")
     names = ["defaults", *arguments.levers.split(";")] if arguments.levers else list(levers)
@@ -227,7 +229,7 @@ def report(arguments: argparse.Namespace, records: dict, tail: np.ndarray, fused
             row[f"less the defaults, {protocol}"] = str(bootstrap(ours - theirs))
         row["less the defaults, unseen items, tail"] = str(bootstrap((values[1] - base[1])[tail]))
         row["commit"] = record["commit"]
-    name = f"levers-{arguments.dataset}"
+    name = "-".join(filter(None, ("levers", arguments.dataset, arguments.part)))
     details = {"table": table, "channels": fused, "epochs": arguments.epochs, "seed": arguments.seed}
     file = RESULTS / f"{name}.json"
     before = read_json(file) if file.is_file() else {}
