@@ -301,10 +301,7 @@ class Recommender:
         for name, given, known in (("media", set(media), MEDIA), ("domain", {domain}, DOMAINS)):
             if unknown := given.difference(known):
                 raise InputError(f"{name}={unknown.pop()!r} is unknown; use one of {', '.join(known)}.")
-        aims = []
-        for top in self.recommend_all(histories, pool, exclude_history=exclude_history):
-            agreement = expected_f1([item.terms for item in top], [item.probability for item in top])
-            aims.append(top[int(agreement.round(8).argmax())])
+        aims = self._aims(histories, pool, exclude_history)
         read, lengths = self._padded([self._indices(history, "the history") for history in histories])
         chosen = torch.tensor([self._index[item.item] + 1 for item in aims])
         seeds = [int(content_hash([seed, *pair])[:8], 16) for pair in zip(map(list, histories), media, strict=True)]
@@ -331,6 +328,19 @@ class Recommender:
                     )
                 )
         return found
+
+    def _aims(self, histories: Sequence[Sequence[str]], pool: int, exclude_history: bool) -> list[Recommendation]:
+        """The item that each instruction is for, see `instruct`; of a small catalogue the pool is what is left."""
+        left = [self.table.n_items - len(set(history)) * exclude_history for history in histories]
+        sizes = [min(pool, max(1, count)) for count in left]
+        aims: dict[int, Recommendation] = {}
+        for size in set(sizes):
+            rows = [row for row, own in enumerate(sizes) if own == size]
+            tops = self.recommend_all([histories[row] for row in rows], size, exclude_history=exclude_history)
+            for row, top in zip(rows, tops, strict=True):
+                agreement = expected_f1([item.terms for item in top], [item.probability for item in top])
+                aims[row] = top[int(agreement.round(8).argmax())]
+        return [aims[row] for row in range(len(histories))]
 
     def item_of_terms(self, terms: Sequence[str]) -> str:
         """Raw id of the item that some terms name most probably (tid2cid)."""
