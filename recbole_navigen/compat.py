@@ -66,8 +66,8 @@ def apply() -> None:
     pop = import_module("recbole.model.general_recommender.pop")
     pop.Pop.calculate_loss = _count
     pop.Pop.input_type = pop.InputType.PAIRWISE
-    # Two processes that start in one folder at once both find no `log`, and the second to make it fails.
-    for module in ("utils.utils", "utils.logger", "trainer.trainer", "data.dataset.dataset", "data.utils", "utils"):
+    # Two processes that start at once both find no `log` or `saved`, and the second to make it fails.
+    for module in ("utils.logger", "trainer.trainer"):
         import_module(f"recbole.{module}").ensure_dir = _ensure_dir
     for category, message, module in _NOISE:
         warnings.filterwarnings("ignore", message=message, category=category, module=module)

@@ -11,8 +11,7 @@ def expected_f1(terms: Sequence[Sequence[str]], probabilities: Sequence[float]) 
         E_i = sum_j p_j 2 |t_i & t_j| / (|t_i| + |t_j|)
 
     The candidate with the greatest value is the choice of minimum Bayes risk (Kumar and Byrne, 2004) when an item is
-    right as far as its terms are. The most probable item is that choice only where one item is more probable than
-    the rest together.
+    right as far as its terms are.
 
     Args:
         terms: of C candidates, as sets; none is empty. probabilities: of the candidates, above 0; need not add up to 1.

@@ -12,7 +12,7 @@ A history is written in one of three ways, all under the task token `<|cid2cid|>
   at no further token. By then all its codes are known, so nothing is given away.
 
 An instruction is asked for in the same form, with tags for the domain and for what is to be made, and behind it the
-item that the model itself ranks first (in training, the item that came next):
+item that the model itself expects (in training, the item that came next):
 
     <|cid2ins|> <|film|> <|video|> history <|cid_begin|> item, its terms <|cid_end|> answer
 

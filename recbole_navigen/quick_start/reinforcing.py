@@ -192,8 +192,9 @@ def _instruction_learner(
 
 
 def first_choices(model: NaviGen, histories: Sequence[np.ndarray]) -> list[int]:
-    """Internal ids of the items that are ranked first after some histories, of those not in them: what instructions are
-    written behind when a user asks for them.
+    """Internal ids of the items that are ranked first after some histories, of those not in them.
+
+    `Recommender.instruct` writes behind these at `pool=1`, and by default for one of the first 50.
     """
     read, lengths = padded(histories)
     read = read.to(model.device)
