@@ -2,11 +2,12 @@
 
     python benchmarks/instructions.py [--dataset=ml-100k] [--data_path=FOLDER] [--users=1000] [--key=value]
 
-Each test user's history ends before the test item; that item is the target, which no training saw. Compared are NaviGen
-as run_generate draws, at temperature 0, and for the item ranked first, with (a) the instruction searched for the most
-popular item, the same for everyone, (b) the instruction searched for the user's last item, and (c) a writer that sees
-no terms, neither in its rows nor in its prompts, beside the same ranking model. What the search finds for the target
-itself is the ceiling.
+Each test user's history ends before the test item; that item is the target, which no training saw. Compared is NaviGen
+as run_generate draws with (a) the instruction searched for the most popular item, the same for everyone, (b) the
+instruction searched for the user's last item, and (c) a writer that sees no terms, neither in its rows nor in its
+prompts, beside the same ranking model; and with itself: one draft in place of the best of several, and against one
+draft as it is, one for the item ranked first, one with terms drawn too, one without a thought, and one at temperature 0.
+What the search finds for the target itself is the ceiling.
 Similarity is the cosine of sentence embeddings (all-MiniLM-L6-v2, extra `offline`), which neither search nor training
 used, and of tf-idf. A gap is own target minus the targets of other users; intervals are paired over users (bootstrap,
 95%). The ranking model is that of `quality.py`, if it has run; no file of it changes when a writer is added, so its
@@ -40,8 +41,14 @@ from recbole_navigen.supervision.protocol import Sample
 
 RUNS = Path(__file__).resolve().parent / "runs" / "instructions"
 NO_TERMS = "NaviGen, no terms"
-GREEDY = "NaviGen, temperature 0"
-FIRST = "NaviGen, for the item ranked first"
+ONE = "NaviGen, one draft"
+# What is changed of one draft.
+CHANGES = {
+    "NaviGen, one draft for the item ranked first": {"pool": 1},
+    "NaviGen, one draft with terms of its own": {"free_terms": True},
+    "NaviGen, one draft without a thought": {"think": False},
+    "NaviGen, temperature 0": {"temperature": 0.0},
+}
 SIMPLE = ("most popular item", "last item")
 
 
@@ -98,8 +105,8 @@ def main() -> None:
     start = time.perf_counter()
     found = {label: recommender.instruct(histories, media) for label, recommender in models.items()}
     seconds = (time.perf_counter() - start) / len(models)
-    found[GREEDY] = model.instruct(histories, media, temperature=0.0)
-    found[FIRST] = model.instruct(histories, media, pool=1)
+    for label, changes in {ONE: {}, **CHANGES}.items():
+        found[label] = model.instruct(histories, media, drafts=1, **changes)
     written |= {label: [row.answer for row in rows] for label, rows in found.items()}
 
     # 3. Scores by two spaces; everything else is the same in both.
@@ -122,14 +129,16 @@ def main() -> None:
     for measure in ("target_similarity", "tid_f1"):
         gap = bootstrap(ours.gap(measure))
         bars.append(Bar(f"{measure}, personalisation gap, low end", gap.low, "above 0", gap.low > 0))
-        for other in (*SIMPLE, NO_TERMS, GREEDY, FIRST):
-            more = bootstrap(ours.gap(measure) - scores["sentences"][other].gap(measure))
-            table[f"NaviGen - {other}"] = {**table.get(f"NaviGen - {other}", {}), f"{measure}, gap": str(more)}
-            if other in SIMPLE:
-                bars.append(Bar(f"{measure}, gap - gap of {other}, low end", more.low, "above 0", more.low > 0))
-    for other in (NO_TERMS, GREEDY, FIRST):
-        more = bootstrap(ours.values["target_similarity"] - scores["sentences"][other].values["target_similarity"])
-        table[f"NaviGen - {other}"]["target_similarity"] = str(more)
+    for label, others in (("NaviGen", (*SIMPLE, NO_TERMS, ONE)), (ONE, CHANGES)):
+        for other in others:
+            both = [scores["sentences"][name] for name in (label, other)]
+            row = table[f"{label} - {other}"] = {}
+            for measure in ("target_similarity", "tid_f1"):
+                more = bootstrap(both[0].gap(measure) - both[1].gap(measure))
+                row[f"{measure}, gap"] = str(more)
+                row[measure] = str(bootstrap(both[0].values[measure] - both[1].values[measure]))
+                if other in SIMPLE:
+                    bars.append(Bar(f"{measure}, gap - gap of {other}, low end", more.low, "above 0", more.low > 0))
     bars.append(Bar("files of the ranking model that the writer changed", len(changed), "0", not changed))
     examples = [
         {

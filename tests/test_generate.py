@@ -63,8 +63,8 @@ def test_a_run_is_trained_once_and_writes_for_anyone(tiny, capsys, monkeypatch):
     assert recommender.instruct([["i1", "i2"]], pool=1)[0].recommended == top[0]
     # A pool beyond what is left is all that is left, and what one history gets does not depend on the others.
     longer = [["i1", "i2"], ["i1", "i2", "i3", "i2"]]
-    both = recommender.instruct(longer, pool=10**6)
-    assert both == [recommender.instruct([history], pool=10**6)[0] for history in longer]
+    both = recommender.instruct(longer, pool=10**6, drafts=1)
+    assert both == [recommender.instruct([history], pool=10**6, drafts=1)[0] for history in longer]
     for wrong, message in (({"media": "song"}, "media='song'"), ({"domain": "books"}, "domain='books'")):
         with pytest.raises(InputError, match=message):
             recommender.instruct([["i1"]], **wrong)

@@ -359,8 +359,33 @@ def test_the_model_at_the_start_stays_what_it_was(tmp_path, rank, kind):
     trainer = Grpo([Learner(policy, 4, 4, lambda: (np.zeros(1), {}))], settings, tmp_path, torch.device("cpu"))
     rollout = policy.roll(4, 4, torch.Generator().manual_seed(1), torch.Generator().manual_seed(2))
     before = trainer._reference(0, rollout)
-    assert torch.allclose(before, rollout.log_probs, atol=1e-5)
+    assert torch.allclose(before, policy.log_probs(rollout, lm), atol=1e-5)
     for _ in range(3):
         trainer._step()
     assert not torch.allclose(policy.log_probs(rollout, lm), before, atol=1e-3)
     assert torch.allclose(trainer._reference(0, rollout), before, atol=1e-5)
+
+
+@pytest.mark.parametrize("inner", [1, 2])
+def test_samples_that_come_without_probabilities_are_learned_under_those_of_their_drawing(tmp_path, inner):
+    """The mixture's: what is learned is the same as if the drawing had told them."""
+    learned = []
+    for told in (False, True):
+        policy, _ = item_policy("mixture")
+        roll = policy.roll
+
+        def rolled(*args, roll=roll, policy=policy, told=told):
+            rollout = roll(*args)
+            with torch.no_grad():
+                return replace(rollout, log_probs=policy.log_probs(rollout, policy.module)) if told else rollout
+
+        policy.roll = rolled
+        settings = {**SETTINGS, "inner": inner, "learning_rate": 0.05}
+        trainer = Grpo([Learner(policy, 4, 4, lambda: (np.zeros(1), {}))], settings, tmp_path, torch.device("cpu"))
+        for _ in range(2):
+            entry = trainer._step()
+        learned.append([weight.detach().clone() for weight in policy.trainable()])
+        # A second step on the same samples is away from their drawing.
+        assert (entry["cid2cid clipped"] > 0) == (inner == 2)
+    for ours, theirs in zip(*learned, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)

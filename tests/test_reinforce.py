@@ -83,7 +83,10 @@ def test_items_are_drawn_from_the_distribution_whose_probabilities_are_given(kin
         exact = torch.empty_like(exact).scatter_(1, top.items, top.log_probs)
     items = rollout.items[0] - 1
     assert torch.allclose(log_probs.sum(dim=1), exact[0, items], atol=1e-4)
-    assert torch.allclose(log_probs.flatten(), rollout.log_probs, atol=1e-5)
+    # Where drawing tells them, they are the same; the mixture's are left to `log_probs`.
+    assert (rollout.log_probs is None) == (kind == "mixture")
+    if kind == "codes":
+        assert torch.allclose(log_probs.flatten(), rollout.log_probs, atol=1e-5)
     expected = exact[0].double().exp().numpy() * 6000
     counts = np.bincount(items.numpy(), minlength=len(expected))
     rare = expected < 5
@@ -343,12 +346,11 @@ def test_instructions_are_validated_as_users_get_them_for_users_nothing_has_lear
     assert 2 <= len(watched) <= 6 < len(taught)  # of 6 users, those whose instructions are short enough
     assert places == list(range(min(4, len(watched))))
 
-    # 2. Behind what the model ranks first, not behind what came next.
+    # 2. Behind what the model would write for, not behind what came next.
     recommender = Recommender.load(run)
     tokens = recommender.table.item_tokens
     histories = [[tokens[item - 1] for item in watched.histories[place]] for place in places]
-    first = [top[0].item for top in recommender.recommend_all(histories, 1, exclude_history=True)]
-    assert [tokens[item - 1] for item in watched.chosen] == first
+    assert [tokens[item - 1] for item in watched.chosen] == [aim.item for aim in recommender.aims(histories)]
     assert reinforced.chosen == reinforced.items
 
 

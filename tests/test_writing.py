@@ -9,6 +9,8 @@ from small_model import llama, random_histories, small_model
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.parsing import parse_answer
 from recbole_navigen.language.rendering import Origin
+from recbole_navigen.language.vocabulary import TERMS
+from recbole_navigen.model import writing
 from recbole_navigen.model.writing import draw, nucleus, write
 
 TAGS = [("film", "video"), ("game", "image")] * 3
@@ -79,6 +81,31 @@ def test_a_nucleus_is_the_smallest_set_that_holds_the_share(share):
     torch.testing.assert_close(
         (cut - whole)[inside], torch.log(1 / (whole.exp() * inside).sum(1))[:, None].expand_as(cut)[inside]
     )
+
+
+def test_a_nucleus_is_the_same_if_a_few_tokens_do_not_hold_it(monkeypatch):
+    whole = (2 * torch.randn(50, 12, generator=torch.Generator().manual_seed(2))).log_softmax(dim=1)
+    wide = nucleus(whole, 0.8)
+    monkeypatch.setattr(writing, "LIKELY", 2)
+    torch.testing.assert_close(nucleus(whole, 0.8), wide)
+    everything = nucleus(whole, 1 - 1e-12)
+    torch.testing.assert_close(everything, whole)
+
+
+@pytest.mark.parametrize("think", [True, False])
+def test_given_terms_are_named_and_are_no_choice(think):
+    model, renderer, render = asked()
+    terms = [["red hat", "sea"], ["x"], ["one", "two", "three"], ["a b c"], ["sea"], ["hat", "red"]]
+    told = [renderer.answer_terms(row) for row in terms]
+    written = write(model, render(), think, 1.0, torch.Generator().manual_seed(3), 0.9, told)
+    for row, answer in enumerate(written.answers()):
+        read = parse_answer(renderer.vocabulary.raw_answer(answer))
+        assert list(read.target_tid) == terms[row] and (read.reasoning is not None) == think
+        begin = answer.index(renderer.vocabulary.special(TERMS))
+        fixed = slice(begin + 1, begin + 1 + len(told[row]))
+        assert answer[fixed] == told[row]
+        assert not written.sampled[row, fixed].any() and (written.log_probs[row, fixed] == 0).all()
+        assert written.sampled[row, fixed.stop]
 
 
 def test_what_is_cut_off_is_not_written():

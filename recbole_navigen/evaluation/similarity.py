@@ -33,7 +33,7 @@ class TfidfSpace:
 
 
 class SentenceSpace:
-    """Sentence embeddings of a transformers encoder: token states averaged over the text.
+    """Sentence embeddings of a transformers encoder: token states averaged over the text. A text is encoded once.
 
     Args:
         path: a local folder with config.json, weights and tokenizer, such as all-MiniLM-L6-v2.
@@ -45,22 +45,22 @@ class SentenceSpace:
         if not (Path(path) / "config.json").is_file():
             raise InputError(f"{path} is not the folder of a sentence encoder: it holds no config.json.")
         self._tokenizer, self._model = AutoTokenizer.from_pretrained(path), AutoModel.from_pretrained(path).eval()
+        self._known: dict[str, np.ndarray] = {}
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         """(S, D), float32."""
         import torch
 
-        vectors = np.empty((len(texts), self._model.config.hidden_size), np.float32)
-        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+        new = sorted(dict.fromkeys(text for text in texts if text not in self._known), key=len)
         with torch.inference_mode():
-            for begin in range(0, len(texts), BATCH):
-                places = order[begin : begin + BATCH]
-                batch = [texts[place] for place in places]
+            for begin in range(0, len(new), BATCH):
+                batch = new[begin : begin + BATCH]
                 tokens = self._tokenizer(batch, padding=True, truncation=True, return_tensors="pt")
                 mask = tokens["attention_mask"][..., None]
                 pooled = (self._model(**tokens).last_hidden_state * mask).sum(1) / mask.sum(1)
-                vectors[places] = torch.nn.functional.normalize(pooled, dim=1).numpy()
-        return vectors
+                self._known |= zip(batch, torch.nn.functional.normalize(pooled, dim=1).numpy(), strict=True)
+        width = self._model.config.hidden_size
+        return np.array([self._known[text] for text in texts], np.float32).reshape(len(texts), width)
 
 
 def packaged_encoder() -> Path:

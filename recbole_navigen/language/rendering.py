@@ -234,12 +234,17 @@ class Renderer:
     def answer(self, terms: Sequence[str], instruction: str, reasoning: str | None = None) -> list[int]:
         """Tokens of an answer. See `Grammar.accepts` for whether it keeps within the limits."""
         words = self.vocabulary
-        tokens = []
+        thought = []
         if reasoning is not None:
-            tokens += [words.special(THINK), *words.encode(reasoning), words.special(THINK_END)]
-        for place, term in enumerate(terms):
-            tokens += [words.special(NEXT_TERM if place else TERMS), *words.encode(term)]
-        return [*tokens, words.special(INSTRUCTION), *words.encode(instruction), words.special(CLOSE)]
+            thought = [words.special(THINK), *words.encode(reasoning), words.special(THINK_END)]
+        answer = [words.special(TERMS), *self.answer_terms(terms), *words.encode(instruction), words.special(CLOSE)]
+        return [*thought, *answer]
+
+    def answer_terms(self, terms: Sequence[str]) -> list[int]:
+        """Tokens of an answer's terms, from behind TERMS up to INSTRUCTION."""
+        words = self.vocabulary
+        tokens = [token for term in terms for token in (words.special(NEXT_TERM), *words.encode(term))]
+        return [*tokens[1:], words.special(INSTRUCTION)]
 
     def _prompt(self, task: str, body: list[int]) -> list[int]:
         return [self.vocabulary.task(task), *body]

@@ -27,10 +27,12 @@ class Samples:
         items: item indices. Shape (B, S), int64.
         log_probs: log-probability of each code given the codes before it; exactly 0 where a code was the only legal
             one. Shape (B, S, L), float32.
+        states: hidden states of the contexts, from which they were drawn. Shape (B, D).
     """
 
     items: Tensor
     log_probs: Tensor
+    states: Tensor
 
 
 @torch.no_grad()
@@ -47,7 +49,7 @@ def sample(scorer: ExactScorer, rendered: Rendered, count: int, generator: torch
     users = scorer.users_at_once(rendered.tokens.shape[1], count * scorer.trie.levels)
     starts = range(0, len(rendered.tokens), users)
     parts = [_sample(scorer.lm, rendered.rows(slice(begin, begin + users)), count, generator) for begin in starts]
-    return Samples(torch.cat([part.items for part in parts]), torch.cat([part.log_probs for part in parts]))
+    return Samples(*(torch.cat([getattr(part, name) for part in parts]) for name in ("items", "log_probs", "states")))
 
 
 def _sample(lm: DualIdentifierLM, rendered: Rendered, count: int, generator: torch.Generator | None) -> Samples:
@@ -74,4 +76,4 @@ def _sample(lm: DualIdentifierLM, rendered: Rendered, count: int, generator: tor
         positions = (context.lengths + level)[:, None].expand(-1, count)
         states = lm.backbone.run_nodes(lm.node_embeddings(level + 1, node), positions, tree)
         store = extend_store(store, tree.captured)
-    return Samples(legal.leaf_item[node], torch.stack(chosen, dim=-1))
+    return Samples(legal.leaf_item[node], torch.stack(chosen, dim=-1), context.state)

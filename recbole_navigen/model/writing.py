@@ -20,6 +20,8 @@ from recbole_navigen.language.rendering import Rendered
 from recbole_navigen.language.vocabulary import TERMS, THINK
 from recbole_navigen.model.text import TextModel
 
+LIKELY = 64  # most probable tokens that are ranked at first where a nucleus is sought
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -50,6 +52,7 @@ def write(
     temperature: float = 0.0,
     generator: torch.Generator | Sequence[torch.Generator] | None = None,
     top_p: float = 1.0,
+    terms: Sequence[Sequence[int]] | None = None,
 ) -> Written:
     """Write an answer after each prompt; keys and values of what is written are kept, so a token costs one step.
 
@@ -62,6 +65,7 @@ def write(
         generator: of the draws; torch's own if left out. One for each row, on the processor: what a row gets then does
             not depend on the rows beside it.
         top_p: tokens are drawn among the most probable ones that hold this share together; 1 cuts none off.
+        terms: what each answer names, as `Renderer.answer_terms` gives it; None to leave it to the model.
     """
     if temperature < 0:
         raise InputError(f"temperature={temperature} must not be negative; 0 takes the most probable token.")
@@ -75,6 +79,9 @@ def write(
     token = torch.full((rows,), lm.vocabulary.special(THINK if think else TERMS), device=device)
     place = grammar.follow(grammar.start(rows, device), grammar.outputs(token))
     nothing = torch.zeros(rows, device=device)
+    if terms is not None:
+        told = torch.nn.utils.rnn.pad_sequence([torch.tensor(row, device=device) for row in terms], batch_first=True)
+        said = torch.zeros(rows, 1, dtype=torch.long, device=device)
     tokens, sampled, log_probs = [token], [nothing > 0], [nothing]
     done, lengths = grammar.done(place), torch.ones(rows, dtype=torch.long, device=device)
     while not done.all():
@@ -102,6 +109,11 @@ def write(
             scores = nucleus(scores, top_p)
         output = draw(scores.exp(), generator) if temperature else scores.argmax(1, True)
         free = grammar.free.to(device)[choice] & ~done
+        if terms is not None:
+            naming = place.group == grammar.index("term")
+            output = torch.where(naming[:, None], grammar.outputs(told.gather(1, said)), output)
+            said = (said + naming[:, None]).clamp(max=told.shape[1] - 1)
+            free &= ~naming
         token = torch.where(done, 0, grammar.tokens(output[:, 0]))
         tokens.append(token)
         sampled.append(free)
@@ -134,10 +146,22 @@ def nucleus(log_probs: Tensor, share: float) -> Tensor:
         log_probs: of a distribution in each row. Shape (B, V). share: above 0, below 1.
 
     Returns:
-        (B, V); -inf outside the set, whose last token is the one that reaches the share.
+        (B, V); -inf outside the set, whose last token is the one that reaches the share; tokens as probable as that
+        one are in it as well.
     """
-    ranked, order = log_probs.sort(dim=1, descending=True, stable=True)
-    probs = ranked.exp()
-    outside = probs.cumsum(dim=1) - probs >= share
-    outside[:, 0] = False
-    return log_probs.masked_fill(outside.scatter(1, order, outside), float("-inf")).log_softmax(dim=1)
+    # A few tokens nearly always hold the share; sorting all of them would take longer than all else of a step.
+    least = _last_of_nucleus(log_probs.topk(min(LIKELY, log_probs.shape[1]), dim=1).values, share)
+    if len(short := least.isnan().nonzero()[:, 0]):
+        # Where rounding leaves even all of them below the share, all are kept: nothing is less than NaN.
+        least[short] = _last_of_nucleus(log_probs[short].sort(dim=1, descending=True).values, share)
+    return log_probs.masked_fill(log_probs < least[:, None], float("-inf")).log_softmax(dim=1)
+
+
+def _last_of_nucleus(ranked: Tensor, share: float) -> Tensor:
+    """The token that reaches a share among the most probable ones, by its log-probability; NaN if they do not hold it.
+
+    ranked (B, R), the most probable first -> (B,).
+    """
+    place = (ranked.exp().cumsum(dim=1) < share).sum(dim=1)
+    least = ranked.gather(1, place.clamp(max=ranked.shape[1] - 1)[:, None])[:, 0]
+    return torch.where(place < ranked.shape[1], least, float("nan"))

@@ -18,6 +18,7 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.agreement import expected_f1
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.backbone import pretrained_tokenizer
+from recbole_navigen.language.grammar import MAX_TERMS
 from recbole_navigen.language.parsing import parse_answer
 from recbole_navigen.language.rendering import Renderer
 from recbole_navigen.language.tags import DOMAINS, MEDIA, TEMPERATURE, TOP_P
@@ -29,14 +30,18 @@ from recbole_navigen.model.topk import TopKSearch
 from recbole_navigen.model.topk import recommend as search_items
 from recbole_navigen.model.writing import write
 from recbole_navigen.quick_start.display import item_names
+from recbole_navigen.quick_start.drafts import DraftJudge
 from recbole_navigen.quick_start.pipeline import IDENTIFIERS, TOKENIZER
 from recbole_navigen.quick_start.runs import read_result, refuse_other_backbone
 from recbole_navigen.quick_start.supervised import learns_instructions, settings_of
 from recbole_navigen.quick_start.writing import load_writer
 from recbole_navigen.settings import nearest
+from recbole_navigen.supervision.build import supervision_settings
+from recbole_navigen.supervision.protocol import Sample
 from recbole_navigen.training.checkpoint import load_checkpoint
 
 POOL = 50  # most probable items among which an instruction's is chosen
+DRAFTS = 4  # of an instruction, the best of which is handed out
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,11 +278,14 @@ class Recommender:
         top_p: float = TOP_P,
         exclude_history: bool = True,
         pool: int = POOL,
+        drafts: int = DRAFTS,
+        free_terms: bool = False,
     ) -> list[Instruction]:
         """An instruction for what comes next after each history.
 
         A single guess at the next item is mostly wrong. So the instruction is for that one of the `pool` most probable
-        items whose terms are expected to agree best with those of the next one (see `expected_f1`).
+        items whose terms are expected to agree best with those of the next one (see `expected_f1`). Of several drafts
+        the best is handed out (see `DraftJudge`).
 
         Args:
             histories: raw item ids, oldest first; at least one each.
@@ -289,6 +297,8 @@ class Recommender:
             top_p: words are drawn among the most probable ones that hold this share together; 1 for all.
             exclude_history: False to let an item of the history be the next one.
             pool: 1 to write for the item ranked first.
+            drafts: how many are drawn; at temperature 0 there is but one.
+            free_terms: True to let the model draw the terms too, in place of naming those of the item it writes for.
         """
         if self.author is None:
             raise InputError(
@@ -301,35 +311,53 @@ class Recommender:
         for name, given, known in (("media", set(media), MEDIA), ("domain", {domain}, DOMAINS)):
             if unknown := given.difference(known):
                 raise InputError(f"{name}={unknown.pop()!r} is unknown; use one of {', '.join(known)}.")
-        aims = self._aims(histories, pool, exclude_history)
+        aims = self.aims(histories, pool, exclude_history)
         read, lengths = self._padded([self._indices(history, "the history") for history in histories])
         chosen = torch.tensor([self._index[item.item] + 1 for item in aims])
-        seeds = [int(content_hash([seed, *pair])[:8], 16) for pair in zip(map(list, histories), media, strict=True)]
-        generators = [torch.Generator().manual_seed(one) for one in seeds]
+        named = None
+        if not free_terms and settings["choose_item"] and settings["name_item"]:
+            named = [renderer.answer_terms(item.terms[:MAX_TERMS]) for item in aims]
+        drafts = drafts if temperature else 1
+        rows = [(row, draft) for row in range(len(histories)) for draft in range(drafts)]
         limits = settings["thought_tokens"] + settings["instruction_tokens"]
         step = self.scorer.users_at_once(read.shape[1] + limits, 1)
         found = []
-        for begin in range(0, len(histories), step):
-            part = slice(begin, begin + step)
+        for begin in range(0, len(rows), step):
+            part = [row for row, _ in rows[begin : begin + step]]
+            keys = [(seed, list(histories[row]), media[row], draft) for row, draft in rows[begin : begin + step]]
             prompts = renderer.cid2ins(
                 read[part],
                 lengths[part],
-                [(domain, medium) for medium in media[part]],
+                [(domain, media[row]) for row in part],
                 chosen[part] if settings["choose_item"] else None,
             )
-            written = write(author, prompts, think, temperature, generators[part], top_p)
+            generators = [torch.Generator().manual_seed(int(content_hash(list(key))[:8], 16)) for key in keys]
+            told = None if named is None else [named[row] for row in part]
+            written = write(author, prompts, think, temperature, generators, top_p, told)
             sums = written.log_probs.sum(dim=1).tolist()
-            for tokens, item, medium, total in zip(written.answers(), aims[part], media[part], sums, strict=True):
+            for row, tokens, total in zip(part, written.answers(), sums, strict=True):
                 raw = renderer.vocabulary.raw_answer(tokens)
                 answer = parse_answer(raw)
-                found.append(
-                    Instruction(
-                        item, domain, medium, answer.reasoning, answer.target_tid, answer.target_ins, raw, total
-                    )
-                )
-        return found
+                parts = (answer.reasoning, answer.target_tid, answer.target_ins)
+                found.append(Instruction(aims[row], domain, media[row], *parts, raw, total))
+        grouped = [found[begin : begin + drafts] for begin in range(0, len(found), drafts)]
+        if drafts == 1:
+            return found
+        terms, name_target = self.table.terms, supervision_settings(settings["supervision"])["name_target"]
+        samples = [
+            Sample("", tuple(terms[self._index[item]] for item in history), aim.terms, domain, medium, name_target)
+            for history, aim, medium in zip(histories, aims, media, strict=True)
+        ]
+        best = self._draft_judge.scores(samples, grouped).argmax(axis=1)
+        return [group[place] for group, place in zip(grouped, best.tolist(), strict=True)]
 
-    def _aims(self, histories: Sequence[Sequence[str]], pool: int, exclude_history: bool) -> list[Recommendation]:
+    @cached_property
+    def _draft_judge(self) -> DraftJudge:
+        return DraftJudge(self.table.terms)
+
+    def aims(
+        self, histories: Sequence[Sequence[str]], pool: int = POOL, exclude_history: bool = True
+    ) -> list[Recommendation]:
         """The item that each instruction is for, see `instruct`; of a small catalogue the pool is what is left."""
         left = [self.table.n_items - len(set(history)) * exclude_history for history in histories]
         sizes = [min(pool, max(1, count)) for count in left]

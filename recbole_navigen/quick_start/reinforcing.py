@@ -11,7 +11,6 @@ import torch
 
 from recbole_navigen.artefacts import read_json, write_bytes, write_json
 from recbole_navigen.config import Config
-from recbole_navigen.data.sequences import padded
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.instructions import diversity
 from recbole_navigen.evaluation.page import to_html
@@ -19,8 +18,8 @@ from recbole_navigen.evaluation.plots import curve_plot
 from recbole_navigen.language.parsing import parse_answer
 from recbole_navigen.model.fitting import fit_mixture
 from recbole_navigen.model.navigen import NaviGen
-from recbole_navigen.model.repeats import seen_items
 from recbole_navigen.quick_start.pipeline import supervision_stage
+from recbole_navigen.quick_start.recommender import Recommender
 from recbole_navigen.quick_start.scorers import SCORERS
 from recbole_navigen.quick_start.stages import Stages
 from recbole_navigen.quick_start.training_stages import reinforce_settings
@@ -152,7 +151,7 @@ def _instruction_learner(
     config: Config, settings: Mapping[str, Any], written: tuple, rows: Sequence, part: Any, model: NaviGen
 ) -> Learner:
     """Instructions, learned from what the writer learned from, and validated on those of users it never saw, behind the
-    item that the supervised model ranks first for them.
+    item that the supervised model would write for.
     """
     author, renderer, own = written
     if not own["held_out"]:
@@ -168,7 +167,10 @@ def _instruction_learner(
         for some in split_by_user(rows, own["held_out"], own["seed"])
     )
     asked = list(range(min(settings["eval_prompts"], len(kept_out))))
-    kept_out.chosen = first_choices(model, [kept_out.histories[row] for row in asked])
+    recommender = Recommender(model.table, model.lm, model.renderer, config, "", written)
+    tokens = model.table.item_tokens
+    aims = recommender.aims([[tokens[item - 1] for item in kept_out.histories[row]] for row in asked])
+    kept_out.chosen = [tokens.index(aim.item) + 1 for aim in aims]
     scorer = SCORERS[settings["scorer"]](config, model.table.terms)
     given = (scorer, settings["reward"], settings["triangle"], settings["weights"])
     policy, watched = (
@@ -189,17 +191,6 @@ def _instruction_learner(
         return values, {**diversity(words), **seen}
 
     return Learner(policy, settings["instruction_prompts"], settings["instruction_group"], validate)
-
-
-def first_choices(model: NaviGen, histories: Sequence[np.ndarray]) -> list[int]:
-    """Internal ids of the items that are ranked first after some histories, of those not in them.
-
-    `Recommender.instruct` writes behind these at `pool=1`, and by default for one of the first 50.
-    """
-    read, lengths = padded(histories)
-    read = read.to(model.device)
-    top = model.recommend(read, lengths, 1, seen_items(read, model.table.n_items), normalised=False)
-    return (top.items[:, 0] + 1).tolist()
 
 
 def _draw(log: Sequence[Mapping[str, Any]], run_dir: Path) -> None:

@@ -69,13 +69,15 @@ class Part:
 
     Attributes:
         rollout: the samples.
-        gain, weight: of each action, see `grpo_loss`. (A,). reference: its log-probability at the start. (A,).
+        gain, weight: of each action, see `grpo_loss`. (A,).
+        reference: its log-probability at the start, (A,). old: when it was drawn, (A,); None: as it is now.
     """
 
     rollout: Rollout
     gain: Tensor
     weight: Tensor
     reference: Tensor
+    old: Tensor | None
 
 
 class Grpo:
@@ -208,8 +210,14 @@ class Grpo:
             row += len(own)
             gain = torch.from_numpy(own.ravel()).float().to(owner.device)[owner]
             counted = torch.from_numpy(np.isfinite(rollout.rewards).ravel()).to(owner.device)
-            weight = action_weights(rollout.log_probs, owner, counted, settings["average"])
-            parts.append(Part(rollout, gain, weight, self._reference(place, rollout)))
+            reference = self._reference(place, rollout)
+            weight = action_weights(reference, owner, counted, settings["average"])
+            old = rollout.log_probs
+            if old is None and settings["inner"] > 1:
+                policy = self.learners[place].policy
+                with torch.no_grad():
+                    old = policy.log_probs(rollout, policy.module)
+            parts.append(Part(rollout, gain, weight, reference, old))
         total = sum(float(part.weight.sum()) for part in parts)
         return [replace(part, weight=part.weight / max(total, 1e-9)) for part in parts]
 
@@ -217,7 +225,8 @@ class Grpo:
         """Add the gradients of a learner's samples. What there is to watch."""
         policy, settings, watched = self.learners[place].policy, self.settings, {}
         for part in parts:
-            new, old = policy.log_probs(part.rollout, policy.module), part.rollout.log_probs
+            new = policy.log_probs(part.rollout, policy.module)
+            old = new.detach() if part.old is None else part.old
             loss, seen = grpo_loss(new, old, part.reference, part.gain, part.weight, settings["clip"], settings["kl"])
             loss.backward()
             for name, value in seen.items():

@@ -43,20 +43,20 @@ def advantages(rewards: np.ndarray, form: str = "group") -> np.ndarray:
     return centred
 
 
-def action_weights(old: Tensor, owner: Tensor, counted: Tensor, average: str = "tokens") -> Tensor:
+def action_weights(log_probs: Tensor, owner: Tensor, counted: Tensor, average: str = "tokens") -> Tensor:
     """What each action counts, not normalised. (A,), float32.
 
     Args:
-        old: log-probabilities of the actions when drawn. (A,). owner: the sample of each. (A,).
+        log_probs: of the actions, under whatever weights. (A,). owner: the sample of each. (A,).
         counted: whether a sample has an advantage. (M,).
         average: `tokens` weighs all actions alike, `samples` all samples.
     """
     if average not in AVERAGES:
         raise InputError(f"average={average!r} is unknown; use {' or '.join(AVERAGES)}.")
     # An action that was the only legal one has log-probability 0 always; it was not chosen and is not counted.
-    weight = (counted[owner] & (old != 0)).float()
+    weight = (counted[owner] & (log_probs != 0)).float()
     if average == "samples":
-        per_sample = torch.zeros(len(counted), device=old.device).index_add_(0, owner, weight)
+        per_sample = torch.zeros(len(counted), device=log_probs.device).index_add_(0, owner, weight)
         weight = weight / per_sample[owner].clamp(min=1.0)
     return weight
 

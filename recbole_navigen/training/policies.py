@@ -42,7 +42,8 @@ class Rollout:
         rendered: the samples as the policy reads them again.
         items: internal ids of drawn items (B, G); None for text.
         owner: the sample, 0..M-1, that each action belongs to. Shape (A,), int64.
-        log_probs: of the actions when they were drawn. Shape (A,), float32.
+        log_probs: of the actions when they were drawn, (A,), float32; None where drawing does not tell them and
+            `Policy.log_probs` has to, under the same weights.
         parts: what the rewards are made of, NaN where there is nothing. Each (M,).
         texts: raw answers, M strings; none for items.
     """
@@ -51,7 +52,7 @@ class Rollout:
     rendered: Rendered
     items: Tensor | None
     owner: Tensor
-    log_probs: Tensor
+    log_probs: Tensor | None
     parts: dict[str, np.ndarray]
     texts: tuple[str, ...] = ()
 
@@ -120,7 +121,7 @@ class ItemPolicy:
         rendered = model.renderer.cid2cid(read, lengths).to(model.device)
         if self.mixture:
             read = distinct(read.to(model.device))
-            items = self._draw(rendered, read, group, draws)
+            items, log_probs = self._draw(rendered, read, group, draws), None
             # What the factor of repeats is normalised by is read along: the history's own items.
             targets = torch.cat([items, read], dim=1) if float(lm.repeats.log_factor) else items
         else:
@@ -136,11 +137,7 @@ class ItemPolicy:
         rewards = self.credit(found, truth).reshape(items.shape)
         right = np.logical_and.accumulate(found == truth, axis=1)
         parts = {f"level_{level}": right[:, level].astype(float) for level in range(lm.levels)}
-        if not self.mixture:
-            return Rollout(rewards, rendered, items, owner, log_probs, parts)
-        with torch.no_grad():
-            rollout = Rollout(rewards, rendered, items, owner, torch.empty(0), parts)
-            return replace(rollout, log_probs=self.log_probs(rollout, lm))
+        return Rollout(rewards, rendered, items, owner, log_probs, parts)
 
     @torch.no_grad()
     def _draw(self, rendered: Rendered, histories: Tensor, group: int, draws: torch.Generator) -> Tensor:
@@ -151,8 +148,8 @@ class ItemPolicy:
         """
         lm, scorer = self.module, self.model.scorer
         count = group * PROPOSALS if float(lm.repeats.log_factor) else group
-        items = sample(scorer, rendered, count, draws).items
-        dense = lm.dense.log_probs(lm.read(rendered).state, lm.catalogue_vectors()).exp()
+        samples = sample(scorer, rendered, count, draws)
+        items, dense = samples.items, lm.dense.log_probs(samples.states, lm.catalogue_vectors()).exp()
         second = torch.multinomial(dense, count, replacement=True, generator=draws)
         by_dense = torch.rand(items.shape, generator=draws, device=items.device) < float(lm.dense.share)
         items = torch.where(by_dense, second, items)
