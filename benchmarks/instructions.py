@@ -6,8 +6,8 @@ Each test user's history ends before the test item; that item is the target, whi
 as run_generate draws with (a) the instruction searched for the most popular item, the same for everyone, (b) the
 instruction searched for the user's last item, and (c) a writer that sees no terms, neither in its rows nor in its
 prompts, beside the same ranking model; and with itself: one draft in place of the best of several, and against one
-draft as it is, one for the item ranked first, one with drawn terms, one without a thought, and one at temperature 0. What
-the search finds for the target itself is the ceiling.
+draft as it is, one for the item ranked first, one of drawn terms, one without a thought, one at temperature 0.
+What the search finds for the target itself is the ceiling.
 Similarity is the cosine of sentence embeddings (all-MiniLM-L6-v2, extra `offline`), which neither search nor training
 used, and of tf-idf. A gap is own target minus the targets of other users; intervals are paired over users (bootstrap,
 95%). The ranking model is that of `quality.py`, if it has run; no file of it changes when a writer is added, so its
