@@ -148,11 +148,14 @@ class ItemPolicy:
         """
         lm, scorer = self.module, self.model.scorer
         count = group * PROPOSALS if float(lm.repeats.log_factor) else group
-        samples = sample(scorer, rendered, count, draws)
-        items, dense = samples.items, lm.dense.log_probs(samples.states, lm.catalogue_vectors()).exp()
-        second = torch.multinomial(dense, count, replacement=True, generator=draws)
-        by_dense = torch.rand(items.shape, generator=draws, device=items.device) < float(lm.dense.share)
-        items = torch.where(by_dense, second, items)
+        chance = torch.rand(len(histories), count, generator=draws, device=histories.device)
+        by_dense = chance < float(lm.dense.share)
+        # As many codes as any history needs.
+        samples = sample(scorer, rendered, max(1, int((~by_dense).sum(dim=1).max())), draws)
+        dense = lm.dense.log_probs(samples.states, lm.catalogue_vectors()).exp()
+        items = torch.multinomial(dense, count, replacement=True, generator=draws)
+        place = ((~by_dense).cumsum(dim=1) - 1).clamp(min=0)
+        items = torch.where(by_dense, items, samples.items.gather(1, place))
         if count == group:
             return items + 1
         shifts = lm.repeats.shifts(seen_items(histories, scorer.trie.n_items))
