@@ -12,7 +12,7 @@ from pathlib import Path
 
 from recbole_navigen import __version__
 from recbole_navigen.errors import DamagedArtefact, InputError
-from recbole_navigen.language.tags import TEMPERATURE, TOP_P
+from recbole_navigen.language.tags import DRAFTS, TEMPERATURE, TOP_P
 from recbole_navigen.processes import size
 
 COMPARE_EPILOG = """\
@@ -148,7 +148,8 @@ def generate_parser() -> argparse.ArgumentParser:
     commands = command_line(
         "run_generate",
         "%(prog)s [-h] [--users N] [--output DIR] [--run DIR] [--media image|video|mixed] [--held_out] [--no-think] "
-        "[--temperature T] [--top_p P] [--dataset DATASET] [--config_files FILE ...] [--debug] [--key=value ...]",
+        "[--temperature T] [--top_p P] [--drafts N] [--dataset DATASET] [--config_files FILE ...] [--debug] "
+        "[--key=value ...]",
         "Write a personal instruction for an image or video model for each of some users.",
         GENERATE_EPILOG,
     )
@@ -167,6 +168,9 @@ def generate_parser() -> argparse.ArgumentParser:
     )
     commands.add_argument(
         "--top_p", type=float, default=TOP_P, metavar="P", help="draw among words that hold this share (%(default)s)"
+    )
+    commands.add_argument(
+        "--drafts", type=int, default=DRAFTS, metavar="N", help="write N instructions and keep the best (%(default)s)"
     )
     commands.add_argument("--sampling_seed", type=int, default=0, metavar="S", help="of the draws")
     return commands
@@ -200,6 +204,7 @@ def generate(argv: Sequence[str] | None = None) -> int:
             think=arguments.think,
             temperature=arguments.temperature,
             top_p=arguments.top_p,
+            drafts=arguments.drafts,
             seed=arguments.sampling_seed,
             held_out=arguments.held_out,
         )

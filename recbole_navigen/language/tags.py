@@ -2,5 +2,6 @@
 
 DOMAINS = ("generic", "product", "game", "short_video", "film")
 MEDIA = ("image", "video")
-# How answers are drawn for people to read: at temperature 0 the prose repeats itself (benchmarks/instructions.py).
-TEMPERATURE, TOP_P = 0.6, 0.9
+# How answers are drawn for people to read, the best of so many drafts: at temperature 0 the prose repeats itself
+# (benchmarks/instructions.py).
+TEMPERATURE, TOP_P, DRAFTS = 0.6, 0.9, 4

@@ -14,7 +14,7 @@ from recbole_navigen.artefacts import write_bytes
 from recbole_navigen.config import Config
 from recbole_navigen.errors import InputError
 from recbole_navigen.generation.settings import RETRIEVAL, generation_settings
-from recbole_navigen.language.tags import MEDIA, TEMPERATURE, TOP_P
+from recbole_navigen.language.tags import DRAFTS, MEDIA, TEMPERATURE, TOP_P
 from recbole_navigen.quick_start.recommender import Instruction, Recommender
 from recbole_navigen.quick_start.run import finished_run
 from recbole_navigen.quick_start.runs import STARTED
@@ -42,6 +42,7 @@ def run_generate(
     think: bool = True,
     temperature: float = TEMPERATURE,
     top_p: float = TOP_P,
+    drafts: int = DRAFTS,
     seed: int = 0,
     held_out: bool = False,
     generation: Mapping[str, Any] | None = None,
@@ -56,7 +57,8 @@ def run_generate(
         output: folder for `instructions.jsonl`, one user a line, and for media; None writes none. Not that of a run,
             whose files would be overwritten, nor one inside it.
         run: folder of a finished run instead of settings.
-        media: `image`, `video`, or `mixed` (by turns). think, temperature, top_p, seed: see `Recommender.instruct`.
+        media: `image`, `video`, or `mixed` (by turns). think, temperature, top_p, drafts, seed: see
+            `Recommender.instruct`.
         held_out: whether a user's last item is kept out of the history; media are scored against it.
         generation: settings of properties/generation.yaml; those in `argv` stand above them. `image_model` or
             `video_model` make media, in `output`.
@@ -101,7 +103,7 @@ def run_generate(
             whole = [recommender.history_of(user) for user in chosen[part]]
             histories = [history[:-1] if held_out else history for history in whole]
             read = [history if reference is None else [*history, reference] for history in histories]
-            draws = {"temperature": temperature, "top_p": top_p, "seed": seed}
+            draws = {"temperature": temperature, "top_p": top_p, "drafts": drafts, "seed": seed}
             written = recommender.instruct(read, kinds[part], think=think, **draws)
             for user, history, all_items, instruction in zip(chosen[part], histories, whole, written, strict=True):
                 target = all_items[-1] if held_out else None

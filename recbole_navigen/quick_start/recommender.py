@@ -21,7 +21,7 @@ from recbole_navigen.language.backbone import pretrained_tokenizer
 from recbole_navigen.language.grammar import MAX_TERMS
 from recbole_navigen.language.parsing import parse_answer
 from recbole_navigen.language.rendering import Renderer
-from recbole_navigen.language.tags import DOMAINS, MEDIA, TEMPERATURE, TOP_P
+from recbole_navigen.language.tags import DOMAINS, DRAFTS, MEDIA, TEMPERATURE, TOP_P
 from recbole_navigen.model.build import build_lm
 from recbole_navigen.model.lm import DualIdentifierLM
 from recbole_navigen.model.scoring import ExactScorer
@@ -41,7 +41,6 @@ from recbole_navigen.supervision.protocol import Sample
 from recbole_navigen.training.checkpoint import load_checkpoint
 
 POOL = 50  # most probable items among which an instruction's is chosen
-DRAFTS = 4  # of an instruction, the best of which is handed out
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +307,8 @@ class Recommender:
         author, renderer, settings = self.author
         media = [media] * len(histories) if isinstance(media, str) else list(media)
         domain = domain or settings["domain"]
+        if drafts < 1:
+            raise InputError(f"drafts={drafts} must be at least 1.")
         for name, given, known in (("media", set(media), MEDIA), ("domain", {domain}, DOMAINS)):
             if unknown := given.difference(known):
                 raise InputError(f"{name}={unknown.pop()!r} is unknown; use one of {', '.join(known)}.")
