@@ -1,31 +1,59 @@
-"""Expected agreement of terms."""
+"""Items that agree with the next one more than with the catalogue at large."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recbole_navigen.identifiers.agreement import expected_f1
+from recbole_navigen.identifiers import agreement
+from recbole_navigen.identifiers.agreement import Agreement
 
-CANDIDATES = st.lists(
-    st.tuples(st.lists(st.sampled_from("abcdef"), min_size=1, unique=True), st.floats(1e-6, 1.0)), min_size=1
-)
-
-
-def test_the_item_that_shares_terms_with_the_rest_is_expected_to_agree_best() -> None:
-    # By hand: 2/3 between `crime` and either of the pairs, 1/2 between the pairs.
-    found = expected_f1([("war",), ("crime", "noir"), ("crime", "heist"), ("crime",)], [0.4, 0.2, 0.2, 0.2])
-    assert found == pytest.approx(
-        [0.4, 0.2 * (1 + 1 / 2 + 2 / 3), 0.2 * (1 / 2 + 1 + 2 / 3), 0.2 * (2 / 3 + 2 / 3 + 1)]
-    )
-    assert found.argmax() == 3
+TERMS = st.lists(st.lists(st.sampled_from("abcdef"), min_size=1, unique=True), min_size=1, max_size=12)
 
 
-@given(CANDIDATES)
-def test_it_is_the_mean_of_f1_by_probability(candidates) -> None:
-    terms, probabilities = zip(*candidates, strict=True)
-    found = expected_f1(terms, probabilities)
+def test_an_item_gains_by_what_the_probable_ones_share_and_loses_by_what_all_do() -> None:
+    terms = [("film", "war"), ("film", "crime", "noir"), ("film", "crime", "heist"), ("film",), ("film", "love")]
+    agree = Agreement(terms, np.zeros((5, 1)))
+    # By hand: F1 with war 2/4 or 2/5, crimes 4/6, film 2/3 or 2/4.
+    noir = 0.4 * 2 / 5 + 0.3 * 1 + 0.3 * 4 / 6 - (2 / 5 + 1 + 4 / 6 + 2 / 4 + 2 / 5) / 5
+    found = agree.gains([0, 1, 2], [0.4, 0.3, 0.3])
+    assert found[1] == pytest.approx(noir, abs=1e-8) == found[2]
+    assert found.argmax() == 1
+    # `film` agrees with everything: among all items it is expected to agree best, and gains nothing.
+    everything = agree.gains(range(5), [1.0] * 5)
+    assert agree.between(np.arange(5), np.arange(5)).mean(axis=1).argmax() == 3
+    assert everything == pytest.approx(np.zeros(5), abs=1e-7)
+
+
+def test_vectors_count_beside_terms() -> None:
+    vectors = np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]])
+    found = Agreement([("a",), ("b",), ("c",)], vectors).between(np.array([0]), np.arange(3))
+    assert found[0] == pytest.approx([2.0, 0.8, 0.0])
+
+
+@given(TERMS, st.data())
+def test_gains_are_differences_of_mean_agreements(terms, data) -> None:
+    items = data.draw(st.lists(st.integers(0, len(terms) - 1), min_size=1, unique=True))
+    probabilities = data.draw(st.lists(st.floats(1e-6, 1.0), min_size=len(items), max_size=len(items)))
+    vectors = np.random.default_rng(len(terms)).normal(size=(len(terms), 3)) / 3
+    found = Agreement(terms, vectors).gains(items, probabilities)
     share = np.array(probabilities) / sum(probabilities)
-    for own, value in zip(terms, found, strict=True):
-        f1 = [2 * len(set(own) & set(other)) / (len(own) + len(other)) for other in terms]
-        assert value == pytest.approx(float(share @ f1))
+    for own, value in zip(items, found, strict=True):
+        one = set(terms[own])
+        u = [
+            2 * len(one & set(other)) / (len(one) + len(other)) + vectors[own] @ vector
+            for other, vector in zip(terms, vectors, strict=True)
+        ]
+        assert value == pytest.approx(float(share @ np.array(u)[items]) - np.mean(u), abs=1e-7)
+
+
+def test_blocks_change_nothing(monkeypatch) -> None:
+    draws = np.random.default_rng(3)
+    terms = [draws.choice(list("abcdefgh"), size=draws.integers(1, 5), replace=False).tolist() for _ in range(40)]
+    vectors = draws.normal(size=(40, 4)) / 4
+    probabilities = draws.random(40) + 0.01
+    whole = Agreement(terms, vectors).gains(range(40), probabilities)
+    monkeypatch.setattr(agreement, "BLOCK", 7)
+    parts = Agreement(terms, vectors)
+    parts.gains([5, 3], [0.5, 0.5])  # some are known before
+    np.testing.assert_allclose(parts.gains(range(40), probabilities), whole)

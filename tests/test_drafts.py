@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from recbole_navigen.language.parsing import Answer
-from recbole_navigen.quick_start.drafts import DraftJudge
+from recbole_navigen.quick_start.drafts import draft_scores
 from recbole_navigen.supervision.protocol import Draft, Review, Sample
 from recbole_navigen.supervision.scoring import score
 from recbole_navigen.supervision.space import TermSpace
 from recbole_navigen.supervision.template_judge import TemplateJudge
 
 TERMS = [("space", "robot", "alien"), ("romance", "wedding"), ("war", "soldier"), ("space", "war")]
+SPACE = TermSpace(TERMS)
 FAR = (
     "Photograph a vast starship drifting past a ringed planet in cold starlight, wide low camera, deep blue palette, "
     "an awed mood, tiny astronauts on the hull and a glowing antenna, fine film grain, symmetrical composition."
@@ -32,12 +33,11 @@ def answer(text, thought=None):
 
 
 def test_drafts_are_scored_as_in_the_search():
-    judge = DraftJudge(TERMS)
     texts = (FAR, NEAR, DULL)
-    free, told = judge.scores([sample(), sample(name_target=True)], [[answer(text) for text in texts]] * 2)
+    free, told = draft_scores(SPACE, [sample(), sample(name_target=True)], [[answer(text) for text in texts]] * 2)
     drafts = tuple(map(Draft, texts))
     rivals = tuple(drafts[:place] + drafts[place + 1 :] for place in range(3))
-    judged = TemplateJudge(TermSpace(TERMS)).judge([Review(sample(), drafts, rivals)])[0]
+    judged = TemplateJudge(SPACE).judge([Review(sample(), drafts, rivals)])[0]
     assert free.tolist() == [score(one, hit).overall for one, hit in zip(judged, (False, True, False), strict=True)]
     assert free.argmax() == 0 and free[1] < told[1] and free[0] == told[0]
     assert told.argmin() == 2
@@ -46,7 +46,7 @@ def test_drafts_are_scored_as_in_the_search():
 def test_a_thought_that_could_not_be_learned_comes_behind_all_others():
     rambling = THOUGHT.replace("soldier", "space, robot and alien")  # names the target before its end
     drafts = [answer(FAR, rambling), answer(DULL, THOUGHT), answer(FAR, "too short")]
-    scores = DraftJudge(TERMS).scores([sample()], [drafts])[0]
+    scores = draft_scores(SPACE, [sample()], [drafts])[0]
     assert scores.argmax() == 1 and scores[0] == pytest.approx(scores[2], abs=1e-9)
-    plain = DraftJudge(TERMS).scores([sample()], [[answer(draft.target_ins) for draft in drafts]])[0]
+    plain = draft_scores(SPACE, [sample()], [[answer(draft.target_ins) for draft in drafts]])[0]
     np.testing.assert_allclose(plain - scores, [20.0, 0.0, 20.0])

@@ -15,13 +15,14 @@ from test_navigen import SMALL
 from recbole_navigen.commands import generate
 from recbole_navigen.config import Config
 from recbole_navigen.errors import InputError
-from recbole_navigen.identifiers.agreement import expected_f1
+from recbole_navigen.identifiers.agreement import Agreement
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.parsing import parse_answer
 from recbole_navigen.metrics import NAMES
 from recbole_navigen.quick_start import Recommender, run_generate, run_navigen, writing
 from recbole_navigen.quick_start.writing import add_writer
 from recbole_navigen.supervision.rows import InstructionRow, Supervision
+from recbole_navigen.supervision.space import TermSpace
 from recbole_navigen.training import writer as writer_training
 from recbole_navigen.training.checkpoint import load_checkpoint
 
@@ -58,8 +59,11 @@ def test_a_run_is_trained_once_and_writes_for_anyone(tiny, capsys, monkeypatch):
     drawn = [recommender.instruct([["i1", "i2"]], temperature=1.0, seed=seed)[0] for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2] and drawn[0].log_probability < 0
     top = recommender.recommend(["i1", "i2"], 50, exclude_history=True)
-    agreement = expected_f1([item.terms for item in top], [item.probability for item in top])
-    assert drawn[0].recommended == top[int(agreement.round(8).argmax())]
+    terms, tokens = recommender.table.terms, recommender.table.item_tokens
+    agreement = Agreement(terms, TermSpace(terms).encode([" ".join(item) for item in terms]))
+    gains = agreement.gains([tokens.index(item.item) for item in top], [item.probability for item in top])
+    assert drawn[0].recommended == top[int(gains.argmax())]
+    assert all(one.target_tid == tuple(one.recommended.terms) for one in drawn)
     assert recommender.instruct([["i1", "i2"]], pool=1)[0].recommended == top[0]
     # A pool beyond what is left is all that is left, and what one history gets does not depend on the others.
     longer = [["i1", "i2"], ["i1", "i2", "i3", "i2"]]

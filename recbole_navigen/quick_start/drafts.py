@@ -19,35 +19,25 @@ from recbole_navigen.supervision.template_judge import TemplateJudge
 PENALTY = 20.0  # above every difference of two scores
 
 
-class DraftJudge:
-    """Chooses among drafts.
+def draft_scores(space: TermSpace, samples: Sequence[Sample], drafts: Sequence[Sequence[Answer]]) -> np.ndarray:
+    """How good drafts are, by the score of the search; those with a thought that has a problem lose PENALTY.
 
     Args:
-        terms: TIDs of the catalogue, N lists.
+        space: of the catalogue's terms. samples: what each instruction is for, B. drafts: of each, R of them.
+
+    Returns:
+        Shape (B, R), float64.
     """
-
-    def __init__(self, terms: Sequence[Sequence[str]]):
-        self._judge = TemplateJudge(TermSpace(terms))
-
-    def scores(self, samples: Sequence[Sample], drafts: Sequence[Sequence[Answer]]) -> np.ndarray:
-        """How good drafts are, by the score of the search; those with a thought that has a problem lose PENALTY.
-
-        Args:
-            samples: what each instruction is for, B. drafts: of each, R of them.
-
-        Returns:
-            Shape (B, R), float64.
-        """
-        reviews = []
-        for sample, answers in zip(samples, drafts, strict=True):
-            written = tuple(Draft(answer.target_ins) for answer in answers)
-            rivals = tuple(written[:place] + written[place + 1 :] for place in range(len(written)))
-            reviews.append(Review(sample, written, rivals))
-        scores = np.empty((len(samples), len(drafts[0])))
-        for row, (review, judgements) in enumerate(zip(reviews, self._judge.judge(reviews), strict=True)):
-            for place, (answer, judgement) in enumerate(zip(drafts[row], judgements, strict=True)):
-                sample = review.sample
-                hit = not sample.name_target and names_target(answer.target_ins, sample.target)
-                flawed = answer.reasoning is not None and problem(answer.reasoning, sample) is not None
-                scores[row, place] = score(judgement, hit).overall - PENALTY * flawed
-        return scores
+    reviews = []
+    for sample, answers in zip(samples, drafts, strict=True):
+        written = tuple(Draft(answer.target_ins) for answer in answers)
+        rivals = tuple(written[:place] + written[place + 1 :] for place in range(len(written)))
+        reviews.append(Review(sample, written, rivals))
+    scores = np.empty((len(samples), len(drafts[0])))
+    for row, (review, judgements) in enumerate(zip(reviews, TemplateJudge(space).judge(reviews), strict=True)):
+        for place, (answer, judgement) in enumerate(zip(drafts[row], judgements, strict=True)):
+            sample = review.sample
+            hit = not sample.name_target and names_target(answer.target_ins, sample.target)
+            flawed = answer.reasoning is not None and problem(answer.reasoning, sample) is not None
+            scores[row, place] = score(judgement, hit).overall - PENALTY * flawed
+    return scores

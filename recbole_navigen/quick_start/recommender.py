@@ -15,7 +15,7 @@ from recbole_navigen.config import Config
 from recbole_navigen.data import NaviGenDataset, create_dataset
 from recbole_navigen.data.sequences import padded
 from recbole_navigen.errors import InputError
-from recbole_navigen.identifiers.agreement import expected_f1
+from recbole_navigen.identifiers.agreement import Agreement
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.backbone import pretrained_tokenizer
 from recbole_navigen.language.grammar import MAX_TERMS
@@ -30,7 +30,7 @@ from recbole_navigen.model.topk import TopKSearch
 from recbole_navigen.model.topk import recommend as search_items
 from recbole_navigen.model.writing import write
 from recbole_navigen.quick_start.display import item_names
-from recbole_navigen.quick_start.drafts import DraftJudge
+from recbole_navigen.quick_start.drafts import draft_scores
 from recbole_navigen.quick_start.pipeline import IDENTIFIERS, TOKENIZER
 from recbole_navigen.quick_start.runs import read_result, refuse_other_backbone
 from recbole_navigen.quick_start.supervised import learns_instructions, settings_of
@@ -38,6 +38,7 @@ from recbole_navigen.quick_start.writing import load_writer
 from recbole_navigen.settings import nearest
 from recbole_navigen.supervision.build import supervision_settings
 from recbole_navigen.supervision.protocol import Sample
+from recbole_navigen.supervision.space import TermSpace
 from recbole_navigen.training.checkpoint import load_checkpoint
 
 POOL = 50  # most probable items among which an instruction's is chosen
@@ -283,8 +284,8 @@ class Recommender:
         """An instruction for what comes next after each history.
 
         A single guess at the next item is mostly wrong. So the instruction is for that one of the `pool` most probable
-        items whose terms are expected to agree best with those of the next one (see `expected_f1`). Of several drafts
-        the best is handed out (see `DraftJudge`).
+        items which is expected to agree with the next one the most beyond what any item would (see `Agreement`). Of
+        several drafts the best is handed out (see `draft_scores`).
 
         Args:
             histories: raw item ids, oldest first; at least one each.
@@ -349,12 +350,16 @@ class Recommender:
             Sample("", tuple(terms[self._index[item]] for item in history), aim.terms, domain, medium, name_target)
             for history, aim, medium in zip(histories, aims, media, strict=True)
         ]
-        best = self._draft_judge.scores(samples, grouped).argmax(axis=1)
+        best = draft_scores(self._space, samples, grouped).argmax(axis=1)
         return [group[place] for group, place in zip(grouped, best.tolist(), strict=True)]
 
     @cached_property
-    def _draft_judge(self) -> DraftJudge:
-        return DraftJudge(self.table.terms)
+    def _space(self) -> TermSpace:
+        return TermSpace(self.table.terms)
+
+    @cached_property
+    def _agreement(self) -> Agreement:
+        return Agreement(self.table.terms, self._space.encode([" ".join(terms) for terms in self.table.terms]))
 
     def aims(
         self, histories: Sequence[Sequence[str]], pool: int = POOL, exclude_history: bool = True
@@ -367,8 +372,8 @@ class Recommender:
             rows = [row for row, own in enumerate(sizes) if own == size]
             tops = self.recommend_all([histories[row] for row in rows], size, exclude_history=exclude_history)
             for row, top in zip(rows, tops, strict=True):
-                agreement = expected_f1([item.terms for item in top], [item.probability for item in top])
-                aims[row] = top[int(agreement.round(8).argmax())]
+                items = [self._index[item.item] for item in top]
+                aims[row] = top[int(self._agreement.gains(items, [item.probability for item in top]).argmax())]
         return [aims[row] for row in range(len(histories))]
 
     def item_of_terms(self, terms: Sequence[str]) -> str:
