@@ -1,6 +1,6 @@
 """Instructions of a trained NaviGen for held-out targets, beside three simpler ways to write them.
 
-    python benchmarks/instructions.py [--dataset=ml-100k] [--data_path=FOLDER] [--users=1000] [--key=value]
+    python benchmarks/instructions.py [--dataset=ml-100k] [--data_path=FOLDER] [--users=1000] [--draws=3] [--key=value]
 
 Each test user's history ends before the test item; that item is the target, which no training saw. Compared is NaviGen
 as run_generate draws with (a) the instruction searched for the most popular item, the same for everyone, (b) the
@@ -9,9 +9,11 @@ prompts, beside the same ranking model; and with itself: one draft in place of t
 draft as it is, one for the item ranked first, one of drawn terms, one without a thought, one at temperature 0.
 What the search finds for the target itself is the ceiling.
 Similarity is the cosine of sentence embeddings (all-MiniLM-L6-v2, extra `offline`), which neither search nor training
-used, and of tf-idf. A gap is own target minus the targets of other users; intervals are paired over users (bootstrap,
-95%). The ranking model is that of `quality.py`, if it has run; no file of it changes when a writer is added, so its
-NDCG is what it was. A command that was stopped goes on when it is given again: finished models are found.
+used, and of tf-idf. What a draw happens to show hides what instructions share with their targets: NaviGen and the
+searches are drawn `--draws` times, under other seeds, and a user's value is the mean. A gap is own target minus the
+targets of other users; intervals are paired over users (bootstrap, 95%). The ranking model is that of `quality.py`, if
+it has run; no file of it changes when a writer is added, so its NDCG is what it was. A command that was stopped goes on
+when it is given again: finished models are found.
 """
 
 import argparse
@@ -21,6 +23,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 from common import Bar, write_results
 from quality import ranking_run
 
@@ -32,10 +35,10 @@ from recbole_navigen.evaluation.similarity import SentenceSpace, TfidfSpace, pac
 from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.language.tags import MEDIA
 from recbole_navigen.quick_start import Recommender
-from recbole_navigen.quick_start.supervised import roles_of, settings_of
+from recbole_navigen.quick_start.supervised import settings_of
 from recbole_navigen.quick_start.writing import PROGRESS, WRITER, add_writer
 from recbole_navigen.settings import parse_argv
-from recbole_navigen.supervision.build import search_settings
+from recbole_navigen.supervision.build import Roles, build_roles, search_settings
 from recbole_navigen.supervision.evolution import evolve
 from recbole_navigen.supervision.protocol import Sample
 
@@ -56,6 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--dataset", default="ml-100k")
     parser.add_argument("--users", type=int, default=1000, help="at most so many, spread evenly")
+    parser.add_argument("--draws", type=int, default=3, help="of NaviGen and of the searches, averaged")
     arguments, argv = parser.parse_known_args()
     name = arguments.dataset
 
@@ -78,9 +82,12 @@ def main() -> None:
     terms = dict(zip(model.table.item_tokens, model.table.terms, strict=True))
     users, histories, targets, media = held_out_users(model, arguments.users)
     domain = settings_of(config)["domain"]
-    roles = roles_of(config, model.table.terms)
+    searches = [
+        build_roles({**settings_of(config), "supervision_seed": seed}, model.table.terms, RUNS)
+        for seed in range(arguments.draws)
+    ]
 
-    def searched(items: list[str], seen: list[list[str]]) -> list[str]:
+    def searched(items: list[str], seen: list[list[str]], roles: Roles) -> list[str]:
         samples = [
             Sample(user, tuple(terms[one] for one in before), terms[item], domain, medium)
             for user, item, before, medium in zip(users, items, seen, media, strict=True)
@@ -92,30 +99,33 @@ def main() -> None:
         pairs = zip(items, written, strict=True)
         return [json.dumps({"target_tid": list(terms[item]), "target_ins": text}) for item, text in pairs]
 
-    references = searched(targets, histories)
     counts = Counter(item for user in model.users for item in model.history_of(user)[:-2])
     popular = [counts.most_common(1)[0][0]] * len(users)
-    one = dict(zip(media[:2], searched(popular, [[]] * len(users))[:2], strict=True))
     last = [history[-1] for history in histories]
-    written = {
-        "searched for the target": answers(targets, references),
-        "most popular item": answers(popular, [one[medium] for medium in media]),
-        "last item": answers(last, searched(last, [history[:-1] for history in histories])),
-    }
+    references = searched(targets, histories, searches[0])
+    written: dict[str, list[list[str]]] = {"searched for the target": [answers(targets, references)]}
+    for roles in searches:
+        one = dict(zip(media[:2], searched(popular, [[]] * len(users), roles)[:2], strict=True))
+        written.setdefault("most popular item", []).append(answers(popular, [one[medium] for medium in media]))
+        found = answers(last, searched(last, [history[:-1] for history in histories], roles))
+        written.setdefault("last item", []).append(found)
     start = time.perf_counter()
-    found = {label: recommender.instruct(histories, media) for label, recommender in models.items()}
-    seconds = (time.perf_counter() - start) / len(models)
+    drawn = [model.instruct(histories, media, seed=seed) for seed in range(arguments.draws)]
+    seconds = (time.perf_counter() - start) / arguments.draws
+    written["NaviGen"] = [[row.answer for row in rows] for rows in drawn]
+    written[NO_TERMS] = [[row.answer for row in models[NO_TERMS].instruct(histories, media)]]
     for label, changes in {ONE: {}, **CHANGES}.items():
-        found[label] = model.instruct(histories, media, drafts=1, **changes)
-    written |= {label: [row.answer for row in rows] for label, rows in found.items()}
+        written[label] = [[row.answer for row in model.instruct(histories, media, drafts=1, **changes)]]
 
     # 3. Scores by two spaces; everything else is the same in both.
     target_texts, target_terms = [texts[item] for item in targets], [terms[item] for item in targets]
     spaces = {"sentences": SentenceSpace(packaged_encoder()), "tf-idf": TfidfSpace(list(texts.values()))}
-    scores: dict[str, dict[str, InstructionScores]] = {
+    scores = {
         space: {
-            label: score_instructions(rows, target_terms, target_texts, references, vectors, media)
-            for label, rows in written.items()
+            label: _mean(
+                [score_instructions(rows, target_terms, target_texts, references, vectors, media) for rows in draws]
+            )
+            for label, draws in written.items()
         }
         for space, vectors in spaces.items()
     }
@@ -148,13 +158,14 @@ def main() -> None:
             "model's next": model.titles[row.recommended.item],
             "answer": row.answer,
         }
-        for user, history, target, row in list(zip(users, histories, targets, found["NaviGen"], strict=True))[:5]
+        for user, history, target, row in list(zip(users, histories, targets, drawn[0], strict=True))[:5]
     ]
     write_results(
         f"instructions-{name}",
         bars,
         {
             "users": len(users),
+            "draws": arguments.draws,
             "domain": domain,
             "seconds of writing": round(seconds, 1),
             "table": table,
@@ -178,6 +189,15 @@ def _hashes(folder: Path) -> dict[str, str]:
     """Hash of each file of a run but its writer's."""
     files = (file for file in sorted(folder.rglob("*")) if file.is_file())
     return {str(file): file_hash(file) for file in files if WRITER not in file.relative_to(folder).parts}
+
+
+def _mean(draws: list[InstructionScores]) -> InstructionScores:
+    """Means over draws; what the parser refused is counted over all."""
+    values, control, diversity = (
+        {name: np.mean([getattr(one, part)[name] for one in draws], axis=0) for name in getattr(draws[0], part)}
+        for part in ("values", "control", "diversity")
+    )
+    return InstructionScores(values, control, diversity, dict(sum((Counter(one.refused) for one in draws), Counter())))
 
 
 def _row(scores: dict[str, dict[str, InstructionScores]], label: str) -> dict[str, str]:
