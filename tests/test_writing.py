@@ -152,3 +152,18 @@ def test_forced_and_padded_tokens_teach_nothing():
     # The state before a token decides it.
     assert moved[:, :-1].tolist() == (rendered.origin[:, 1:] == Origin.TARGET).tolist() and not moved[:, -1].any()
     assert (rendered.origin == Origin.FORCED).any() and (rendered.origin == Origin.PAD).any()
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_answers_do_not_change_as_finished_ones_leave(monkeypatch, told):
+    model, renderer, render = asked()
+    terms = [renderer.answer_terms(["x"] * (1 + row % 2)) for row in range(6)] if told else None
+
+    def written(block):
+        monkeypatch.setattr(writing, "BLOCK", block)
+        return write(model, render(), True, 1.0, [torch.Generator().manual_seed(row) for row in range(6)], 0.9, terms)
+
+    whole, parts = written(10**4), written(2)
+    assert len(set(whole.lengths.tolist())) > 1
+    assert parts.answers() == whole.answers() and torch.equal(parts.sampled, whole.sampled)
+    torch.testing.assert_close(parts.log_probs, whole.log_probs, atol=1e-5, rtol=1e-4)

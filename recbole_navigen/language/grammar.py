@@ -59,6 +59,10 @@ class Place:
     filled: Tensor
     terms: Tensor
 
+    def rows(self, rows: Tensor) -> "Place":
+        """Some of the texts, by their numbers."""
+        return Place(self.group[rows], self.within[rows], self.filled[rows], self.terms[rows])
+
 
 class Grammar:
     """The table for one vocabulary.

@@ -20,6 +20,7 @@ from recbole_navigen.language.rendering import Rendered
 from recbole_navigen.language.vocabulary import TERMS, THINK
 from recbole_navigen.model.text import TextModel
 
+BLOCK = 32  # tokens between two times at which finished answers leave a batch
 LIKELY = 64  # most probable tokens that are ranked at first where a nucleus is sought
 
 
@@ -71,59 +72,70 @@ def write(
         raise InputError(f"temperature={temperature} must not be negative; 0 takes the most probable token.")
     if not 0 < top_p <= 1:
         raise InputError(f"top_p={top_p} must be above 0 and at most 1, which cuts nothing off.")
-    grammar, rows, device = lm.grammar, len(rendered.tokens), rendered.tokens.device
-    context = lm.read(rendered)
-    width = rendered.tokens.shape[1]
-    cache, room = context.layers, 0
-    readable = context.mask[:, 0]
-    token = torch.full((rows,), lm.vocabulary.special(THINK if think else TERMS), device=device)
-    place = grammar.follow(grammar.start(rows, device), grammar.outputs(token))
-    nothing = torch.zeros(rows, device=device)
+    grammar, device = lm.grammar, rendered.tokens.device
+    context, width = lm.read(rendered), rendered.tokens.shape[1]
+    cache, readable, lengths = context.layers, context.mask[:, 0], context.lengths
+    token = torch.full_like(lengths, lm.vocabulary.special(THINK if think else TERMS))
+    place = grammar.follow(grammar.start(len(token), device), grammar.outputs(token))
+    rows = torch.arange(len(token), device=device)
+    found = [(rows, token, torch.zeros_like(token, dtype=torch.bool), torch.zeros(len(token), device=device))]
     if terms is not None:
         told = torch.nn.utils.rnn.pad_sequence([torch.tensor(row, device=device) for row in terms], batch_first=True)
-        said = torch.zeros(rows, 1, dtype=torch.long, device=device)
-    tokens, sampled, log_probs = [token], [nothing > 0], [nothing]
-    done, lengths = grammar.done(place), torch.ones(rows, dtype=torch.long, device=device)
-    while not done.all():
-        # 1. The last token reads its prompt and what was written since; the room for keys and values grows in blocks.
-        step = len(tokens) - 1
-        if step == room:
-            room += 64
-            cache = [tuple(F.pad(part, (0, 0, 0, 64)) for part in layer) for layer in cache]
-            readable = F.pad(readable, (0, 64))
+        said = torch.zeros_like(token)[:, None]
+    while not (done := grammar.done(place)).all():
+        # 1. The room for keys and values grows in blocks, and finished rows leave it.
+        step = len(found) - 1
+        if step % BLOCK == 0:
+            left = (~done).nonzero()[:, 0]
+            cache = [tuple(F.pad(part[left], (0, 0, 0, BLOCK)) for part in layer) for layer in cache]
+            readable = F.pad(readable[left], (0, BLOCK))
+            rows, token, lengths, done, place = rows[left], token[left], lengths[left], done[left], place.rows(left)
+            if isinstance(generator, Sequence):
+                generator = [generator[row] for row in left.tolist()]
+            if terms is not None:
+                told, said = told[left], said[left]
+
+        # 2. The last token reads its prompt and what was written since.
         end = width + step
         tree = Tree(
             context=[(key[:, :, :end], value[:, :, :end]) for key, value in cache],
             context_mask=readable[:, None, :end],
         )
         embedded = lm.token_vectors(token)[:, None]
-        state = lm.backbone.run_nodes(embedded, (context.lengths + step)[:, None], tree)[:, 0]
+        state = lm.backbone.run_nodes(embedded, (lengths + step)[:, None], tree)[:, 0]
         for (key, value), (new_key, new_value) in zip(cache, tree.captured, strict=True):
             key[:, :, end], value[:, :, end] = new_key[:, :, 0], new_value[:, :, 0]
         readable[:, end] = True
 
-        # 2. The next token, among the legal ones.
+        # 3. The next token, among the legal ones.
         choice = grammar.choice(place)
         scores = lm.text_log_probs(state, choice, temperature or 1.0)
         if temperature and top_p < 1:
             scores = nucleus(scores, top_p)
         output = draw(scores.exp(), generator) if temperature else scores.argmax(1, True)
-        free = grammar.free.to(device)[choice] & ~done
+        free = grammar.free.to(device)[choice]
         if terms is not None:
             naming = place.group == grammar.index("term")
             output = torch.where(naming[:, None], grammar.outputs(told.gather(1, said)), output)
             said = (said + naming[:, None]).clamp(max=told.shape[1] - 1)
-            free &= ~naming
-        token = torch.where(done, 0, grammar.tokens(output[:, 0]))
-        tokens.append(token)
-        sampled.append(free)
-        log_probs.append(torch.where(free, scores.gather(1, output)[:, 0], 0.0))
-        lengths += ~done
+            free = free & ~naming
+        token = grammar.tokens(output[:, 0])
+        log_probs = torch.where(free, scores.gather(1, output)[:, 0], 0.0)
+        found.append((rows[~done], token[~done], free[~done], log_probs[~done]))
         # A finished text can only be followed by END, which leaves it finished.
         place = grammar.follow(place, output[:, 0])
-        done = grammar.done(place)
-    tokens, sampled, log_probs = (torch.stack(part, dim=1) for part in (tokens, sampled, log_probs))
-    return Written(tokens, lengths, sampled, log_probs)
+    shape = (len(rendered.tokens), len(found))
+    written = Written(
+        tokens=torch.zeros(shape, dtype=torch.long, device=device),
+        lengths=torch.zeros(shape[0], dtype=torch.long, device=device),
+        sampled=torch.zeros(shape, dtype=torch.bool, device=device),
+        log_probs=torch.zeros(shape, device=device),
+    )
+    for step, (rows, *values) in enumerate(found):
+        written.lengths[rows] += 1
+        for column, value in zip((written.tokens, written.sampled, written.log_probs), values, strict=True):
+            column[rows, step] = value
+    return written
 
 
 def draw(probs: Tensor, generator: torch.Generator | Sequence[torch.Generator] | None) -> Tensor:
