@@ -1,12 +1,12 @@
 """Instructions of a trained NaviGen for held-out targets, beside three simpler ways to write them.
 
-    python benchmarks/instructions.py [--dataset=ml-100k] [--data_path=FOLDER] [--users=1000] [--draws=3] [--key=value]
+    python benchmarks/instructions.py [--dataset=ml-100k] [--data_path=FOLDER] [--users=1000] [--draws=2] [--key=value]
 
 Each test user's history ends before the test item; that item is the target, which no training saw. Compared is NaviGen
-as run_generate draws with (a) the instruction searched for the most popular item, the same for everyone, (b) the
-instruction searched for the user's last item, and (c) a writer that sees no terms, neither in its rows nor in its
-prompts, beside the same ranking model; and with itself: one draft in place of the best of several, and against one
-draft as it is, one for the item ranked first, one of drawn terms, one without a thought, one at temperature 0.
+as run_generate draws with (a) the instruction searched for the most popular item, the same for everyone, and (b) the
+instruction searched for the user's last item; and one draft, in place of the best of several, with (c) one of a writer
+that sees no terms, neither in its rows nor in its prompts, beside the same ranking model, one for the item ranked first,
+one of drawn terms, one without a thought, and one at temperature 0.
 What the search finds for the target itself is the ceiling.
 Similarity is the cosine of sentence embeddings (all-MiniLM-L6-v2, extra `offline`), which neither search nor training
 used, and of tf-idf. What a draw happens to show hides what instructions share with their targets: NaviGen and the
@@ -43,7 +43,7 @@ from recbole_navigen.supervision.evolution import evolve
 from recbole_navigen.supervision.protocol import Sample
 
 RUNS = Path(__file__).resolve().parent / "runs" / "instructions"
-NO_TERMS = "NaviGen, no terms"
+NO_TERMS = "NaviGen, one draft of a writer without terms"
 ONE = "NaviGen, one draft"
 # What is changed of one draft.
 CHANGES = {
@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--dataset", default="ml-100k")
     parser.add_argument("--users", type=int, default=1000, help="at most so many, spread evenly")
-    parser.add_argument("--draws", type=int, default=3, help="of NaviGen and of the searches, averaged")
+    parser.add_argument("--draws", type=int, default=2, help="of NaviGen and of the searches, averaged")
     arguments, argv = parser.parse_known_args()
     name = arguments.dataset
 
@@ -113,9 +113,9 @@ def main() -> None:
     drawn = [model.instruct(histories, media, seed=seed) for seed in range(arguments.draws)]
     seconds = (time.perf_counter() - start) / arguments.draws
     written["NaviGen"] = [[row.answer for row in rows] for rows in drawn]
-    written[NO_TERMS] = [[row.answer for row in models[NO_TERMS].instruct(histories, media)]]
-    for label, changes in {ONE: {}, **CHANGES}.items():
-        written[label] = [[row.answer for row in model.instruct(histories, media, drafts=1, **changes)]]
+    for label, changes in {ONE: {}, NO_TERMS: {}, **CHANGES}.items():
+        rows = models.get(label, model).instruct(histories, media, drafts=1, **changes)
+        written[label] = [[row.answer for row in rows]]
 
     # 3. Scores by two spaces; everything else is the same in both.
     target_texts, target_terms = [texts[item] for item in targets], [terms[item] for item in targets]
@@ -139,7 +139,7 @@ def main() -> None:
     for measure in ("target_similarity", "tid_f1"):
         gap = bootstrap(ours.gap(measure))
         bars.append(Bar(f"{measure}, personalisation gap, low end", gap.low, "above 0", gap.low > 0))
-    for label, others in (("NaviGen", (*SIMPLE, NO_TERMS, ONE)), (ONE, CHANGES)):
+    for label, others in (("NaviGen", (*SIMPLE, ONE)), (ONE, (NO_TERMS, *CHANGES))):
         for other in others:
             both = [scores["sentences"][name] for name in (label, other)]
             row = table[f"{label} - {other}"] = {}

@@ -231,6 +231,11 @@ class Renderer:
         rendered.origin[rows_of, place] = torch.where(forced[within], int(Origin.FORCED), int(Origin.TARGET))
         return replace(rendered, choices=choices)
 
+    def longest_prompt(self, width: int) -> int:
+        """The most tokens that `cid2ins` makes of histories of so many items."""
+        per_item = 1 if self.history == "pooled" else self.vocabulary.levels
+        return 5 + (width + 1) * per_item + max(map(len, self.term_tokens))
+
     def answer(self, terms: Sequence[str], instruction: str, reasoning: str | None = None) -> list[int]:
         """Tokens of an answer. See `Grammar.accepts` for whether it keeps within the limits."""
         words = self.vocabulary

@@ -45,6 +45,16 @@ class Written:
         return [row[:length] for row, length in zip(self.tokens.tolist(), self.lengths.tolist(), strict=True)]
 
 
+def row_bytes(lm: TextModel, tokens: int) -> float:
+    """Memory that one answer of so many tokens, its prompt included, takes beside the reading of the prompt, in bytes
+    (an upper estimate).
+    """
+    config = lm.backbone.lm.config
+    kept = 2 * config.num_hidden_layers * config.hidden_size * tokens
+    # Keys and values, their copy as they grow, and one layer beside what is new; scores, and what is made of them.
+    return 4.0 * (3 * kept + 8 * lm.grammar.legal.shape[1])
+
+
 @torch.no_grad()
 def write(
     lm: TextModel,

@@ -18,7 +18,7 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.agreement import Agreement
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.backbone import pretrained_tokenizer
-from recbole_navigen.language.grammar import MAX_TERMS
+from recbole_navigen.language.grammar import MAX_TERMS, TERM_TOKENS
 from recbole_navigen.language.parsing import parse_answer
 from recbole_navigen.language.rendering import Renderer
 from recbole_navigen.language.tags import DOMAINS, DRAFTS, MEDIA, TEMPERATURE, TOP_P
@@ -28,7 +28,7 @@ from recbole_navigen.model.scoring import ExactScorer
 from recbole_navigen.model.text import TextModel
 from recbole_navigen.model.topk import TopKSearch
 from recbole_navigen.model.topk import recommend as search_items
-from recbole_navigen.model.writing import write
+from recbole_navigen.model.writing import row_bytes, write
 from recbole_navigen.quick_start.display import item_names
 from recbole_navigen.quick_start.drafts import draft_scores
 from recbole_navigen.quick_start.pipeline import IDENTIFIERS, TOKENIZER
@@ -321,8 +321,9 @@ class Recommender:
             named = [renderer.answer_terms(item.terms[:MAX_TERMS]) for item in aims]
         drafts = drafts if temperature else 1
         rows = [(row, draft) for row in range(len(histories)) for draft in range(drafts)]
-        limits = settings["thought_tokens"] + settings["instruction_tokens"]
-        step = self.scorer.users_at_once(read.shape[1] + limits, 1)
+        longest = renderer.longest_prompt(read.shape[1])
+        most = longest + settings["thought_tokens"] + settings["instruction_tokens"] + MAX_TERMS * TERM_TOKENS
+        step = self.scorer.users_at_once(longest, 0, row_bytes(author, most))
         found = []
         for begin in range(0, len(rows), step):
             part = [row for row, _ in rows[begin : begin + step]]
