@@ -5,8 +5,8 @@
 Each test user's history ends before the test item; that item is the target, which no training saw. Compared is NaviGen
 as run_generate draws with (a) the instruction searched for the most popular item, the same for everyone, and (b) the
 instruction searched for the user's last item; and one draft, in place of the best of several, with (c) one of a writer
-that sees no terms, neither in its rows nor in its prompts, beside the same ranking model, one for the item ranked first,
-one of drawn terms, one without a thought, and one at temperature 0.
+that sees no terms, neither in its rows nor in its prompts, beside the same ranking model, one for the item ranked
+first, one of drawn terms, one without a thought, and one at temperature 0.
 What the search finds for the target itself is the ceiling.
 Similarity is the cosine of sentence embeddings (all-MiniLM-L6-v2, extra `offline`), which neither search nor training
 used, and of tf-idf. What a draw happens to show hides what instructions share with their targets: NaviGen and the
