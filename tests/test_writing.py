@@ -31,6 +31,7 @@ def test_probabilities_of_writing_are_those_of_training(history, chosen, think, 
     model, renderer, render = asked(history, chosen=chosen)
     written = write(model, render(), think, temperature, torch.Generator().manual_seed(3))
     learned = render(written.answers())
+    assert render().tokens.shape[1] <= renderer.longest_prompt(5)
     for answer in written.answers():
         assert (parse_answer(renderer.vocabulary.raw_answer(answer)).reasoning is not None) == think
     log_probs = model.written_log_probs(learned, temperature or 1.0)
