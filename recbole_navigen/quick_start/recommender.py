@@ -18,8 +18,6 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.agreement import Agreement
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.backbone import pretrained_tokenizer
-from recbole_navigen.language.grammar import MAX_TERMS, TERM_TOKENS
-from recbole_navigen.language.parsing import parse_answer
 from recbole_navigen.language.rendering import Renderer
 from recbole_navigen.language.tags import DOMAINS, DRAFTS, MEDIA, TEMPERATURE, TOP_P
 from recbole_navigen.model.build import build_lm
@@ -28,9 +26,8 @@ from recbole_navigen.model.scoring import ExactScorer
 from recbole_navigen.model.text import TextModel
 from recbole_navigen.model.topk import TopKSearch
 from recbole_navigen.model.topk import recommend as search_items
-from recbole_navigen.model.writing import row_bytes, write
 from recbole_navigen.quick_start.display import item_names
-from recbole_navigen.quick_start.drafts import draft_scores
+from recbole_navigen.quick_start.drafts import draft_scores, written_drafts
 from recbole_navigen.quick_start.pipeline import IDENTIFIERS, TOKENIZER
 from recbole_navigen.quick_start.runs import read_result, refuse_other_backbone
 from recbole_navigen.quick_start.supervised import learns_instructions, settings_of
@@ -252,7 +249,9 @@ class Recommender:
             for row, items in enumerate(indices):
                 banned[row, items] = True
         histories, lengths = self._padded(indices)
-        top = search_items(self.search, self.renderer.cid2cid(histories, lengths), histories, k, banned)
+        device = self.lm.code_rows.device
+        rendered = self.renderer.cid2cid(histories, lengths).to(device)
+        top = search_items(self.search, rendered, histories.to(device), k, banned.to(device))
         rows = (top.items, top.log_probs, top.expansions, top.certified)
         return [
             Recommendations(
@@ -305,7 +304,7 @@ class Recommender:
                 "this run has not learned to write instructions; call run_generate with its settings in place of its "
                 "folder, which trains a writer beside it."
             )
-        author, renderer, settings = self.author
+        settings = self.author[2]
         media = [media] * len(histories) if isinstance(media, str) else list(media)
         domain = domain or settings["domain"]
         if drafts < 1:
@@ -314,36 +313,28 @@ class Recommender:
             if unknown := given.difference(known):
                 raise InputError(f"{name}={unknown.pop()!r} is unknown; use one of {', '.join(known)}.")
         aims = self.aims(histories, pool, exclude_history)
-        read, lengths = self._padded([self._indices(history, "the history") for history in histories])
-        chosen = torch.tensor([self._index[item.item] + 1 for item in aims])
-        named = None
-        if not free_terms and settings["choose_item"] and settings["name_item"]:
-            named = [renderer.answer_terms(item.terms[:MAX_TERMS]) for item in aims]
         drafts = drafts if temperature else 1
-        rows = [(row, draft) for row in range(len(histories)) for draft in range(drafts)]
-        longest = renderer.longest_prompt(read.shape[1])
-        most = longest + settings["thought_tokens"] + settings["instruction_tokens"] + MAX_TERMS * TERM_TOKENS
-        step = self.scorer.users_at_once(longest, 0, row_bytes(author, most))
-        found = []
-        for begin in range(0, len(rows), step):
-            part = [row for row, _ in rows[begin : begin + step]]
-            keys = [(seed, list(histories[row]), media[row], draft) for row, draft in rows[begin : begin + step]]
-            prompts = renderer.cid2ins(
-                read[part],
-                lengths[part],
-                [(domain, media[row]) for row in part],
-                chosen[part] if settings["choose_item"] else None,
+        rows = [row for row in range(len(histories)) for _ in range(drafts)]
+        keys = [[seed, list(histories[row]), media[row], place % drafts] for place, row in enumerate(rows)]
+        named = not free_terms and settings["choose_item"] and settings["name_item"]
+        written = written_drafts(
+            self.author,
+            self.scorer,
+            self._padded([self._indices(histories[row], "the history") for row in rows]),
+            [self._index[aims[row].item] + 1 for row in rows],
+            [(domain, media[row]) for row in rows],
+            [int(content_hash(key)[:8], 16) for key in keys],
+            [aims[row].terms for row in rows] if named else None,
+            think,
+            temperature,
+            top_p,
+        )
+        found = [
+            Instruction(
+                aims[row], domain, media[row], answer.reasoning, answer.target_tid, answer.target_ins, raw, total
             )
-            generators = [torch.Generator().manual_seed(int(content_hash(list(key))[:8], 16)) for key in keys]
-            told = None if named is None else [named[row] for row in part]
-            written = write(author, prompts, think, temperature, generators, top_p, told)
-            sums = written.log_probs.sum(dim=1).tolist()
-            for row, tokens, total in zip(part, written.answers(), sums, strict=True):
-                raw = renderer.vocabulary.raw_answer(tokens)
-                answer = parse_answer(raw)
-                parts = (answer.reasoning, answer.target_tid, answer.target_ins)
-                found.append(Instruction(aims[row], domain, media[row], *parts, raw, total))
-        grouped = [found[begin : begin + drafts] for begin in range(0, len(found), drafts)]
+            for row, (raw, answer, total) in zip(rows, written, strict=True)
+        ]
         if drafts == 1:
             return found
         terms, name_target = self.table.terms, supervision_settings(settings["supervision"])["name_target"]
@@ -351,6 +342,7 @@ class Recommender:
             Sample("", tuple(terms[self._index[item]] for item in history), aim.terms, domain, medium, name_target)
             for history, aim, medium in zip(histories, aims, media, strict=True)
         ]
+        grouped = [found[begin : begin + drafts] for begin in range(0, len(found), drafts)]
         best = draft_scores(self._space, samples, grouped).argmax(axis=1)
         return [group[place] for group, place in zip(grouped, best.tolist(), strict=True)]
 
@@ -379,7 +371,8 @@ class Recommender:
 
     def item_of_terms(self, terms: Sequence[str]) -> str:
         """Raw id of the item that some terms name most probably (tid2cid)."""
-        return self.table.item_tokens[int(self.search.top_k(self.renderer.named_by([terms]), 1).items[0, 0])]
+        rendered = self.renderer.named_by([terms]).to(self.lm.code_rows.device)
+        return self.table.item_tokens[int(self.search.top_k(rendered, 1).items[0, 0])]
 
     def _padded(self, indices: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """The newest items of histories as internal ids, right-padded (B, W), and how many they are, (B,)."""
