@@ -1,11 +1,13 @@
 """What reinforcement does to ranking and to instructions, what its parts are worth, and how fast it rolls out.
 
-    python benchmarks/reinforce.py [--dataset=ml-100k] [--data_path=FOLDER] [--seeds=3] [--users=500] [--variants=...]
+    python benchmarks/reinforce.py [--dataset=ml-100k] [--data_path=FOLDER] [--seeds=3] [--supervised=N] [--users=500]
+        [--variants=...]
 
 Each seed is supervised once (align, finetune, write), the ranking model being the one of `quality.py`, if it has run;
-every variant goes on from a copy of that run. Ranking is the test NDCG@10 of all users. Instructions are written for
-the last items of `--users` test users, which no training saw, and scored by sentence embeddings that no reward uses
-(all-MiniLM-L6-v2, extra `offline`). Differences are paired over users; seeds are pooled. Variants:
+every variant goes on from a copy of that run. With fewer supervised runs than seeds (`--supervised`), seeds take turns
+in going on from them, and differ in what reinforcement draws. Ranking is the test NDCG@10 of all users. Instructions
+are written for the last items of `--users` test users, which no training saw, and scored by sentence embeddings that no
+reward uses (all-MiniLM-L6-v2, extra `offline`). Differences are paired over users; seeds are pooled. Variants:
 
     prefix            the default
     paper             the released reward
@@ -77,6 +79,7 @@ PER_USER = (
     *("similarity to the item it is for", "self-consistency", "valid", "copy rate"),
 )
 LEAST_DIVERSITY, FASTER = 0.95, 5.0
+FIRST_SEED = 2020
 GROUP, ROLLOUT_USERS, ROLLOUT_TEXTS = 8, 32, 4
 
 
@@ -84,6 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--dataset", default="ml-100k")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--supervised", type=int, help="so many supervised runs; one for each seed if left out")
     parser.add_argument("--users", type=int, default=500)
     parser.add_argument("--variants", default=",".join(VARIANTS))
     arguments, argv = parser.parse_known_args()
@@ -95,13 +99,14 @@ def main() -> None:
     # 1. Measurements: variant -> seed -> values a user.
     found: dict[str, list[dict[str, Any]]] = {}
     rollouts = None
-    for seed in range(2020, 2020 + arguments.seeds):
-        base, own = _supervised(arguments.dataset, {**settings, "seed": seed})
+    for place in range(arguments.seeds):
+        run = place % (arguments.supervised or arguments.seeds)
+        base, own = _supervised(arguments.dataset, {**settings, "seed": FIRST_SEED + run})
         supervised = _measured(base, arguments, own, space)
         found.setdefault("supervised", []).append(supervised)
         rollouts = rollouts or _rollouts(base, arguments.dataset, own)
         for name in arguments.variants.split(","):
-            kept, last = _reinforced(base, name, arguments.dataset, own)
+            kept, last = _reinforced(base, name, arguments.dataset, {**own, "seed": FIRST_SEED + place})
             outcome = read_json(kept / DONE)
             told = {"kept": outcome["tasks"], "minutes": outcome["seconds"] / 60}
             # A run that kept nothing is the supervised one.
@@ -123,7 +128,9 @@ def main() -> None:
     bars.append(
         Bar("item rollouts / generate with a prefix function, samples/s", faster, "at least 5", faster >= FASTER)
     )
-    write_results(f"reinforce-{arguments.dataset}", bars, {"seeds": arguments.seeds, "table": table})
+    runs = arguments.supervised or arguments.seeds
+    told = {"seeds": arguments.seeds, "supervised runs": min(runs, arguments.seeds), "table": table}
+    write_results(f"reinforce-{arguments.dataset}", bars, told)
 
 
 def _code() -> str:
@@ -155,7 +162,8 @@ def _reinforced(base: Path, variant: str, dataset: str, settings: dict) -> tuple
     """Folders of a variant that went on from a run, with what was kept and with the last weights."""
     changes, bugs = VARIANTS[variant]
     reinforcement = {**settings.get("reinforce", {}), **changes}
-    given = content_hash(variant, reinforce_settings(reinforcement), file_hash(base / WRITER / MANIFEST), _code())
+    drawn = (reinforce_settings(reinforcement), settings.get("seed"))
+    given = content_hash(variant, *drawn, file_hash(base / WRITER / MANIFEST), _code())
     folder = RUNS / "variants" / f"{base.name}-{variant.replace(' ', '-')}-{given[:12]}"
     last = folder.with_name(f"{folder.name}-last")
     if (folder / DONE).exists():

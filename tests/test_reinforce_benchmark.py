@@ -58,7 +58,14 @@ def benchmark(monkeypatch: pytest.MonkeyPatch):
 
 def test_variants_are_measured_with_what_was_kept_and_with_the_last_weights(tiny, benchmark, monkeypatch):
     words = [f"--{name}={json.dumps(value)}" for name, value in SETTINGS.items()]
-    words += ["--dataset=tiny", f"--data_path={tiny}", "--seeds=1", "--users=4", "--variants=codes,released bugs"]
+    words += [
+        "--dataset=tiny",
+        f"--data_path={tiny}",
+        "--seeds=2",
+        "--supervised=1",
+        "--users=4",
+        "--variants=codes,released bugs",
+    ]
     monkeypatch.setattr(sys, "argv", ["reinforce.py", *words])
     benchmark.main()
     result = json.loads(Path("results/reinforce-tiny.json").read_text())
@@ -68,9 +75,10 @@ def test_variants_are_measured_with_what_was_kept_and_with_the_last_weights(tiny
     }
     assert "cid2cid kept in" in table["codes"]["kept"] and "kept" not in table["codes, last weights"]
     assert "items/s, as in training" in table["rollouts"] and len(result["bars"]) == 1
-    # Both are there at each variant, and nothing is made twice.
+    # Both are there at each variant and seed, from one run, and nothing is made twice.
+    assert result["supervised runs"] == 1 and len(list(Path("runs/supervised").iterdir())) == 1
     folders = sorted(folder.name for folder in Path("runs/variants").iterdir())
-    assert len(folders) == 4 and sum(name.endswith("-last") for name in folders) == 2
+    assert len(folders) == 8 and sum(name.endswith("-last") for name in folders) == 4
     for folder in Path("runs/variants").glob("*-last"):  # its own measurement, not one that came with the copy
         (measured,), made = folder.glob("measured-*"), folder / "checkpoint"
         assert measured.stat().st_mtime_ns > max(file.stat().st_mtime_ns for file in made.iterdir())
