@@ -380,12 +380,12 @@ def test_samples_that_come_without_probabilities_are_learned_under_those_of_thei
                 return replace(rollout, log_probs=policy.log_probs(rollout, policy.module)) if told else rollout
 
         policy.roll = rolled
-        settings = {**SETTINGS, "inner": inner, "learning_rate": 0.05}
+        # Small enough that the second step still has samples that earn differently.
+        settings = {**SETTINGS, "inner": inner, "learning_rate": 0.02}
         trainer = Grpo([Learner(policy, 4, 4, lambda: (np.zeros(1), {}))], settings, tmp_path, torch.device("cpu"))
-        for _ in range(2):
-            entry = trainer._step()
+        entries = [trainer._step() for _ in range(2)]
         learned.append([weight.detach().clone() for weight in policy.trainable()])
-        # A second step on the same samples is away from their drawing.
-        assert (entry["cid2cid clipped"] > 0) == (inner == 2)
+        # A second look at the same samples is away from their drawing.
+        assert all((entry["cid2cid clipped"] > 0) == (inner == 2) for entry in entries)
     for ours, theirs in zip(*learned, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
