@@ -24,7 +24,7 @@ from quality import ranking_run
 
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, read_item_text
-from recbole_navigen.evaluation.instructions import OTHERS
+from recbole_navigen.evaluation.instructions import mismatched
 from recbole_navigen.evaluation.similarity import SentenceSpace, packaged_encoder
 from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.identifiers.agreement import Agreement
@@ -121,12 +121,7 @@ def _instructions(
 
 def _gap(values: Callable[[np.ndarray], np.ndarray], targets: np.ndarray) -> np.ndarray:
     """Values with one's own target less the mean with those of other users. (B,)."""
-    order = np.random.default_rng(0).permutation(len(targets))
-    control = np.zeros(len(targets))
-    for shift in range(1, min(OTHERS, len(targets) - 1) + 1):
-        others = np.empty_like(order)
-        others[order] = np.roll(order, shift)
-        control += values(others) / min(OTHERS, len(targets) - 1)
+    control = np.mean([values(others) for others in mismatched([""] * len(targets))], axis=0)
     return values(np.arange(len(targets))) - control
 
 

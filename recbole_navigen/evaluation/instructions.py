@@ -109,16 +109,11 @@ def score_instructions(
         near = (valid * cosines(vectors, side[other]) for side in (target, reference))
         return dict(zip(PERSONAL, (precision, recall, f1, *near), strict=True))
 
-    order = np.random.default_rng(seed).permutation(users)
-    groups = [order[np.array(media)[order] == medium] for medium in sorted(set(media))]
-    shifts = range(1, min(OTHERS, fewest - 1) + 1)
     control = {name: np.zeros(users) for name in PERSONAL}
-    for shift in shifts:
-        other = np.empty(users, dtype=np.int64)
-        for group in groups:
-            other[group] = np.roll(group, shift)
+    others = mismatched(media, seed)
+    for other in others:
         for name, value in against(other).items():
-            control[name] += value / len(shifts)
+            control[name] += value / len(others)
 
     # 3. What the text itself shows.
     values = {"valid": valid.astype(np.float64), **against(np.arange(users))}
@@ -131,6 +126,19 @@ def score_instructions(
     )
     kept = [content.lower().split() for content, holds in zip(written, valid, strict=True) if holds]
     return InstructionScores(values, control, diversity(kept), dict(refused))
+
+
+def mismatched(media: Sequence[str], seed: int = 0) -> list[np.ndarray]:
+    """Other users of the same medium: at most OTHERS times one for each of B users, none of them twice. Each (B,)."""
+    order = np.random.default_rng(seed).permutation(len(media))
+    groups = [order[np.array(media)[order] == medium] for medium in sorted(set(media))]
+    found = []
+    for shift in range(1, min(OTHERS, min(map(len, groups)) - 1) + 1):
+        other = np.empty(len(media), dtype=np.int64)
+        for group in groups:
+            other[group] = np.roll(group, shift)
+        found.append(other)
+    return found
 
 
 def _folded(terms: Sequence[str]) -> frozenset[str]:

@@ -234,6 +234,7 @@ class Renderer:
     def longest_prompt(self, width: int) -> int:
         """The most tokens that `cid2ins` makes of histories of so many items."""
         per_item = 1 if self.history == "pooled" else self.vocabulary.levels
+        # Task, domain, medium, and what stands around the item.
         return 5 + (width + 1) * per_item + max(map(len, self.term_tokens))
 
     def answer(self, terms: Sequence[str], instruction: str, reasoning: str | None = None) -> list[int]:

@@ -21,7 +21,7 @@ from recbole_navigen.model.text import TextModel
 from recbole_navigen.model.writing import row_bytes, write
 from recbole_navigen.supervision.protocol import Draft, Review, Sample
 from recbole_navigen.supervision.rationale import problem
-from recbole_navigen.supervision.scoring import names_target, score
+from recbole_navigen.supervision.scoring import round_scores
 from recbole_navigen.supervision.space import TermSpace
 from recbole_navigen.supervision.template_judge import TemplateJudge
 
@@ -78,16 +78,14 @@ def draft_scores(space: TermSpace, samples: Sequence[Sample], drafts: Sequence[S
     Returns:
         Shape (B, R), float64.
     """
-    reviews = []
-    for sample, answers in zip(samples, drafts, strict=True):
-        written = tuple(Draft(answer.target_ins) for answer in answers)
-        rivals = tuple(written[:place] + written[place + 1 :] for place in range(len(written)))
-        reviews.append(Review(sample, written, rivals))
+    reviews = [
+        Review.of_round(sample, tuple(Draft(answer.target_ins) for answer in answers))
+        for sample, answers in zip(samples, drafts, strict=True)
+    ]
     scores = np.empty((len(samples), len(drafts[0])))
     for row, (review, judgements) in enumerate(zip(reviews, TemplateJudge(space).judge(reviews), strict=True)):
-        for place, (answer, judgement) in enumerate(zip(drafts[row], judgements, strict=True)):
-            sample = review.sample
-            hit = not sample.name_target and names_target(answer.target_ins, sample.target)
-            flawed = answer.reasoning is not None and problem(answer.reasoning, sample) is not None
-            scores[row, place] = score(judgement, hit).overall - PENALTY * flawed
+        thoughts = [answer.reasoning for answer in drafts[row]]
+        flawed = [thought is not None and problem(thought, review.sample) is not None for thought in thoughts]
+        overall = [one.overall for one in round_scores(review, judgements)]
+        scores[row] = np.array(overall) - PENALTY * np.array(flawed)
     return scores

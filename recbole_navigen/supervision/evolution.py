@@ -25,7 +25,7 @@ from recbole_navigen.supervision.protocol import (
     Task,
     Teacher,
 )
-from recbole_navigen.supervision.scoring import MATCHES, Score, names_target, score
+from recbole_navigen.supervision.scoring import MATCHES, Score, round_scores
 
 CHUNK = 4096  # samples searched together: bounds memory and gives the progress bar its steps
 
@@ -118,8 +118,7 @@ class _Search:
         The elite is no rival: it is a parent of every child, and its kept score was given beside founders that are
         strangers to it, so a child would lose novelty for what it was meant to take over.
         """
-        rivals = tuple((*drafts[:place], *drafts[place + 1 :]) for place in range(len(drafts)))
-        return Review(self.sample, drafts, rivals)
+        return Review.of_round(self.sample, drafts)
 
     def take(self, task: Task, drafts: tuple[Draft, ...], scores: list[Score], settings: SearchSettings) -> None:
         """Bring the scored children in, choose the elite and note what happened."""
@@ -200,19 +199,14 @@ def _one_round(
     """Play one round for all running samples; returns those that go on."""
     tasks = [search.task(settings) for search in running]
     written = [entry for entry in zip(running, tasks, teacher.write(tasks), strict=True) if entry[2] is not None]
-    judged = judge.judge([search.review(drafts) for search, _, drafts in written])
+    reviews = [search.review(drafts) for search, _, drafts in written]
     going_on, served = [], 0
-    for (search, task, drafts), judgements in zip(written, judged, strict=True):
+    for (search, task, drafts), review, judgements in zip(written, reviews, judge.judge(reviews), strict=True):
         if judgements is None:
             continue
         served += 1
         report["drafts"] += len(drafts)
-        sample = search.sample
-        hits = (
-            not sample.name_target and names_target(draft.prompt, sample.target, settings.match) for draft in drafts
-        )
-        scores = [score(judgement, hit) for judgement, hit in zip(judgements, hits, strict=True)]
-        search.take(task, drafts, scores, settings)
+        search.take(task, drafts, round_scores(review, judgements, settings.match), settings)
         if settings.patience and search.idle >= settings.patience:
             report["plateaus"] += 1
         else:

@@ -110,6 +110,11 @@ class Review:
     drafts: tuple[Draft, ...]
     rivals: tuple[tuple[Draft, ...], ...]
 
+    @classmethod
+    def of_round(cls, sample: Sample, drafts: tuple[Draft, ...]) -> "Review":
+        """Drafts of one round, each beside the others."""
+        return cls(sample, drafts, tuple((*drafts[:place], *drafts[place + 1 :]) for place in range(len(drafts))))
+
 
 class Teacher(Protocol):
     """Writes drafts."""

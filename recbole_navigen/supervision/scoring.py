@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.supervision.protocol import Judgement
+from recbole_navigen.supervision.protocol import Judgement, Review
 
 MATCHES = ("word", "substring")
 
@@ -57,6 +57,13 @@ def names_target(prompt: str, terms: Sequence[str], match: str = "word") -> bool
     """Whether a text contains one of the terms."""
     pattern = term_pattern(tuple(terms), match)
     return pattern is not None and pattern.search(prompt) is not None
+
+
+def round_scores(review: Review, judgements: Sequence[Judgement], match: str = "word") -> list[Score]:
+    """Scores of the drafts of a review, which may name the target if its sample says so. match: see `term_pattern`."""
+    sample = review.sample
+    hits = (not sample.name_target and names_target(draft.prompt, sample.target, match) for draft in review.drafts)
+    return [score(judgement, hit) for judgement, hit in zip(judgements, hits, strict=True)]
 
 
 def score(judgement: Judgement, hit: bool) -> Score:
