@@ -12,8 +12,8 @@ reward uses (all-MiniLM-L6-v2, extra `offline`). Differences are paired over use
     prefix            the default
     paper             the released reward
     no triangle       the default without self-consistency
-    codes             the default with next items drawn code by code
-    released bugs     the same, learned as the released loop does (`released_bugs.py`)
+    codes             the default with next items drawn code by code; instructions would be those of the default
+    released bugs     both learned as the released loop does (`released_bugs.py`), next items code by code
 
 What does not validate better is not kept (`kept` tells), so a variant loses nothing on validation by construction. What
 it would have done stands beside it: `last weights` are those of the last step, whatever they are worth.
@@ -67,10 +67,14 @@ VARIANTS: dict[str, tuple[dict[str, Any], Any]] = {
     "prefix": ({}, None),
     "paper": ({"reward": "paper"}, None),
     "no triangle": ({"triangle": False}, None),
-    "codes": ({"policy": "codes"}, None),
+    "codes": ({"policy": "codes", "tasks": ["cid2cid"]}, None),
     "released bugs": ({"policy": "codes"}, with_bugs),
 }
-PAIRS = (("prefix", "paper"), ("prefix", "no triangle"), ("codes", "released bugs"))
+PAIRS = (
+    *(("prefix", "paper"), ("prefix", "no triangle")),
+    # What the bugs cost: next items against `codes`, instructions against `prefix`.
+    *(("codes", "released bugs"), ("prefix", "released bugs")),
+)
 LAST = "{}, last weights"
 MEASURED = "measured"
 LATER = ("training_stages", "reinforce")  # settings that the ranking model does not depend on
