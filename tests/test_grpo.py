@@ -115,8 +115,9 @@ class Bandit:
 
 
 def grpo(bandit, folder, **changes):
-    learner = Learner(bandit, 8, 8, bandit.validate)
-    return Grpo([learner], {**SETTINGS, **changes}, folder, torch.device("cpu")), learner
+    settings = {**SETTINGS, **changes}
+    learner = Learner(bandit, 8, 8, settings["learning_rate"], bandit.validate)
+    return Grpo([learner], settings, folder, torch.device("cpu")), learner
 
 
 def test_a_bandit_is_solved(tmp_path):
@@ -356,7 +357,8 @@ def test_the_model_at_the_start_stays_what_it_was(tmp_path, rank, kind):
     """What the distance is measured to does not learn, whatever does: adapters, the body, the dense score's query."""
     policy, lm = item_policy(kind)
     settings = {**SETTINGS, "lora_rank": rank, "learning_rate": 0.05}
-    trainer = Grpo([Learner(policy, 4, 4, lambda: (np.zeros(1), {}))], settings, tmp_path, torch.device("cpu"))
+    learner = Learner(policy, 4, 4, settings["learning_rate"], lambda: (np.zeros(1), {}))
+    trainer = Grpo([learner], settings, tmp_path, torch.device("cpu"))
     rollout = policy.roll(4, 4, torch.Generator().manual_seed(1), torch.Generator().manual_seed(2))
     before = trainer._reference(0, rollout)
     assert torch.allclose(before, policy.log_probs(rollout, lm), atol=1e-5)
@@ -382,7 +384,8 @@ def test_samples_that_come_without_probabilities_are_learned_under_those_of_thei
         policy.roll = rolled
         # Small enough that the second step still has samples that earn differently.
         settings = {**SETTINGS, "inner": inner, "learning_rate": 0.02}
-        trainer = Grpo([Learner(policy, 4, 4, lambda: (np.zeros(1), {}))], settings, tmp_path, torch.device("cpu"))
+        learner = Learner(policy, 4, 4, settings["learning_rate"], lambda: (np.zeros(1), {}))
+        trainer = Grpo([learner], settings, tmp_path, torch.device("cpu"))
         entries = [trainer._step() for _ in range(2)]
         learned.append([weight.detach().clone() for weight in policy.trainable()])
         # A second look at the same samples is away from their drawing.

@@ -349,7 +349,7 @@ def test_a_run_with_adapters(tiny: Path, own_folder: Path) -> None:
     again = Recommender.from_pretrained(folder)
     assert again.instruct([["i1", "i2"]], think=False) == model.instruct([["i1", "i2"]], think=False)
     with pytest.raises(InputError, match="puts adapters on a body that has some already"):
-        Grpo([Learner(SimpleNamespace(module=model.lm), 1, 2, None)], {"seed": 0, "lora_rank": 2}, folder, "cpu")
+        Grpo([Learner(SimpleNamespace(module=model.lm), 1, 2, 0.1, None)], {"seed": 0, "lora_rank": 2}, folder, "cpu")
 
 
 def test_the_benchmark_fits_the_mixture_after_training() -> None:

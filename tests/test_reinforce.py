@@ -43,6 +43,7 @@ REINFORCE = {
     "instruction_group": 2,
     "eval_prompts": 4,
     "learning_rate": 0.01,
+    "instruction_learning_rate": 0.01,
 }
 FAST = {
     **SMALL,

@@ -30,6 +30,7 @@ SETTINGS = {
         "eval_prompts": 2,
         "eval_draws": 1,
         "learning_rate": 0.01,
+        "instruction_learning_rate": 0.01,
     },
 }
 

@@ -75,7 +75,8 @@ def reinforce(
     if "cid2cid" in settings["tasks"]:
         kind = settings["policy"] or ("codes" if model.lm.dense is None else "mixture")
         policy = variant(ItemPolicy(model, part.sequences, kind, settings["reward"]))
-        learners.append(Learner(policy, settings["prompts"], settings["group"], _validate_items(trainer, valid_data)))
+        own = (settings["prompts"], settings["group"], settings["learning_rate"])
+        learners.append(Learner(policy, *own, _validate_items(trainer, valid_data)))
     written = load_writer(run_dir, model.lm, model.table) if "cid2ins" in settings["tasks"] else None
     if "cid2ins" in settings["tasks"] and written is None:
         logger.warning("no instructions are reinforced: the run has no writer; put `write` into training_stages")
@@ -190,7 +191,8 @@ def _instruction_learner(
         words = [parse_answer(text).target_ins.lower().split() for rollout in rollouts for text in rollout.texts]
         return values, {**diversity(words), **seen}
 
-    return Learner(policy, settings["instruction_prompts"], settings["instruction_group"], validate)
+    shape = (settings["instruction_prompts"], settings["instruction_group"], settings["instruction_learning_rate"])
+    return Learner(policy, *shape, validate)
 
 
 def _draw(log: Sequence[Mapping[str, Any]], run_dir: Path) -> None:

@@ -23,7 +23,8 @@ WHOLE = {
 }
 # Numbers with the ends of their ranges, and whether the low end is one of them.
 RANGES = {
-    **dict.fromkeys(("learning_rate", "clip_grad_norm", "clip", "max_kl", "lora_alpha"), (0, math.inf, False)),
+    **dict.fromkeys(("learning_rate", "instruction_learning_rate"), (0, math.inf, False)),
+    **dict.fromkeys(("clip_grad_norm", "clip", "max_kl", "lora_alpha"), (0, math.inf, False)),
     "kl": (0, math.inf, True),
     **dict.fromkeys(("warmup_ratio", "max_diversity_loss"), (0, 1, True)),
 }

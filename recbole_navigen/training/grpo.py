@@ -41,7 +41,8 @@ class Learner:
     """One policy in reinforcement.
 
     Attributes:
-        policy: what learns. prompts, group: B and G of a step. validate: see `Validate`.
+        policy: what learns. prompts, group: B and G of a step. learning_rate: its peak.
+        validate: see `Validate`.
         start, values: what validation gave at the start and for the best weights, see `Validate`. (P,).
         best: those weights. improved: whether they are not the start's. stopped: the reason why it learns no more.
     """
@@ -49,6 +50,7 @@ class Learner:
     policy: Policy
     prompts: int
     group: int
+    learning_rate: float
     validate: Validate
     start: np.ndarray | None = None
     values: np.ndarray | None = None
@@ -110,8 +112,10 @@ class Grpo:
             self.parameters.append(list(learner.policy.trainable()))
             self._references.append(_Switched(module, self.parameters[-1]) if rank else _Frozen(module))
         self.optimizer = torch.optim.AdamW(
-            [parameter for group in self.parameters for parameter in group],
-            lr=settings["learning_rate"],
+            [
+                {"params": own, "lr": learner.learning_rate}
+                for learner, own in zip(self.learners, self.parameters, strict=True)
+            ],
             weight_decay=0.0,
         )
 
@@ -158,8 +162,8 @@ class Grpo:
     def _step(self) -> dict[str, Any]:
         settings, entry = self.settings, {"step": self.step}
         warmup = int(settings["warmup_ratio"] * settings["steps"])
-        for group in self.optimizer.param_groups:
-            group["lr"] = settings["learning_rate"] * rate(self.step, settings["steps"], warmup, "cosine")
+        for learner, group in zip(self.learners, self.optimizer.param_groups, strict=True):
+            group["lr"] = learner.learning_rate * rate(self.step, settings["steps"], warmup, "cosine")
         parts = [
             [] if learner.stopped else self._parts(place, self._rollouts(learner, entry))
             for place, learner in enumerate(self.learners)
