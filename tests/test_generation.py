@@ -344,6 +344,7 @@ TO_IMAGE = {"image_to_image": True, "reference_image": "a.png", "clip_model": "x
         ({"generation_batch_size": 0}, "whole number above zero"),
         ({"image_size": 512}, r"height and width, such as \[512, 512\]"),
         ({"strength": 0.0}, "strength must be above 0"),
+        ({"strength": 0.5}, "strength is that of image-to-image"),
         ({"image_to_image": True}, "set --reference_image=FILE"),
         ({**TO_IMAGE, "video_model": "x"}, "set --image_model=FOLDER_OR_HUB_ID"),
         ({**TO_IMAGE, "image_model": "retrieval"}, "set --image_model=FOLDER_OR_HUB_ID"),
