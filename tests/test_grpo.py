@@ -366,6 +366,8 @@ def test_the_model_at_the_start_stays_what_it_was(tmp_path, rank, kind):
         trainer._step()
     assert not torch.allclose(policy.log_probs(rollout, lm), before, atol=1e-3)
     assert torch.allclose(trainer._reference(0, rollout), before, atol=1e-5)
+    learned = {id(weight) for weight in trainer.parameters[0]}
+    assert {id(weight) for weight in lm.parameters() if weight.grad is not None} <= learned
 
 
 @pytest.mark.parametrize("inner", [1, 2])

@@ -232,7 +232,8 @@ class Grpo:
             new = policy.log_probs(part.rollout, policy.module)
             old = new.detach() if part.old is None else part.old
             loss, seen = grpo_loss(new, old, part.reference, part.gain, part.weight, settings["clip"], settings["kl"])
-            loss.backward()
+            # What does not learn needs no gradient: rows of text and items would cost as much as the body.
+            loss.backward(inputs=self.parameters[place])
             for name, value in seen.items():
                 name = f"{policy.name} {name}"
                 watched[name] = watched.get(name, 0.0) + value
