@@ -137,7 +137,7 @@ def test_what_a_judge_cannot_score_is_left_out_and_counted():
     # A thought that was asked for and is missing, and an answer that is none.
     bad = [Case(text, True, ("red",), "film", "image"), Case("no", False, ("red",), "film", "image")]
     found = instruction_rewards(bad, JudgeScorer(HalfJudge()))
-    assert found.rewards[0] == pytest.approx(0.5 * 0.25 * (0.8 + 0.8 + 0.8 + 1.0)) and found.rewards[1] == 0
+    assert found.rewards[0] == pytest.approx(0.5 * 0.25 * (0.8 + 0.8 + 0.8 + 1.0 + 1.0)) and found.rewards[1] == 0
     literal = TermScorer()([Answer(("red",), "a red river", None)], [cases[0]])[0]
     assert literal["ins_gold"] == 0.5 and literal["ins_pred"] == 1.0
 

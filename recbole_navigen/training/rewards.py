@@ -6,8 +6,9 @@
   parent; nothing is earned by merely being in the catalogue.
 - instruction: the table INSTRUCTION_WEIGHTS, or one's own weights, over what a scorer says of it. Its self-consistency
   triangle is instruction against the target's terms, instruction against the terms the model itself expects, and those
-  against the target's. Answers that the strict parser refuses earn nothing; a thought that was asked for and is missing
-  costs THINK_GATE.
+  against the target's. What a sample says that no other does counts as well (`novelty`): without it, samples drift to
+  the wording that a scorer likes best. Answers that the strict parser refuses earn nothing; a thought that was asked
+  for and is missing costs THINK_GATE.
 
 `reward: paper` is the released formula, for comparisons (`released`).
 
@@ -17,8 +18,10 @@ in for it.
 Symbols: M samples, L levels.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -37,8 +40,9 @@ from recbole_navigen.training.released import (
 )
 
 REWARDS = ("prefix", "paper")
-INSTRUCTION_WEIGHTS = {"quality": 0.25, "ins_gold": 0.25, "ins_pred": 0.25, "pred_gold": 0.25, "copied": -0.25}
 TRIANGLE = ("ins_gold", "ins_pred", "pred_gold")
+INSTRUCTION_WEIGHTS = {"quality": 0.25, **dict.fromkeys(TRIANGLE, 0.25), "copied": -0.25, "novel": 0.25}
+UNSCORED = ("copied", "novel")  # parts that no scorer gives
 RELEASED_PARTS = ("quality", *TRIANGLE)
 THINK_GATE = 0.5  # what is left of the reward without the thought that was asked for
 LEAST_THOUGHT = 10  # characters that are not blank
@@ -175,6 +179,16 @@ class MediaScorer:
         ]
 
 
+def novelty(texts: Sequence[Sequence[str]]) -> np.ndarray:
+    """Share of each text's neighbouring words that stand together in no other text, what the text adds to distinct-2.
+
+    texts: their words, M of them -> (M,), float64; 0 for a text without two words.
+    """
+    pairs = [Counter(pairwise(text)) for text in texts]
+    holders = Counter(pair for own in pairs for pair in own)
+    return np.array([sum(holders[pair] == 1 for pair in own) / max(own.total(), 1) for own in pairs])
+
+
 @dataclass(frozen=True, slots=True)
 class Scored:
     """Rewards of M instructions.
@@ -200,7 +214,7 @@ def instruction_rewards(
     """Rewards of some raw answers.
 
     Args:
-        cases: M answers. scorer: says what they are worth. reward: one of REWARDS.
+        cases: M answers, rolled out together. scorer: says what they are worth. reward: one of REWARDS.
         triangle: False leaves the self-consistency triangle out of `prefix`, for comparisons.
         weights: of parts of `prefix`, above those of INSTRUCTION_WEIGHTS; further ones are the scorer's.
     """
@@ -221,6 +235,7 @@ def instruction_rewards(
     parts["valid"], parts["thought"] = np.zeros(len(cases)), np.zeros(len(cases))
     rewards, failed = np.zeros(len(cases)), 0
     found = dict(zip(valid, scored, strict=True))
+    parts["novel"][valid] = novelty([answers[place].target_ins.lower().split() for place in valid])
     for place, case in enumerate(cases):
         answer, scores = answers[place], found.get(place)
         if answer is None:
@@ -232,7 +247,7 @@ def instruction_rewards(
             continue
         for name, value in {**scores, "copied": names_target(answer.target_ins, case.target)}.items():
             parts[name][place] = value
-        if missing := [name for name in table if name not in scores and name != "copied"]:
+        if missing := [name for name in table if name not in scores and name not in UNSCORED]:
             raise InputError(
                 f"the reward weighs {missing[0]!r}, but the scorer gives only {', '.join(scores)}; drop its weight or "
                 "use a scorer that knows it."
