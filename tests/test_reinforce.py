@@ -5,12 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import chisquare
 from small_model import item_policy, small_model
 from test_navigen import SMALL
@@ -30,7 +33,7 @@ from recbole_navigen.training import grpo
 from recbole_navigen.training.checkpoint import load_checkpoint
 from recbole_navigen.training.instructions import split_by_user
 from recbole_navigen.training.policies import InstructionPolicy
-from recbole_navigen.training.rewards import Case, JudgeScorer, MediaScorer, TermScorer, instruction_rewards
+from recbole_navigen.training.rewards import Case, JudgeScorer, MediaScorer, TermScorer, instruction_rewards, novelty
 from recbole_navigen.training.sft import NaviGenTrainer
 
 STAGES = ["align", "finetune", "write", "reinforce"]
@@ -123,6 +126,24 @@ class HalfJudge:
 
     def judge(self, reviews):
         return [(Judgement(8, 5, 6, 10),) if place % 4 < 2 else None for place in range(len(reviews))]
+
+
+WORDS = st.lists(st.sampled_from(["red", "blue", "ball"]), max_size=6)
+
+
+def test_novelty_by_hand():
+    texts = ["a red ball", "a red box", "ball", "so so so"]
+    assert novelty([text.split() for text in texts]).tolist() == [0.5, 0.5, 0.0, 0.5]
+
+
+@given(st.lists(WORDS, min_size=2, max_size=5))
+def test_novelty_is_what_a_text_adds_to_the_different_pairs_of_all(texts):
+    def different(some):
+        return len({pair for text in some for pair in pairwise(text)})
+
+    for place, (text, found) in enumerate(zip(texts, novelty(texts), strict=True)):
+        added = different(texts) - different(texts[:place] + texts[place + 1 :])
+        assert found * max(len(text) - 1, 1) == pytest.approx(added)
 
 
 def test_what_a_judge_cannot_score_is_left_out_and_counted():
