@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 from small_model import item_policy, small_model
-from test_navigen import SMALL
+from test_navigen import SMALL, build
 
 from recbole_navigen.artefacts import read_json
 from recbole_navigen.config import Config
@@ -309,6 +309,17 @@ def test_every_stage_survives_a_kill(tiny):
     page = (whole / "reinforce.html").read_text()
     assert set(outcome["tasks"]) == {"cid2cid", "cid2ins"} and page.count("data:image/svg+xml;base64,") >= 10
     assert results[0]["resumed"] and not results[1]["resumed"]
+
+
+@pytest.mark.parametrize(("metric", "single"), [("NDCG@5", True), ("MRR@5", True), ("ItemCoverage@5", False)])
+def test_next_items_are_validated_user_by_user(tiny, metric, single):
+    metrics = ["NDCG", "MRR", "ItemCoverage"]
+    _, (train_data, valid_data, _), _, trainer = build(tiny, valid_metric=metric, metrics=metrics)
+    trainer.eval_collector.data_collect(train_data)
+    values, result = reinforcing._validate_items(trainer, valid_data)()
+    users = len(valid_data._dataset.inter_feat)
+    assert len(values) == (users if single else 1) and values.mean() == pytest.approx(result[metric.lower()], abs=1e-4)
+    assert not single or 0 < len(np.unique(values)) > 1
 
 
 def test_a_run_with_adapters_is_loaded_like_any_other(tiny, monkeypatch):

@@ -15,6 +15,7 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.instructions import diversity
 from recbole_navigen.evaluation.page import to_html
 from recbole_navigen.evaluation.plots import curve_plot
+from recbole_navigen.evaluation.ranks import METRICS, metric_values
 from recbole_navigen.language.parsing import parse_answer
 from recbole_navigen.model.fitting import fit_mixture
 from recbole_navigen.model.navigen import NaviGen
@@ -131,21 +132,44 @@ def _outcome(learner: Learner) -> str:
 
 
 def _validate_items(trainer: NaviGenTrainer, valid_data: Any) -> Validate:
-    """Validation as the ranking model's own: one value, `valid_metric` over all users; every metric is logged."""
+    """Validation as the ranking model's own: `valid_metric` of each user; every metric is logged."""
     lm = trainer.model.lm
 
     def validate() -> tuple[np.ndarray, dict[str, float]]:
         # Shares are fitted for the score alone: what is drawn from keeps its own until the stage ends.
         kept = {name: value.clone() for name, value in lm.named_buffers() if name in lm.state_dict()}
         fit_mixture(trainer.model, valid_data)
-        result = trainer.evaluate(valid_data, load_best_model=False)
+        values, result = _user_values(trainer, valid_data)
         for name, value in lm.named_buffers():
             if name in kept:
                 value.copy_(kept[name])
         trainer.model.eval()
-        return np.array([result[trainer.config["valid_metric"].lower()]]), dict(result)
+        return values, result
 
     return validate
+
+
+def _user_values(trainer: NaviGenTrainer, valid_data: Any) -> tuple[np.ndarray, dict[str, float]]:
+    """`valid_metric` of each user, (P,), and all metrics; one value for all where it does not follow from the rank of
+    one target a user.
+    """
+    evaluate, seen = trainer.evaluator.evaluate, []
+
+    def watched(found: Any) -> dict[str, float]:
+        seen.extend([found.get("rec.topk")] if "rec.topk" in found else [])
+        return evaluate(found)
+
+    trainer.evaluator.evaluate = watched
+    try:
+        result = trainer.evaluate(valid_data, load_best_model=False)
+    finally:
+        trainer.evaluator.evaluate = evaluate
+    metric = trainer.config["valid_metric"].lower()
+    if metric.partition("@")[0] not in METRICS or not seen or (seen[0][:, -1] != 1).any():
+        return np.array([result[metric]]), result
+    hits = seen[0][:, :-1].bool()
+    ranks = torch.where(hits.any(dim=1), hits.int().argmax(dim=1), hits.shape[1])
+    return metric_values(metric, ranks.cpu().numpy()), result
 
 
 def _instruction_learner(
