@@ -12,6 +12,7 @@ reward uses (all-MiniLM-L6-v2, extra `offline`). Differences are paired over use
     prefix            the default
     paper             the released reward
     no triangle       the default without self-consistency
+    no novelty        the default without what a sample says that no other does
     codes             the default with next items drawn code by code; instructions would be those of the default
     released bugs     both learned as the released loop does (`released_bugs.py`), next items code by code
 
@@ -67,11 +68,12 @@ VARIANTS: dict[str, tuple[dict[str, Any], Any]] = {
     "prefix": ({}, None),
     "paper": ({"reward": "paper"}, None),
     "no triangle": ({"triangle": False}, None),
+    "no novelty": ({"weights": {"novel": 0}}, None),
     "codes": ({"policy": "codes", "tasks": ["cid2cid"]}, None),
     "released bugs": ({"policy": "codes"}, with_bugs),
 }
 PAIRS = (
-    *(("prefix", "paper"), ("prefix", "no triangle")),
+    *(("prefix", "paper"), ("prefix", "no triangle"), ("prefix", "no novelty")),
     # What the bugs cost: next items against `codes`, instructions against `prefix`.
     *(("codes", "released bugs"), ("prefix", "released bugs")),
 )
