@@ -44,8 +44,6 @@ def generation_settings(own: Mapping[str, Any] | None = None) -> dict[str, Any]:
         raise InputError("image_to_image needs a picture to start from; set --reference_image=FILE.")
     if settings["image_to_image"] and settings["image_model"] in (None, RETRIEVAL):
         raise InputError("image_to_image starts a pipeline from a picture; set --image_model=FOLDER_OR_HUB_ID.")
-    if (own or {}).get("strength") is not None and not settings["image_to_image"]:
-        raise InputError("strength is that of image-to-image; set --image_to_image=True and --reference_image=FILE.")
     _refuse_ignored(settings, own or {})
     for key in ("image_model", "video_model", "reference_image"):
         needs_clip = settings[key] is not None if key == "reference_image" else settings[key] == RETRIEVAL
@@ -58,7 +56,9 @@ def generation_settings(own: Mapping[str, Any] | None = None) -> dict[str, Any]:
 
 
 def _refuse_ignored(settings: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-    """Refuse what a call sets although retrieval would ignore it; what a file of properties sets may be for others."""
+    """Refuse what a call sets although nothing would read it; what a file of properties sets may be for others."""
+    if own.get("strength") is not None and not settings["image_to_image"]:
+        raise InputError("strength is that of image-to-image; set --image_to_image=True and --reference_image=FILE.")
     models = {media: settings[f"{media}_model"] for media in MEDIA}
     named = [f"{media}_{name}" for media in MEDIA if models[media] == RETRIEVAL for name in _DIFFUSION]
     if RETRIEVAL in models.values() and not set(models.values()) - {RETRIEVAL, None}:
