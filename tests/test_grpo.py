@@ -325,14 +325,15 @@ def test_only_what_was_chosen_has_a_gradient():
     asked = renderer.cid2ins(histories, lengths, tags, chosen)
     written = write(model, asked, True, 1.0, torch.Generator().manual_seed(0))
     rendered = renderer.cid2ins(histories, lengths, tags, chosen, written.answers())
-    kept = {}
+    kept, run_context = {}, model.backbone.run_context
 
-    def keep(states, choices, temperature=1.0):
-        states.retain_grad()
-        kept["states"] = states
-        return type(model).text_log_probs(model, states, choices, temperature)
+    def keep(*arguments):
+        hidden, layers = run_context(*arguments)
+        hidden.retain_grad()
+        kept["hidden"] = hidden
+        return hidden, layers
 
-    model.text_log_probs = keep
+    model.backbone.run_context = keep
     model.requires_grad_(True)
     new = model.written_log_probs(rendered)
     assert torch.allclose(new, written.log_probs[written.sampled], atol=1e-5)
@@ -340,9 +341,10 @@ def test_only_what_was_chosen_has_a_gradient():
     weight = action_weights(old, owner, torch.tensor([True, True]))
     loss, _ = grpo_loss(new, old, old, torch.tensor([1.0, -1.0])[owner], weight, 0.2, 0.0)
     loss.backward()
-    # One state a drawn token and none else ever reached the head.
-    assert len(kept["states"]) == int(written.sampled.sum()) < int(lengths.sum()) + int(written.lengths.sum())
-    assert (kept["states"].grad.abs().sum(dim=1) > 0).all()
+    # The state before each drawn token and none else.
+    before = (kept["hidden"].grad.abs().sum(dim=2) > 0)[:, :-1]
+    assert torch.equal(before, rendered.origin[:, 1:] == Origin.TARGET)
+    assert int(before.sum()) == int(written.sampled.sum()) < int(lengths.sum()) + int(written.lengths.sum())
 
 
 def test_only_the_body_learns():

@@ -15,6 +15,7 @@ from recbole_navigen.language.dropout import Dropout
 from recbole_navigen.language.grammar import Grammar
 from recbole_navigen.language.rendering import Origin, Rendered
 from recbole_navigen.language.vocabulary import SPECIALS, STRUCTURE
+from recbole_navigen.model.blockwise import Valued, total_by_block, values_by_block
 
 
 @dataclass(slots=True)
@@ -129,14 +130,27 @@ class TextModel(nn.Module):
     def written_log_probs(self, rendered: Rendered, temperature: float = 1.0) -> Tensor:
         """Log-probability of each TARGET text token given what stands before it, row after row. Shape (M,), float32.
 
-        `rendered.origin == Origin.TARGET` says where they stand.
+        `rendered.origin == Origin.TARGET` says where they stand. Gradients reach the body, not the rows that score: see
+        `text_loss` for those.
         """
-        hidden, _ = self.backbone.run_context(self.embed(rendered), rendered.lengths)
-        is_target = rendered.origin[:, 1:] == Origin.TARGET
-        log_probs = self.text_log_probs(hidden[:, :-1][is_target], rendered.choices[:, 1:][is_target], temperature)
-        outputs = self.grammar.outputs(rendered.tokens[:, 1:][is_target])
-        return log_probs.gather(1, outputs[:, None])[:, 0]
+        states, chosen = self._written(rendered, temperature)
+        return values_by_block(chosen, states, self.legal_text.shape[1])
 
     def text_loss(self, rendered: Rendered) -> Tensor:
         """Mean negative log-likelihood of the TARGET tokens of text streams, in nats a token."""
-        return -self.written_log_probs(rendered).mean()
+        states, chosen = self._written(rendered)
+        learned = [*self.backbone.lm.get_output_embeddings().parameters(), self.special_rows]
+        return -total_by_block(chosen, states, self.legal_text.shape[1], learned) / len(states)
+
+    def _written(self, rendered: Rendered, temperature: float = 1.0) -> tuple[Tensor, Valued]:
+        """States before the TARGET text tokens, (M, D), and the log-probabilities of these tokens after them."""
+        hidden, _ = self.backbone.run_context(self.embed(rendered), rendered.lengths)
+        is_target = rendered.origin[:, 1:] == Origin.TARGET
+        choices = rendered.choices[:, 1:][is_target]
+        outputs = self.grammar.outputs(rendered.tokens[:, 1:][is_target])
+
+        def chosen(states: Tensor, rows: slice) -> Tensor:
+            log_probs = self.text_log_probs(states, choices[rows], temperature)
+            return log_probs.gather(1, outputs[rows, None])[:, 0]
+
+        return hidden[:, :-1][is_target], chosen
