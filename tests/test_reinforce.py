@@ -203,6 +203,7 @@ def test_a_scorer_may_add_a_part_and_give_it_a_weight():
         ({"prompts": 32, "accumulation": 3}, "accumulation=3 must divide prompts=32"),
         ({"accumulation": 2, "instruction_prompts": 3}, "accumulation=2 must divide instruction_prompts=3"),
         ({"reward": "paper", "triangle": False}, "reward=paper is the released formula as it stands"),
+        ({"behind": "last"}, "behind='last' is unknown; use next, expected"),
         ({"weights": {"clip": "much"}}, "weights=.* must be numbers by name"),
         ({"stepz": 3}, "stepz"),
     ],
@@ -344,7 +345,8 @@ def test_a_run_with_adapters_is_loaded_like_any_other(tiny, monkeypatch):
     assert written[0]["target_ins"]
 
 
-def test_instructions_are_validated_as_users_get_them_for_users_nothing_has_learned_from(tiny, monkeypatch):
+@pytest.mark.parametrize("behind", ["expected", "next"])
+def test_instructions_are_validated_as_users_get_them_for_users_nothing_has_learned_from(tiny, monkeypatch, behind):
     """On the way the run breaks off once its weights are in place, and goes on, also with a metric that needs the
     training data.
     """
@@ -357,7 +359,7 @@ def test_instructions_are_validated_as_users_get_them_for_users_nothing_has_lear
         return own_write(self, drawn, group, think, draws)
 
     monkeypatch.setattr(InstructionPolicy, "write", write)
-    own = {**REINFORCE, "tasks": ["cid2ins"], "steps": 1, "eval_draws": 3, "resample": 0}
+    own = {**REINFORCE, "tasks": ["cid2ins"], "steps": 1, "eval_draws": 3, "resample": 0, "behind": behind}
     metrics = ["Recall", "NDCG", "ItemCoverage"]
     settings = {**FAST, "data_path": str(tiny), "epochs": 1, "reinforce": own, "metrics": metrics}
     draw = reinforcing._draw
@@ -379,12 +381,19 @@ def test_instructions_are_validated_as_users_get_them_for_users_nothing_has_lear
     assert 2 <= len(watched) <= 6 < len(taught)  # of 6 users, those whose instructions are short enough
     assert places == list(range(min(4, len(watched))))
 
-    # 2. Behind what the model would write for, not behind what came next.
+    # 2. Behind what the ranking model expects, not behind what came next, unless that is wanted for what is learned.
     recommender = Recommender.load(run)
     tokens = recommender.table.item_tokens
-    histories = [[tokens[item - 1] for item in watched.histories[place]] for place in places]
-    assert [tokens[item - 1] for item in watched.chosen] == [aim.item for aim in recommender.aims(histories)]
-    assert reinforced.chosen == reinforced.items
+
+    def expected(histories):
+        return [aim.item for aim in recommender.aims([[tokens[item - 1] for item in history] for history in histories])]
+
+    assert [tokens[item - 1] for item in watched.chosen] == expected([watched.histories[place] for place in places])
+    if behind == "next":
+        assert reinforced.chosen == reinforced.items
+    else:
+        assert [tokens[item - 1] for item in reinforced.chosen] == expected(reinforced.histories)
+        assert reinforced.chosen != reinforced.items
 
 
 def test_users_are_held_out_whole():

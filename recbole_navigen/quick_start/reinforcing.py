@@ -176,7 +176,7 @@ def _instruction_learner(
     config: Config, settings: Mapping[str, Any], written: tuple, rows: Sequence, part: Any, model: NaviGen
 ) -> Learner:
     """Instructions, learned from what the writer learned from, and validated on those of users it never saw, behind the
-    item that the supervised model would write for.
+    item that the ranking model expects.
     """
     author, renderer, own = written
     if not own["held_out"]:
@@ -194,8 +194,15 @@ def _instruction_learner(
     asked = list(range(min(settings["eval_prompts"], len(kept_out))))
     recommender = Recommender(model.table, model.lm, model.renderer, config, "", written)
     tokens = model.table.item_tokens
-    aims = recommender.aims([[tokens[item - 1] for item in kept_out.histories[row]] for row in asked])
-    kept_out.chosen = [tokens.index(aim.item) + 1 for aim in aims]
+    numbers = {token: number for number, token in enumerate(tokens, start=1)}
+
+    def expected(histories: Sequence[np.ndarray]) -> list[int]:
+        aims = recommender.aims([[tokens[item - 1] for item in history] for history in histories])
+        return [numbers[aim.item] for aim in aims]
+
+    kept_out.chosen = expected(kept_out.histories[: len(asked)])
+    if settings["behind"] == "expected":
+        learned.chosen = expected(learned.histories)
     scorer = SCORERS[settings["scorer"]](config, model.table.terms)
     given = (scorer, settings["reward"], settings["triangle"], settings["weights"])
     policy, watched = (

@@ -14,6 +14,7 @@ from recbole_navigen.training.rewards import CODE_REWARDS, REWARDS
 STAGES = ("align", "finetune", "write", "reinforce")
 FILE = "reinforce"  # of properties/
 TASKS = ("cid2cid", "cid2ins")
+BEHIND = ("next", "expected")
 # Whole numbers, and the least of each.
 WHOLE = {
     **dict.fromkeys(("steps", "prompts", "instruction_prompts", "accumulation", "inner"), 1),
@@ -73,6 +74,7 @@ def reinforce_settings(given: Mapping[str, Any] | None) -> dict[str, Any]:
     if "cid2ins" in tasks:
         _choose("reward", settings["reward"], REWARDS)
     _choose("scorer", settings["scorer"], SCORERS)
+    _choose("behind", settings["behind"], BEHIND)
     _choose("policy", settings["policy"], (None, *POLICIES))
     _choose("advantage", settings["advantage"], ADVANTAGES)
     _choose("average", settings["average"], AVERAGES)
