@@ -25,8 +25,8 @@ FOLDER = ROOT / "benchmarks" / "runs" / "distributed"
 CACHE = FOLDER / "cache-of-all"
 
 
-def run(name: str, processes: int, threads: int, settings: list[str]) -> dict:
-    """One run; returns its metrics, seconds an epoch (the first one left out, which warms up) and users a second."""
+def run(name: str, processes: int, threads: int, settings: list[str], epochs: int) -> dict:
+    """One run; what `read` finds of it."""
     folder = FOLDER / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -39,11 +39,17 @@ def run(name: str, processes: int, threads: int, settings: list[str]) -> dict:
     subprocess.run(command, cwd=folder, check=True, env=environment)
     if not CACHE.is_dir():
         shutil.copytree(folder / "saved" / "cache", CACHE)
+    return read(folder, epochs)
+
+
+def read(folder: Path, epochs: int) -> dict:
+    """Metrics of a run, seconds an epoch (the first one left out, which warms up) and users a second in the test."""
     result = json.loads(next(folder.glob("saved/NaviGen-*/result.json")).read_text())
     (log,) = folder.glob("log/NaviGen/*.log")
-    epochs = [float(s) for s in re.findall(r"(?<!align )epoch \d+ training \[time: ([\d.]+)s", log.read_text())]
+    # The last ones: before them stand the stage of alignment and, in the run that trains it, the collaborative model.
+    seconds = [float(s) for s in re.findall(r"epoch \d+ training \[time: ([\d.]+)s", log.read_text())][-epochs:]
     return {
-        "seconds_per_epoch": median(epochs[1:] or epochs),
+        "seconds_per_epoch": median(seconds[1:] or seconds),
         "test_users_per_second": result["test_users_per_second"],
         "valid": result["best_valid_result"],
         "test": result["test_result"],
@@ -63,7 +69,7 @@ def main() -> None:
         "one process, two threads": ("threads", 1, 2),
     }
     rows = {
-        label: part(FOLDER / f"{launch[0]}.json", lambda launch=launch: run(*launch, settings))
+        label: part(FOLDER / f"{launch[0]}.json", lambda launch=launch: run(*launch, settings, given.epochs))
         for label, launch in launches.items()
     }
     one, two, threads = rows.values()

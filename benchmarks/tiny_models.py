@@ -3,9 +3,9 @@
     python benchmarks/tiny_models.py FOLDER
 
 FOLDER/clip is a `CLIPModel` with tokenizer and image processor, FOLDER/image a `StableDiffusionPipeline`, FOLDER/video
-an `AnimateDiffPipeline`. Both pipelines read prompts with the CLIP's text tower and share one autoencoder; the video
-model starts from the image model's weights. They are measuring instruments: real classes, real files, scenes whose
-truth is known.
+an `AnimateDiffPipeline`. The image pipeline reads prompts with the CLIP's text tower, the video pipeline with one that
+began as it; both share one autoencoder, and the video model starts from the image model's weights. They are measuring
+instruments: real classes, real files, scenes whose truth is known.
 
 Why AnimateDiff: its motion modules know the number of each frame. Text-to-video UNets with convolutions over time
 (`UNet3DConditionModel`) must guess it from the padding at both ends, and did not learn which motion was asked for.
@@ -244,11 +244,14 @@ def _video_unet(image_unet, sizes: Sizes):
     return unet
 
 
-def train_denoiser(sizes: Sizes, drawings: Drawings, clip, vae, start=None):
-    """A diffusion UNet on the autoencoder's latents, of pictures, or of clips if `start`, the image model, is given."""
+def train_denoiser(sizes: Sizes, drawings: Drawings, text, tokenizer, vae, start=None):
+    """A diffusion UNet on the autoencoder's latents, of pictures, or of clips if `start`, the image model, is given.
+
+    With clips the text encoder learns, too: it was trained on what stands still and has little to say of motion.
+    Returns the UNet, the text encoder, the scheduler and the last loss.
+    """
     from diffusers import DDIMScheduler
 
-    model, tokenizer = clip
     unet = _image_unet(sizes) if start is None else _video_unet(start, sizes)
     scheduler = DDIMScheduler(
         beta_schedule="scaled_linear",
@@ -258,15 +261,9 @@ def train_denoiser(sizes: Sizes, drawings: Drawings, clip, vae, start=None):
         clip_sample=False,
         steps_offset=1,
     )
-    averaged = torch.optim.swa_utils.AveragedModel(unet, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99))
-    states: dict[str, Tensor] = {}
-
-    def conditions(captions: list[str]) -> Tensor:
-        missing = list(dict.fromkeys(text for text in captions if text not in states))
-        if missing:
-            tokens = tokenizer(missing, padding="max_length", truncation=True, return_tensors="pt")["input_ids"]
-            states.update(zip(missing, model.text_model(tokens).last_hidden_state, strict=True))
-        return torch.stack([states[text] for text in captions])
+    text.requires_grad_(start is not None)
+    both = nn.ModuleList([unet, text])
+    averaged = torch.optim.swa_utils.AveragedModel(both, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99))
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
         # A pool of encoded scenes that is renewed part by part: drawing and encoding cost more than one step.
@@ -275,22 +272,22 @@ def train_denoiser(sizes: Sizes, drawings: Drawings, clip, vae, start=None):
         while True:
             with torch.no_grad():
                 pixels, captions = drawings(count, clips=start is not None)
-                captions = ["" if drawings.rng.random() < 0.1 else text for text in captions]
+                captions = ["" if drawings.rng.random() < 0.1 else caption for caption in captions]
                 flat = pixels if start is None else pixels.transpose(1, 2).flatten(0, 1)
                 latents = vae.encode(flat).latents * vae.config.scaling_factor
                 if start is not None:
                     latents = latents.unflatten(0, (count, -1)).transpose(1, 2)
-                pool.append((latents.float(), conditions(captions).float()))
+                tokens = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt")
+                pool.append((latents.float(), tokens["input_ids"]))
             pool = pool[-64:]
-            states.clear()
             for _ in range(4):
-                latents, context = pool[drawings.rng.integers(len(pool))]
-                yield latents, context
+                yield pool[drawings.rng.integers(len(pool))]
 
     source = batches()
 
     def loss() -> Tensor:
-        latents, context = next(source)
+        latents, tokens = next(source)
+        context = text(tokens).last_hidden_state
         noise = torch.randn_like(latents)
         last = scheduler.config.num_train_timesteps
         steps = torch.randint(last, (len(latents),))
@@ -299,13 +296,14 @@ def train_denoiser(sizes: Sizes, drawings: Drawings, clip, vae, start=None):
             steps = torch.where(torch.rand(len(latents)) < 0.5, last - 1 - steps // 4, steps)
             context = context.repeat_interleave(latents.shape[2], dim=0)
         noisy = scheduler.add_noise(latents, noise, steps)
-        averaged.update_parameters(unet)
+        averaged.update_parameters(both)
         found = unet(noisy, steps, encoder_hidden_states=context).sample
         return functional.mse_loss(found.float(), scheduler.get_velocity(latents, noise, steps))
 
     name, steps = ("image model", sizes.image_steps) if start is None else ("video model", sizes.video_steps)
-    final = _fit(name, steps, list(unet.parameters()), 1e-3, loss)
-    return averaged.module.eval(), scheduler, final
+    learned = [weight for weight in both.parameters() if weight.requires_grad]
+    final = _fit(name, steps, learned, 1e-3, loss)
+    return *averaged.module.eval(), scheduler, final
 
 
 def shown() -> str:
@@ -334,7 +332,7 @@ def build(
         The last training loss and the seconds of each part, also of those that were there already.
     """
     from diffusers import AnimateDiffPipeline, AutoencoderTiny, StableDiffusionPipeline, UNet2DConditionModel
-    from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
+    from transformers import CLIPTextModel, CLIPTokenizer
 
     folder, sizes, report = Path(folder), sizes or Sizes(), {}
     taught = shown()
@@ -360,11 +358,10 @@ def build(
 
     def pipeline(path: Path, drawings: Drawings, clips: bool = False) -> float:
         start = UNet2DConditionModel.from_pretrained(folder / "image" / "unet") if clips else None
-        clip = CLIPModel.from_pretrained(folder / "clip"), CLIPTokenizer.from_pretrained(folder / "clip")
+        text, tokenizer = (kind.from_pretrained(folder / "clip") for kind in (CLIPTextModel, CLIPTokenizer))
         vae = AutoencoderTiny.from_pretrained(folder / "autoencoder")
-        unet, scheduler, loss = train_denoiser(sizes, drawings, clip, vae, start)
-        text = CLIPTextModel.from_pretrained(folder / "clip")
-        shared = {"vae": vae, "text_encoder": text, "tokenizer": clip[1], "scheduler": scheduler, "unet": unet}
+        unet, text, scheduler, loss = train_denoiser(sizes, drawings, text, tokenizer, vae, start)
+        shared = {"vae": vae, "text_encoder": text, "tokenizer": tokenizer, "scheduler": scheduler, "unet": unet}
         if not clips:
             own = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
             StableDiffusionPipeline(**shared, **own).save_pretrained(path)

@@ -42,10 +42,10 @@ def total_by_block(valued: Valued, states: Tensor, outputs: int, learned: Sequen
         valued, states, outputs: as of `values_by_block`. learned: leaves that `valued` reads; those that require no
             gradient get none.
     """
-    size = _size(states, outputs)
     if not torch.is_grad_enabled():
         return values_by_block(valued, states, outputs).sum()
-    return _Blockwise.apply(valued, size, True, states, *(weight for weight in learned if weight.requires_grad))
+    learning = [weight for weight in learned if weight.requires_grad]
+    return _Blockwise.apply(valued, _size(states, outputs), True, states, *learning)
 
 
 def _size(states: Tensor, outputs: int) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from recbole_navigen.artefacts import read_json, write_bytes, write_json
 from recbole_navigen.config import Config
@@ -32,6 +33,7 @@ from recbole_navigen.training.policies import InstructionPolicy, ItemPolicy, Pol
 from recbole_navigen.training.sft import NaviGenTrainer
 
 PAGE, DONE = "reinforce.html", "reinforced.json"  # of a run's folder
+SEARCHED = 256  # histories whose expected items are searched between two moves of the bar
 # What the page shows: title of a plot -> names in the log, without the task before them.
 PLOTS = {
     "score on validation": ("valid score",),
@@ -197,8 +199,12 @@ def _instruction_learner(
     numbers = {token: number for number, token in enumerate(tokens, start=1)}
 
     def expected(histories: Sequence[np.ndarray]) -> list[int]:
-        aims = recommender.aims([[tokens[item - 1] for item in history] for history in histories])
-        return [numbers[aim.item] for aim in aims]
+        # Of all rows before the first step: what is expected is the supervised model's, also after a kill.
+        read = [[tokens[item - 1] for item in history] for history in histories]
+        parts = tqdm(
+            range(0, len(read), SEARCHED), desc="items expected next", disable=not config["show_progress"], leave=False
+        )
+        return [numbers[aim.item] for first in parts for aim in recommender.aims(read[first : first + SEARCHED])]
 
     kept_out.chosen = expected(kept_out.histories[: len(asked)])
     if settings["behind"] == "expected":
