@@ -10,6 +10,7 @@ training saw and whose last item is held out:
     ground truth     the held-out item's own text
     NaviGen          its instruction, from a ranking model and a writer trained on other users
     history terms    the most common value of each attribute in the history
+    recent terms     the same, where an item counts .8 times as much as the one after it
     last item        the text of the last item of the history
     popular item     the text of the item that training users had most
     random user      NaviGen's instruction for another user
@@ -53,7 +54,7 @@ from recbole_navigen.quick_start.sections import run_sections
 
 RUNS = Path(__file__).resolve().parent / "runs" / "generation"
 TRUTH, OURS, TERMS, LAST, POPULAR = "ground truth", "NaviGen", "history terms", "last item", "popular item"
-OTHER, RETRIEVAL = "random user", "retrieval"
+RECENT, OTHER, RETRIEVAL = "recent terms", "random user", "retrieval"
 GAPS = {"gap to the target": "CLIPScore", "gap to the history": "CLIPPersonalisation"}
 SHARE = 0.6  # of the ground truth's gap
 CHANCE = 1 / len(world.ATTRIBUTES["motion"])
@@ -79,14 +80,17 @@ def instructions(
     order = np.random.default_rng(seed).permutation(len(ours))
     other = dict(zip(order.tolist(), np.roll(order, 1).tolist(), strict=True))
 
-    def terms(history: Sequence[str]) -> str:
+    def terms(history: Sequence[str], fading: float = 1.0) -> str:
         # The most common value of each attribute, in the order of attributes.
-        found = Counter(word for item in history for word in texts[item].replace(",", "").split())
+        found: Counter[str] = Counter()
+        for age, item in enumerate(reversed(history)):
+            found.update(dict.fromkeys(texts[item].replace(",", "").split(), fading**age))
         return ", ".join(max(values, key=lambda value: found[value]) for values in world.ATTRIBUTES.values())
 
     asked = {
         TRUTH: [texts[request.target] for request in ours],
         TERMS: [terms(request.history) for request in ours],
+        RECENT: [terms(request.history, 0.8) for request in ours],
         LAST: [texts[request.history[-1]] for request in ours],
         POPULAR: [texts[popular]] * len(ours),
         OTHER: [ours[other[place]].instruction for place in range(len(ours))],
@@ -193,7 +197,7 @@ def bars_of(media: str, scores: dict[str, MediaScores], made: dict[str, Generate
         bars.append(Bar(f"{media}: {kind} of {OURS}, low end", own.low, "above 0", own.low > 0))
         name = f"{media}: {kind} of {OURS}, share of the ground truth's, {share.low:.2f} to {share.high:.2f}"
         bars.append(Bar(name, share.mean, f"at least {SHARE}", share.mean >= SHARE))
-    simple = (TERMS, LAST, POPULAR, OTHER)
+    simple = (TERMS, RECENT, LAST, POPULAR, OTHER)
     pairs = [(TRUTH, name) for name in (OURS, *simple)] + [(OURS, name) for name in simple]
     pairs += [(LAST, OTHER), (LAST, POPULAR)]
     differences = {}

@@ -36,11 +36,15 @@ from recbole_navigen.supervision.template_judge import TemplateJudge
 from recbole_navigen.supervision.template_reasoner import TemplateReasoner
 
 DATASET, FILE = "tiny-world", "instructions.jsonl"
-MOMENTS = 3  # of each training user that become instructions
+MOMENTS = 1  # of each training user that become instructions
+POOL = 200  # items whose terms are expected together
 SETTINGS: dict[str, Any] = {
     "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
     "item_text_fields": ["title", *world.NAMES],
-    "writer_steps": 800,
+    "epochs": 3,
+    # Here terms can be put together to a picture that no item shows, so no single item is written for.
+    "choose_item": False,
+    "writer_steps": 1500,
     "thought_tokens": 120,
     "instruction_tokens": 48,
 }
@@ -94,7 +98,7 @@ def _rows(config: Config, table: DualIdentifierTable) -> tuple[InstructionRow, .
 def instructions(
     folder: Path, run: Path, media: str, histories: Mapping[str, Sequence[str]], users: Sequence[str]
 ) -> list[Request]:
-    """What NaviGen asks for, in its most probable words, one request a user; kept in FOLDER/instructions.
+    """What NaviGen asks for, at once and in its most probable words, one request a user; kept in FOLDER/instructions.
 
     Args:
         folder: of everything. run: from `train`. media: `image` or `video`.
@@ -109,6 +113,7 @@ def instructions(
         known = set(recommender.table.item_tokens)
         # An item that nobody in training had has no code; the model cannot read it.
         before = [[item for item in read[user][:-1] if item in known] for user in users]
+        found = recommender.instruct(before, media, think=False, temperature=0.0, pool=POOL)
         lines = [
             json.dumps(
                 {
@@ -120,7 +125,7 @@ def instructions(
                     "reasoning": written.reasoning,
                 }
             )
-            for user, written in zip(users, recommender.instruct(before, media, temperature=0.0), strict=True)
+            for user, written in zip(users, found, strict=True)
         ]
         with atomic_directory(stored) as path:
             write_bytes(path / FILE, "".join(f"{line}\n" for line in lines).encode())

@@ -5,7 +5,7 @@ in words, `read` and `read_clips` find the scene in a picture or clip again: the
 combinations is held out: the models of `tiny_models.py` never see them, and the catalogue of the recommendation data
 set is made of them alone.
 
-    python benchmarks/tiny_world.py FOLDER [--users=2000] [--items=2200]  # the data set as atomic files, with pictures
+    python benchmarks/tiny_world.py FOLDER [--users=32000] [--items=2200]  # the data set as atomic files, with pictures
 
 Symbols: S scenes, F frames, H pixels a side.
 """
@@ -229,7 +229,7 @@ def accuracy(found: np.ndarray, meant: np.ndarray) -> np.ndarray:
 
 
 def write_data(
-    folder: str | Path, users: int = 2000, held_out: int = 500, items: int = 2200, seed: int = 0
+    folder: str | Path, users: int = 32_000, held_out: int = 500, items: int = 2200, seed: int = 0
 ) -> dict[str, np.ndarray]:
     """Write the data set `tiny-world`: users with tastes over attributes and slowly turning moods.
 
@@ -280,7 +280,7 @@ def write_data(
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Write the tiny world's recommendation data set.")
     parser.add_argument("folder")
-    parser.add_argument("--users", type=int, default=2000)
+    parser.add_argument("--users", type=int, default=32_000)
     parser.add_argument("--items", type=int, default=2200)
     given = parser.parse_args()
     written = write_data(given.folder, given.users, items=given.items)

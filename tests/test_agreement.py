@@ -1,5 +1,7 @@
 """Items that agree with the next one more than with the catalogue at large."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -57,3 +59,34 @@ def test_blocks_change_nothing(monkeypatch) -> None:
     parts = Agreement(terms, vectors)
     parts.gains([5, 3], [0.5, 0.5])  # some are known before
     np.testing.assert_allclose(parts.gains(range(40), probabilities), whole)
+
+
+def test_expected_terms_go_together_and_need_no_item_that_has_them_all() -> None:
+    terms = [("red", "box"), ("box", "sea"), ("red", "sea"), ("blue", "ball"), ("blue", "sea")]
+    agree = Agreement(terms, np.zeros((5, 1)))
+    # Each at 2/3 and above its share of the catalogue; in the order in which TIDs have them.
+    assert agree.expected_terms([2, 0, 1], [1, 1, 1], 3) == ("red", "box", "sea")
+    # Gains in shares: ball .45 - .2, red and box .55 - .4, blue .45 - .4; nothing is a red or a box and a ball.
+    assert agree.expected_terms([0, 3], [0.55, 0.45], 3) == ("blue", "ball")
+    # What all items have tells nothing of the next one, but something must be said.
+    assert Agreement([("film",)] * 3, np.zeros((3, 1))).expected_terms([0, 1], [0.6, 0.4], 2) == ("film",)
+
+
+@given(TERMS, st.data())
+def test_expected_terms_gain_the_most_of_all_that_go_together(terms, data) -> None:
+    items = data.draw(st.lists(st.integers(0, len(terms) - 1), min_size=1, unique=True))
+    probabilities = data.draw(st.lists(st.floats(1e-3, 1.0), min_size=len(items), max_size=len(items)))
+    count = data.draw(st.integers(1, 3))
+    sets = [*map(set, terms), set("abcdef")]  # one that has all, so that none is left out for others
+    found = Agreement([*terms, list("abcdef")], np.zeros((len(sets), 1))).expected_terms(items, probabilities, count)
+    shares = np.full(len(sets), -1 / len(sets))
+    shares[items] += np.array(probabilities) / sum(probabilities)
+
+    def gain(some) -> float:
+        return sum(
+            share * 2 * len(set(some) & own) / (count + len(own)) for share, own in zip(shares, sets, strict=True)
+        )
+
+    known = sorted(set().union(*(sets[item] for item in items)))
+    best = max(gain(some) for size in range(1, count + 1) for some in itertools.combinations(known, size))
+    assert gain(found) == pytest.approx(best, abs=1e-6) and 1 <= len(found) <= count

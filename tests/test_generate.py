@@ -65,6 +65,12 @@ def test_a_run_is_trained_once_and_writes_for_anyone(tiny, capsys, monkeypatch):
     assert drawn[0].recommended == top[int(gains.argmax())]
     assert all(one.target_tid == tuple(one.recommended.terms) for one in drawn)
     assert recommender.instruct([["i1", "i2"]], pool=1)[0].recommended == top[0]
+    # From the history alone: bound to no item, it names what is expected of all of them.
+    alone = Recommender.load(run)
+    alone.author = (*alone.author[:2], {**alone.author[2], "choose_item": False})
+    chances = [tokens.index(item.item) for item in top], [item.probability for item in top]
+    named = agreement.expected_terms(*chances, len(drawn[0].recommended.terms))
+    assert alone.instruct([["i1", "i2"]])[0].target_tid == named
     # A pool beyond what is left is all that is left, and what one history gets does not depend on the others.
     longer = [["i1", "i2"], ["i1", "i2", "i3", "i2"]]
     both = recommender.instruct(longer, pool=10**6, drafts=1)

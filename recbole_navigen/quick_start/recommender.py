@@ -297,7 +297,8 @@ class Recommender:
             exclude_history: False to let an item of the history be the next one.
             pool: 1 to write for the item ranked first.
             drafts: how many are drawn; at temperature 0 there is but one.
-            free_terms: True to let the model draw the terms too, in place of naming those of the item it writes for.
+            free_terms: True to let the model draw the terms too, in place of naming those of the item it writes for
+                or, where it writes from the history alone, those that are expected of the pool together.
         """
         if self.author is None:
             raise InputError(
@@ -312,11 +313,14 @@ class Recommender:
         for name, given, known in (("media", set(media), MEDIA), ("domain", {domain}, DOMAINS)):
             if unknown := given.difference(known):
                 raise InputError(f"{name}={unknown.pop()!r} is unknown; use one of {', '.join(known)}.")
-        aims = self.aims(histories, pool, exclude_history)
+        found = self._expected(histories, pool, exclude_history)
+        aims = [aim for aim, _ in found]
         drafts = drafts if temperature else 1
         rows = [row for row in range(len(histories)) for _ in range(drafts)]
         keys = [[seed, list(histories[row]), media[row], place % drafts] for place, row in enumerate(rows)]
-        named = not free_terms and settings["choose_item"] and settings["name_item"]
+        # What is written from the history alone is bound to no item, and names what is expected of all of them.
+        told = [aim.terms if settings["choose_item"] else terms for aim, terms in found]
+        named = not free_terms and (settings["name_item"] or not settings["choose_item"])
         written = written_drafts(
             self.author,
             self.scorer,
@@ -324,25 +328,25 @@ class Recommender:
             [self._index[aims[row].item] + 1 for row in rows],
             [(domain, media[row]) for row in rows],
             [int(content_hash(key)[:8], 16) for key in keys],
-            [aims[row].terms for row in rows] if named else None,
+            [told[row] for row in rows] if named else None,
             think,
             temperature,
             top_p,
         )
-        found = [
+        drawn = [
             Instruction(
                 aims[row], domain, media[row], answer.reasoning, answer.target_tid, answer.target_ins, raw, total
             )
             for row, (raw, answer, total) in zip(rows, written, strict=True)
         ]
         if drafts == 1:
-            return found
+            return drawn
         terms, name_target = self.table.terms, supervision_settings(settings["supervision"])["name_target"]
         samples = [
-            Sample("", tuple(terms[self._index[item]] for item in history), aim.terms, domain, medium, name_target)
-            for history, aim, medium in zip(histories, aims, media, strict=True)
+            Sample("", tuple(terms[self._index[item]] for item in history), own, domain, medium, name_target)
+            for history, own, medium in zip(histories, told, media, strict=True)
         ]
-        grouped = [found[begin : begin + drafts] for begin in range(0, len(found), drafts)]
+        grouped = [drawn[begin : begin + drafts] for begin in range(0, len(drawn), drafts)]
         best = draft_scores(self._space, samples, grouped).argmax(axis=1)
         return [group[place] for group, place in zip(grouped, best.tolist(), strict=True)]
 
@@ -358,16 +362,23 @@ class Recommender:
         self, histories: Sequence[Sequence[str]], pool: int = POOL, exclude_history: bool = True
     ) -> list[Recommendation]:
         """The item that each instruction is for, see `instruct`; of a small catalogue the pool is what is left."""
+        return [aim for aim, _ in self._expected(histories, pool, exclude_history)]
+
+    def _expected(
+        self, histories: Sequence[Sequence[str]], pool: int, exclude_history: bool
+    ) -> list[tuple[Recommendation, tuple[str, ...]]]:
+        """The item that an instruction is for after each history, and as many terms as it has, expected of the pool."""
         left = [self.table.n_items - len(set(history)) * exclude_history for history in histories]
         sizes = [min(pool, max(1, count)) for count in left]
-        aims: dict[int, Recommendation] = {}
+        found: dict[int, tuple[Recommendation, tuple[str, ...]]] = {}
         for size in set(sizes):
             rows = [row for row, own in enumerate(sizes) if own == size]
             tops = self.recommend_all([histories[row] for row in rows], size, exclude_history=exclude_history)
             for row, top in zip(rows, tops, strict=True):
-                items = [self._index[item.item] for item in top]
-                aims[row] = top[int(self._agreement.gains(items, [item.probability for item in top]).argmax())]
-        return [aims[row] for row in range(len(histories))]
+                given = [self._index[item.item] for item in top], [item.probability for item in top]
+                aim = top[int(self._agreement.gains(*given).argmax())]
+                found[row] = aim, self._agreement.expected_terms(*given, len(aim.terms))
+        return [found[row] for row in range(len(histories))]
 
     def item_of_terms(self, terms: Sequence[str]) -> str:
         """Raw id of the item that some terms name most probably (tid2cid)."""
