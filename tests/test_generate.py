@@ -66,15 +66,18 @@ def test_a_run_is_trained_once_and_writes_for_anyone(tiny, capsys, monkeypatch):
     assert all(one.target_tid == tuple(one.recommended.terms) for one in drawn)
     assert recommender.instruct([["i1", "i2"]], pool=1)[0].recommended == top[0]
     # From the history alone: bound to no item, it names what is expected of all of them.
-    alone = Recommender.load(run)
-    alone.author = (*alone.author[:2], {**alone.author[2], "choose_item": False})
+    free = Recommender.load(run)
+    free.author = (*free.author[:2], {**free.author[2], "choose_item": False})
     chances = [tokens.index(item.item) for item in top], [item.probability for item in top]
     named = agreement.expected_terms(*chances, len(drawn[0].recommended.terms))
-    assert alone.instruct([["i1", "i2"]])[0].target_tid == named
+    assert free.instruct([["i1", "i2"]])[0].target_tid == named
     # A pool beyond what is left is all that is left, and what one history gets does not depend on the others.
     longer = [["i1", "i2"], ["i1", "i2", "i3", "i2"]]
     both = recommender.instruct(longer, pool=10**6, drafts=1)
-    assert both == [recommender.instruct([history], pool=10**6, drafts=1)[0] for history in longer]
+    # Words are drawn, and in a batch of another size rounding may turn a draw.
+    for history, found in zip(longer, both, strict=True):
+        alone = recommender.instruct([history], pool=10**6, drafts=1)[0]
+        assert (found.recommended, found.target_tid) == (alone.recommended, alone.target_tid)
     for wrong, message in (({"media": "song"}, "media='song'"), ({"domain": "books"}, "domain='books'")):
         with pytest.raises(InputError, match=message):
             recommender.instruct([["i1"]], **wrong)
