@@ -55,6 +55,7 @@ from recbole_navigen.quick_start.sections import run_sections
 RUNS = Path(__file__).resolve().parent / "runs" / "generation"
 TRUTH, OURS, TERMS, LAST, POPULAR = "ground truth", "NaviGen", "history terms", "last item", "popular item"
 RECENT, OTHER, RETRIEVAL = "recent terms", "random user", "retrieval"
+SINGLE = "item that NaviGen would write for"
 GAPS = {"gap to the target": "CLIPScore", "gap to the history": "CLIPPersonalisation"}
 SHARE = 0.6  # of the ground truth's gap
 CHANCE = 1 / len(world.ATTRIBUTES["motion"])
@@ -321,6 +322,14 @@ def main() -> None:
         found, rows = bars_of(media, scores, made, scenes)
         bars += found
         details["table"] |= rows
+        # What is asked for, before any generator comes in; beside it, what one item would ask for.
+        single = [texts[item] for item in tiny_navigen.single_items(run, histories, users)]
+        written = {name: [request.instruction for request in requests] for name, requests in asked.items()}
+        meant = np.stack([scenes[request.target] for request in ours])
+        for name, wanted in {**written, SINGLE: single}.items():
+            words = world.accuracy(np.stack([world.named(text) for text in wanted]), meant)
+            row = details["table"].setdefault(f"{media}: {name}", {})
+            row["attribute accuracy of its words"] = str(bootstrap(words))
         details[f"{media} users"] = len(users)
         pages["cards"] += user_cards(made[OURS], catalogue, {media: scores[OURS]}, users=12)
         pages["scores"] |= {f"{name}, {media}": scores[name] for name in scores}

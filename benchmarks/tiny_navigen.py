@@ -110,9 +110,7 @@ def instructions(
     stored = folder / "instructions" / media
     if not stage_is_current(stored, inputs):
         recommender = Recommender.load(run)
-        known = set(recommender.table.item_tokens)
-        # An item that nobody in training had has no code; the model cannot read it.
-        before = [[item for item in read[user][:-1] if item in known] for user in users]
+        before = _readable(recommender, read, users)
         found = recommender.instruct(before, media, think=False, temperature=0.0, pool=POOL)
         lines = [
             json.dumps(
@@ -131,3 +129,17 @@ def instructions(
             write_bytes(path / FILE, "".join(f"{line}\n" for line in lines).encode())
             write_manifest(path, inputs)
     return read_requests(stored / FILE)
+
+
+def single_items(run: Path, histories: Mapping[str, Sequence[str]], users: Sequence[str]) -> list[str]:
+    """The item that NaviGen would write for if an instruction were bound to one, by user."""
+    recommender = Recommender.load(run)
+    return [aim.item for aim in recommender.aims(_readable(recommender, histories, users))]
+
+
+def _readable(
+    recommender: Recommender, histories: Mapping[str, Sequence[str]], users: Sequence[str]
+) -> list[list[str]]:
+    """Histories without the held-out item and without items that nobody in training had, which have no codes."""
+    known = set(recommender.table.item_tokens)
+    return [[item for item in histories[user][:-1] if item in known] for user in users]

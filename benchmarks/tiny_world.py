@@ -13,6 +13,7 @@ Symbols: S scenes, F frames, H pixels a side.
 import argparse
 import functools
 import itertools
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -145,6 +146,14 @@ def words(scene: np.ndarray) -> dict[str, str]:
 def title(scene: np.ndarray, motion: bool = True) -> str:
     """The canonical text of a scene."""
     return _TEMPLATES[0].format(**words(scene)) + (f", {words(scene)['motion']}" if motion else "")
+
+
+def named(text: str) -> np.ndarray:
+    """The scene that a text names; -1, which is no value, for what it leaves unsaid. Shape (6,)."""
+    found = set(re.findall(r"\w+", text.lower()))
+    return np.array(
+        [next((place for place, value in enumerate(values) if value in found), -1) for values in ATTRIBUTES.values()]
+    )
 
 
 def wording(said: Mapping[str, str], rng: np.random.Generator) -> str:

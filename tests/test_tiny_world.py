@@ -27,6 +27,14 @@ def test_drawings_differ_and_are_read_again() -> None:
     assert len(np.unique(drawings.reshape(len(drawings), -1), axis=0)) == len(drawings)
 
 
+def test_texts_name_their_scenes() -> None:
+    for scene in some(50):
+        assert world.named(world.title(scene)).tolist() == scene.tolist()
+        rng = np.random.default_rng(0)
+        assert world.named(world.wording(world.words(scene), rng)).tolist() == scene.tolist()
+    assert world.named("A quiet evening: yellow, FALLING").tolist() == [-1, 3, -1, -1, -1, 1]
+
+
 def test_motion_is_drawn() -> None:
     scenes = np.tile(some(1), (4, 1))
     scenes[:, -1] = range(4)
