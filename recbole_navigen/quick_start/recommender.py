@@ -313,13 +313,16 @@ class Recommender:
         for name, given, known in (("media", set(media), MEDIA), ("domain", {domain}, DOMAINS)):
             if unknown := given.difference(known):
                 raise InputError(f"{name}={unknown.pop()!r} is unknown; use one of {', '.join(known)}.")
-        found = self._expected(histories, pool, exclude_history)
+        found = self._aimed(histories, pool, exclude_history)
         aims = [aim for aim, _ in found]
         drafts = drafts if temperature else 1
         rows = [row for row in range(len(histories)) for _ in range(drafts)]
         keys = [[seed, list(histories[row]), media[row], place % drafts] for place, row in enumerate(rows)]
         # What is written from the history alone is bound to no item, and names what is expected of all of them.
-        told = [aim.terms if settings["choose_item"] else terms for aim, terms in found]
+        told = [
+            aim.terms if settings["choose_item"] else self._agreement.expected_terms(*chances, len(aim.terms))
+            for aim, chances in found
+        ]
         named = not free_terms and (settings["name_item"] or not settings["choose_item"])
         written = written_drafts(
             self.author,
@@ -362,22 +365,21 @@ class Recommender:
         self, histories: Sequence[Sequence[str]], pool: int = POOL, exclude_history: bool = True
     ) -> list[Recommendation]:
         """The item that each instruction is for, see `instruct`; of a small catalogue the pool is what is left."""
-        return [aim for aim, _ in self._expected(histories, pool, exclude_history)]
+        return [aim for aim, _ in self._aimed(histories, pool, exclude_history)]
 
-    def _expected(
+    def _aimed(
         self, histories: Sequence[Sequence[str]], pool: int, exclude_history: bool
-    ) -> list[tuple[Recommendation, tuple[str, ...]]]:
-        """The item that an instruction is for after each history, and as many terms as it has, expected of the pool."""
+    ) -> list[tuple[Recommendation, tuple[list[int], list[float]]]]:
+        """The item that an instruction is for after each history, and the pool it is from: indices, probabilities."""
         left = [self.table.n_items - len(set(history)) * exclude_history for history in histories]
         sizes = [min(pool, max(1, count)) for count in left]
-        found: dict[int, tuple[Recommendation, tuple[str, ...]]] = {}
+        found: dict[int, tuple[Recommendation, tuple[list[int], list[float]]]] = {}
         for size in set(sizes):
             rows = [row for row, own in enumerate(sizes) if own == size]
             tops = self.recommend_all([histories[row] for row in rows], size, exclude_history=exclude_history)
             for row, top in zip(rows, tops, strict=True):
-                given = [self._index[item.item] for item in top], [item.probability for item in top]
-                aim = top[int(self._agreement.gains(*given).argmax())]
-                found[row] = aim, self._agreement.expected_terms(*given, len(aim.terms))
+                chances = [self._index[item.item] for item in top], [item.probability for item in top]
+                found[row] = top[int(self._agreement.gains(*chances).argmax())], chances
         return [found[row] for row in range(len(histories))]
 
     def item_of_terms(self, terms: Sequence[str]) -> str:
