@@ -54,6 +54,10 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
     return Catalogue(texts, item_images(folder / "tiny-world" / "images", list(texts)))
 
 
+def pixels(made: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(made))).astype(int)
+
+
 def requests_for(users: int, media: str = "image") -> list[Request]:
     return [Request(f"u{user}", media, f"a red ball, night {user}", f"s{user}", ("s9", "s8")) for user in range(users)]
 
@@ -113,9 +117,11 @@ def test_a_users_noise_depends_on_the_user_alone(models: Path) -> None:
     settings = generation_settings({"image_model": str(models / "image"), **FEW})
     generator = ImageGenerator(settings)
     texts, seeds = ["a red ball", "a blue star", "night"], [3, 4, 5]
-    together = generator(texts, seeds)
-    assert [generator([text], [seed])[0] for text, seed in zip(texts, seeds, strict=True)] == together
-    assert generator(["a red ball"], [4])[0] != together[0]
+    together = [pixels(made) for made in generator(texts, seeds)]
+    for text, seed, found in zip(texts, seeds, together, strict=True):
+        # The same but for rounding, which the size of a batch may turn.
+        assert np.abs(pixels(generator([text], [seed])[0]) - found).max() <= 2
+    assert np.abs(pixels(generator(["a red ball"], [4])[0]) - together[0]).max() > 10
     # Ids of the same characters have different seeds, and methods share them.
     assert len({user_seed(seed, user) for user in ("ab", "ba", "a") for seed in (0, 1)}) == 6
 

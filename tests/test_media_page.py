@@ -160,7 +160,7 @@ def test_the_benchmark_on_small_models(tmp_path: Path, monkeypatch: pytest.Monke
     # A second call trains nothing and makes nothing.
     before = {file: file.stat().st_mtime_ns for file in world.rglob("*.safetensors")}
     monkeypatch.setattr("recbole_navigen.quick_start.run.run_navigen", None)
-    monkeypatch.setattr(tiny_navigen, "Recommender", None)
+    monkeypatch.setattr(tiny_navigen.Recommender, "instruct", None)
     monkeypatch.setattr("recbole_navigen.quick_start.writing.train_writer", None)
     monkeypatch.setattr("recbole_navigen.generation.pipeline.Pipeline.__call__", None)
     generation.main()
