@@ -118,10 +118,10 @@ def test_a_users_noise_depends_on_the_user_alone(models: Path) -> None:
     generator = ImageGenerator(settings)
     texts, seeds = ["a red ball", "a blue star", "night"], [3, 4, 5]
     together = [pixels(made) for made in generator(texts, seeds)]
-    # The size of a batch may turn the rounding of a few values; another seed changes many.
+    # The size of a batch may turn the rounding of a few values by one; another seed changes many.
     for text, seed, found in zip(texts, seeds, together, strict=True):
         change = np.abs(pixels(generator([text], [seed])[0]) - found)
-        assert change.mean() < 0.05
+        assert change.max() <= 1 and change.mean() < 0.01
     assert np.abs(pixels(generator(["a red ball"], [4])[0]) - together[0]).mean() > 0.1
     # Ids of the same characters have different seeds, and methods share them.
     assert len({user_seed(seed, user) for user in ("ab", "ba", "a") for seed in (0, 1)}) == 6
