@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -178,3 +179,20 @@ def test_models_without_common_steps_are_refused(tiny: Path, monkeypatch: pytest
     # The models of these trainers need files or packages that the tests have not; their trainers are what is refused.
     for stock in (NCLTrainer, KGTrainer, MKRTrainer, RecVAETrainer):
         refused("BPR", "has a training loop of its own", type(stock.__name__, (SafeCheckpoint, stock), {}))
+
+
+def test_the_benchmark_times_the_epochs_of_navigen_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    read = runpy.run_path(str(ROOT / "benchmarks" / "distributed.py"))["read"]
+    (tmp_path / "log" / "NaviGen").mkdir(parents=True)
+    (tmp_path / "saved" / "NaviGen-1").mkdir(parents=True)
+    # Of the collaborative model, of the alignment, and three of NaviGen, the first of which warms up.
+    names = [*(f"epoch {number}" for number in range(30)), "align epoch 0", "epoch 0", "epoch 1", "epoch 2"]
+    seconds = [*[1.0] * 30, 50.0, 9.0, 4.0, 5.0]
+    lines = [f"{name} training [time: {spent}s, train loss: 1.0]" for name, spent in zip(names, seconds, strict=True)]
+    (tmp_path / "log" / "NaviGen" / "run.log").write_text("\n".join(lines))
+    result = {"test_users_per_second": 7.0, "best_valid_result": {"ndcg@10": 0.2}, "test_result": {"ndcg@10": 0.1}}
+    (tmp_path / "saved" / "NaviGen-1" / "result.json").write_text(json.dumps(result))
+    found = read(tmp_path, 3)
+    assert (found["seconds_per_epoch"], found["test_users_per_second"]) == (4.5, 7.0)
+    assert (found["valid"], found["test"]) == ({"ndcg@10": 0.2}, {"ndcg@10": 0.1})
