@@ -17,7 +17,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],
-    # `properties/` lies beside the package in the source tree and inside it in a wheel; settings.properties_folders
+    # `properties/` lies beside the package in the source tree and inside it in a wheel; config.reading.properties_folders
     # finds it in both places.
     packages=[*find_packages(include=["recbole_navigen", "recbole_navigen.*"]), "recbole_navigen.properties"],
     package_dir={"recbole_navigen.properties": "properties"},

@@ -31,7 +31,7 @@ from recbole_navigen.identifiers.agreement import Agreement
 from recbole_navigen.quick_start import Recommender
 from recbole_navigen.quick_start.recommender import POOL
 from recbole_navigen.quick_start.supervised import settings_of
-from recbole_navigen.settings import parse_argv
+from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.supervision.protocol import FOUNDERS, Order, Sample, Task
 from recbole_navigen.supervision.space import TermSpace
 from recbole_navigen.supervision.template import TemplateTeacher

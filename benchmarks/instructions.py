@@ -37,7 +37,7 @@ from recbole_navigen.language.tags import MEDIA
 from recbole_navigen.quick_start import Recommender
 from recbole_navigen.quick_start.supervised import settings_of
 from recbole_navigen.quick_start.writing import PROGRESS, WRITER, add_writer
-from recbole_navigen.settings import parse_argv
+from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.supervision.build import Roles, build_roles, search_settings
 from recbole_navigen.supervision.evolution import evolve
 from recbole_navigen.supervision.protocol import Sample

@@ -32,7 +32,7 @@ from recbole_navigen.model.legal import LegalCodes
 from recbole_navigen.model.repeats import distinct
 from recbole_navigen.quick_start import run_navigen
 from recbole_navigen.quick_start.pipeline import load_navigen
-from recbole_navigen.settings import read_settings
+from recbole_navigen.config.reading import read_settings
 
 HERE = Path(__file__).resolve().parent
 RUNS = HERE / "runs" / "levers"

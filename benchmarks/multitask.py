@@ -17,7 +17,7 @@ from recbole_navigen.evaluation.ranks import ndcg
 from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.quick_start.comparison import PROTOCOLS
 from recbole_navigen.quick_start.runs import Run
-from recbole_navigen.settings import parse_argv
+from recbole_navigen.config.reading import parse_argv
 
 LEAST = 0.99
 

@@ -33,7 +33,7 @@ from recbole_navigen.quick_start.report import report
 from recbole_navigen.quick_start.run import finished_run
 from recbole_navigen.quick_start.runs import Run
 from recbole_navigen.quick_start.tables import tables
-from recbole_navigen.settings import nearest, parse_value, read_settings
+from recbole_navigen.config.reading import nearest, parse_value, read_settings
 
 RUNS = Path(__file__).resolve().parent / "runs" / "quality"
 TUNED = Path(__file__).resolve().parent / "tuned.yaml"

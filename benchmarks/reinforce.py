@@ -54,7 +54,7 @@ from recbole_navigen.quick_start.reinforcing import DONE, reinforce, save_learne
 from recbole_navigen.quick_start.stages import Stages
 from recbole_navigen.quick_start.training_stages import STAGES, reinforce_settings
 from recbole_navigen.quick_start.writing import WRITER, add_writer, load_writer
-from recbole_navigen.settings import parse_argv
+from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.training.grpo import Learner
 from recbole_navigen.training.instructions import InstructionRows
 from recbole_navigen.training.policies import InstructionPolicy, ItemPolicy

@@ -9,7 +9,7 @@ import pytest
 import torch
 from small_model import small_model
 
-from recbole_navigen.settings import read_settings
+from recbole_navigen.config.reading import read_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = {

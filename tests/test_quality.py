@@ -8,7 +8,7 @@ import pytest
 import yaml
 from test_compare import SASREC, SMALL
 
-from recbole_navigen.settings import read_settings
+from recbole_navigen.config.reading import read_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_navigen.artefacts import content_hash
-from recbole_navigen.config import NOT_LEARNED, Config, refuse_unknown_metrics
+from recbole_navigen.config.config import NOT_LEARNED, Config, refuse_unknown_metrics
 from recbole_navigen.data import uses_user_rows
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.ranks import METRICS, metric_values, places
@@ -26,7 +26,7 @@ from recbole_navigen.quick_start.report import report
 from recbole_navigen.quick_start.runs import Run, find_finished, identity, protocol
 from recbole_navigen.quick_start.separate import RunFailed, SeparateRuns
 from recbole_navigen.quick_start.tables import shown_name
-from recbole_navigen.settings import parse_argv, read_settings, refuse_no_folder, refuse_nonpositive, refuse_unknown
+from recbole_navigen.config.reading import parse_argv, read_settings, refuse_no_folder, refuse_nonpositive, refuse_unknown
 
 SECTION = "models"  # of config files: label -> settings of its own
 SHOWN = {"metrics": ["NDCG", "Recall"], "topk": [10]}  # unless the user asks for others

@@ -20,7 +20,7 @@ from recbole_navigen.quick_start.run import finished_run
 from recbole_navigen.quick_start.runs import STARTED
 from recbole_navigen.quick_start.supervised import learns_instructions
 from recbole_navigen.quick_start.writing import add_writer
-from recbole_navigen.settings import parse_argv
+from recbole_navigen.config.reading import parse_argv
 
 FILE = "instructions.jsonl"
 USERS_AT_ONCE = 64  # between two movements of the progress bar

@@ -15,7 +15,7 @@ from recbole_navigen.generation.cards import user_cards
 from recbole_navigen.generation.head import Generated, build_encoder, build_generators, generate, media_cases, score
 from recbole_navigen.generation.protocol import MEDIA, Catalogue, Request, item_images
 from recbole_navigen.generation.retrieval import picture_terms
-from recbole_navigen.metrics import NAMES, media_result
+from recbole_navigen.config.media_metrics import NAMES, media_result
 from recbole_navigen.quick_start.recommender import Recommender
 from recbole_navigen.quick_start.runs import RESULT, read_result
 from recbole_navigen.quick_start.sections import run_sections

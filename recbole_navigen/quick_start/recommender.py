@@ -32,7 +32,7 @@ from recbole_navigen.quick_start.pipeline import IDENTIFIERS, TOKENIZER
 from recbole_navigen.quick_start.runs import read_result, refuse_other_backbone
 from recbole_navigen.quick_start.supervised import learns_instructions, settings_of
 from recbole_navigen.quick_start.writing import load_writer
-from recbole_navigen.settings import nearest
+from recbole_navigen.config.reading import nearest
 from recbole_navigen.supervision.build import supervision_settings
 from recbole_navigen.supervision.protocol import Sample
 from recbole_navigen.supervision.space import TermSpace

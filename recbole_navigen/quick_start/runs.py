@@ -20,7 +20,7 @@ from recbole_navigen.config import Config
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.evaluation.user_ranks import UserRanks
 from recbole_navigen.language.adapters import LORA_KEYS
-from recbole_navigen.settings import added_settings, without_secrets
+from recbole_navigen.config.reading import added_settings, without_secrets
 
 RESULT = "result.json"  # written last: a folder that holds it is a finished run
 STARTED = "started.json"  # written first, with the run's identity

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.settings import INTERVAL_ENDING, nearest, parse_value, read_settings, settings_file
+from recbole_navigen.config.reading import INTERVAL_ENDING, nearest, parse_value, read_settings, settings_file
 
 _KEYS = {"float": {"low", "high", "step", "log"}, "int": {"low", "high", "step", "log"}, "choice": {"values"}}
 _HOW = "write `key: {type: float, low: 0.0, high: 0.5}`, with type int alike, or `key: [a, b, c]`"

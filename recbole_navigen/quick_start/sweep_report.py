@@ -15,7 +15,7 @@ from rich.console import Console
 
 import recbole_navigen
 from recbole_navigen.artefacts import atomic_directory
-from recbole_navigen.config import NOT_LEARNED, Config
+from recbole_navigen.config.config import NOT_LEARNED, Config
 from recbole_navigen.evaluation.page import to_html
 from recbole_navigen.evaluation.plots import Plot, bar_plot, points_plot
 from recbole_navigen.evaluation.report import Cell, Table, to_terminal

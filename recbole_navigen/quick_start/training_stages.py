@@ -6,7 +6,7 @@ from typing import Any
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.quick_start.scorers import SCORERS
-from recbole_navigen.settings import settings_file
+from recbole_navigen.config.reading import settings_file
 from recbole_navigen.training.objective import ADVANTAGES, AVERAGES
 from recbole_navigen.training.policies import POLICIES
 from recbole_navigen.training.rewards import CODE_REWARDS, REWARDS

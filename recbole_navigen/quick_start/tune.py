@@ -29,7 +29,7 @@ from recbole_navigen.quick_start.study import (
 )
 from recbole_navigen.quick_start.sweep_report import TABLE, Sweep, write_report
 from recbole_navigen.quick_start.tables import shown_name
-from recbole_navigen.settings import properties_folders
+from recbole_navigen.config.reading import properties_folders
 
 HEARTBEAT = 30  # seconds
 _WAITING = 2.0  # seconds between two looks at the trials of other workers

@@ -60,7 +60,7 @@ def properties_folders() -> list[Path]:
     The shipped folder lies inside the package in a wheel and beside it in a source tree; a folder `properties` in the
     working directory may add to it (a `dataset/NAME.yaml` for one's own data, for example).
     """
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     inside, beside = package / "properties", package.parent / "properties"
     shipped = inside if inside.is_dir() else beside
     local = Path("properties").resolve()

@@ -17,9 +17,9 @@ from recbole.utils import ModelType
 import recbole_navigen.compat  # noqa: F401 (must run before anything of RecBole is imported)
 from recbole_navigen.artefacts import content_hash
 from recbole_navigen.errors import InputError
-from recbole_navigen.metrics import NAMES, register_media_metrics
+from recbole_navigen.config.media_metrics import NAMES, register_media_metrics
 from recbole_navigen.processes import own_gpu, size
-from recbole_navigen.settings import (
+from recbole_navigen.config.reading import (
     SettingsLoader,
     fit_types,
     nearest,
