@@ -37,10 +37,12 @@ def refused(path: Path, message: str, inter: list[str], item: list[str] | None =
         ([HEADER.replace("item_id", "item"), *ROWS], r"bad\.inter has no column item_id"),
         ([HEADER.replace("timestamp", "time"), *ROWS], r"bad\.inter has no column timestamp"),
         ([HEADER.replace("item_id", "user_id"), *ROWS], r"bad\.inter has no column item_id|names column user_id twice"),
-        (["\ufeff" + HEADER, *ROWS], r"bad\.inter starts with a byte-order mark"),
         ([HEADER, *ROWS, "u1\ti1\t5\t6"], r"bad\.inter line 22 has 4 columns and its header 3"),
-        ([HEADER, *ROWS, "u1\ti1\tmorning"], r"bad\.inter row 21 after the header has 'morning' as timestamp"),
-        ([HEADER, *ROWS, "u1\ti1\t"], r"row 21 after the header has '' as timestamp"),
+        (
+            [HEADER, *ROWS, "u1\ti1\tmorning"],
+            r"bad\.inter line 22 has 'morning' in column timestamp, which is of type float",
+        ),
+        ([HEADER, *ROWS, "u1\ti1\t"], r"line 22 has '' as timestamp"),
     ],
 )
 def test_interaction_files(inter: list[str], message: str, tmp_path: Path) -> None:

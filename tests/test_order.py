@@ -12,7 +12,8 @@ from synthetic import BASE_SECOND, make_config, write_files
 
 from recbole_navigen.data import create_dataset
 from recbole_navigen.data.locate import bundled_folder
-from recbole_navigen.data.order import exact_rank, read_times
+from recbole_navigen.data.order import exact_rank, exact_times, tied_last_rows
+from recbole_navigen.data.reader import AtomicFile
 from recbole_navigen.errors import InputError
 
 HEADER = "user_id:token\titem_id:token\ttimestamp:float"
@@ -68,6 +69,19 @@ def test_shuffled_ties_are_spread() -> None:
     assert len(orders) == 6
 
 
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=1, max_size=30))
+def test_ties_of_last_rows_are_counted(rows: list[tuple[int, int]]) -> None:
+    rows = sorted(rows, key=lambda row: row[1])
+    times_by_user = [[time for other, time in rows if other == user] for user in {user for user, _ in rows}]
+    tied = sum(len(times) > 1 and times[-1] == times[-2] for times in times_by_user)
+    assert tied_last_rows(*np.array(rows).T) == (tied, len(times_by_user))
+
+
+def times_of(path: Path) -> np.ndarray:
+    file = AtomicFile(path)
+    return exact_times(file, file.frame(["timestamp"])["timestamp"])
+
+
 @pytest.mark.parametrize(
     ("texts", "expected", "dtype"),
     [
@@ -78,15 +92,17 @@ def test_shuffled_ties_are_spread() -> None:
 )
 def test_times_are_read_exactly(texts: list[str], expected: list, dtype: type, tmp_path: Path) -> None:
     write_files(tmp_path, "t", [HEADER, *(f"u\ti\t{text}" for text in texts)])
-    read = read_times(tmp_path / "t/t.inter", "timestamp:float")
+    read = times_of(tmp_path / "t/t.inter")
     assert read.dtype == dtype and read.tolist() == expected
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "nan", "inf", "99999999999999999999", "1.5x"])
 def test_times_that_are_none_are_refused(text: str, tmp_path: Path) -> None:
     write_files(tmp_path, "t", [HEADER, "u\ti\t5", f"u\tj\t{text}"])
-    with pytest.raises(InputError, match=r"t\.inter row 2 after the header has .* as timestamp; times must be plain"):
-        read_times(tmp_path / "t/t.inter", "timestamp:float")
+    with pytest.raises(
+        InputError, match=r"t\.inter line 3 has .* (as timestamp; times must be|in column timestamp.*) plain"
+    ):
+        times_of(tmp_path / "t/t.inter")
 
 
 def nanosecond_data(path: Path, kind: str = "float") -> Path:

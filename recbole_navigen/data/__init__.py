@@ -9,16 +9,18 @@ import torch
 from recbole.config import Config
 from recbole.data import create_samplers
 from recbole.data.dataloader import AbstractDataLoader, FullSortEvalDataLoader
-from recbole.data.dataset import Dataset
+from recbole.data.dataset import Dataset, KnowledgeBasedDataset
 from recbole.data.utils import get_dataloader
 from recbole.sampler import KGSampler
 from recbole.utils import ModelType, set_color
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
-from recbole_navigen.data.checks import check_columns, check_history_lengths, check_row_widths, read_header
+from recbole_navigen.config.intervals import check_filters
+from recbole_navigen.data.checks import check_column_lists, check_columns, check_history_lengths
 from recbole_navigen.data.dataset import ExactSequence, NaviGenDataset, exact
 from recbole_navigen.data.loader import HistoryMaskedLoader, UserRowLoader
 from recbole_navigen.data.locate import dataset_folder
+from recbole_navigen.data.reader import read_header
 from recbole_navigen.data.sequences import UserSequences, windows
 from recbole_navigen.data.text import ItemText, read_item_text
 from recbole_navigen.errors import InputError
@@ -77,9 +79,10 @@ def create_dataset(config: Config) -> Dataset:
             raise InputError(
                 f"{key} is not available: RecBole stores data as pickles, which are never read here; remove it"
             )
-    _check_files(config)
+    check_filters(config.final_config_dict)
     own = getattr(recbole.data.dataset, f"{config['model']}Dataset", None)
     recbole_class = own or getattr(recbole.data.dataset, _BY_TYPE[config["MODEL_TYPE"]])
+    _check_files(config, issubclass(recbole_class, KnowledgeBasedDataset))
     dataset_class = NaviGenDataset if uses_user_rows(config) else exact(recbole_class)
     try:
         dataset = dataset_class(config)
@@ -92,32 +95,50 @@ def create_dataset(config: Config) -> Dataset:
     if isinstance(split, dict) and "LS" in split and dataset.benchmark_filename_list is None:
         users = dataset.inter_feat[dataset.uid_field].to_numpy()
         check_history_lengths(users, dataset.field2id_token[dataset.uid_field], 3, f"LS: {split['LS']}")
+    if dataset.tied_last_rows:
+        tied, users = dataset.tied_last_rows
+        decides = "the order of the file" if config["shuffle_ties"] in (None, False) else "shuffle_ties"
+        getLogger().info(f"The last two rows of {tied} of {users} users have equal times: {decides} says which is last")
     return dataset
 
 
-def _check_files(config: Config) -> None:
-    """Refuse atomic files without header, rows or the columns that the settings ask for."""
-    folder, name, separator, encoding = (
-        Path(config["data_path"]),
-        *(config[key] for key in ("dataset", "field_separator", "encoding")),
-    )
-    load_col, pre_split = config["load_col"] or {}, config["benchmark_filename"]
-    needed = [config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]]
+def _check_files(config: Config, knowledge: bool) -> None:
+    """Refuse atomic files without header or the columns that the model and the settings ask for, before they are read.
+
+    Args:
+        config: names the files and their columns.
+        knowledge: whether the model needs a knowledge graph, too.
+    """
+    folder, name, pre_split = Path(config["data_path"]), config["dataset"], config["benchmark_filename"]
+    time_field = config["TIME_FIELD"]
+    needed = {"inter": [config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]]}
     if config["eval_args"]["order"] == "TO" and not pre_split:
-        needed.append(config["TIME_FIELD"])
-    loaded = load_col.get("inter", "*")
-    for field in needed:
-        if load_col and loaded != "*" and field not in (loaded or ()):
-            raise InputError(f"load_col must list {field} for inter, and has {loaded}; add it")
-    for stem in [f"{name}.{part}" for part in pre_split] if pre_split else [name]:
-        path = folder / f"{stem}.inter"
-        check_columns(path, read_header(path, separator, encoding), needed, "the model")
-        check_row_widths(path, separator, encoding)
-    for suffix, wanted in load_col.items():
-        path = folder / f"{name}.{suffix}"
-        # RecBole goes on without a user or item file that is not there, and so do we.
-        if wanted and wanted != "*" and path.is_file():
-            check_columns(path, read_header(path, separator, encoding), wanted, "load_col")
+        needed["inter"].append(time_field)
+    if knowledge:
+        needed["kg"] = [config[f"{part}_FIELD"] for part in ("HEAD_ENTITY_ID", "RELATION_ID", "TAIL_ENTITY_ID")]
+        needed["link"] = [config["ITEM_ID_FIELD"], config["ENTITY_ID_FIELD"]]
+    lists = {key: check_column_lists(key, config[key]) for key in ("load_col", "unload_col")}
+    for suffix, columns in needed.items():
+        loaded = lists["load_col"].get(suffix, [] if lists["load_col"] else "*")
+        for column in columns:
+            if loaded != "*" and column not in loaded:
+                raise InputError(f"load_col must list {column} for {suffix}, and has {loaded}; add it")
+            if column in lists["unload_col"].get(suffix, ()):
+                raise InputError(f"unload_col must not list {column} for {suffix}, which {config['model']} needs")
+    stems = [f"{name}.{part}" for part in pre_split] if pre_split else [name]
+    for suffix in dict.fromkeys((*needed, *lists["load_col"], *lists["unload_col"])):
+        for path in [folder / f"{stem}.{suffix}" for stem in (stems if suffix == "inter" else [name])]:
+            # RecBole goes on without a user or item file that is not there, and so do we.
+            if suffix not in needed and not path.is_file():
+                continue
+            header = read_header(path, config["field_separator"], config["encoding"])
+            check_columns(path, header, needed.get(suffix, ()), "the model")
+            for key, columns in lists.items():
+                check_columns(path, header, columns.get(suffix, ()) if columns.get(suffix) != "*" else (), key)
+            for column in needed.get(suffix, ()):
+                if header[column] != "token" and (column != time_field or header[column] != "float"):
+                    kinds = "float or token" if column == time_field else "token"
+                    raise InputError(f"{path} has {column} as {header[column]}; its type in the header must be {kinds}")
 
 
 def _sample_rows(part: Dataset, limit: int | None, seed: int) -> Dataset:

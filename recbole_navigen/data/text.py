@@ -1,4 +1,4 @@
-"""Item text, read from the item file itself: no quoting, no NA words, no splitting into tokens."""
+"""Item text, read from the item file itself: whole cells, not split into tokens."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,8 @@ from recbole.config import Config
 from recbole.data.dataset import Dataset
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
-from recbole_navigen.data.checks import check_columns, check_items_known, read_header
+from recbole_navigen.data.checks import check_columns, check_known
+from recbole_navigen.data.reader import AtomicFile
 from recbole_navigen.errors import InputError
 
 
@@ -35,13 +36,10 @@ def read_item_text(config: Config, dataset: Dataset) -> ItemText:
 
     Raises:
         InputError: no fields declared, no item file, a field that is not in it, or an item without a row.
-
-    RecBole's reader would treat a leading quotation mark as the start of a quoted cell and the title `None` as missing.
     """
     path = Path(config["data_path"]) / f"{dataset.dataset_name}.item"
-    separator, encoding = config["field_separator"], config["encoding"]
-    names = config["item_text_fields"]
-    header = read_header(path, separator, encoding)
+    file = AtomicFile(path, config["field_separator"], config["encoding"])
+    header, names = file.header, config["item_text_fields"]
     if not names:
         raise InputError(
             f"item_text_fields is empty; name the text columns of {path} in "
@@ -51,26 +49,13 @@ def read_item_text(config: Config, dataset: Dataset) -> ItemText:
     names = [names] if isinstance(names, str) else list(names)
     check_columns(path, header, [dataset.iid_field], "ITEM_ID_FIELD")
     check_columns(path, header, names, "item_text_fields")
-    columns = list(header)
-    item_column, text_columns = columns.index(dataset.iid_field), [columns.index(name) for name in names]
-
     rows: dict[str, list[str]] = {}
-    with open(path, encoding=encoding or "utf-8", newline="") as file:
-        # Only line feeds end a row: a title may hold other characters that Python's splitlines takes for line ends.
-        for number, line in enumerate(file.read().split("\n")[1:], start=2):
-            cells = line.removesuffix("\r").split(separator)
-            if len(cells) > len(columns):
-                raise InputError(
-                    f"{path} line {number} has {len(cells)} columns and its header {len(columns)}; remove the extra "
-                    f"separator {separator!r}"
-                )
-            if line:
-                cells += [""] * (len(columns) - len(cells))
-                # The first row of an item counts, as in RecBole.
-                rows.setdefault(cells[item_column], [" ".join(cells[column].split()) for column in text_columns])
-
+    columns = [dataset.iid_field, *names]
+    for item, *texts in file.texts(columns)[columns].itertuples(index=False, name=None):
+        # The first row of an item counts, as in RecBole.
+        rows.setdefault(item, [" ".join(text.split()) for text in texts])
     tokens = [str(token) for token in dataset.field2id_token[dataset.iid_field][1:]]
-    check_items_known(path, rows, tokens)
+    check_known(path, rows, tokens)
     by_item = [[""] * len(names), *(rows[token] for token in tokens)]
     return ItemText(
         fields={name: tuple(row[column] for row in by_item) for column, name in enumerate(names)},
