@@ -89,6 +89,9 @@ def test_a_sequential_baseline_from_end_to_end(
     assert result["config"]["hidden_size"] == 8 and result["versions"]["recbole"] == "1.2.1"
     assert len(result["dataset_hash"]) == 64 and result["peak_memory_mb"] > 50
     assert result["training_seconds"] == result["seconds"]["train"] and result["test_users_per_second"] > 0
+    tied = result["tied_last_rows"]
+    assert 0 < tied["tied"] < tied["users"] == 60 and tied["share"] == tied["tied"] / 60
+    assert f"The last two rows of {tied['tied']} of 60 users have equal times: the order of the file says" in log
     ranks = UserRanks.load(folder)
     assert result["split_hash"] == ranks.split_hash and len(ranks.user) == result["test_users"] == 60
     assert result["test_result"]["ndcg@10"] == pytest.approx(metric_values("ndcg@10", ranks.rank).mean(), abs=1e-4)

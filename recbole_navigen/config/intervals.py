@@ -67,7 +67,7 @@ def _empty(interval: Interval, whole: bool) -> bool:
         low = max(low, 0.0 if left == "(" else 1.0)
         low = math.floor(low) + 1 if left == "(" else math.ceil(low)
         left = "["
-        if high < math.inf:
+        if math.isfinite(high):
             high = math.ceil(high) - 1 if right == ")" else math.floor(high)
             right = "]"
     return low > high or low == math.inf or high == -math.inf or (low == high and left + right != "[]")

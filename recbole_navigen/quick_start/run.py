@@ -138,6 +138,9 @@ def run_navigen(
         # After a kill, the seconds of training go on from the last checkpoint; those of other stages are those since.
         origin["resumed"] = goes_on
         origin |= {"dataset_hash": data.content_hash, "split_hash": ranks.split_hash if ranks is not None else None}
+        # How often the order of the file, or `shuffle_ties`, decided which row is the last.
+        tied, users = data.tied_last_rows or (None, None)
+        origin["tied_last_rows"] = tied if tied is None else {"tied": tied, "users": users, "share": tied / users}
         write_json(Path(config["run_dir"]) / RESULT, {**result, **origin, **costs, **_provenance(config, stages)})
         probabilities = bool(getattr(net, "scores_are_log_probabilities", False))
         show(stages, result["test_result"], _samples(config, data, test_data, net), probabilities)
