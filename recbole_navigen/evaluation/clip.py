@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
@@ -25,6 +25,7 @@ from recbole_navigen.artefacts import content_hash, file_hash, plain
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.frames import SAMPLING, read_frames
 from recbole_navigen.evaluation.vectors import VectorStore
+from recbole_navigen.pictures import READING, as_rgb, open_picture
 from recbole_navigen.sources import find_source
 
 LONG_TEXT = ("chunk", "truncate")
@@ -152,6 +153,7 @@ class ClipEncoder:
             "long_text": long_text,
             "text_tokens": self.limit,
             "frames": SAMPLING,
+            "pictures": READING,
         }
         folder = None if cache is None else Path(cache) / content_hash(self.identity)[:16]
         self._store = VectorStore(folder)
@@ -242,12 +244,10 @@ class ClipEncoder:
         return _pooled(self.model.get_image_features(pixel_values=pixels.to(self.device)))
 
     def _opened(self, image: Any) -> Image.Image:
-        try:
-            picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
-            picture = picture if isinstance(picture, Image.Image) else Image.open(picture)
-            picture = picture.convert("RGB")
-        except (UnidentifiedImageError, OSError) as error:
-            raise InputError(f"{image} cannot be read as an image ({error}); replace or delete it.") from error
+        if isinstance(image, str | Path):
+            picture = open_picture(image)
+        else:
+            picture = as_rgb(Image.fromarray(image) if isinstance(image, np.ndarray) else image)
         if self.framing == "pad":
             picture = ImageOps.pad(picture, (max(picture.size),) * 2, color=(127, 127, 127))
         return picture
@@ -314,5 +314,5 @@ def _image_key(image: Any) -> str:
             return content_hash("file", file_hash(image))
         except OSError as error:
             raise InputError(f"image {image} cannot be read: {error.strerror}.") from error
-    array = np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else image
+    array = np.asarray(as_rgb(image)) if isinstance(image, Image.Image) else image
     return content_hash("pixels", array)

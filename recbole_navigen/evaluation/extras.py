@@ -6,7 +6,6 @@ because papers report them.
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.clip import is_video
 from recbole_navigen.evaluation.frames import read_frames
 from recbole_navigen.evaluation.media import MediaCase
+from recbole_navigen.pictures import open_picture
 
 Measure = Callable[..., float]  # of one picture, or of two of shape (SIDE, SIDE, 3), uint8
 UNPAIRED = frozenset({"aesthetic"})  # scores of a picture alone
@@ -61,17 +61,12 @@ def extra_scores(measures: Mapping[str, Measure], cases: Sequence[MediaCase], fr
 def _of_user(measure: Measure, case: MediaCase, frames: int, paired: bool) -> float:
     if case.media is None or (paired and case.target_image is None):
         return np.nan
-    made = read_frames(case.media, frames) if is_video(case.media) else [np.asarray(_opened(case.media))]
+    made = read_frames(case.media, frames) if is_video(case.media) else [np.asarray(open_picture(case.media))]
     pictures = [Image.fromarray(frame) for frame in made]
     if not paired:
         return float(np.mean([measure(picture) for picture in pictures]))
-    target = _pixels(_opened(case.target_image))
+    target = _pixels(open_picture(case.target_image))
     return float(np.mean([measure(_pixels(picture), target) for picture in pictures]))
-
-
-def _opened(path: str | Path) -> Image.Image:
-    with Image.open(path) as image:
-        return image.convert("RGB")
 
 
 def _pixels(image: Image.Image) -> np.ndarray:

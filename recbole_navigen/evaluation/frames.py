@@ -1,12 +1,13 @@
 """Frames of a video, chosen uniformly."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from recbole_navigen.errors import InputError
 
-SAMPLING = "middle of each of n equal parts"
+SAMPLING = "middle of each of n equal parts, upright"
 
 
 def frame_places(total: int, count: int) -> np.ndarray:
@@ -26,15 +27,20 @@ def read_frames(path: str | Path, count: int | None = None) -> list[np.ndarray]:
         path: any file that FFmpeg reads. count: how many frames, see `frame_places`; None: all.
 
     Returns:
-        Frames of shape (height, width, 3), uint8.
+        Frames of shape (height, width, 3), uint8, turned as the file says.
     """
     import av
 
     try:
         with av.open(str(path)) as container:
-            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+            frames = [_upright(frame) for frame in container.decode(video=0)]
     except (av.error.FFmpegError, IndexError, OSError) as error:
         raise InputError(f"{path} cannot be read as a video: {error}; generate or supply it again.") from error
     if not frames:
         raise InputError(f"{path} is a video without frames; generate or supply it again.")
     return frames if count is None else [frames[place] for place in frame_places(len(frames), count)]
+
+
+def _upright(frame: Any) -> np.ndarray:
+    # Phones film sideways and note by how many degrees the picture is to be turned, counterclockwise.
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from recbole_navigen.artefacts import write_bytes
 from recbole_navigen.evaluation.clip import is_video
@@ -17,6 +16,7 @@ from recbole_navigen.evaluation.page import to_html
 from recbole_navigen.evaluation.plots import Plot, interval_plot
 from recbole_navigen.evaluation.report import Cell, Table
 from recbole_navigen.evaluation.statistics import Interval, mean_interval
+from recbole_navigen.pictures import open_picture
 
 THUMBNAIL = 160  # pixels of the longer side
 ASKED = {
@@ -65,13 +65,12 @@ def picture(path: str | Path | None, words: str) -> Picture:
     if is_video(path):
         kind = mimetypes.guess_type(path)[0] or "video/mp4"
         return Picture(_address(Path(path).read_bytes(), kind), words, video=True)
-    with Image.open(path) as opened:
-        # Small drawings stay as they are; a photograph as PNG would be ten times as large.
-        exact = max(opened.size) < THUMBNAIL and opened.format != "JPEG"
-        image = opened.convert("RGB")
-        image.thumbnail((THUMBNAIL, THUMBNAIL))
-        file = io.BytesIO()
-        image.save(file, "PNG" if exact else "JPEG", **({} if exact else {"quality": 85}))
+    image = open_picture(path)
+    # Small drawings stay as they are; a photograph as PNG would be ten times as large.
+    exact = max(image.size) < THUMBNAIL and Path(path).suffix.lower() not in (".jpg", ".jpeg")
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    file = io.BytesIO()
+    image.save(file, "PNG" if exact else "JPEG", **({} if exact else {"quality": 85}))
     return Picture(_address(file.getvalue(), "image/png" if exact else "image/jpeg"), words)
 
 

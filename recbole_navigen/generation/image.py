@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from recbole_navigen.artefacts import content_hash
-from recbole_navigen.errors import InputError
 from recbole_navigen.generation.pipeline import Pipeline
+from recbole_navigen.pictures import open_picture
 
 
 class ImageGenerator:
@@ -24,7 +24,7 @@ class ImageGenerator:
         """
         start = None
         if settings["image_to_image"]:
-            start = open_picture(settings["reference_image"])
+            start = open_picture(settings["reference_image"], f"reference_image={settings['reference_image']}")
             if settings["image_size"]:
                 start = start.resize(settings["image_size"][::-1])
         self.pipeline = Pipeline("image", settings, start)
@@ -46,13 +46,3 @@ def png(image: Image.Image) -> bytes:
     file = io.BytesIO()
     image.convert("RGB").save(file, "PNG")
     return file.getvalue()
-
-
-def open_picture(path: str) -> Image.Image:
-    """A picture of the user's."""
-    try:
-        return Image.open(path).convert("RGB")
-    except (OSError, UnidentifiedImageError) as error:
-        raise InputError(
-            f"reference_image={path} cannot be read as an image; name a PNG, JPEG or WebP file."
-        ) from error

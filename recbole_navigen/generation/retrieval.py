@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from recbole_navigen.artefacts import content_hash
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.clip import ClipEncoder
-from recbole_navigen.generation.image import open_picture, png
+from recbole_navigen.generation.image import png
 from recbole_navigen.generation.protocol import Catalogue
 from recbole_navigen.generation.video import mp4
+from recbole_navigen.pictures import open_picture
 
 
 class RetrievalGenerator:
@@ -51,7 +51,7 @@ class RetrievalGenerator:
     def __call__(self, instructions: Sequence[str], seeds: Sequence[int]) -> list[bytes | None]:
         """Files of the nearest pictures; seeds change nothing."""
         nearest = (self.encoder.texts(instructions).means @ self.vectors.T).argmax(1)
-        pictures = [Image.open(self.files[place]).convert("RGB") for place in nearest]
+        pictures = [open_picture(self.files[place]) for place in nearest]
         if self.media == "image":
             return [png(picture) for picture in pictures]
         return [mp4(np.stack([np.asarray(picture)] * self.frames), self.fps) for picture in pictures]
@@ -74,7 +74,7 @@ def picture_terms(
     if not terms:
         raise InputError("there are no terms to describe reference_image with; build identifiers first.")
     words = encoder.texts([f"a picture of {term}" for term in terms]).means
-    scores = words @ encoder.images([open_picture(picture)]).means[0]
+    scores = words @ encoder.images([open_picture(picture, f"reference_image={picture}")]).means[0]
     if images:
         scores = scores - words @ encoder.images(images).means.mean(0)
     best = np.argsort(-scores, kind="stable")[:count]
