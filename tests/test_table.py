@@ -28,7 +28,7 @@ GOOD = {
                 {"reseeded_codes": 0, "reconstruction_error": 0.25},
             ],
         },
-        "terms": {"items_without_text": 1, "items_borrowed": 1},
+        "terms": {"items_without_text": 1, "items_without_terms": 0, "items_borrowed": 1},
     },
 }
 
@@ -103,7 +103,7 @@ def test_describe_tells_use_collisions_and_terms():
         "2 items shared a code (largest group 2), 1 moved, 0 still share one",
         "codes re-seeded: 1; variance left: 0.500, 0.250",
         "4 distinct, 1.3 an item (1 to 2)",
-        "items without text: 1; terms borrowed from neighbours: 1 items",
+        "items without text: 1, with text but without a word: 0; terms borrowed from neighbours: 1 items",
     ):
         assert words in text
     assert max(map(len, text.splitlines())) < 110

@@ -1,5 +1,7 @@
 """Terms from item text: normalisation, collocations, order, borrowing."""
 
+# ruff: noqa: RUF001 (letters that look like Latin ones are meant)
+
 import re
 from collections import Counter
 
@@ -38,8 +40,9 @@ def test_every_item_has_a_few_clean_distinct_terms(catalogue):
         assert 1 <= len(terms) <= max_terms and len(set(terms)) == len(terms)
         for term in terms:
             words = term.split(" ")
-            assert len(words) <= 2 and re.fullmatch(r"[a-z0-9-]+( [a-z0-9-]+)?", term)
-            assert re.search("[a-z]", words[0]) and not STOP_WORDS & set(words)
+            assert len(words) <= 2 and term == " ".join(term.split()) and "," not in term
+            assert not term.isascii() or re.fullmatch(r"[a-z0-9-]+( [a-z0-9-]+)?", term)
+            assert any(map(str.isalpha, words[0])) and not STOP_WORDS & set(words)
     assert result.terms == extract_terms(texts, neighbours, max_terms).terms
 
 
@@ -79,8 +82,19 @@ def test_an_items_terms_do_not_depend_on_the_order_of_the_catalogue(texts):
         ("#IMAXCinema 3D x-men", [["imax", "cinema"], ["3d", "x-men"]]),
         ("Café Œuvre Straße Ångström ﬁlm", [["cafe", "oeuvre", "strasse", "angstrom", "film"]]),
         ("Don\u2019t isn't O'Brien dogs' girl`s", [["obrien", "dogs", "girl"]]),
-        ("東京 Story Война и мир", [["story"]]),
-        ("caf東 noir", [["noir"]]),
+        ("東京 Story Война и мир", [["東京"], ["story", "война"], ["мир"]]),
+        ("caf東 noir", [["caf"], ["東"], ["noir"]]),
+        ("森林爵士海洋", [["森林爵士海洋"]]),
+        ("千と千尋の神隠し: トトロ, らーめん", [["千"], ["千尋"], ["神隠し"], ["トトロ"], ["らーめん"]]),
+        ("Йод и ёлка", [["йод"], ["ёлка"]]),
+        ("हिन्दी फ़िल्म की कहानी", [["हिन्दी", "फ़िल्म"], ["कहानी"]]),
+        ("ضَرَبَ الكتابُ في الجميل", [["ضرب", "الكتاب"], ["الجميل"]]),
+        ("שָׁלוֹם של עולם", [["שלום"], ["עולם"]]),
+        ("Ὀδυσσεύς και Πηνελόπη", [["οδυσσευς"], ["πηνελοπη"]]),
+        ("사랑의 불시착 왕", [["사랑의", "불시착", "왕"]]),
+        ("รักแห่งสยาม", [["รักแห่งสยาม"]]),
+        ("2046年 3D电影", [["年"], ["3d"], ["电影"]]),
+        ("\U0001f600\U0001f600 \u2764\ufe0f ★", []),
         ("Salt &amp; Pepper &eacute;clair <b>bold</b> https://x.io/a?b=c www.y.z 3 < 4", "any"),
         ("Halo 2 200,000 copies 123456 x", [["halo", "2"], ["copies"]]),
         ("a" * 30 + " fine", [["fine"]]),
@@ -185,7 +199,7 @@ def test_a_number_is_kept_only_with_the_word_it_belongs_to():
 
 
 def test_an_item_without_text_borrows_what_its_neighbours_agree_on():
-    texts = ["horror. castle", "horror. ghost", "comedy", "", "", "東京", ""]
+    texts = ["horror. castle", "horror. ghost", "comedy", "", "", "\u2605", ""]
     neighbours = np.array([[-1, -1]] * 3 + [[0, 1], [3, -1], [2, 0], [-1, -1]])
     result = extract_terms(texts, neighbours, max_terms=4)
     assert result.terms[3][0] == "horror" and set(result.terms[3]) <= {"horror", "castle", "ghost"}
@@ -204,6 +218,37 @@ def test_the_nearest_neighbour_has_the_most_to_say():
         neighbours = np.full((5, 2), -1)
         neighbours[4] = nearest, 1 - nearest
         assert extract_terms(texts, neighbours).terms[4][0] == term
+
+
+def test_words_without_blanks_are_cut_where_the_catalogue_says_so():
+    words = ["森林", "爵士", "机器人", "海洋", "武士", "喜剧", "红色", "安静"]
+    rng = np.random.default_rng(0)
+    chosen = [rng.choice(words, 3, replace=False) for _ in range(30)]
+    terms = extract_terms(["".join(own) for own in chosen]).terms
+    assert [set(item) for item in terms] == [set(own) for own in chosen]
+    assert extract_terms(["流浪地球", "三体"]).terms == (("流浪地球",), ("三体",)), "nobody else's: whole"
+
+
+scripts = st.sampled_from(
+    ["森林海洋爱", "ひらがな", "カタカナー", "ไทยภาษา", "ພາສາລາວ", "ខ្មែរ", "မြန်မာ", "हिन्दी", "мир", "한국어"]
+)
+
+
+@given(st.lists(st.lists(scripts.flatmap(lambda letters: st.text(letters, min_size=1, max_size=9)), max_size=3)))
+def test_pieces_come_from_their_text(titles):
+    texts = [" ".join(title) for title in titles] or ["x"]
+    for text, terms in zip(texts, extract_terms(texts, max_terms=10).terms, strict=True):
+        plain = " ".join(word for phrase in words_of(text) for word in phrase)
+        own = [word for term in terms for word in term.split(" ")]
+        # A text without a word of its own takes the commonest term of the catalogue.
+        assert all(word in plain for word in own) or not any(words_of(text))
+        assert all(len(word) <= 24 for word in own)
+
+
+@given(st.text())
+def test_any_text_has_words_that_stand_a_comma_list(text):
+    for term in extract_terms([text]).terms[0]:
+        assert term == " ".join(term.split()) and "," not in term
 
 
 def test_a_catalogue_without_any_text_still_has_terms():

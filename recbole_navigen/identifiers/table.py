@@ -188,8 +188,8 @@ class DualIdentifierTable:
         lines.append(f"  terms: {distinct} distinct, {lengths.mean():.1f} an item ({lengths.min()} to {lengths.max()})")
         if terms := self.report.get("terms"):
             lines.append(
-                f"  items without text: {terms['items_without_text']}; "
-                f"terms borrowed from neighbours: {terms['items_borrowed']} items"
+                f"  items without text: {terms['items_without_text']}, with text but without a word: "
+                f"{terms['items_without_terms']}; terms borrowed from neighbours: {terms['items_borrowed']} items"
             )
         return "\n".join(lines)
 

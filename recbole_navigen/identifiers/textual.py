@@ -1,4 +1,4 @@
-"""Textual identifiers: at most ten ordered, normalised English terms an item, from the catalogue's own text.
+"""Textual identifiers: at most ten ordered, normalised terms an item, from the catalogue's own text.
 
 Symbols: N items, M neighbours an item, df = number of items that have a term.
 
@@ -31,6 +31,7 @@ import numpy as np
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
 
 from recbole_navigen.errors import InputError
+from recbole_navigen.identifiers.scripts import WORD, fold, segment, words_in
 
 SUPPORT = 4.0
 LEAD_HALF_LIFE = 8.0
@@ -38,7 +39,7 @@ COLLOCATION_ITEMS = 3  # a pair of words must be found together in this many ite
 COLLOCATION_NPMI = 0.6  # and this much more often than chance; 0 = independent, 1 = never apart
 NUMBER_NPMI = 0.4  # for a word and the number after it: the model of a console, the part of a series
 LONGEST_WORD = 24  # letters; what is longer is an address or a key, not a word
-LAST_RESORT = "item"  # the term of every item in a catalogue without a single English word
+LAST_RESORT = "item"  # the term of every item in a catalogue without a single word
 
 # scikit-learn's list holds a few words that name things.
 CONTENT_WORDS = {"bill", "computer", "cry", "fire", "interest", "mill", "mine", "system", "thick", "thin"}
@@ -61,7 +62,6 @@ UNDECOMPOSED = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": 
 MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|https?://\S+|www\.\S+")
 HASHTAG = re.compile(r"#(\w+)")
 CASE_CHANGE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-WORD = re.compile(r"\d+(?:[.,]\d+)+|[^\W_]+(?:-[^\W_]+)*")  # 200,000 is one number, not two
 BREAK = re.compile(r"\S")  # anything but blanks between two words: they are no pair
 
 
@@ -87,11 +87,12 @@ def extract_terms(texts: Sequence[str], neighbours: np.ndarray | None = None, ma
         max_terms: 1..10.
 
     Returns:
-        The terms: lower-case ASCII with a letter in them, no stop words, no two of an item alike up to plural. The
-        report: `items_without_text`, `items_without_terms` (text, but no English word in it), `items_borrowed` (terms
-        come from neighbours), `items_last_resort` (the catalogue's commonest term), `terms_per_item` (entry n: items
-        with n terms), `distinct_terms`, `shared_terms` (of these, held by two items or more), `collocations`,
-        `items_with_equal_terms` (the same list as another item), `commonest` (ten pairs of term and items).
+        The terms: lower case with a letter in them, Latin ones as ASCII, no stop words, no two of an item alike up to
+        plural. The report: `items_without_text`, `items_without_terms` (text, but no word in it), `first_without_terms`
+        (index of the first of these, or None), `items_borrowed` (terms come from neighbours), `items_last_resort` (the
+        catalogue's commonest term), `terms_per_item` (entry n: items with n terms), `distinct_terms`, `shared_terms`
+        (of these, held by two items or more), `collocations`, `items_with_equal_terms` (the same list as another item),
+        `commonest` (ten pairs of term and items).
     """
     n_items = len(texts)
     if not 1 <= max_terms <= 10:
@@ -108,7 +109,7 @@ def extract_terms(texts: Sequence[str], neighbours: np.ndarray | None = None, ma
             raise InputError(f"neighbours must be item indices 0..{n_items - 1}, or -1 for none.")
 
     # 1. Words, then one spelling for singular and plural, then pairs of words that belong together.
-    phrases = [words_of(text) for text in texts]
+    phrases = segment([words_of(text) for text in texts])
     one_spelling = _plural_map(phrases)
     phrases = [[[one_spelling.get(word, word) for word in phrase] for phrase in item] for item in phrases]
     collocations = _collocations(phrases)
@@ -130,11 +131,12 @@ def extract_terms(texts: Sequence[str], neighbours: np.ndarray | None = None, ma
 
     held = Counter(term for item in terms for term in item)
     lists = Counter(terms)
-    blank = sum(not text.strip() for text in texts)
+    wordless = [index for index, item in enumerate(own) if not item and texts[index].strip()]
     report = {
         "items": n_items,
-        "items_without_text": blank,
-        "items_without_terms": sum(not item for item in own) - blank,
+        "items_without_text": sum(not text.strip() for text in texts),
+        "items_without_terms": len(wordless),
+        "first_without_terms": wordless[0] if wordless else None,
         "items_borrowed": borrowed,
         "items_last_resort": last_resort,
         "terms_per_item": np.bincount([len(item) for item in terms], minlength=max_terms + 1).tolist(),
@@ -148,16 +150,16 @@ def extract_terms(texts: Sequence[str], neighbours: np.ndarray | None = None, ma
 
 
 def words_of(text: str) -> list[list[str]]:
-    """The text's English words, lower-case ASCII, as phrases: runs of words with nothing but blanks between them.
+    """The text's words, in lower case, as phrases: runs of words with nothing but blanks between them.
 
     Hashtags are split at their capitals (#HomeCooking), accents folded, possessives cut, stop words left out. A stop
-    word or a foreign word ends a phrase as punctuation does, so that no pair of words reaches across it. Short numbers
-    stay: one that belongs to the word before it ("xbox 360") makes a term with it, any other is dropped later.
+    word ends a phrase as punctuation does, so that no pair of words reaches across it. Short numbers stay: one that
+    belongs to the word before it ("xbox 360") makes a term with it, any other is dropped later. Letters that are
+    written without blanks between words, such as Chinese ones, come as whole runs, each a phrase, for `segment`.
     """
     text = unicodedata.normalize("NFKC", MARKUP.sub(" . ", html.unescape(text)))
     text = HASHTAG.sub(lambda tag: " # " + CASE_CHANGE.sub(" ", tag[1]) + " # ", text)
-    text = unicodedata.normalize("NFD", text.casefold())
-    text = "".join(letter for letter in text if unicodedata.category(letter) != "Mn").translate(UNDECOMPOSED)
+    text = fold(text).translate(UNDECOMPOSED)
     text = re.sub(r"(?<=\w)['\u2019`](s\b)?", "", text)  # children's -> children, don't -> dont
     phrases, phrase, end = [], [], 0
     for match in WORD.finditer(text):
@@ -168,11 +170,15 @@ def words_of(text: str) -> list[list[str]]:
         end = match.end()
         number = word.isdigit() and len(word) <= 4
         legal = 2 <= len(word) <= LONGEST_WORD and any(letter.isalpha() for letter in word) and word not in STOP_WORDS
-        if word.isascii() and (number or legal):
-            phrase.append(word)
-        elif phrase:
+        words = [(word, number or legal)] if word.isascii() else words_in(word)
+        if len(words) == 1 and words[0][1] and len(words[0][0]) <= LONGEST_WORD:
+            phrase.append(words[0][0])
+            continue
+        if phrase:
             phrases.append(phrase)
             phrase = []
+        if not word.isascii():
+            phrases += [[word] for word, _ in words if word not in STOP_WORDS]
     return [*phrases, phrase] if phrase else phrases
 
 

@@ -175,10 +175,19 @@ def build_table(config: Config, dataset: Any, vectors: np.ndarray, texts: tuple[
     codes = code_count(config, len(vectors))
     quantized = residual_kmeans(vectors, config["levels"], codes, config["seed"], config["balanced"])
     terms = extract_terms(texts, nearest_items(vectors, NEIGHBOURS))
+    items = tuple(str(token) for token in dataset.field2id_token[dataset.iid_field][1:])
+    if (first := terms.report["first_without_terms"]) is not None:
+        logger.warning(
+            "the text of %d of %d items gives no term (the first is item %s, %r); they take those of their neighbours",
+            terms.report["items_without_terms"],
+            len(items),
+            items[first],
+            texts[first][:60],
+        )
     if settings_of(config)["tid_source"] == "teacher":
         terms = terms_by_teacher(config, texts, terms)
     return DualIdentifierTable(
-        item_tokens=tuple(str(token) for token in dataset.field2id_token[dataset.iid_field][1:]),
+        item_tokens=items,
         codes=quantized.codes,
         codebook_size=codes,
         codebooks=np.stack(quantized.codebooks),
