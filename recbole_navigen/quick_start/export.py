@@ -26,7 +26,7 @@ from recbole_navigen.language.vocabulary import Vocabulary
 from recbole_navigen.model.build import SCRATCH, build_lm
 from recbole_navigen.model.text import TextModel
 from recbole_navigen.model.writer import build_writer
-from recbole_navigen.config.reading import without_secrets
+from recbole_navigen.redaction import without_secrets
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 
 if TYPE_CHECKING:

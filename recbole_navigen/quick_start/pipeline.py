@@ -30,7 +30,7 @@ from recbole_navigen.quick_start.runs import STARTED, refuse_other_backbone
 from recbole_navigen.quick_start.stages import Stages
 from recbole_navigen.quick_start.supervised import learns_instructions, settings_of, supervision_of, terms_by_teacher
 from recbole_navigen.quick_start.training_stages import check_stages
-from recbole_navigen.config.reading import without_secrets
+from recbole_navigen.redaction import without_secrets
 from recbole_navigen.supervision.rows import InstructionRow
 from recbole_navigen.training.checkpoint import load_checkpoint
 from recbole_navigen.training.instructions import InstructionRows

@@ -17,10 +17,11 @@ from filelock import FileLock, Timeout
 from recbole_navigen import processes
 from recbole_navigen.artefacts import content_hash, file_hash, plain, read_json, write_json
 from recbole_navigen.config import Config
+from recbole_navigen.config.reading import added_settings
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.evaluation.user_ranks import UserRanks
 from recbole_navigen.language.adapters import LORA_KEYS
-from recbole_navigen.config.reading import added_settings, without_secrets
+from recbole_navigen.redaction import without_secrets
 
 RESULT = "result.json"  # written last: a folder that holds it is a finished run
 STARTED = "started.json"  # written first, with the run's identity
@@ -96,7 +97,7 @@ def identity(config: Config) -> dict[str, Any]:
         # Of the settings of collaborative models, those of the one that is used.
         name = config["collaborative_model"]
         used = (config["collaborative_config"] or {}).get(name, {})
-        own["collaborative_hash"] = content_hash({**added_settings(f"model/{name}"), **used})
+        own["collaborative_hash"] = content_hash(without_secrets({**added_settings(f"model/{name}"), **used}))
         leave_out = (*leave_out, "collaborative_config")
         if config["backbone"] != "scratch":
             from recbole_navigen.language.backbone import weights_of

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from recbole_navigen.errors import InputError
+from recbole_navigen.redaction import hide
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 GO_ON, STOP = b"+", b"-"  # what a judge answers
@@ -185,9 +186,9 @@ def _run(answers: TextIO, verdicts: int, model: str, dataset: str, settings: dic
     except StopRun:
         answer = {"stopped": True}
     except InputError as error:
-        answer = {"failed": str(error), "details": traceback.format_exc()}
+        answer = {"failed": str(error), "details": hide(traceback.format_exc())}
     except Exception as error:  # whatever it is, it ends this run only and is reported
-        answer = {"failed": f"{type(error).__name__}: {error}", "details": traceback.format_exc()}
+        answer = {"failed": hide(f"{type(error).__name__}: {error}"), "details": hide(traceback.format_exc())}
     print(json.dumps(answer), file=answers)
 
 
@@ -199,7 +200,7 @@ class _Forward(logging.Handler):
         self.answers = answers
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = _COLOURS.sub("", record.getMessage().partition("\n")[0])
+        line = hide(_COLOURS.sub("", record.getMessage().partition("\n")[0]))
         if line.startswith(_TELLING):
             try:
                 print(json.dumps({"line": line}), file=self.answers)
