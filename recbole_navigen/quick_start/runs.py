@@ -102,7 +102,7 @@ def identity(config: Config) -> dict[str, Any]:
         if config["backbone"] != "scratch":
             from recbole_navigen.language.backbone import weights_of
 
-            own["backbone_hash"] = weights_of(config["backbone"])
+            own["backbone_hash"] = weights_of(config["backbone"], config["backbone_revision"])
         if not config["lora"]:
             leave_out = (*leave_out, *LORA_KEYS)
     files = sorted(Path(config["data_path"]).glob(f"{glob.escape(config['dataset'])}.*"))
@@ -115,18 +115,18 @@ def identity(config: Config) -> dict[str, Any]:
     }
 
 
-def refuse_other_backbone(wanted: dict[str, Any], backbone: str, run_dir: Path) -> None:
+def refuse_other_backbone(wanted: dict[str, Any], backbone: str, run_dir: Path, revision: str | None = None) -> None:
     """Refuse a pretrained backbone that is no longer what a run was trained on, since a checkpoint may leave the frozen
     weights to it.
 
     Args:
         wanted: the run's identity; one that says nothing of a backbone's weights is taken as it is.
-        backbone: folder or hub id. run_dir: `saved/RUN`.
+        backbone: folder or hub id. run_dir: `saved/RUN`. revision: the run's `backbone_revision`.
     """
     from recbole_navigen.language.backbone import weights_of
 
     then = wanted.get("backbone_hash")
-    if then is not None and then != weights_of(backbone):
+    if then is not None and then != weights_of(backbone, revision):
         raise InputError(
             f"backbone={backbone} has other files now than when {run_dir} was trained on it; bring those back or train "
             "again"
