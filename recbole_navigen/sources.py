@@ -74,8 +74,8 @@ def refuse_pickles(folder: str | Path) -> None:
         pickles = sorted(file.name for file in files if file.suffix in _PICKLES)
         if pickles and (place / "config.json").is_file() and not any(file.suffix == ".safetensors" for file in files):
             raise InputError(
-                f"{folder} cannot be loaded: {place / pickles[0]} is a pickle, which could run any code, and weights "
-                "are read from safetensors only; load it once with transformers or diffusers where you trust it and call "
+                f"{folder} cannot be loaded: {place / pickles[0]} is a pickle, which could run code, and weights are "
+                "read from safetensors only; load it with transformers or diffusers where you trust it and call "
                 "save_pretrained(FOLDER), which writes safetensors."
             )
 
