@@ -25,7 +25,7 @@ from recbole_navigen.artefacts import content_hash, file_hash, plain
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.frames import SAMPLING, read_frames
 from recbole_navigen.evaluation.vectors import VectorStore
-from recbole_navigen.sources import SAFE_CODE, find_source
+from recbole_navigen.sources import SAFE, SAFE_CODE, find_source
 
 LONG_TEXT = ("chunk", "truncate")
 FRAMING = ("crop", "pad")
@@ -123,11 +123,11 @@ class ClipEncoder:
                 raise InputError(f"{name}={value!r} is unknown; use {' or '.join(known)}.")
         try:
             source = find_source(path, revision, "config.json")
-            state = {"revision": source.revision, **SAFE_CODE}
-            self.model = AutoModel.from_pretrained(path, **state, use_safetensors=True, dtype=torch.float32)
-            self.tokenizer = AutoTokenizer.from_pretrained(path, **state)
+            state = {"revision": source.revision}
+            self.model = AutoModel.from_pretrained(path, **state, **SAFE, dtype=torch.float32)
+            self.tokenizer = AutoTokenizer.from_pretrained(path, **state, **SAFE_CODE)
             # The PIL version of the model's own preprocessing needs no torchvision.
-            self.processor = AutoImageProcessor.from_pretrained(path, **state, backend="pil")
+            self.processor = AutoImageProcessor.from_pretrained(path, **state, **SAFE_CODE, backend="pil")
         except InputError:
             raise
         except Exception as error:  # malformed files make transformers raise whatever there is

@@ -70,6 +70,11 @@ def open_study(
         heartbeat: seconds between two signs of life of a worker, for databases.
         n_trials: of the study, for the number of random trials at the start. seed: of the sampler.
     """
+    if storage is not None and sampler == "cmaes":
+        raise InputError(
+            "--sampler=cmaes keeps its state in the study as a pickle, and what others may have written is never read so; "
+            "leave --storage out or use another sampler"
+        )
     # Workers with the same seed would propose the same trials, so a stored study is given none.
     seed = seed if storage is None else None
     remember(storage, "storage")

@@ -84,14 +84,16 @@ class LocalChat:
             from transformers import AutoModelForCausalLM, AutoTokenizer
 
             extra: dict[str, Any] = {"local_files_only": True}
-            weights: dict[str, Any] = SAFE
-            if self.settings.gguf_file:
-                extra["gguf_file"], weights = self.settings.gguf_file, SAFE_CODE
+            file = self.settings.gguf_file
+            if file:
+                extra["gguf_file"] = file
             else:
                 refuse_pickles(self.settings.path)
             try:
                 tokenizer = AutoTokenizer.from_pretrained(self.settings.path, **extra, **SAFE_CODE)
-                model = AutoModelForCausalLM.from_pretrained(self.settings.path, **extra, **weights)
+                model = AutoModelForCausalLM.from_pretrained(
+                    self.settings.path, **extra, **(SAFE_CODE if file else SAFE)
+                )
             except Exception as error:  # malformed files make transformers raise whatever there is
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise InputError(f"the language model in {self.settings.path} cannot be loaded: {reason}") from error
