@@ -72,8 +72,8 @@ def open_study(
     """
     if storage is not None and sampler == "cmaes":
         raise InputError(
-            "--sampler=cmaes keeps its state in the study as a pickle, and what others may have written is never read so; "
-            "leave --storage out or use another sampler"
+            "--sampler=cmaes keeps its state in the study as a pickle, and what others may have written is never read "
+            "so; leave --storage out or use another sampler"
         )
     # Workers with the same seed would propose the same trials, so a stored study is given none.
     seed = seed if storage is None else None
