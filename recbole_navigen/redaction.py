@@ -108,7 +108,7 @@ def without_hidden(settings: Mapping[str, Any], above: str = "") -> tuple[dict[s
     kept, left_out = {}, {}
     for key, value in settings.items():
         shown = without_secrets(value, str(key))
-        if shown == value:
+        if shown is value or shown == value:
             kept[key] = value
         elif isinstance(value, Mapping) and isinstance(shown, dict):
             kept[key], inner = without_hidden(value, f"{above}{key}.")

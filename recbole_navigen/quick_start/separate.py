@@ -27,11 +27,11 @@ _TELLING = ("epoch ", "align ", "stage ")  # how the log lines begin that tell h
 
 
 class RunFailed(Exception):
-    """A run ended in an error. `details` is its traceback, if it lived to give one."""
+    """A run ended in an error. `details` is its traceback, if it lived to give one. Neither shows a secret."""
 
     def __init__(self, message: str, details: str = ""):
-        super().__init__(message)
-        self.details = details
+        super().__init__(hide(message))
+        self.details = hide(details)
 
 
 class RunStopped(Exception):
@@ -186,9 +186,11 @@ def _run(answers: TextIO, verdicts: int, model: str, dataset: str, settings: dic
     except StopRun:
         answer = {"stopped": True}
     except InputError as error:
-        answer = {"failed": str(error), "details": hide(traceback.format_exc())}
+        answer = {"failed": str(error), "details": traceback.format_exc()}
     except Exception as error:  # whatever it is, it ends this run only and is reported
-        answer = {"failed": hide(f"{type(error).__name__}: {error}"), "details": hide(traceback.format_exc())}
+        answer = {"failed": f"{type(error).__name__}: {error}", "details": traceback.format_exc()}
+    if "failed" in answer:  # hidden here, where all the run's settings were read
+        answer = {key: hide(text) for key, text in answer.items()}
     print(json.dumps(answer), file=answers)
 
 
