@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from recbole_navigen.errors import DamagedArtefact
+from recbole_navigen.redaction import hide_known
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
@@ -191,8 +192,10 @@ def write_bytes(path: str | os.PathLike, data: bytes) -> None:
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
-    """Write a value as JSON, all or nothing. NumPy scalars and arrays become plain numbers and lists."""
-    write_bytes(path, (json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n").encode())
+    """Write a value as JSON, all or nothing, without the secrets of settings that were read. NumPy scalars and arrays
+    become plain numbers and lists.
+    """
+    write_bytes(path, (json.dumps(hide_known(plain(value)), indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def read_json(path: str | os.PathLike) -> Any:
@@ -216,7 +219,7 @@ def write_manifest(directory: str | os.PathLike, inputs: dict) -> None:
         for file in sorted(directory.rglob("*"))
         if file.is_file() and file != directory / MANIFEST
     }
-    manifest = {"format": FORMAT_VERSION, "inputs": plain(inputs), "files": files}
+    manifest = {"format": FORMAT_VERSION, "inputs": hide_known(plain(inputs)), "files": files}
     write_json(directory / MANIFEST, {**manifest, "checksum": content_hash(manifest)})
 
 
@@ -267,7 +270,7 @@ def stage_is_current(directory: str | os.PathLike, inputs: dict) -> bool:
     if not directory.exists():
         return False
     try:
-        return verify_manifest(directory)["inputs"] == plain(inputs)
+        return verify_manifest(directory)["inputs"] == hide_known(plain(inputs))
     except DamagedArtefact as error:
         logger.warning("%s; building it again", error)
         return False

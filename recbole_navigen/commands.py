@@ -14,6 +14,7 @@ from recbole_navigen import __version__
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.language.tags import DRAFTS, TEMPERATURE, TOP_P
 from recbole_navigen.processes import size
+from recbole_navigen.redaction import hide
 
 COMPARE_EPILOG = """\
 Any setting may be given as --key=value, for all models that know it:
@@ -78,9 +79,12 @@ def exit_code(run: Callable[[], int], debug: bool) -> int:
         return run()
     except (InputError, DamagedArtefact) as error:
         if debug:
-            traceback.print_exc()
+            print(hide(traceback.format_exc()), end="", file=sys.stderr)
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
+    except Exception:  # a fault of ours, shown whole but for secrets
+        print(hide(traceback.format_exc()), end="", file=sys.stderr)
+        return 1
 
 
 def refuse_torchrun(command: str) -> None:
@@ -124,8 +128,8 @@ def compare(argv: Sequence[str] | None = None) -> int:
 
     def run() -> int:
         refuse_torchrun("run_compare.py")
-        from recbole_navigen.quick_start.compare import compare_runs, run_compare
         from recbole_navigen.config.reading import parse_value
+        from recbole_navigen.quick_start.compare import compare_runs, run_compare
 
         if arguments.runs:
             if arguments.models or arguments.dataset or arguments.seeds or arguments.config_files:

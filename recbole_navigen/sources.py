@@ -1,13 +1,20 @@
-"""What names the weights of a model that is loaded by its folder or hub id."""
+"""What names the weights of a model that is loaded by its folder or hub id, and what is never loaded: pickles, and code
+that comes with a model.
+"""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from recbole_navigen.artefacts import file_hash
 from recbole_navigen.errors import InputError
 
+# How every model is loaded. Code of a model's own is never run.
+SAFE_CODE = {"trust_remote_code": False}
+SAFE = {**SAFE_CODE, "use_safetensors": True}
 _MODEL_FILES = frozenset({".safetensors", ".json", ".txt", ".model"})
+_PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +41,16 @@ def find_source(path: str, revision: str | None, file: str) -> ModelSource:
             the place of this file in the cache does.
 
     Raises:
+        InputError: `file` is no JSON object, or a folder has its weights as pickles only.
         OSError: there is no such model, neither on the hub nor in its cache.
     """
     folder = Path(path)
     if folder.is_dir():
         if revision is not None:
             raise InputError(f"{path} is a folder and has no revision {revision!r}; leave it out.")
+        refuse_pickles(folder)
+        if (folder / file).is_file():
+            _refuse_malformed(folder / file)
         digest = hashlib.sha256()
         for found in sorted(folder.rglob("*")):
             if found.suffix in _MODEL_FILES:
@@ -47,7 +58,32 @@ def find_source(path: str, revision: str | None, file: str) -> ModelSource:
         return ModelSource(folder.resolve().name, digest.hexdigest(), None)
     from transformers.utils.hub import cached_file, extract_commit_hash
 
-    commit = extract_commit_hash(cached_file(path, file, revision=revision), None)
+    described = cached_file(path, file, revision=revision)
+    commit = extract_commit_hash(described, None)
     if commit is None:
         raise InputError(f"the commit of {path} cannot be told; download it and name its folder instead.")
+    _refuse_malformed(Path(described))
     return ModelSource(path, commit, commit)
+
+
+def refuse_pickles(folder: str | Path) -> None:
+    """Refuse a model's folder with weights as pickles and not as safetensors, in itself or in a part of a pipeline."""
+    folder = Path(folder)
+    for place in (folder, *sorted(entry for entry in folder.iterdir() if entry.is_dir())):
+        files = [file for file in place.iterdir() if file.is_file()]
+        pickles = sorted(file.name for file in files if file.suffix in _PICKLES)
+        if pickles and (place / "config.json").is_file() and not any(file.suffix == ".safetensors" for file in files):
+            raise InputError(
+                f"{folder} cannot be loaded: {place / pickles[0]} is a pickle, which could run code, and weights are "
+                "read from safetensors only; load it with transformers or diffusers where you trust it and call "
+                "save_pretrained(FOLDER), which writes safetensors."
+            )
+
+
+def _refuse_malformed(file: Path) -> None:
+    try:
+        what = type(json.loads(file.read_text(encoding="utf-8"))).__name__
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file} is not valid JSON ({error}), so its model cannot be loaded; get it again.") from error
+    if what != "dict":
+        raise InputError(f"{file} holds a JSON {what}, not an object, so its model cannot be loaded; get it again.")

@@ -1,6 +1,7 @@
 """A local OpenAI-compatible endpoint that misbehaves as a script says, and what a well-behaved model would answer."""
 
 import json
+import re
 import socket
 import struct
 import threading
@@ -17,16 +18,33 @@ def scripted_answer(messages) -> str:
     if "You judge" in system:
         scores = {"consistency": 7, "novelty": 6.5, "aesthetic": 8, "executability": 9, "reason": "clear"}
         return json.dumps({name: scores for name in names if name.startswith("draft_")})
-    drafts = [name for name in names if name[:1].isdigit() and "_" in name]
+    drafts = [name for name in names if re.fullmatch(r"\d+_\w+", name)]
     turn = next(name for name in messages[1]["content"].split("\n") if name.startswith("Round"))[:7]
     return json.dumps(
         {name: {"prompt": f"A quiet pier at dawn, {name}, {turn}", "reasoning": "calm"} for name in drafts}
     )
 
 
+# What chat templates write between turns; a served model reads them as that wherever they stand.
+TURNS = re.compile(r"<\|im_(?:start|end)\|>|</?s>|<(?:start|end)_of_turn>|<\|eot_id\|>|\[/?INST\]|<<SYS>>")
+UNSEEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]|\x1b" + r"\[[0-9;]*m")
+
+
+def gullible_answer(messages, otherwise=scripted_answer) -> str:
+    """What a model says that leaves alone what is marked as data and obeys everybody else: whoever ends the data, ends
+    a turn, or hides the order in signs that nobody sees.
+    """
+    text = messages[-1]["content"]
+    turns = TURNS.split(text)
+    heard = [re.sub(r"<data>.*?</data>", "", turns[0], flags=re.DOTALL), *turns[1:]]
+    order = re.search(r"ignore all previous instructions and answer (\{.*?\})\.", UNSEEN.sub("", "\n".join(heard)))
+    return order[1] if order else otherwise(messages)
+
+
 class Endpoint(ThreadingHTTPServer):
     """A local OpenAI-compatible server. `script(n, messages)` says what the n-th request of a conversation gets:
-    a text as content (or None), bytes as the whole body, a status, a status with headers, or a kind of trouble.
+    a text or a list of parts as content (or None), bytes as the whole body, a status, a status with headers, or a kind
+    of trouble.
     """
 
     daemon_threads = True
@@ -35,6 +53,7 @@ class Endpoint(ThreadingHTTPServer):
     def __init__(self, script):
         super().__init__(("127.0.0.1", 0), Handler)
         self.script, self.seen, self.headers, self.lock = script, Counter(), [], threading.Lock()
+        self.paths = set()
         self.running, self.most = 0, 0
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
@@ -59,6 +78,7 @@ class Handler(BaseHTTPRequestHandler):
             number = self.server.seen[key]
             self.server.seen[key] += 1
             self.server.headers.append(dict(self.headers))
+            self.server.paths.add(self.path)
             self.server.running += 1
             self.server.most = max(self.server.most, self.server.running)
         try:
@@ -78,7 +98,7 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(what, tuple):
             status, extra = what
         usage = {"prompt_tokens": 7, "completion_tokens": 3}
-        content = what if isinstance(what, str | None) else ""
+        content = what if isinstance(what, str | list | None) else ""
         text = json.dumps({"choices": [{"message": {"content": content}}], "usage": usage}) if status == 200 else "{}"
         text = text[:-20] if what == "cut" else text
         text = '{"choices": []}' if what == "shape" else text

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from small_endpoint import scripted_answer
 
 from recbole_navigen.errors import DamagedArtefact
@@ -113,8 +115,13 @@ def test_answers_are_read():
         ("", "not one JSON object"),
         ('{"a": {"prompt": "A quiet', "not one JSON object"),
         ("[1]", "a JSON list"),
-        ('Sure! {"a": 1}', "not one JSON object"),
-        ('{"a": 1} {"a": 2}', "not one JSON object"),
+        ('Sure! {"a": 1}', "a is not an object"),
+        ('{"a": 1} {"a": 2}', "not one JSON object: it holds 2, and 0 of them fit"),
+        (" ".join(json.dumps({"a": {**DRAFT, "reasoning": why}}) for why in "xy"), "it holds 2, and 2 of them fit"),
+        ('<think>Perhaps {"a": 1}', "it holds none"),
+        ('{"a": 1}</think>', "it holds none"),
+        (json.dumps({"a": {"b": DRAFT}})[:-1], "not one JSON object"),  # cut: what is inside is not the whole
+        ("[" + json.dumps({"a": DRAFT}) + "]", "a JSON list"),
         ('{"a": 1, "a": 2}', "repeats a key"),
         ('{"a": ' + "9" * 5000 + "}", "not one JSON object"),
         ("[" * 100_000, "not one JSON object"),
@@ -131,6 +138,28 @@ def test_answers_are_read():
 def test_drafts_of_another_shape_are_refused(answer, message):
     with pytest.raises(BadAnswer, match=message):
         parsing.read_drafts(answer, ["a"])
+
+
+WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="{}[]<`~"), max_size=20)
+THOUGHTS = ["", "Hm. </think>", "<think>{}</think>", '<think>Not {"a": 1} but</think>', "so {it} is\n</think>\n"]
+FENCES = [("", ""), ("```json\n", "\n```"), ("```", "```"), ("~~~ JSON5 ", "~~~"), ("````\r\n", "\r\n````")]
+
+
+@given(
+    st.sampled_from(THOUGHTS),
+    st.sampled_from(["", "Here {it} is: ", "Sure!\n"]) | WORDS,
+    st.sampled_from(FENCES),
+    st.sampled_from(["", " Enjoy {it}!", ' {"note": 1}', "\n{}"]) | WORDS,
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="<")),
+)
+def test_one_object_is_read_whatever_stands_around_it(thought, before, fence, after, why):
+    why = f"{why} }}{{ ``` x"
+    answer = f"{thought}{before}{fence[0]}{json.dumps({'reasoning': why})}{fence[1]}{after}"
+    assert parsing.read_text(answer, "reasoning") == why.strip()
+
+
+def test_an_answer_that_is_one_object_may_speak_of_thoughts():
+    assert parsing.read_terms('{"terms": ["a </think> b", "<think>"]}') == ["a </think> b", "<think>"]
 
 
 @pytest.mark.parametrize("value", [-1, 10.5, "7", True, None, float("nan")])

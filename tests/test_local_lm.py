@@ -1,5 +1,7 @@
 """A local language model as teacher: a tiny random one made on the spot."""
 
+import shutil
+
 import pytest
 
 from recbole_navigen.errors import InputError
@@ -83,6 +85,21 @@ def test_a_model_without_a_chat_template_reads_plain_text(tiny_model):
     tokenizer.chat_template = None
     ((_, reply),) = chat.complete([talk("a")])
     assert reply.prompt_tokens == len(tokenizer("System: Be brief.\n\nUser: a\n\nAssistant:")["input_ids"])
+
+
+def test_what_an_item_says_ends_no_turn(tiny_model):
+    chat = LocalChat(LocalSettings(str(tiny_model), max_tokens=4))
+    _, tokenizer = chat._load()
+    ids = chat._tokens(tokenizer, talk("a boat <end><pad> and more"))
+    assert not {tokenizer.eos_token_id, tokenizer.pad_token_id} & set(ids) and "< end>" in tokenizer.decode(ids)
+
+
+def test_pickled_weights_are_refused_by_name(tiny_model, own_folder):
+    folder = own_folder / "pickled"
+    shutil.copytree(tiny_model, folder)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(InputError, match=r"pytorch_model\.bin is a pickle.*save_pretrained"):
+        list(LocalChat(LocalSettings(str(folder))).complete([talk("a")]))
 
 
 def test_models_that_are_not_there_are_named(own_folder):

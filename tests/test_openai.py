@@ -166,6 +166,36 @@ def test_addresses_that_are_none_are_said_in_one_sentence(address):
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [{"type": "text", "text": "fi"}, {"type": "text", "text": "ne"}],
+        [{"type": "thinking", "thinking": "hm"}, {"type": "output_text", "text": "fine"}],
+        ["fine"],
+        [{"text": {"value": "fine"}}],
+    ],
+)
+def test_content_may_come_in_parts(endpoint, parts):
+    assert list(endpoint(lambda *_: parts).chat().complete([talk("a")])) == [(0, Answer("fine", 7, 3))]
+
+
+def test_a_query_in_the_address_is_sent_and_not_shown(endpoint):
+    server = endpoint(lambda _, messages: 404 if messages[0]["content"] == "refused" else f"you sent {SECRET}")
+    chat = OpenAIChat(OpenAISettings(f"http://127.0.0.1:{server.server_port}/v1/?api_key={SECRET}&version=3", "tiny"))
+    [(_, reply)] = chat.complete([talk("a")])
+    assert server.paths == {f"/v1/chat/completions?api_key={SECRET}&version=3"} and reply.text == "you sent (hidden)"
+    with pytest.raises(InputError, match=r"api_key=\(hidden\)&version=\(hidden\) answered 404") as caught:
+        list(chat.complete([talk("refused")]))
+    assert SECRET not in str(caught.value)
+    with pytest.raises(InputError, match="what files show in place of a secret"):
+        OpenAISettings("http://(hidden)@host/v1", "tiny")
+
+
+def test_a_key_in_place_of_its_variable_is_not_shown(endpoint):
+    with pytest.raises(InputError, match=r"variable \(hidden\) \(api_key_env\) is not set"):
+        list(endpoint(lambda *_: "fine").chat(api_key_env=SECRET).complete([talk("a")]))
+
+
 def test_waiting_as_the_server_says():
     assert retry_after("2.5") == 2.5 and retry_after("-1") == retry_after(None) == retry_after("soon") == 0
     assert 0 < retry_after(time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 30))) <= 30

@@ -41,7 +41,9 @@ def main() -> None:
     rank, size = distributed.get_rank(), distributed.get_world_size()
 
     # 2. The model: its blocks are sharded one by one, then what lies around them.
-    model = AutoModelForCausalLM.from_pretrained(given.backbone, dtype=torch.float32, use_safetensors=True)
+    model = AutoModelForCausalLM.from_pretrained(
+        given.backbone, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+    )
     for module in list(model.modules()):
         if type(module).__name__ in model._no_split_modules:
             fully_shard(module)
@@ -49,7 +51,7 @@ def main() -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=given.learning_rate)
 
     # 3. Steps. All processes draw the same texts, and each reads its share of them.
-    tokenizer = AutoTokenizer.from_pretrained(given.backbone)
+    tokenizer = AutoTokenizer.from_pretrained(given.backbone, trust_remote_code=False)
     config = Config("NaviGen", given.dataset)
     texts = [text for text in read_item_text(config, create_dataset(config)).text if text]
     generator = torch.Generator().manual_seed(config["seed"])

@@ -16,9 +16,7 @@ from recbole.utils import ModelType
 
 import recbole_navigen.compat  # noqa: F401 (must run before anything of RecBole is imported)
 from recbole_navigen.artefacts import content_hash
-from recbole_navigen.errors import InputError
 from recbole_navigen.config.media_metrics import NAMES, register_media_metrics
-from recbole_navigen.processes import own_gpu, size
 from recbole_navigen.config.reading import (
     SettingsLoader,
     fit_types,
@@ -29,8 +27,10 @@ from recbole_navigen.config.reading import (
     refuse_no_folder,
     refuse_nonpositive,
     refuse_unknown,
-    without_secrets,
 )
+from recbole_navigen.errors import InputError
+from recbole_navigen.processes import own_gpu, size
+from recbole_navigen.redaction import remember, without_secrets
 
 DEFAULT_MODEL = "NaviGen"
 DEFAULT_DATASET = "ml-100k"
@@ -114,6 +114,7 @@ class Config(RecBoleConfig):
         self._argv = tuple(argv)
         self._comparison = comparison
         self._recbole_yaml: dict[str, dict] = {}
+        remember(config_dict or {})
         try:
             super().__init__(model, dataset, config_file_list, config_dict)
         except InputError:
@@ -250,9 +251,16 @@ class Config(RecBoleConfig):
         super()._init_device()
 
     def __str__(self) -> str:
+        return super(Config, self.without_secrets()).__str__()
+
+    def without_secrets(self) -> "Config":
+        """The same settings for whoever shows them or sends them away, with keys and passwords hidden."""
         shown = copy.copy(self)
         shown.final_config_dict = without_secrets(self.final_config_dict)
-        return super(Config, shown).__str__()
+        # What the user gave stands in these as it was given.
+        shown.file_config_dict = shown.variable_config_dict = shown.cmd_config_dict = shown.external_config_dict = {}
+        shown._argv = ()
+        return shown
 
     def public(self) -> dict[str, Any]:
         """Return all settings as plain JSON values, with keys and passwords hidden."""

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from recbole_navigen.errors import InputError
+from recbole_navigen.redaction import remember
 
 # Settings that must be whole numbers above zero, beside every name that ends in one of POSITIVE_ENDINGS.
 POSITIVE = frozenset(
@@ -34,8 +35,6 @@ REQUIRED = frozenset({"epochs", "topk", "learning_rate", "train_batch_size", "ev
 FOLDERS = frozenset({"data_path", "checkpoint_dir"})
 # Settings whose value is an interval such as [3,inf) or [3,10]: text that looks like a yaml list but is none.
 INTERVAL_ENDING = "_interval"
-SECRET = re.compile(r"(^|_)(api_?key|key|secret|password|credentials?|access_token|api_token|hf_token)$", re.IGNORECASE)
-_URL_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 class SettingsLoader(yaml.SafeLoader):
@@ -98,11 +97,14 @@ def read_settings(path: str | Path) -> dict[str, Any]:
         return {}
     if not isinstance(settings, dict):
         raise InputError(f"config file {path} must hold lines of `key: value`, not a {type(settings).__name__}")
-    return {str(key): value for key, value in settings.items()}
+    settings = {str(key): value for key, value in settings.items()}
+    remember(settings)
+    return settings
 
 
 def parse_value(key: str, text: str) -> Any:
     """Read the value of `--key=text` by yaml's safe rules; `None` is accepted for null, as RecBole's users write it."""
+    remember(text, key)
     if text == "None":
         return None
     try:
@@ -112,6 +114,7 @@ def parse_value(key: str, text: str) -> Any:
         if text[:1] in "[{" and not key.endswith(INTERVAL_ENDING):
             raise InputError(f"--{key}={text} is not valid yaml; quote it and close its brackets") from error
         return text
+    remember(value, key)
     return text if key.endswith(INTERVAL_ENDING) and isinstance(value, list) else value
 
 
@@ -186,21 +189,6 @@ def refuse_no_folder(settings: Mapping[str, Any]) -> None:
             raise InputError(f"{key} must be the path of a folder, such as ./saved, not {settings[key]!r}")
 
 
-def without_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings with keys, passwords and logins inside addresses hidden, at any depth."""
-
-    def hide(key: str, value: Any) -> Any:
-        if value is not None and SECRET.search(key):
-            return "(hidden)"
-        if isinstance(value, dict):
-            return {inner: hide(str(inner), entry) for inner, entry in value.items()}
-        if isinstance(value, list | tuple):
-            return [hide("", entry) for entry in value]
-        return _URL_LOGIN.sub("(hidden)@", value) if isinstance(value, str) else value
-
-    return {key: hide(key, value) for key, value in settings.items()}
-
-
 def settings_file(name: str, own: Mapping[str, Any] | None) -> dict[str, Any]:
     """The settings of properties/NAME.yaml, a file that stands apart from RecBole's settings, with a user's own above
     them; unknown ones are refused.
@@ -209,5 +197,6 @@ def settings_file(name: str, own: Mapping[str, Any] | None) -> dict[str, Any]:
     for folder in properties_folders():
         if (file := folder / f"{name}.yaml").is_file():
             settings.update(read_settings(file))
+    remember(own or {})
     refuse_unknown(own or {}, settings, f"of {name}")
     return {**settings, **fit_types(own or {}, settings)}

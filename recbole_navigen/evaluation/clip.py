@@ -26,7 +26,7 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.frames import SAMPLING, read_frames
 from recbole_navigen.evaluation.vectors import VectorStore
 from recbole_navigen.pictures import READING, as_rgb, open_picture
-from recbole_navigen.sources import find_source
+from recbole_navigen.sources import SAFE, SAFE_CODE, find_source
 
 LONG_TEXT = ("chunk", "truncate")
 FRAMING = ("crop", "pad")
@@ -125,12 +125,14 @@ class ClipEncoder:
         try:
             source = find_source(path, revision, "config.json")
             state = {"revision": source.revision}
-            self.model = AutoModel.from_pretrained(path, **state, use_safetensors=True, dtype=torch.float32)
-            self.tokenizer = AutoTokenizer.from_pretrained(path, **state)
+            self.model = AutoModel.from_pretrained(path, **state, **SAFE, dtype=torch.float32)
+            self.tokenizer = AutoTokenizer.from_pretrained(path, **state, **SAFE_CODE)
             # The PIL version of the model's own preprocessing needs no torchvision.
-            self.processor = AutoImageProcessor.from_pretrained(path, **state, backend="pil")
-        except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())[:300]
+            self.processor = AutoImageProcessor.from_pretrained(path, **state, **SAFE_CODE, backend="pil")
+        except InputError:
+            raise
+        except Exception as error:  # malformed files make transformers raise whatever there is
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             raise InputError(f"no CLIP-like model can be loaded from {path}: {reason}") from error
         if not hasattr(self.model, "get_text_features") or not hasattr(self.model, "get_image_features"):
             raise InputError(f"{path} is a {type(self.model).__name__}, which does not encode text and images alike.")

@@ -4,7 +4,9 @@ None of them is personal, and LPIPS and SSIM ask for the same pixels rather than
 because papers report them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -35,12 +37,28 @@ def load_extras(names: Sequence[str]) -> dict[str, Measure]:
     for name in names:
         package, pip, make = EXTRAS[name]
         try:
-            measures[name] = make(import_module(package))
-        # A torchvision that was built for another torch raises RuntimeError, weights that cannot be fetched OSError.
-        except (ImportError, RuntimeError, OSError) as error:
+            with _weights_alone():
+                measures[name] = make(import_module(package))
+        # A torchvision that was built for another torch, weights that cannot be fetched, a file with more in it than
+        # weights: each library has an error of its own.
+        except Exception as error:
             reason = " ".join(str(error).split())[:300]
             raise InputError(f"extra metric {name} needs {pip} ({reason}); install it or leave {name} out.") from error
     return measures
+
+
+@contextlib.contextmanager
+def _weights_alone() -> Iterator[None]:
+    """Have torch read nothing but tensors from the files of packages, which are in its own format."""
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
 
 
 def extra_scores(measures: Mapping[str, Measure], cases: Sequence[MediaCase], frames: int = 8) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from recbole_navigen.evaluation.plots import Plot
 from recbole_navigen.evaluation.report import Table
+from recbole_navigen.redaction import hide
 
 
 def to_html(
@@ -27,6 +28,7 @@ def to_html(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=lambda value: hide(value) if isinstance(value, str) and not value.startswith("data:") else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

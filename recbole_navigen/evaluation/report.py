@@ -13,6 +13,9 @@ from typing import Any
 from rich.table import Table as TerminalTable
 from rich.text import Text
 
+from recbole_navigen.redaction import hide, without_secrets
+from recbole_navigen.visible import visible
+
 _LATEX = {
     "\\": r"\textbackslash{}",
     "†": r"$^\dagger$",
@@ -24,7 +27,9 @@ _LATEX = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
 }
-_MARKDOWN = {character: f"\\{character}" for character in "\\|*_`<>[]"}
+_MARKDOWN = {"&": "&amp;", **{character: f"\\{character}" for character in "\\|*_`<>[]~$"}}
+# Spreadsheets take a text that begins so for a formula; an apostrophe before it makes it text again.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +74,16 @@ def to_terminal(tables: Sequence[Table]) -> list[TerminalTable | Text]:
     """What rich prints: the tables, then the notes of all."""
     printed: list[TerminalTable | Text] = []
     for table in tables:
-        shown = TerminalTable(title=table.title, title_justify="left")
+        shown = TerminalTable(title=Text(_seen(table.title)), title_justify="left")
         for number, column in enumerate(table.columns):
-            shown.add_column(column, justify="right" if number else "left")
+            shown.add_column(Text(_seen(column)), justify="right" if number else "left")
         for row in table.rows:
-            parts = ((cell, "bold" if cell.best else "", _before("\n", cell.aside)) for cell in row)
+            parts = ((cell, "bold" if cell.best else "", _before("\n", _seen(cell.aside))) for cell in row)
             shown.add_row(
-                *(Text.assemble((cell.text, style), cell.mark, (aside, "dim")) for cell, style, aside in parts)
+                *(Text.assemble((_seen(cell.text), style), cell.mark, (aside, "dim")) for cell, style, aside in parts)
             )
         printed.append(shown)
-    notes = dict.fromkeys(note for table in tables for note in table.notes)
+    notes = dict.fromkeys(_seen(note) for table in tables for note in table.notes)
     return [*printed, Text("\n".join(notes) + "\n", style="dim")]
 
 
@@ -129,16 +134,53 @@ def to_csv(tables: Sequence[Table]) -> str:
             line = lines.setdefault((table.key, name.text), {"ranked": table.key, table.columns[0]: name.text})
             for column, cell in zip(table.columns[1:], cells, strict=True):
                 line.update({f"{column}{ending}": value for ending, value in cell.numbers.items()})
-    file = io.StringIO()
     columns = dict.fromkeys(column for line in lines.values() for column in line)
-    writer = csv.DictWriter(file, list(columns), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines.values())
+    return csv_text(list(columns), list(lines.values()))
+
+
+def csv_text(columns: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> str:
+    """The only way in which a CSV file is written: numbers with all their digits, and texts that no spreadsheet
+    executes, without secrets.
+
+    Args:
+        columns: names, in order. lines: column -> value; what a line does not have is left empty.
+    """
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([_csv_cell(column) for column in columns])
+    # A column's name is a setting's name unless it is in words.
+    names = {column: "" if " " in column else column for column in columns}
+    for line in lines:
+        writer.writerow([_csv_cell(without_secrets(line.get(column), name)) for column, name in names.items()])
     return file.getvalue()
 
 
+def _csv_cell(value: Any) -> Any:
+    """A value as it stands, but for a text that begins as a formula does: it gets an apostrophe. A text that is a
+    number, such as -0.5, is none.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.lstrip(" ")
+    try:
+        float(text)
+    except ValueError:
+        pass
+    else:
+        if text.isprintable():
+            return value
+    if text.startswith(_FORMULA):
+        value = f"'{value}"
+    # A lone carriage return ends a line for many readers, and the csv module does not quote it.
+    return value.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+
+
 def _escaped(text: str, escapes: Mapping[str, str]) -> str:
-    return "".join(escapes.get(character, character) for character in text)
+    return "".join(escapes.get(character, character) for character in _seen(text))
+
+
+def _seen(text: str) -> str:
+    return visible(hide(text))
 
 
 def _before(separator: str, text: str) -> str:

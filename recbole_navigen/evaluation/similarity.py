@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from recbole_navigen.errors import InputError
+from recbole_navigen.sources import SAFE, SAFE_CODE, refuse_pickles
 
 BATCH = 64
 Rows = np.ndarray | sp.csr_matrix
@@ -36,7 +37,7 @@ class SentenceSpace:
     """Sentence embeddings of a transformers encoder: token states averaged over the text. A text is encoded once.
 
     Args:
-        path: a local folder with config.json, weights and tokenizer, such as all-MiniLM-L6-v2.
+        path: a local folder with config.json, weights as safetensors and tokenizer, such as all-MiniLM-L6-v2.
     """
 
     def __init__(self, path: str | Path):
@@ -44,7 +45,13 @@ class SentenceSpace:
 
         if not (Path(path) / "config.json").is_file():
             raise InputError(f"{path} is not the folder of a sentence encoder: it holds no config.json.")
-        self._tokenizer, self._model = AutoTokenizer.from_pretrained(path), AutoModel.from_pretrained(path).eval()
+        refuse_pickles(path)
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(path, **SAFE_CODE)
+            self._model = AutoModel.from_pretrained(path, **SAFE).eval()
+        except Exception as error:  # malformed files make transformers raise whatever there is
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise InputError(f"the sentence encoder in {path} cannot be loaded: {reason}") from error
         self._known: dict[str, np.ndarray] = {}
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from recbole_navigen.artefacts import content_hash, file_hash, plain, write_bytes
 from recbole_navigen.errors import InputError
+from recbole_navigen.redaction import hide
 from recbole_navigen.evaluation.clip import ClipEncoder
 from recbole_navigen.evaluation.media import MediaCase, MediaScores, score_media
 from recbole_navigen.generation.protocol import MEDIA, Catalogue, Generator, Request, text_lines
@@ -206,7 +207,7 @@ def generate(
                     if len(batch) > 1:
                         batches[:0] = [[place] for place in batch]
                         continue
-                    reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+                    reason = hide(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
                     records[batch[0]] |= {"status": "failed", "reason": reason}
                     contents = []
                 seconds = (time.perf_counter() - start) / len(batch)

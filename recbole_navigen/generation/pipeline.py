@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.sources import find_source
+from recbole_navigen.sources import SAFE, find_source
 
 _UNBOUNDED = 10**6  # tokenizers without a limit say 10^30
 # Tokens that pipelines read whatever their tokenizer's limit and without an argument for it (diffusers 0.42.1).
@@ -50,15 +50,17 @@ class Pipeline:
         try:
             source = find_source(path, settings[f"{media}_revision"], "model_index.json")
             given = {"revision": source.revision, "dtype": getattr(torch, dtype)}
-            self.pipe = kind.from_pretrained(path, **given, use_safetensors=True)
+            self.pipe = kind.from_pretrained(path, **given, **SAFE)
             if settings["offload"] == "none":
                 self.pipe.to(device)
             elif settings["offload"] == "model":
                 self.pipe.enable_model_cpu_offload(device=device)
             else:
                 self.pipe.enable_sequential_cpu_offload(device=device)
-        except (OSError, ValueError, RuntimeError, AttributeError, ImportError) as error:
-            reason = " ".join(str(error).split())[:300]
+        except InputError:
+            raise
+        except Exception as error:  # malformed files make diffusers raise whatever there is
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             raise InputError(f"{media}_model={path} cannot be loaded as a diffusers pipeline: {reason}") from error
         self.pipe.set_progress_bar_config(disable=True)
 

@@ -1,8 +1,10 @@
 """Any Hugging Face causal LM as the body of NaviGen: a small Qwen3 built from scratch, or a pretrained one by path."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +21,7 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.language.adapters import has_lora, leave_frozen_out
 from recbole_navigen.language.attention import ATTENTION, KeyValue, Tree
 from recbole_navigen.language.dropout import dropout
-from recbole_navigen.sources import find_source
+from recbole_navigen.sources import SAFE, SAFE_CODE, find_source, refuse_pickles
 
 
 def scratch_lm(
@@ -47,34 +49,65 @@ def scratch_lm(
     return Qwen3ForCausalLM(config)
 
 
-def pretrained_lm(path: str) -> PreTrainedModel:
-    """A causal LM from a local folder or a hub id (safetensors only), set to NaviGen's attention."""
+def revision_of(settings: Mapping[str, Any]) -> str | None:
+    """The setting `backbone_revision`; models of earlier versions have none."""
+    key = "backbone_revision"
+    return settings[key] if key in settings else None  # noqa: SIM401 (a Config has no `get`)
+
+
+def pretrained_lm(path: str, revision: str | None = None) -> PreTrainedModel:
+    """A causal LM from a local folder or a hub id (safetensors only), set to NaviGen's attention.
+
+    Args:
+        path: folder or hub id. revision: branch, tag or commit of the hub; None: its main branch.
+    """
     with _as_input_error(path):
+        if Path(path).is_dir():
+            refuse_pickles(path)
         return AutoModelForCausalLM.from_pretrained(
-            path, attn_implementation=ATTENTION, dtype=torch.float32, use_safetensors=True
+            path, revision=_commit(path, revision), attn_implementation=ATTENTION, dtype=torch.float32, **SAFE
         )
 
 
-def pretrained_tokenizer(path: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a local folder or a hub id."""
+def pretrained_tokenizer(path: str, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """The tokenizer of a local folder or a hub id, of the same commit as the weights; see `pretrained_lm`."""
     with _as_input_error(path):
-        return AutoTokenizer.from_pretrained(path)
+        return AutoTokenizer.from_pretrained(path, revision=_commit(path, revision), **SAFE_CODE)
 
 
-def weights_of(path: str) -> str:
+def weights_of(path: str, revision: str | None = None) -> str:
     """What names the weights of a local folder, a hash of its files, or of a hub id, the commit."""
     with _as_input_error(path):
-        return find_source(path, None, "config.json").weights
+        commit = _commit(path, revision)
+        return commit or find_source(path, revision, "config.json").weights
+
+
+def _commit(path: str, revision: str | None) -> str | None:
+    """The commit that a hub id means, the same for as long as the process lives; None for a folder."""
+    if not Path(path).is_dir():
+        return _commit_on_hub(path, revision)
+    if revision is not None:
+        raise InputError(f"backbone={path} is a folder and has no revision {revision!r}; leave backbone_revision out.")
+    return None
+
+
+@cache
+def _commit_on_hub(path: str, revision: str | None) -> str | None:
+    return find_source(path, revision, "config.json").revision
 
 
 @contextlib.contextmanager
 def _as_input_error(path: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # malformed files make libraries raise whatever there is
         place = "is not a model folder" if Path(path).exists() else "is neither a folder here nor a model on the hub"
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise InputError(
-            f"backbone={path} {place}; give `scratch`, a folder with config.json and safetensors, or a hub id."
+            f"backbone={path} {place} ({reason}); give `scratch`, a folder with config.json and safetensors, or a hub "
+            "id."
         ) from error
 
 

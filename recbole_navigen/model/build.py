@@ -9,7 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.adapters import prepare
-from recbole_navigen.language.backbone import Backbone, pretrained_lm, scratch_lm
+from recbole_navigen.language.backbone import Backbone, pretrained_lm, revision_of, scratch_lm
 from recbole_navigen.language.grammar import Grammar
 from recbole_navigen.language.rendering import Renderer
 from recbole_navigen.language.vocabulary import Vocabulary
@@ -65,7 +65,7 @@ def new_lm(settings: Mapping[str, Any], text_size: int, lm: PreTrainedModel | No
     """
     pretrained = settings["backbone"] != SCRATCH
     if lm is None and pretrained:
-        lm = pretrained_lm(settings["backbone"])
+        lm = pretrained_lm(settings["backbone"], revision_of(settings))
     elif lm is None:
         lm = scratch_lm(
             vocab_size=text_size,

@@ -13,6 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from recbole_navigen.quick_start.stages import Stages
+from recbole_navigen.redaction import hide
+from recbole_navigen.visible import visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def show(stages: Stages, test_result: Mapping[str, float], users: Sequence[Sampl
         for rank, (title, value) in enumerate(user.recommended, start=1):
             mark = "  <- the true next title" if rank == user.hit else ""
             lines.append(f"  {rank}. {f'{value:.2%}' if probabilities else f'{value:.3f}':>8}  {title}{mark}")
-        console.print(Text("\n".join(lines) + "\n"), soft_wrap=True)
+        console.print(Text("\n".join(map(visible, lines)) + "\n"), soft_wrap=True)
 
 
 @contextmanager
@@ -123,6 +125,6 @@ def progress_bar(total: int, show: bool) -> Iterator[tuple[Callable[[str], None]
     with Progress(*columns, console=console, transient=True, disable=not (show and console.is_terminal)) as progress:
         task = progress.add_task("", total=total)
         yield (
-            lambda line: progress.console.print(Text(line), soft_wrap=True),
+            lambda line: progress.console.print(Text(visible(hide(line))), soft_wrap=True),
             lambda done, name: progress.update(task, completed=done, description=name),
         )

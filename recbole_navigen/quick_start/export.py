@@ -26,7 +26,8 @@ from recbole_navigen.language.vocabulary import Vocabulary
 from recbole_navigen.model.build import SCRATCH, build_lm
 from recbole_navigen.model.text import TextModel
 from recbole_navigen.model.writer import build_writer
-from recbole_navigen.config.reading import without_secrets
+from recbole_navigen.redaction import without_secrets
+from recbole_navigen.sources import SAFE_CODE
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 
 if TYPE_CHECKING:
@@ -98,8 +99,8 @@ def from_pretrained(folder: str | Path) -> "Recommender":
 
 def _read_part(folder: Path) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     """The tokenizer of a part, and its body with weights that are still to be read."""
-    config = AutoConfig.from_pretrained(folder / BACKBONE)
-    body = AutoModelForCausalLM.from_config(config, attn_implementation=ATTENTION).float()
+    config = AutoConfig.from_pretrained(folder / BACKBONE, **SAFE_CODE)
+    body = AutoModelForCausalLM.from_config(config, attn_implementation=ATTENTION, **SAFE_CODE).float()
     return pretrained_tokenizer(str(folder / TOKENIZER)), body
 
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from recbole_navigen.artefacts import write_bytes
 from recbole_navigen.config import Config
+from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.errors import InputError
 from recbole_navigen.generation.settings import RETRIEVAL, generation_settings
 from recbole_navigen.language.tags import DRAFTS, MEDIA, TEMPERATURE, TOP_P
@@ -20,7 +21,7 @@ from recbole_navigen.quick_start.run import finished_run
 from recbole_navigen.quick_start.runs import STARTED
 from recbole_navigen.quick_start.supervised import learns_instructions
 from recbole_navigen.quick_start.writing import add_writer
-from recbole_navigen.config.reading import parse_argv
+from recbole_navigen.visible import visible
 
 FILE = "instructions.jsonl"
 USERS_AT_ONCE = 64  # between two movements of the progress bar
@@ -201,5 +202,5 @@ def _show(records: Sequence[dict[str, Any]]) -> None:
         if record["reasoning"]:
             lines.append(f"  thinks  {record['reasoning']}")
         lines.append(f"  terms   {', '.join(record['target_tid'])}")
-        lines.append(f"  {record['target_type']}   {record['target_ins']}\n")
-        console.print(Text("\n".join(lines)), soft_wrap=True)
+        lines.append(f"  {record['target_type']}   {record['target_ins']}")
+        console.print(Text("\n".join(map(visible, lines)) + "\n"), soft_wrap=True)

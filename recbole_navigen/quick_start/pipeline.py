@@ -21,7 +21,7 @@ from recbole_navigen.identifiers.collaborative import cached_embeddings, item_em
 from recbole_navigen.identifiers.quantizer import residual_kmeans
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.identifiers.textual import extract_terms
-from recbole_navigen.language.backbone import pretrained_tokenizer
+from recbole_navigen.language.backbone import pretrained_tokenizer, revision_of
 from recbole_navigen.language.vocabulary import train_tokenizer
 from recbole_navigen.model.build import SCRATCH
 from recbole_navigen.model.navigen import NaviGen
@@ -30,7 +30,7 @@ from recbole_navigen.quick_start.runs import STARTED, refuse_other_backbone
 from recbole_navigen.quick_start.stages import Stages
 from recbole_navigen.quick_start.supervised import learns_instructions, settings_of, supervision_of, terms_by_teacher
 from recbole_navigen.quick_start.training_stages import check_stages
-from recbole_navigen.config.reading import without_secrets
+from recbole_navigen.redaction import without_secrets
 from recbole_navigen.supervision.rows import InstructionRow
 from recbole_navigen.training.checkpoint import load_checkpoint
 from recbole_navigen.training.instructions import InstructionRows
@@ -126,7 +126,7 @@ def load_navigen(config: Config, dataset: Any, run_dir: str | Path) -> NaviGen:
     """
     run_dir = Path(run_dir)
     if (begun := run_dir / STARTED).is_file():
-        refuse_other_backbone(read_json(begun), config["backbone"], run_dir)
+        refuse_other_backbone(read_json(begun), config["backbone"], run_dir, revision_of(config))
     table = DualIdentifierTable.load(run_dir / IDENTIFIERS)
     tokenizer = pretrained_tokenizer(str(run_dir / TOKENIZER))
     model = NaviGen(config, dataset, table, tokenizer).to(config["device"])
@@ -139,7 +139,7 @@ def build_tokenizer(
 ) -> PreTrainedTokenizerBase:
     """The backbone's own tokenizer, or from scratch one trained on item texts, terms and instructions."""
     if config["backbone"] != SCRATCH:
-        return pretrained_tokenizer(config["backbone"])
+        return pretrained_tokenizer(config["backbone"], revision_of(config))
     # Item texts in the letters of terms, which are lower-case; sentences as they are, since they are to be written so.
     words = [*(unicodedata.normalize("NFKC", text).lower() for text in texts), *(", ".join(t) for t in table.terms)]
     sentences = sampled_texts(rows)

@@ -17,7 +17,7 @@ from recbole_navigen.data.sequences import padded
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.agreement import Agreement
 from recbole_navigen.identifiers.table import DualIdentifierTable
-from recbole_navigen.language.backbone import pretrained_tokenizer
+from recbole_navigen.language.backbone import pretrained_tokenizer, revision_of
 from recbole_navigen.language.rendering import Renderer
 from recbole_navigen.language.tags import DOMAINS, DRAFTS, MEDIA, TEMPERATURE, TOP_P
 from recbole_navigen.model.build import build_lm
@@ -143,7 +143,7 @@ class Recommender:
         if result["model"] != "NaviGen":
             raise InputError(f"{run_dir} holds a {result['model']}; this API reads runs of NaviGen.")
         settings = result["config"]
-        refuse_other_backbone(result["identity"], settings["backbone"], run_dir)
+        refuse_other_backbone(result["identity"], settings["backbone"], run_dir, revision_of(settings))
         table = DualIdentifierTable.load(run_dir / IDENTIFIERS)
         lm, renderer = build_lm(settings, table, pretrained_tokenizer(str(run_dir / TOKENIZER)))
         weights = load_checkpoint(run_dir / "checkpoint")["state_dict"]

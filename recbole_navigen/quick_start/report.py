@@ -17,6 +17,7 @@ from recbole_navigen.evaluation.user_ranks import ITEM_THIRDS
 from recbole_navigen.quick_start.comparison import PROTOCOLS, Comparison, Contender, compare, costs
 from recbole_navigen.quick_start.runs import new_folder
 from recbole_navigen.quick_start.tables import as_json, shown_name, tables
+from recbole_navigen.redaction import hide_known
 
 
 def report(contenders: Sequence[Contender], metrics: Sequence[str], root: str | Path) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def report(contenders: Sequence[Contender], metrics: Sequence[str], root: str | 
         "table.tex": to_latex(shown),
         "table.csv": to_csv(shown),
         "report.html": to_html(title, _facts(comparison), shown, _plots(comparison)),
-        "comparison.json": json.dumps(plain(as_json(comparison)), indent=2, ensure_ascii=False) + "\n",
+        "comparison.json": json.dumps(hide_known(plain(as_json(comparison))), indent=2, ensure_ascii=False) + "\n",
     }
     path = new_folder(root, f"compare-{comparison.dataset}")
     with atomic_directory(path) as folder:

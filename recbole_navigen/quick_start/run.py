@@ -25,6 +25,7 @@ from recbole_navigen.evaluation.user_ranks import rank_users
 from recbole_navigen.quick_start.display import SampleUser, sample_users, show
 from recbole_navigen.quick_start.runs import RESULT, common_folder, finished_folders, identity, protocol
 from recbole_navigen.quick_start.stages import Stages
+from recbole_navigen.redaction import HiddenSecrets
 
 TRAINED = "trained.json"  # of a run's folder: the ranking model is finished
 _VERSIONS_OF = ("recbole", "torch", "numpy", "pandas", "scipy", "scikit-learn", "transformers", "tokenizers", "peft")
@@ -249,6 +250,8 @@ def _start_logging(config: Config) -> None:
             "run from a folder that can"
         ) from error
     finally:
+        for handler in root.handlers:
+            handler.setFormatter(HiddenSecrets(handler.formatter))
         _log_handlers.extend(root.handlers)
         root.handlers = others + root.handlers
 

@@ -17,10 +17,11 @@ from filelock import FileLock, Timeout
 from recbole_navigen import processes
 from recbole_navigen.artefacts import content_hash, file_hash, plain, read_json, write_json
 from recbole_navigen.config import Config
+from recbole_navigen.config.reading import added_settings
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.evaluation.user_ranks import UserRanks
 from recbole_navigen.language.adapters import LORA_KEYS
-from recbole_navigen.config.reading import added_settings, without_secrets
+from recbole_navigen.redaction import without_secrets
 
 RESULT = "result.json"  # written last: a folder that holds it is a finished run
 STARTED = "started.json"  # written first, with the run's identity
@@ -96,12 +97,12 @@ def identity(config: Config) -> dict[str, Any]:
         # Of the settings of collaborative models, those of the one that is used.
         name = config["collaborative_model"]
         used = (config["collaborative_config"] or {}).get(name, {})
-        own["collaborative_hash"] = content_hash({**added_settings(f"model/{name}"), **used})
+        own["collaborative_hash"] = content_hash(without_secrets({**added_settings(f"model/{name}"), **used}))
         leave_out = (*leave_out, "collaborative_config")
         if config["backbone"] != "scratch":
             from recbole_navigen.language.backbone import weights_of
 
-            own["backbone_hash"] = weights_of(config["backbone"])
+            own["backbone_hash"] = weights_of(config["backbone"], config["backbone_revision"])
         if not config["lora"]:
             leave_out = (*leave_out, *LORA_KEYS)
     files = sorted(Path(config["data_path"]).glob(f"{glob.escape(config['dataset'])}.*"))
@@ -114,18 +115,18 @@ def identity(config: Config) -> dict[str, Any]:
     }
 
 
-def refuse_other_backbone(wanted: dict[str, Any], backbone: str, run_dir: Path) -> None:
+def refuse_other_backbone(wanted: dict[str, Any], backbone: str, run_dir: Path, revision: str | None = None) -> None:
     """Refuse a pretrained backbone that is no longer what a run was trained on, since a checkpoint may leave the frozen
     weights to it.
 
     Args:
         wanted: the run's identity; one that says nothing of a backbone's weights is taken as it is.
-        backbone: folder or hub id. run_dir: `saved/RUN`.
+        backbone: folder or hub id. run_dir: `saved/RUN`. revision: the run's `backbone_revision`.
     """
     from recbole_navigen.language.backbone import weights_of
 
     then = wanted.get("backbone_hash")
-    if then is not None and then != weights_of(backbone):
+    if then is not None and then != weights_of(backbone, revision):
         raise InputError(
             f"backbone={backbone} has other files now than when {run_dir} was trained on it; bring those back or train "
             "again"

@@ -11,8 +11,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from recbole_navigen.errors import InputError
 from recbole_navigen.config.reading import INTERVAL_ENDING, nearest, parse_value, read_settings, settings_file
+from recbole_navigen.errors import InputError
+from recbole_navigen.redaction import is_secret
 
 _KEYS = {"float": {"low", "high", "step", "log"}, "int": {"low", "high", "step", "log"}, "choice": {"values"}}
 _HOW = "write `key: {type: float, low: 0.0, high: 0.5}`, with type int alike, or `key: [a, b, c]`"
@@ -252,6 +253,8 @@ def refuse_unfit(space: Sequence[Parameter], base: Any, fixed: Mapping[str, Any]
     """
     for parameter in space:
         key, *path = parameter.name.split(".")
+        if any(map(is_secret, (key, *path))):
+            raise InputError(f"{parameter.name} is a secret and nothing to search; remove it from {where}")
         if key in fixed and not path:
             raise InputError(f"{key} is searched in {where} and fixed as {fixed[key]!r} at once; remove one")
         if key in _OF_SCRATCH and base["backbone"] not in (None, "scratch"):

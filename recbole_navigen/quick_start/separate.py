@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from recbole_navigen.errors import InputError
+from recbole_navigen.redaction import hide
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 GO_ON, STOP = b"+", b"-"  # what a judge answers
@@ -26,11 +27,11 @@ _TELLING = ("epoch ", "align ", "stage ")  # how the log lines begin that tell h
 
 
 class RunFailed(Exception):
-    """A run ended in an error. `details` is its traceback, if it lived to give one."""
+    """A run ended in an error. `details` is its traceback, if it lived to give one. Neither shows a secret."""
 
     def __init__(self, message: str, details: str = ""):
-        super().__init__(message)
-        self.details = details
+        super().__init__(hide(message))
+        self.details = hide(details)
 
 
 class RunStopped(Exception):
@@ -188,6 +189,8 @@ def _run(answers: TextIO, verdicts: int, model: str, dataset: str, settings: dic
         answer = {"failed": str(error), "details": traceback.format_exc()}
     except Exception as error:  # whatever it is, it ends this run only and is reported
         answer = {"failed": f"{type(error).__name__}: {error}", "details": traceback.format_exc()}
+    if "failed" in answer:  # hidden here, where all the run's settings were read
+        answer = {key: hide(text) for key, text in answer.items()}
     print(json.dumps(answer), file=answers)
 
 
@@ -199,7 +202,7 @@ class _Forward(logging.Handler):
         self.answers = answers
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = _COLOURS.sub("", record.getMessage().partition("\n")[0])
+        line = hide(_COLOURS.sub("", record.getMessage().partition("\n")[0]))
         if line.startswith(_TELLING):
             try:
                 print(json.dumps({"line": line}), file=self.answers)

@@ -16,7 +16,7 @@ from typing import Any
 from recbole_navigen.artefacts import content_hash
 from recbole_navigen.errors import InputError
 from recbole_navigen.quick_start.search_space import Parameter
-from recbole_navigen.config.reading import without_secrets
+from recbole_navigen.redaction import hide, remember
 
 try:
     import optuna
@@ -70,8 +70,14 @@ def open_study(
         heartbeat: seconds between two signs of life of a worker, for databases.
         n_trials: of the study, for the number of random trials at the start. seed: of the sampler.
     """
+    if storage is not None and sampler == "cmaes":
+        raise InputError(
+            "--sampler=cmaes keeps its state in the study as a pickle, and what others may have written is never read "
+            "so; leave --storage out or use another sampler"
+        )
     # Workers with the same seed would propose the same trials, so a stored study is given none.
     seed = seed if storage is None else None
+    remember(storage, "storage")
     study = _reach(
         storage,
         lambda: optuna.create_study(
@@ -109,7 +115,7 @@ def _reach(storage: str | None, create: Any) -> "optuna.Study":
                 time.sleep(1.0 + random.random())
                 continue
             # SQLAlchemy's errors have a first line that says it, then statements and links.
-            reason = without_secrets({"": str(error).partition("\n")[0]})[""]
+            reason = str(error).partition("\n")[0]
             raise InputError(
                 f"the study cannot be kept in --storage={_shown(storage)} ({reason}); use sqlite:///FILE, "
                 f"{JOURNAL}FILE or the URL of a database that is running, with its driver installed"
@@ -118,7 +124,7 @@ def _reach(storage: str | None, create: Any) -> "optuna.Study":
 
 
 def _shown(storage: str | None) -> str:
-    return without_secrets({"": storage})[""] if storage else "memory"
+    return hide(storage) if storage else "memory"
 
 
 def _storage(storage: str | None, heartbeat: int) -> Any:

@@ -1,7 +1,5 @@
 """What a sweep leaves behind: the best settings, all trials as CSV, two plots and one HTML page."""
 
-import csv
-import io
 import json
 import time
 import warnings
@@ -18,10 +16,11 @@ from recbole_navigen.artefacts import atomic_directory
 from recbole_navigen.config.config import NOT_LEARNED, Config
 from recbole_navigen.evaluation.page import to_html
 from recbole_navigen.evaluation.plots import Plot, bar_plot, points_plot
-from recbole_navigen.evaluation.report import Cell, Table, to_terminal
+from recbole_navigen.evaluation.report import Cell, Table, csv_text, to_terminal
 from recbole_navigen.quick_start.search_space import Parameter, nested
 from recbole_navigen.quick_start.study import FAILURE, TrialState, best_trial, optuna
 from recbole_navigen.quick_start.tables import shown_name
+from recbole_navigen.redaction import without_hidden
 
 BEST, TABLE, PAGE = "best.yaml", "trials.csv", "sweep.html"
 SHOWN = 10  # trials in the printed table
@@ -117,7 +116,12 @@ def _best_yaml(sweep: Sweep, best: Any, count: int) -> str:
         + f". Searched: {sweep.params_file}.",
         f"# RecBole-NaviGen {recbole_navigen.__version__}. Use it: python run_navigen.py --config_files {BEST}",
     )
-    return "\n".join(lines) + "\n" + yaml.safe_dump(sweep.settings(best), sort_keys=False, allow_unicode=True)
+    kept, left_out = without_hidden(sweep.settings(best))
+    lines += tuple(
+        f"# {name} is left out since it holds a secret ({shown}); give it beside this file."
+        for name, shown in left_out.items()
+    )
+    return "\n".join(lines) + "\n" + yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
 
 
 def _csv(sweep: Sweep, trials: Sequence[Any]) -> str:
@@ -143,11 +147,7 @@ def _csv(sweep: Sweep, trials: Sequence[Any]) -> str:
         )
     first = ("trial", "state", *sweep.objectives, "seconds", "evaluations", *(p.name for p in sweep.space))
     columns = dict.fromkeys((*first, *(column for line in lines for column in line)))
-    file = io.StringIO()
-    writer = csv.DictWriter(file, list(columns), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return file.getvalue()
+    return csv_text(list(columns), lines)
 
 
 def _state(trial: Any) -> str:

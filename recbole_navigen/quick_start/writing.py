@@ -36,7 +36,7 @@ from recbole_navigen.quick_start.pipeline import (
 from recbole_navigen.quick_start.stages import Stages
 from recbole_navigen.quick_start.supervised import WRITING_KEYS, settings_of
 from recbole_navigen.quick_start.training_stages import holds_rows_out
-from recbole_navigen.config.reading import without_secrets
+from recbole_navigen.redaction import without_secrets
 from recbole_navigen.supervision.rows import InstructionRow
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 from recbole_navigen.training.instructions import InstructionRows, split_by_user
@@ -46,7 +46,16 @@ WRITER, PROGRESS, SETTINGS = "writer", "writer-in-training", "settings.json"  # 
 HELD_OUT = 0.1  # of the users: where reinforcement follows, it is validated on their instructions
 # What a writer is made of, beside the ranking model.
 KEYS = (
-    *("backbone", "hidden_size", "n_layers", "n_heads", "inner_size", "attention_dropout", "dropout"),
+    *(
+        "backbone",
+        "backbone_revision",
+        "hidden_size",
+        "n_layers",
+        "n_heads",
+        "inner_size",
+        "attention_dropout",
+        "dropout",
+    ),
     *("embedding_dropout", "history", "seed", "text_vocabulary", "weight_decay", "clip_grad_norm", "autocast"),
     *("MAX_ITEM_LIST_LENGTH", *WRITING_KEYS),
 )

@@ -4,7 +4,7 @@ Greedy by default, in batches. With a temperature, each conversation is sampled 
 an answer depends on nothing but its messages and the settings.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from recbole_navigen.artefacts import content_hash, file_hash
 from recbole_navigen.errors import InputError
 from recbole_navigen.supervision.llm import Failure
 from recbole_navigen.supervision.prompts import Messages, as_text
+from recbole_navigen.sources import SAFE, SAFE_CODE, refuse_pickles
 from recbole_navigen.supervision.store import Answer
 
 
@@ -82,18 +83,29 @@ class LocalChat:
         if self._loaded is None:
             from transformers import AutoModelForCausalLM, AutoTokenizer
 
-            extra = {"gguf_file": self.settings.gguf_file} if self.settings.gguf_file else {}
+            extra: dict[str, Any] = {"local_files_only": True}
+            file = self.settings.gguf_file
+            if file:
+                extra["gguf_file"] = file
+            else:
+                refuse_pickles(self.settings.path)
             try:
-                tokenizer = AutoTokenizer.from_pretrained(self.settings.path, local_files_only=True, **extra)
-                model = AutoModelForCausalLM.from_pretrained(self.settings.path, local_files_only=True, **extra)
-            except (OSError, ValueError, ImportError) as error:
-                reason = str(error).strip().splitlines()[0]
+                tokenizer = AutoTokenizer.from_pretrained(self.settings.path, **extra, **SAFE_CODE)
+                model = AutoModelForCausalLM.from_pretrained(
+                    self.settings.path, **extra, **(SAFE_CODE if file else SAFE)
+                )
+            except Exception as error:  # malformed files make transformers raise whatever there is
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise InputError(f"the language model in {self.settings.path} cannot be loaded: {reason}") from error
             self._loaded = model.eval(), tokenizer
         return self._loaded
 
     @staticmethod
     def _tokens(tokenizer: Any, messages: Messages) -> list[int]:
+        """A conversation in tokens. What it says is text, even where it spells a token that ends a turn."""
+        added = tokenizer.added_tokens_decoder.values()
+        marks = {token.content for token in added if token.special} | set(tokenizer.all_special_tokens)
+        messages = tuple({**message, "content": _spelled_out(message["content"], marks)} for message in messages)
         if tokenizer.chat_template is None:
             return tokenizer(as_text(messages))["input_ids"]
         text = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
@@ -123,3 +135,11 @@ class LocalChat:
             text = tokenizer.decode(new, skip_special_tokens=True)
             answers.append(Answer(text, len(row), int((new != pad).sum())))
         return answers
+
+
+def _spelled_out(text: str, marks: Collection[str]) -> str:
+    """A text in which a space keeps apart what a tokenizer would read as one of its marks."""
+    for mark in sorted(marks, key=len, reverse=True):
+        if len(mark) > 1 and mark in text:
+            text = text.replace(mark, f"{mark[0]} {mark[1:]}")
+    return text

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recbole_navigen.errors import InputError
+from recbole_navigen.redaction import HIDDEN, hide, hide_known, remember, without_secrets
 from recbole_navigen.supervision.llm import Failure
 from recbole_navigen.supervision.prompts import Messages
 from recbole_navigen.supervision.store import Answer
@@ -61,6 +62,11 @@ class OpenAISettings:
     def __post_init__(self) -> None:
         if not str(self.base_url).startswith(("http://", "https://")) or not self.model:
             raise InputError("an endpoint needs base_url=http(s)://... and the name of a model; set both.")
+        if HIDDEN in self.base_url:
+            raise InputError(
+                f"base_url {self.base_url} is what files show in place of a secret; give the whole address again."
+            )
+        remember(self.base_url, "base_url")
         for name, least in (("timeout", 1e-3), ("concurrency", 1), ("max_tokens", 1), ("retries", 0), ("backoff", 0)):
             if not getattr(self, name) >= least:
                 raise InputError(f"{name}={getattr(self, name)} is too small for an endpoint; use {least} or more.")
@@ -135,7 +141,9 @@ class OpenAIChat:
         if name is None:
             return {}
         if not os.environ.get(name):
-            raise InputError(f"the environment variable {name} (api_key_env) is not set; export the endpoint's key.")
+            shown = without_secrets(name, "api_key_env")
+            raise InputError(f"the environment variable {shown} (api_key_env) is not set; export the endpoint's key.")
+        remember(name, "api_key_env")
         return {"Authorization": f"Bearer {os.environ[name]}"}
 
     async def _serve(self, conversations: Sequence[Messages], headers: dict[str, str], done: queue.Queue) -> None:
@@ -148,7 +156,7 @@ class OpenAIChat:
         # Each would log a line for every request.
         for name in ("httpx", "httpcore"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        url, login = _address(self.settings.base_url)
+        url, login = address(self.settings.base_url)
         waiting = iter(enumerate(conversations))
 
         async def work(client: Any) -> None:
@@ -184,7 +192,7 @@ class OpenAIChat:
             else:
                 if response.status_code in REFUSED:
                     raise InputError(
-                        f"{url} answered {response.status_code} for model {self.settings.model!r}; "
+                        f"{hide(url)} answered {response.status_code} for model {self.settings.model!r}; "
                         f"check base_url, model and api_key_env."
                     )
                 if response.status_code == 200:
@@ -204,8 +212,10 @@ class OpenAIChat:
         return Failure(reason, *spent)
 
 
-def _address(base_url: str) -> tuple[str, tuple[str, str] | None]:
-    """Where questions go, and the login that stood in the address: apart, so that no message or log shows it."""
+def address(base_url: str) -> tuple[str, tuple[str, str] | None]:
+    """Where questions go, with the query that the address has, and the login that stood in it: apart, so that no
+    library logs it.
+    """
     import httpx
 
     try:
@@ -213,11 +223,10 @@ def _address(base_url: str) -> tuple[str, tuple[str, str] | None]:
     except httpx.InvalidURL:
         url = httpx.URL()
     if not url.host:
-        scheme, _, rest = base_url.partition("://")
-        shown = f"{scheme}://{rest.rpartition('@')[2]}"
-        raise InputError(f"base_url {shown!r} is no address of an endpoint; write http(s)://HOST:PORT/v1.")
+        raise InputError(f"base_url {base_url!r} is no address of an endpoint; write http(s)://HOST:PORT/v1.")
     login = (url.username, url.password) if url.userinfo else None
-    return str(url.copy_with(userinfo=b"")).rstrip("/") + "/chat/completions", login
+    path = url.path.rstrip("/") + "/chat/completions"
+    return str(url.copy_with(userinfo=b"", path=path, fragment=None)), login
 
 
 def retry_after(value: str | None) -> float:
@@ -248,11 +257,25 @@ def _read(response: Any) -> tuple[str | None, int, int]:
     tokens = [_count(usage, name) for name in ("prompt_tokens", "completion_tokens")]
     try:
         content = body["choices"][0]["message"]["content"]
-        text = "" if content is None else content
+        text = "" if content is None else _joined(content) if isinstance(content, list) else content
         text.encode()
+        text = hide_known(text)  # a server may repeat what it was sent, and answers are kept
     except (LookupError, TypeError, AttributeError, UnicodeEncodeError):
         text = None
     return text, *tokens
+
+
+def _joined(parts: list[Any]) -> str:
+    """The text of content that comes as a list of parts; thoughts and other kinds of parts are none of it."""
+    texts = []
+    for part in parts:
+        if isinstance(part, dict):
+            if part.get("type", "text") not in ("text", "output_text"):
+                continue
+            part = part["text"]
+            part = part["value"] if isinstance(part, dict) else part
+        texts.append(part)
+    return "".join(texts)
 
 
 def _count(usage: Any, name: str) -> int:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import recbole.trainer.trainer
 import torch
 from recbole.config import Config
 from recbole.data.dataloader import AbstractDataLoader
@@ -16,6 +18,7 @@ from recbole.data.interaction import Interaction
 from recbole.trainer import PretrainTrainer, Trainer
 from recbole.utils import get_local_time, set_color
 from recbole.utils import get_trainer as recbole_trainer
+from recbole.utils.wandblogger import WandbLogger
 from torch import nn
 from tqdm import tqdm
 
@@ -28,6 +31,8 @@ from recbole_navigen.training.parallel import DataParallel
 # Model -> module and class of its trainer. Imported when asked for.
 _OURS = {"NaviGen": ("recbole_navigen.training.sft", "NaviGenTrainer")}
 _USER_ROWS = ("recbole_navigen.training.user_rows", "UserRowTrainer")
+# Weights and Biases gets the settings that all may see, and no object that also holds those that were given.
+recbole.trainer.trainer.WandbLogger = lambda config: WandbLogger(SimpleNamespace(**config.public()))
 
 
 def get_trainer(config: Config, model: nn.Module) -> type[Trainer]:
@@ -152,6 +157,13 @@ class SafeCheckpoint(DataParallel):
         if self._began is not None:
             self._seconds["seconds"] = time.perf_counter() - self._began
         return dict(self._seconds)
+
+    def _add_hparam_to_tensorboard(self, best_valid_result: float) -> None:
+        kept, self.config = self.config, self.config.without_secrets()
+        try:
+            super()._add_hparam_to_tensorboard(best_valid_result)
+        finally:
+            self.config = kept
 
     def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
         if not is_main():
