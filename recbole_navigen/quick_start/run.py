@@ -23,6 +23,7 @@ from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.user_ranks import rank_users
 from recbole_navigen.quick_start.display import SampleUser, sample_users, show
+from recbole_navigen.quick_start.preflight import refuse_deep_topk
 from recbole_navigen.quick_start.runs import RESULT, common_folder, finished_folders, identity, protocol
 from recbole_navigen.quick_start.stages import Stages
 
@@ -78,6 +79,7 @@ def run_navigen(
         logger.info(data)
         # Splitting expands prefixes for most models, so interactions are counted before it.
         stage.metric = f"{data.user_num - 1} users, {data.item_num - 1} items, {data.inter_num} interactions"
+        refuse_deep_topk(config, data.item_num - 1)
         train_data, valid_data, test_data = data_preparation(config, data)
 
     # 3. Model and training. The run folder is made only now, so that refused input leaves none behind.
