@@ -58,7 +58,7 @@ class Config(RecBoleConfig):
 
     It differs from RecBole's in five ways. Values are never evaluated as Python. `sys.argv` is not read. Whatever the
     description of the settings does not allow is refused with an InputError. Nested settings are merged name by name,
-    so a partial `eval_args` is completed from the yaml files instead of from RecBole's random split. Models trained with
+    so a partial `eval_args` is completed from yaml files instead of from RecBole's random split. Models trained with
     softmax (loss_type CE) need no `train_neg_sample_args=None`.
     """
 

@@ -16,6 +16,7 @@ from recbole_navigen.config.description import Setting
 from recbole_navigen.config.locate import dataset_folder
 from recbole_navigen.config.reading import Partial, parse_argv, properties_folders, read_settings, without_dots
 from recbole_navigen.config.rules import refuse_ignored, refuse_unfit
+from recbole_navigen.errors import InputError
 
 DEFAULT_MODEL = "NaviGen"
 DEFAULT_DATASET = "ml-100k"
@@ -113,6 +114,7 @@ def gather(
     of_files = merged(described, of_files, shipped.sections)
     external = merged(described, (of_files, own, line), shipped.sections)
     final = merged(described, (internal, external), shipped.sections)
+    _end_steps(external, final)
     # Entries that were given one by one stand beside what is shipped; whoever reads `external` gets both.
     external |= {key: copy.deepcopy(final[key]) for key, value in external.items() if type(value) is Partial}
     given = Given(model, dataset, of_files, own, line, external, internal, final, of_dataset, described)
@@ -120,6 +122,15 @@ def gather(
     dataset_folder(final["data_path"], dataset)  # refuses an unknown data set
     refuse_ignored(given, comparison)
     return given
+
+
+def _end_steps(external: Mapping[str, Any], final: dict[str, Any]) -> None:
+    """Epochs that a user gives a collaborative model stand in place of the steps that are shipped for it."""
+    for model, own in (external.get("collaborative_config") or {}).items():
+        if type(own) is dict and "epochs" in own and "steps" in own:
+            raise InputError(f"collaborative_config.{model} has epochs and steps; keep one of them")
+        if "epochs" in own and "steps" not in own:
+            final["collaborative_config"][model].pop("steps", None)
 
 
 def _name(given: str | None, key: str, default: str, ranks: Sequence[tuple[Mapping[str, Any], str]]) -> str:

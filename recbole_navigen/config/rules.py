@@ -67,7 +67,7 @@ def refuse_unfit(model: str, family: str | None, final: Mapping[str, Any]) -> No
 
 
 def _refuse_unfit_metrics(final: Mapping[str, Any]) -> None:
-    """Refuse metrics that do not exist or do not fit the evaluation, and a `valid_metric` that would not be computed."""
+    """Refuse metrics that do not exist or do not fit the evaluation, and a `valid_metric` that is not computed."""
     metrics = [final["metrics"]] if isinstance(final["metrics"], str) else final["metrics"]
     refuse_unknown_metrics(metrics)
     name, _, k = str(final["valid_metric"]).partition("@")
@@ -140,7 +140,8 @@ def _refuse_unfit_navigen(final: Mapping[str, Any]) -> None:
     weights = final["task_weights"]
     if not weights["cid2cid"] and not (weights["dense"] and final["fusion"] == "dense"):
         raise InputError(
-            f"task_weights={weights} leave nothing that ranks items; give cid2cid a weight, or dense with fusion: dense."
+            f"task_weights={weights} leave nothing that ranks items; give a weight to cid2cid, or to dense with "
+            "fusion: dense."
         )
     shipped.refuse_unknown_model(final["collaborative_model"], "collaborative_model")
     if final["collaborative_model"] in shipped.OURS:
@@ -184,7 +185,7 @@ def refuse_ignored(given: "Given", comparison: bool) -> None:
     for key, what in ignored.items():
         value = given.external.get(key)
         default = given.internal.get(key)
-        if key in given.argv and value != default:
+        if key in given.argv:
             raise InputError(f"{key}={value} would change nothing: {given.model} does not read it{what}")
         if key in given.external and value is not None and value != default:
             logger.warning("%s=%s changes nothing: %s does not read it%s", key, value, given.model, what)

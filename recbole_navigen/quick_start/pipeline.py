@@ -41,7 +41,7 @@ from recbole_navigen.supervision.rows import InstructionRow
 from recbole_navigen.training.checkpoint import load_checkpoint
 from recbole_navigen.training.instructions import InstructionRows
 from recbole_navigen.training.sft import NaviGenTrainer
-from recbole_navigen.training.trainer import get_trainer
+from recbole_navigen.training.trainer import build_model, get_trainer
 
 IDENTIFIERS, SUPERVISION, TOKENIZER = "identifiers", "supervision", "tokenizer"  # folders of a run
 TOKENIZER_ROWS = 2_000  # instructions from which a tokenizer learns, spread evenly; more add no words
@@ -221,7 +221,7 @@ def collaborative_vectors(config: Config, train_part: Any) -> tuple[np.ndarray, 
         if "steps" in own:
             sub["epochs"] = math.ceil(own["steps"] / len(train_data))
         init_seed(sub["seed"], sub["reproducibility"])
-        model = sub.model_class(sub, train_data._dataset).to(sub["device"])
+        model = build_model(sub, train_data._dataset)
         refuse_without_embeddings(model)
         with alone():
             trainer = get_trainer(sub, model)(sub, model)

@@ -11,7 +11,7 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.language.adapters import prepare
 from recbole_navigen.language.backbone import empty_lm, pretrained_tokenizer
 from recbole_navigen.model.build import SCRATCH
-from recbole_navigen.quick_start.training_stages import reinforce_settings, refuse_unknown_scorer
+from recbole_navigen.quick_start.training_stages import refuse_unknown_scorer, reinforce_settings
 
 SMALL_CATALOGUE, SMALL_K, LARGE_K = 5_000, 64, 512
 
@@ -58,6 +58,7 @@ def refuse_unfit_navigen(config: Config, n_items: int, part: Any) -> None:
             prepare(empty_lm(config["backbone"]), config, True)
     # 3. Reinforcement.
     refuse_unknown_scorer(config)
-    if "reinforce" in config["training_stages"] and "cid2cid" in reinforce_settings(config["reinforce"])["tasks"]:
-        if part.sequences.lengths.max(initial=0) < 2:
-            raise InputError("no user has two training interactions, so there is nothing to reinforce.")
+    reinforces = "reinforce" in config["training_stages"]
+    draws_items = reinforces and "cid2cid" in reinforce_settings(config["reinforce"])["tasks"]
+    if draws_items and part.sequences.lengths.max(initial=0) < 2:
+        raise InputError("no user has two training interactions, so there is nothing to reinforce.")

@@ -96,9 +96,9 @@ def run_navigen(
 
                 net, trainer = build_navigen(config, data, train_data, valid_data, stages)
             else:
-                from recbole_navigen.training.trainer import get_trainer
+                from recbole_navigen.training.trainer import build_model, get_trainer
 
-                net = config.model_class(config, train_data._dataset).to(config["device"])
+                net = build_model(config, train_data._dataset)
                 trainer = get_trainer(config, net)(config, net)
         logger.info(net)
         with stages("train") as stage:

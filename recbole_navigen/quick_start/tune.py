@@ -12,7 +12,15 @@ from recbole_navigen.config.reading import expanded
 from recbole_navigen.errors import InputError
 from recbole_navigen.quick_start.display import progress_bar
 from recbole_navigen.quick_start.runs import identity, new_folder, read_result
-from recbole_navigen.quick_start.search_space import Parameter, defaults, nested, read_space, refuse_bad_values, refuse_unfit, shipped_space
+from recbole_navigen.quick_start.search_space import (
+    Parameter,
+    defaults,
+    nested,
+    read_space,
+    refuse_bad_values,
+    refuse_unfit,
+    shipped_space,
+)
 from recbole_navigen.quick_start.separate import RunFailed, RunStopped, SeparateRuns
 from recbole_navigen.quick_start.study import (
     FAILURE,
