@@ -214,8 +214,11 @@ def describe_text(text: str, file: str, values: Mapping[str, Any] | None = None)
             heading = found["text"].rstrip(".")
             continue
         found = _LINE.match(line)
-        inside = line.startswith(" ") and described
-        if not found and not (inside and (":" in line or line.strip().startswith(("-", "#")))):
+        indented = line.startswith(" ")
+        inside = indented and described
+        if (indented and not described) or (
+            not found and not (inside and (":" in line or line.strip().startswith(("-", "#"))))
+        ):
             raise ValueError(f"{file}, line {number} is no setting with `# (type) help`: {line}")
         if not inside:
             kinds, none = parse_type(found["kind"])
