@@ -1,12 +1,15 @@
-"""Write docs/reference/settings.md from the comments of properties/: every setting, its default and what it does.
+"""Write docs/reference/settings.md from the description in properties/: every setting, its default and what it may be.
 
 python docs/make_settings.py
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recbole_navigen.config.description import Setting, describe_file, every
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "reference" / "settings.md"
@@ -15,62 +18,53 @@ FILES = {
     "overall.yaml": "All models and data sets",
     "model/NaviGen.yaml": "NaviGen",
     "supervision.yaml": "Supervision: in the setting `supervision` of a run, as `{name: value}`",
+    "teacher/openai.yaml": "An endpoint as teacher: in `teacher_model` or `judge_model` of the supervision",
+    "teacher/transformers.yaml": "A local model as teacher: in `teacher_model` or `judge_model` of the supervision",
     "reinforce.yaml": "Reinforcement: in the setting `reinforce` of a run, as `{name: value}`",
     "generation.yaml": "Images and videos: `run_generate.py`",
+    "recbole.yaml": "RecBole's own settings and those of its models: what they may be",
 }
-_SETTING = re.compile(r"^(?P<name>\w+):\s*(?P<value>.*?)\s+# \((?P<kind>[^)]*)\) (?P<about>.+)$")
-_INNER = re.compile(r"^\s+(?P<name>\S+?):\s*(?P<value>.*?)(\s+# \((?P<kind>[^)]*)\) (?P<about>.+))?$")
-_HEADING = re.compile(r"^# (?P<text>.+)$")
+INTRODUCTION = """\
+# Settings
+
+Made by `python docs/make_settings.py` from the comments of `properties/`; do not edit. Any of them may be given as
+`--key=value`, in a file of `--config_files` or in `config_dict`; later ones win. Dictionaries are merged name by
+name, and dots lead into them: `--task_weights.dense=0` changes one weight and keeps the others. Only a `whole dict`
+is replaced as a whole.
+
+Names, types, ranges and what must fit each other are checked before anything is loaded. A name that nothing reads is
+refused with the nearest one. The types are read as in `recbole_navigen/config/description.py`: `int from 1`, `float
+from 0 to below 1`, `one of a, b`, `list of str`, `or None`.
+"""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One setting: its name, default, type and explanation, and the heading it stands below."""
-
-    name: str
-    value: str
-    kind: str
-    about: str
-    heading: str
+def shown(default: Any) -> str:
+    """A default as yaml writes it, on one line."""
+    text = yaml.safe_dump(default, default_flow_style=True, width=10_000, sort_keys=False).strip()
+    return "~" if default is None else text.removesuffix("...").strip()
 
 
-def rows(text: str) -> Iterator[Row]:
-    """The settings of one yaml file, in order. A line that is neither setting nor comment is refused."""
-    heading, outer = "", ""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            heading = heading if outer else ""
-            continue
-        if found := _HEADING.match(line):
-            heading, outer = found["text"].rstrip("."), ""
-        elif found := _SETTING.match(line):
-            outer = found["name"]
-            yield Row(outer, found["value"], found["kind"], found["about"], heading)
-        elif outer and (found := _INNER.match(line)):
-            yield Row(f"{outer}.{found['name']}", found["value"], found["kind"] or "", found["about"] or "", heading)
-        else:
-            raise ValueError(f"line {number} is no setting with `# (type) explanation`: {line}")
+def rows(file: str) -> list[Setting]:
+    """The settings of one file of properties/, in order; entries of a dictionary stand behind it."""
+    described = every(describe_file(ROOT / "properties" / file))
+    # What `dict of T` holds stands in the default of the dictionary already.
+    return [setting for setting in described if setting.help]
 
 
 def page() -> str:
     """The whole page."""
-    lines = [
-        "# Settings",
-        "",
-        "Made by `python docs/make_settings.py` from the comments of `properties/`; do not edit. Any of them may be",
-        "given as `--key=value`, in a file of `--config_files` or in `config_dict`; later ones win. Those of RecBole",
-        "and of its models are RecBole's own; `properties/model/` changes a few of their defaults.",
-        "",
-    ]
+    lines = [INTRODUCTION]
     for file, readers in FILES.items():
         lines += [f"## {readers}", "", f"`properties/{file}`", ""]
-        heading = None
-        for row in rows((ROOT / "properties" / file).read_text(encoding="utf-8")):
+        heading, with_default = None, file != "recbole.yaml"
+        for row in rows(file):
             if row.heading != heading:
                 heading = row.heading
                 lines += ["", *([f"### {heading}", ""] if heading else [])]
-                lines += ["| setting | default | type | what it does |", "|---|---|---|---|"]
-            cells = (f"`{row.name}`", f"`{row.value}`" if row.value else "", row.kind, row.about)
+                lines += ["| setting | default | type | what it does |", "|---|---|---|---|"] if with_default else []
+                lines += [] if with_default else ["| setting | type | what it does |", "|---|---|---|"]
+            default = [f"`{shown(row.default)}`"] if with_default else []
+            cells = (f"`{row.name}`", *default, row.type, row.help)
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         lines.append("")
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"

@@ -1,7 +1,5 @@
 """Terms from item text: normalisation, collocations, order, borrowing."""
 
-# ruff: noqa: RUF001 (letters that look like Latin ones are meant)
-
 import re
 from collections import Counter
 

@@ -16,10 +16,10 @@ from recbole.utils import ModelType, set_color
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.config.intervals import check_filters
+from recbole_navigen.config.locate import dataset_folder
 from recbole_navigen.data.checks import check_column_lists, check_columns, check_history_lengths
 from recbole_navigen.data.dataset import ExactSequence, NaviGenDataset, exact
 from recbole_navigen.data.loader import HistoryMaskedLoader, UserRowLoader
-from recbole_navigen.data.locate import dataset_folder
 from recbole_navigen.data.reader import read_header
 from recbole_navigen.data.sequences import UserSequences, windows
 from recbole_navigen.data.text import ItemText, read_item_text

@@ -22,11 +22,11 @@ from tqdm import tqdm
 
 from recbole_navigen.artefacts import content_hash, file_hash, plain, write_bytes
 from recbole_navigen.errors import InputError
-from recbole_navigen.redaction import hide
 from recbole_navigen.evaluation.clip import ClipEncoder
 from recbole_navigen.evaluation.media import MediaCase, MediaScores, score_media
 from recbole_navigen.generation.protocol import MEDIA, Catalogue, Generator, Request, text_lines
 from recbole_navigen.generation.settings import RETRIEVAL
+from recbole_navigen.redaction import hide
 
 METADATA = "metadata.jsonl"
 _FOLDERS = {"image": ("images", ".png"), "video": ("videos", ".mp4")}

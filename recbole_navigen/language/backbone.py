@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     PreTrainedModel,
@@ -67,6 +68,13 @@ def pretrained_lm(path: str, revision: str | None = None) -> PreTrainedModel:
         return AutoModelForCausalLM.from_pretrained(
             path, revision=_commit(path, revision), attn_implementation=ATTENTION, dtype=torch.float32, **SAFE
         )
+
+
+def empty_lm(path: str, revision: str | None = None) -> PreTrainedModel:
+    """The architecture of `pretrained_lm` with weights of any values, on torch's current device."""
+    with _as_input_error(path):
+        config = AutoConfig.from_pretrained(path, revision=_commit(path, revision), **SAFE_CODE)
+        return AutoModelForCausalLM.from_config(config, attn_implementation=ATTENTION, dtype=torch.float32, **SAFE_CODE)
 
 
 def pretrained_tokenizer(path: str, revision: str | None = None) -> PreTrainedTokenizerBase:

@@ -12,14 +12,15 @@ from tqdm import tqdm
 
 from recbole_navigen.artefacts import write_bytes
 from recbole_navigen.config import Config
-from recbole_navigen.config.reading import parse_argv
+from recbole_navigen.config.reading import expanded
+from recbole_navigen.config.teachers import refuse_absent_teachers
 from recbole_navigen.errors import InputError
-from recbole_navigen.generation.settings import RETRIEVAL, generation_settings
+from recbole_navigen.generation.settings import RETRIEVAL, generation_settings, split_generation
 from recbole_navigen.language.tags import DRAFTS, MEDIA, TEMPERATURE, TOP_P
 from recbole_navigen.quick_start.recommender import Instruction, Recommender
 from recbole_navigen.quick_start.run import finished_run
 from recbole_navigen.quick_start.runs import STARTED
-from recbole_navigen.quick_start.supervised import learns_instructions
+from recbole_navigen.quick_start.supervised import learns_instructions, settings_of
 from recbole_navigen.quick_start.writing import add_writer
 from recbole_navigen.visible import visible
 
@@ -68,7 +69,8 @@ def run_generate(
         One record a user: user, domain, target_type, history (raw ids and titles), held_out (raw id or None), the next
         item (id, title, terms, probability), reasoning, target_tid, target_ins, and the raw answer.
     """
-    own, argv = _split(argv)
+    own, argv = split_generation(argv)
+    output, run = expanded(output), expanded(run)
     if run is not None and argv:
         raise InputError(f"a finished run is written from as it is; leave out {' '.join(argv)}.")
     generation = generation_settings({**(generation or {}), **own})
@@ -80,6 +82,7 @@ def run_generate(
     _refuse_unscored(generation, makes, held_out)
     if run is None:
         config = Config("NaviGen", dataset, config_file_list, config_dict, argv)
+        refuse_absent_teachers(settings_of(config))  # the writer's; the ranking model is trained before it
         run = finished_run(dataset, config_file_list, config_dict, argv)
         if not learns_instructions(config):
             add_writer(config, run)
@@ -157,14 +160,6 @@ def _users(recommender: Recommender, users: int | str | Sequence[str]) -> list[s
     for name in names:
         recommender.history_of(name)  # refuses an unknown one with the nearest
     return names
-
-
-def _split(argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """Arguments that are settings of generation, and the others as they are."""
-    known, own, others = generation_settings(), [], []
-    for argument in argv:
-        (own if argument[2:].partition("=")[0] in known else others).append(argument)
-    return parse_argv(own), others
 
 
 def _record(

@@ -11,9 +11,9 @@ from typing import Any
 
 from recbole_navigen.artefacts import content_hash, file_hash
 from recbole_navigen.errors import InputError
+from recbole_navigen.sources import SAFE, SAFE_CODE, refuse_pickles
 from recbole_navigen.supervision.llm import Failure
 from recbole_navigen.supervision.prompts import Messages, as_text
-from recbole_navigen.sources import SAFE, SAFE_CODE, refuse_pickles
 from recbole_navigen.supervision.store import Answer
 
 
