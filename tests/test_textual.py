@@ -210,10 +210,9 @@ def test_the_nearest_neighbour_has_the_most_to_say():
 @given(st.data(), st.integers(1, 40), st.integers(0, 45), st.integers(1, 3), st.integers(1, 50))
 def test_the_nearest_items_are_those_of_a_full_sort(data, items, count, width, chunk):
     """With many ties: few different vectors, some of them zero."""
-    drawn = data.draw(
-        st.lists(st.lists(st.integers(-1, 1), min_size=width, max_size=width), min_size=items, max_size=items)
-    )
-    vectors = np.array(drawn, dtype=np.float32)
+    rows = st.lists(st.integers(-1, 1), min_size=width, max_size=width)
+    vectors = np.array(data.draw(st.lists(rows, min_size=items, max_size=items)), dtype=np.float32)
+    kept = min(count, items - 1)
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     nearest = nearest_items(vectors, count, chunk)
     assert nearest.shape == (items, kept)
@@ -221,9 +220,8 @@ def test_the_nearest_items_are_those_of_a_full_sort(data, items, count, width, c
         similarity = unit[begin : begin + chunk] @ unit.T
         for row, place in enumerate(range(begin, min(begin + chunk, items))):
             similarity[row, place] = -np.inf
-            assert (
-                nearest[place].tolist() == np.argsort(-similarity[row], kind="stable")[: min(count, items - 1)].tolist()
-            )
+            expected = np.argsort(-similarity[row], kind="stable")[:kept]
+            assert nearest[place].tolist() == expected.tolist()
 
 
 def test_a_catalogue_without_any_text_still_has_terms():
