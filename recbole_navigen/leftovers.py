@@ -1,8 +1,8 @@
 """Names of what stands beside an artefact while it is written, and what is done with what a killed process left.
 
 `.NAME.OWNER.tmp` is being filled; `.NAME.OWNER.old` is the version before, on its way out.
-OWNER says which process made
-it (place, number, start and a few random digits), so that another one can tell whether that still lives.
+OWNER says which process made it (place, number, start and random digits), so that another one can tell whether that
+still lives.
 """
 
 import contextlib

@@ -19,10 +19,11 @@ from typing import Any
 import optuna
 import pytest
 
-from recbole_navigen.artefacts import write_json
+from recbole_navigen.artefacts import write_record
 from recbole_navigen.commands import hyper
 from recbole_navigen.errors import InputError
 from recbole_navigen.quick_start import run_hyper, run_navigen
+from recbole_navigen.quick_start.runs import RESULT_KEYS
 from recbole_navigen.quick_start.search_space import Parameter
 from recbole_navigen.quick_start.separate import RunFailed, RunStopped, SeparateRuns
 from recbole_navigen.quick_start.study import is_drawn, open_study, others_running, put_up_again
@@ -60,7 +61,7 @@ def played(monkeypatch: pytest.MonkeyPatch, space: str) -> Callable[[Curve], lis
             speed = 1000.0 / settings.get("embedding_size", 64)
             test = {"ndcg@10": best / 2}
             record = {"best_valid_score": best, "test_result": test, "test_users_per_second": speed}
-            write_json(folder / "result.json", record)
+            write_record(folder / "result.json", {**dict.fromkeys(RESULT_KEYS), **record})
             return str(folder)
 
         monkeypatch.setattr(SeparateRuns, "__call__", run)

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import time
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,14 @@ import numpy as np
 from recbole.utils import init_seed
 from transformers import PreTrainedTokenizerBase
 
-from recbole_navigen.artefacts import atomic_directory, content_hash, read_json, stage_is_current, write_json
+from recbole_navigen.artefacts import (
+    atomic_directory,
+    content_hash,
+    read_record,
+    stage_is_current,
+    verify_manifest,
+    write_manifest,
+)
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation, read_item_text
 from recbole_navigen.errors import InputError
@@ -91,8 +97,9 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
         tokenizer = build_tokenizer(config, table, text.text[1:], rows)
         with atomic_directory(Path(config["run_dir"]) / TOKENIZER) as folder:
             tokenizer.save_pretrained(folder)
+            write_manifest(folder, {"kind": TOKENIZER})
     else:
-        tokenizer = pretrained_tokenizer(str(Path(config["run_dir"]) / TOKENIZER))
+        tokenizer = saved_tokenizer(config["run_dir"])
     model = NaviGen(config, part, table, tokenizer).to(config["device"])
     if not learns_instructions(config):
         return model, NaviGenTrainer(config, model)
@@ -131,12 +138,18 @@ def load_navigen(config: Config, dataset: Any, run_dir: str | Path) -> NaviGen:
     """
     run_dir = Path(run_dir)
     if (begun := run_dir / STARTED).is_file():
-        refuse_other_backbone(read_json(begun), config["backbone"], run_dir)
+        refuse_other_backbone(read_record(begun, f"delete {run_dir} and run again"), config["backbone"], run_dir)
     table = DualIdentifierTable.load(run_dir / IDENTIFIERS)
-    tokenizer = pretrained_tokenizer(str(run_dir / TOKENIZER))
-    model = NaviGen(config, dataset, table, tokenizer).to(config["device"])
+    model = NaviGen(config, dataset, table, saved_tokenizer(run_dir)).to(config["device"])
     model.load_state_dict(load_checkpoint(run_dir / "checkpoint")["state_dict"])
     return model.eval()
+
+
+def saved_tokenizer(run_dir: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a run's ranking model, from the run's folder; DamagedArtefact if it is not what was written."""
+    folder = Path(run_dir) / TOKENIZER
+    verify_manifest(folder)
+    return pretrained_tokenizer(str(folder))
 
 
 def build_tokenizer(
@@ -235,13 +248,7 @@ def collaborative_vectors(config: Config, train_part: Any) -> tuple[np.ndarray, 
             trainer.fit(train_data, None, saved=False, show_progress=sub["show_progress"])
         return item_embeddings(model)
 
-    # The seconds are kept beside the embeddings: a model that finds them in the cache was not trained in less time.
-    cache, start = Path(config["checkpoint_dir"]) / "cache", time.perf_counter()
-    clock = cache / f"seconds-{content_hash(inputs)[:16]}.json"
-    vectors, cached = cached_embeddings(cache, inputs, train)
-    if not cached:
-        write_json(clock, {"seconds": round(time.perf_counter() - start, 3)})
-    return vectors, cached, read_json(clock)["seconds"] if cached and clock.is_file() else 0.0
+    return cached_embeddings(Path(config["checkpoint_dir"]) / "cache", inputs, train)
 
 
 def collaborative_config(config: Config) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from recbole_navigen.artefacts import read_json, write_bytes, write_json
+from recbole_navigen.artefacts import read_record, write_bytes, write_record
 from recbole_navigen.config import Config
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.instructions import diversity
@@ -70,7 +70,7 @@ def reinforce(
     settings = {**reinforce_settings(config["reinforce"]), "seed": config["seed"]}
     model, run_dir, learners = trainer.model, Path(config["run_dir"]), []
     if (run_dir / DONE).exists():
-        done = read_json(run_dir / DONE)
+        done = read_record(run_dir / DONE, f"delete {run_dir} and run again")
         with stages("reinforce") as stage:
             stage.metric, stage.spared = done["metric"], done["seconds"]
             shutil.rmtree(run_dir / PROGRESS, ignore_errors=True)
@@ -104,7 +104,7 @@ def reinforce(
             learner.policy.name: {"kept": learner.improved, "start": learner.scores[0], "score": learner.scores[1]}
             for learner in learners
         }
-        write_json(run_dir / DONE, {"tasks": tasks, "metric": stage.metric, "seconds": round(grpo.seconds, 3)})
+        write_record(run_dir / DONE, {"tasks": tasks, "metric": stage.metric, "seconds": round(grpo.seconds, 3)})
         shutil.rmtree(run_dir / PROGRESS, ignore_errors=True)
 
 

@@ -17,7 +17,7 @@ from recbole.utils import ModelType, init_logger, init_seed, set_color
 
 import recbole_navigen
 from recbole_navigen import processes
-from recbole_navigen.artefacts import write_json
+from recbole_navigen.artefacts import write_json, write_record
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
@@ -138,7 +138,7 @@ def run_navigen(
         # After a kill, the seconds of training go on from the last checkpoint; those of other stages are those since.
         origin["resumed"] = goes_on
         origin |= {"dataset_hash": data.content_hash, "split_hash": ranks.split_hash if ranks is not None else None}
-        write_json(Path(config["run_dir"]) / RESULT, {**result, **origin, **costs, **_provenance(config, stages)})
+        write_record(Path(config["run_dir"]) / RESULT, {**result, **origin, **costs, **_provenance(config, stages)})
         probabilities = bool(getattr(net, "scores_are_log_probabilities", False))
         show(stages, result["test_result"], _samples(config, data, test_data, net), probabilities)
         logger.info("results are in %s", Path(config["run_dir"]) / RESULT)

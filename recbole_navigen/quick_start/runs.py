@@ -15,16 +15,23 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from recbole_navigen import processes
-from recbole_navigen.artefacts import content_hash, file_hash, plain, read_json, write_json
+from recbole_navigen.artefacts import content_hash, file_hash, plain, read_record, write_record
 from recbole_navigen.config import Config
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.evaluation.user_ranks import UserRanks
 from recbole_navigen.language.adapters import LORA_KEYS
+from recbole_navigen.leftovers import remove_leftovers
 from recbole_navigen.config.reading import added_settings, without_secrets
 
 RESULT = "result.json"  # written last: a folder that holds it is a finished run
 STARTED = "started.json"  # written first, with the run's identity
 LOCK = "run.lock"  # held by the process that works on the run
+# What result.json of a run holds and others read.
+RESULT_KEYS = (
+    *("model", "dataset", "seed", "identity", "protocol", "config", "versions", "dataset_hash", "split_hash"),
+    *("best_valid_score", "best_valid_result", "test_result", "validations", "stages", "parameters"),
+    *("training_seconds", "test_users_per_second", "peak_memory_mb"),
+)
 
 logger = logging.getLogger(__name__)
 
@@ -68,10 +75,21 @@ class Run:
 
 
 def read_result(folder: str | Path) -> dict[str, Any]:
-    """The result.json of a finished run's folder."""
+    """The result.json of a finished run's folder.
+
+    Raises:
+        InputError: the folder is not that of a finished run.
+        DamagedArtefact: the file is not what the run wrote.
+    """
     if not (Path(folder) / RESULT).is_file():
         raise InputError(f"{folder} is not the folder of a finished run: it holds no {RESULT}; name saved/RUN")
-    return read_json(Path(folder) / RESULT)
+    record = read_record(Path(folder) / RESULT, f"delete {folder} and run its model again")
+    if missing := [key for key in RESULT_KEYS if key not in record]:
+        raise InputError(
+            f"{folder} is not the folder of a finished run of this version: its {RESULT} says nothing of {missing[0]}; "
+            "name saved/RUN, or run its model again"
+        )
+    return record
 
 
 def identity(config: Config) -> dict[str, Any]:
@@ -156,10 +174,12 @@ def finished_folders(root: str | Path, wanted: dict[str, Any]) -> Iterator[Path]
     results = sorted(Path(root).glob(f"*/{RESULT}"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
     for file in results:
         try:
-            if read_json(file).get("identity") == wanted:
+            if read_result(file.parent).get("identity") == plain(wanted):
                 yield file.parent
         except DamagedArtefact as error:
             logger.warning("%s; it is not considered", error)
+        except InputError:  # a result of something else, such as media
+            continue
 
 
 @contextlib.contextmanager
@@ -175,7 +195,7 @@ def own_folder(root: str | Path, stem: str, wanted: dict[str, Any]) -> Iterator[
         if path is None:
             path = new_folder(root, stem)
             held.enter_context(FileLock(path / LOCK))
-            write_json(path / STARTED, wanted)
+            write_record(path / STARTED, wanted)
         try:
             yield path, goes_on
         except BaseException as error:
@@ -197,11 +217,23 @@ def common_folder(root: str | Path, stem: str, wanted: dict[str, Any], device: A
         yield Path(path), goes_on
 
 
+def begun_as(folder: Path) -> dict[str, Any] | None:
+    """The identity of the run that was begun in a folder; None, with a warning, if that can no longer be told."""
+    try:
+        return read_record(folder / STARTED, f"delete {folder}, where a run was begun and not finished")
+    except DamagedArtefact as error:
+        logger.warning("%s; no run goes on there", error)
+    except FileNotFoundError:  # removed in between
+        pass
+    return None
+
+
 def _unfinished(root: str | Path, stem: str, wanted: dict[str, Any], held: contextlib.ExitStack) -> Path | None:
     """A folder to go on in, whose lock is now held; the lock of a killed process is free."""
+    remove_leftovers(root)
     for file in sorted(Path(root).glob(f"{glob.escape(stem)}-*/{STARTED}")):
         folder = file.parent
-        if (folder / RESULT).exists() or read_json(file) != plain(wanted):
+        if (folder / RESULT).exists() or begun_as(folder) != plain(wanted):
             continue
         with contextlib.suppress(Timeout):
             held.enter_context(FileLock(folder / LOCK, blocking=False))
@@ -215,6 +247,7 @@ def _unfinished(root: str | Path, stem: str, wanted: dict[str, Any], held: conte
 def new_folder(root: str | Path, stem: str) -> Path:
     """Make the folder `root/STEM-TIME`; a second one in the same second gets -2."""
     Path(root).mkdir(parents=True, exist_ok=True)
+    remove_leftovers(root)
     base = f"{stem}-{time.strftime('%b-%d-%Y_%H-%M-%S')}"
     for number in itertools.count(1):
         path = Path(root) / (base if number == 1 else f"{base}-{number}")

@@ -39,6 +39,11 @@ _IDENTITY = "identity"  # attribute of studies: what they search
 _RETRIES = 3  # of a trial whose worker was killed
 _ATTEMPTS = 5  # to open a storage that others are making
 _MEANWHILE = re.compile("already exists|locked|duplicate", re.IGNORECASE)
+# What Optuna lets through: a journal whose lines are of another shape is a TypeError, a KeyError or the like.
+_STORAGE_ERRORS = (
+    *(sqlalchemy.exc.SQLAlchemyError, OptunaError, ImportError, OSError, ValueError, RuntimeError),
+    *(TypeError, LookupError, AttributeError, AssertionError),
+)
 _LOCKED_SECONDS = 60  # how long one worker waits for the other to write to SQLite
 
 # Optuna's heartbeat and multivariate TPE are what it calls experimental; sweeps keep to its exact tested version.
@@ -103,7 +108,7 @@ def _reach(storage: str | None, create: Any) -> "optuna.Study":
             return create()
         except InputError:
             raise
-        except (sqlalchemy.exc.SQLAlchemyError, OptunaError, ImportError, OSError, ValueError, RuntimeError) as error:
+        except _STORAGE_ERRORS as error:
             together = isinstance(error, sqlalchemy.exc.IntegrityError) or _MEANWHILE.search(str(error))
             if together and attempt < _ATTEMPTS - 1:
                 time.sleep(1.0 + random.random())

@@ -141,6 +141,7 @@ def load_writer(
     folder = Path(run_dir) / WRITER
     if not folder.is_dir():
         return None
+    verify_manifest(folder)
     settings = read_json(folder / SETTINGS)
     writer, renderer = build_writer(settings, ranker, table, pretrained_tokenizer(str(folder / TOKENIZER)))
     writer.load_state_dict(load_checkpoint(folder / "checkpoint")["state_dict"])
