@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from recbole_navigen.errors import DamagedArtefact
-from recbole_navigen.leftovers import NEW, OLD, beside, older_versions
+from recbole_navigen.leftovers import NEW, OLD, beside, older_versions, remove_leftovers
 
 MANIFEST = "manifest.json"
 CHECKSUM = "checksum"  # key of a record
@@ -126,6 +126,7 @@ def atomic_directory(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path.parent, path.name)
     temporary = beside(path, NEW)
     temporary.mkdir()
     replaced = []
@@ -167,8 +168,8 @@ def _restore(path: Path) -> None:
 
 
 def _name_file(error: BaseException, path: Path) -> None:
-    """Have an error of writing say which artefact it was; that of a full disk says nothing by itself."""
-    if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+    """Have an error of writing say which artefact it was, whoever's it is: by itself that of a full disk says nothing."""
+    if getattr(error, "filename", None) is None:
         error.filename = str(path)
 
 

@@ -43,15 +43,21 @@ def older_versions(path: Path) -> list[Path]:
     return [older for _, older in sorted(found)]
 
 
-def remove_leftovers(folder: str | Path) -> list[Path]:
-    """Remove what dead processes left unfinished in a folder and the folders in it, and return what it was.
+def remove_leftovers(folder: str | Path, name: str | None = None) -> list[Path]:
+    """Remove what dead processes left unfinished, and return what it was.
+
+    Args:
+        folder: where it is looked for, and in the folders below it.
+        name: of one artefact in that very folder; None: all.
 
     A process of this machine is dead if there is none of its number that started when it did. One of another machine,
     or of another container, that writes into the same shared folder cannot be asked: what it left goes only when it has
     not been touched for a day. An older version is kept while what was to replace it is not there.
     """
     removed = []
-    for path, match in _leftovers(Path(folder), DEEPEST):
+    for path, match in _leftovers(Path(folder), DEEPEST if name is None else 0):
+        if name not in (None, match["name"]):
+            continue
         replaced = match["kind"] == NEW or (path.parent / match["name"]).exists()
         if not replaced or not _abandoned(path, match["owner"]):
             continue

@@ -12,6 +12,7 @@ import pytest
 from recbole_navigen import leftovers
 from recbole_navigen.artefacts import atomic_directory, write_bytes
 from recbole_navigen.leftovers import NEW, OLD, UNTOUCHED_SECONDS, beside, remove_leftovers
+from recbole_navigen.quick_start.runs import own_folder as own_folder_of_a_run
 
 ROOT = Path(__file__).parent.parent
 WRITER = """
@@ -88,6 +89,24 @@ def test_what_is_written_elsewhere_is_left_alone_until_nobody_touched_it_for_a_d
     assert remove_leftovers(own_folder) == []
     os.utime(half, (long_ago, long_ago))
     assert remove_leftovers(own_folder) == [own_folder / name] and names(own_folder) == []
+
+
+def test_who_writes_an_artefact_anew_removes_what_was_left_of_it_and_nothing_else(own_folder, monkeypatch):
+    mine, others = beside(own_folder / "stage", NEW), beside(own_folder / "stage.2", NEW)
+    mine.mkdir(), others.mkdir()
+    monkeypatch.setattr(leftovers, "_lives", lambda pid, started: False)
+    with atomic_directory(own_folder / "stage"):
+        assert not mine.exists()
+    assert names(own_folder) == sorted([others.name, "stage"])
+
+
+def test_a_run_begins_by_removing_what_killed_ones_left(own_folder, monkeypatch):
+    for place in ("", "cache", "Pop-tiny-1", "Pop-tiny-1/writer-in-training-0123"):
+        (own_folder / "saved" / place).mkdir(parents=True, exist_ok=True)
+        beside(own_folder / "saved" / place / "checkpoint", NEW).mkdir()
+    monkeypatch.setattr(leftovers, "_lives", lambda pid, started: False)
+    with own_folder_of_a_run("saved", "Pop-tiny", {"model": "Pop"}):
+        assert not list(Path("saved").rglob("*.tmp"))
 
 
 def test_an_older_version_goes_when_there_is_a_newer_one(own_folder, monkeypatch):

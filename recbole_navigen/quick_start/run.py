@@ -8,6 +8,7 @@ import platform
 import resource
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -246,8 +247,16 @@ def _start_logging(config: Config) -> None:
             "run from a folder that can"
         ) from error
     finally:
+        for handler in root.handlers:
+            handler.handleError = partial(_pass_over, handler)
         _log_handlers.extend(root.handlers)
         root.handlers = others + root.handlers
+
+
+def _pass_over(handler: logging.Handler, record: logging.LogRecord) -> None:
+    """A line that finds no space on the disk, or nobody to read it, is no reason for a traceback beside the log."""
+    if not isinstance(sys.exc_info()[1], OSError):
+        logging.Handler.handleError(handler, record)
 
 
 def _costs(config: Config, net: Any, trainer: Any, test_data: Any, stages: Stages) -> dict[str, Any]:
