@@ -1,13 +1,21 @@
-"""What names the weights of a model that is loaded by its folder or hub id."""
+"""What names the weights of a model that is loaded by its folder or hub id, and the versions of what computes."""
 
 import hashlib
+import importlib.metadata
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
+import recbole_navigen
 from recbole_navigen.artefacts import file_hash
 from recbole_navigen.errors import InputError
 
-_MODEL_FILES = frozenset({".safetensors", ".json", ".txt", ".model"})
+_MODEL_FILES = frozenset({".safetensors", ".json", ".txt", ".model", ".gguf", ".jinja"})
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide a result: a result of other ones is not taken for one of these."""
+    return {"recbole_navigen": recbole_navigen.__version__, "torch": importlib.metadata.version("torch")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +34,7 @@ class ModelSource:
 
 
 def find_source(path: str, revision: str | None, file: str) -> ModelSource:
-    """Look up which weights a path means now; files of a folder are read once, so keep the answer.
+    """Look up which weights a path means now; files of a folder are read once, and again when they change.
 
     Args:
         path: folder or hub id. revision: branch, tag or commit of the hub; None: its main branch.
@@ -40,14 +48,28 @@ def find_source(path: str, revision: str | None, file: str) -> ModelSource:
     if folder.is_dir():
         if revision is not None:
             raise InputError(f"{path} is a folder and has no revision {revision!r}; leave it out.")
-        digest = hashlib.sha256()
-        for found in sorted(folder.rglob("*")):
-            if found.suffix in _MODEL_FILES:
-                digest.update(f"{found.relative_to(folder).as_posix()} {file_hash(found)}\n".encode())
-        return ModelSource(folder.resolve().name, digest.hexdigest(), None)
+        return ModelSource(folder.resolve().name, folder_hash(folder), None)
     from transformers.utils.hub import cached_file, extract_commit_hash
 
     commit = extract_commit_hash(cached_file(path, file, revision=revision), None)
     if commit is None:
         raise InputError(f"the commit of {path} cannot be told; download it and name its folder instead.")
     return ModelSource(path, commit, commit)
+
+
+def folder_hash(folder: str | Path) -> str:
+    """sha256 over names and contents of the files of a model's folder."""
+    folder = Path(folder)
+    files = sorted(file for file in folder.rglob("*") if file.suffix in _MODEL_FILES and file.is_file())
+    stats = [(file, file.stat()) for file in files]
+    return _hash_of(
+        tuple((file.relative_to(folder).as_posix(), str(file), stat.st_size, stat.st_mtime_ns) for file, stat in stats)
+    )
+
+
+@lru_cache(maxsize=64)
+def _hash_of(files: tuple[tuple[str, str, int, int], ...]) -> str:
+    digest = hashlib.sha256()
+    for name, file, _, _ in files:
+        digest.update(f"{name} {file_hash(file)}\n".encode())
+    return digest.hexdigest()

@@ -216,7 +216,7 @@ def test_a_stored_sweep_goes_on(played: Any, storage: str) -> None:
     assert sweep(n_trials=5, storage=storage)["trials"] == 5 and len(ran) == 5
     assert sweep(n_trials=5, storage=storage)["trials"] == 5 and len(ran) == 5
     Path("space.yaml").write_text(SPACE.replace("16", "32"))
-    with pytest.raises(InputError, match="searches another space, or with other settings or data"):
+    with pytest.raises(InputError, match="searches another space, or with other settings, data, precision"):
         sweep(n_trials=6, storage=storage)
     assert sweep(n_trials=1, storage=storage, study="another")["trials"] == 1
 

@@ -22,7 +22,7 @@ from recbole_navigen.artefacts import (
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation, read_item_text
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.similarity import SentenceSpace, packaged_encoder
+from recbole_navigen.evaluation.similarity import SentenceSpace
 from recbole_navigen.identifiers.collaborative import cached_embeddings, item_embeddings, nearest_items
 from recbole_navigen.identifiers.quantizer import residual_kmeans
 from recbole_navigen.identifiers.table import DualIdentifierTable
@@ -32,11 +32,17 @@ from recbole_navigen.language.vocabulary import train_tokenizer
 from recbole_navigen.model.build import SCRATCH
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.processes import alone, is_main
-from recbole_navigen.quick_start.runs import STARTED, refuse_other_backbone
+from recbole_navigen.quick_start.runs import STARTED, encoder_weights, refuse_other_backbone, trained_by
 from recbole_navigen.quick_start.stages import Stages
-from recbole_navigen.quick_start.supervised import learns_instructions, settings_of, supervision_of, terms_by_teacher
+from recbole_navigen.quick_start.supervised import (
+    learns_instructions,
+    made_of,
+    settings_of,
+    supervision_of,
+    terms_by_teacher,
+)
 from recbole_navigen.quick_start.training_stages import check_stages, reinforces_items
-from recbole_navigen.config.reading import without_secrets
+from recbole_navigen.sources import versions
 from recbole_navigen.supervision.rows import InstructionRow
 from recbole_navigen.training.checkpoint import load_checkpoint
 from recbole_navigen.training.instructions import InstructionRows
@@ -184,7 +190,9 @@ def table_inputs(config: Config, dataset: Any, vectors: np.ndarray, texts: tuple
         "texts": content_hash(texts),
         "items": content_hash([str(token) for token in dataset.field2id_token[dataset.iid_field]]),
         "settings": {key: config[key] for key in ("levels", "codes", "seed", "balanced", "text_vectors")},
-        "supervision": without_secrets(supervision) if supervision["tid_source"] == "teacher" else None,
+        "encoder": encoder_weights(config["text_vectors"]),
+        "supervision": made_of(supervision) if supervision["tid_source"] == "teacher" else None,
+        "versions": versions(),
     }
 
 
@@ -211,7 +219,7 @@ def sentence_vectors(source: str, texts: tuple[str, ...]) -> np.ndarray | None:
     """Embeddings of N item texts under the setting `text_vectors`, (N, any) float32; None for terms alone."""
     if source == "terms":
         return None
-    return SentenceSpace(packaged_encoder() if source == "sentences" else source)(texts)
+    return SentenceSpace(source)(texts)
 
 
 def collaborative_vectors(config: Config, train_part: Any) -> tuple[np.ndarray, bool, float]:
@@ -225,8 +233,7 @@ def collaborative_vectors(config: Config, train_part: Any) -> tuple[np.ndarray, 
     with alone():  # its device is this process's own already
         sub = Config(name, config["dataset"], None, {**settings, "data_path": str(Path(config["data_path"]).parent)})
     inputs = {
-        "model": name,
-        "settings": sub.settings_hash(),  # all of them, those of yaml files too
+        **trained_by(sub),
         "seed": sub["seed"],
         "steps": own.get("steps"),
         "train": train_part.sequences.content_hash(),

@@ -92,8 +92,8 @@ def open_study(
     known = study.user_attrs.setdefault(_IDENTITY, found)
     if known != found:
         raise InputError(
-            f"the study {name} in {_shown(storage)} searches another space, or with other settings or data; name "
-            "another with --study=NAME, or repeat its command"
+            f"the study {name} in {_shown(storage)} searches another space, or with other settings, data, precision "
+            "(autocast) or versions; name another with --study=NAME, or repeat its command where it was begun"
         )
     study.set_user_attr(_IDENTITY, found)
     return study
