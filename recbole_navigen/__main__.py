@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; None takes those of the process.
 
     Returns:
-        0 on success, 2 on bad input, 1 on a damaged artefact.
+        0 on success, otherwise see `exit_code`.
     """
 
     def run() -> int:

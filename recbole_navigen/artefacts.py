@@ -1,12 +1,12 @@
-"""Artefacts on disk: content hashes, atomic writes and manifests. NumPy and the standard library only.
+"""Artefacts on disk: content hashes, atomic writes, records and manifests. NumPy and the standard library only.
 
 A stage writes its files into `atomic_directory`, closes with `write_manifest`, and asks `stage_is_current` on the next
-run whether the work can be skipped. A reader therefore sees a whole artefact or none.
+run whether the work can be skipped. A reader therefore sees a whole artefact or none. A single file of facts is a
+record, which holds a checksum of its own.
 """
 
 import contextlib
 import errno
-import glob
 import hashlib
 import json
 import logging
@@ -14,17 +14,18 @@ import math
 import os
 import shutil
 import struct
-import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recbole_navigen.errors import DamagedArtefact
+from recbole_navigen.leftovers import NEW, OLD, beside, older_versions, remove_leftovers
 from recbole_navigen.redaction import hide_known
 
 MANIFEST = "manifest.json"
+CHECKSUM = "checksum"  # key of a record
 FORMAT_VERSION = 1
 _BLOCK = 1 << 20
 
@@ -126,7 +127,8 @@ def atomic_directory(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    remove_leftovers(path.parent, path.name)
+    temporary = beside(path, NEW)
     temporary.mkdir()
     replaced = []
     try:
@@ -143,14 +145,15 @@ def atomic_directory(path: str | os.PathLike) -> Iterator[Path]:
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
-            aside = path.parent / f".{path.name}.{uuid.uuid4().hex}.old"
+            aside = beside(path, OLD)
             with contextlib.suppress(FileNotFoundError):
                 os.rename(path, aside)
                 replaced.append(aside)
         _sync(path.parent)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
         _restore(path)
+        _name_file(error, path)
         raise
     for aside in replaced:
         shutil.rmtree(aside, ignore_errors=True)
@@ -160,10 +163,15 @@ def _restore(path: Path) -> None:
     """Put back the newest version that an interrupted replacement left beside `path`, when `path` is missing."""
     if path.exists():
         return
-    candidates = sorted(path.parent.glob(f".{glob.escape(path.name)}.*.old"), key=lambda old: old.stat().st_mtime_ns)
-    if candidates:
+    if candidates := older_versions(path):
         with contextlib.suppress(OSError):
             os.rename(candidates[-1], path)
+
+
+def _name_file(error: BaseException, path: Path) -> None:
+    """Have an error of writing say which artefact it was: by itself that of a full disk says nothing."""
+    if getattr(error, "filename", None) is None:
+        error.filename = str(path)
 
 
 def _sync(path: Path) -> None:
@@ -178,15 +186,16 @@ def write_bytes(path: str | os.PathLike, data: bytes) -> None:
     """Write one file, all or nothing."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    temporary = beside(path, NEW)
     try:
         with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        _name_file(error, path)
         raise
     _sync(path.parent)
 
@@ -198,12 +207,28 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
     write_bytes(path, (json.dumps(hide_known(plain(value)), indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def read_json(path: str | os.PathLike) -> Any:
-    """Read a JSON file; what is not JSON is a DamagedArtefact."""
+def read_json(path: str | os.PathLike, remedy: str = "delete it and run again") -> Any:
+    """Read a JSON file; what is not JSON is a DamagedArtefact, whose message ends with the `remedy`."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DamagedArtefact(f"{path} is damaged: it is not valid JSON ({error}); delete it and run again") from error
+    except (ValueError, RecursionError) as error:  # no JSON, no text, a number without end, brackets without end
+        raise DamagedArtefact(f"{path} is damaged: it is not valid JSON ({error}); {remedy}") from error
+
+
+def write_record(path: str | os.PathLike, value: Mapping[str, Any]) -> None:
+    """Write facts as JSON with a checksum of them, all or nothing."""
+    value = plain(dict(value))
+    write_json(path, {**value, CHECKSUM: content_hash(value)})
+
+
+def read_record(path: str | os.PathLike, remedy: str = "delete it and run again") -> dict[str, Any]:
+    """Read what `write_record` wrote; anything else is a DamagedArtefact, whose message ends with the `remedy`."""
+    value = read_json(path, remedy)
+    checksum = value.pop(CHECKSUM, None) if isinstance(value, dict) else None
+    with contextlib.suppress(RecursionError):
+        if checksum is not None and checksum == content_hash(value):
+            return value
+    raise DamagedArtefact(f"{path} is damaged: its checksum does not fit; {remedy}")
 
 
 def write_manifest(directory: str | os.PathLike, inputs: dict) -> None:
@@ -219,15 +244,14 @@ def write_manifest(directory: str | os.PathLike, inputs: dict) -> None:
         for file in sorted(directory.rglob("*"))
         if file.is_file() and file != directory / MANIFEST
     }
-    manifest = {"format": FORMAT_VERSION, "inputs": hide_known(plain(inputs)), "files": files}
-    write_json(directory / MANIFEST, {**manifest, "checksum": content_hash(manifest)})
+    write_record(directory / MANIFEST, {"format": FORMAT_VERSION, "inputs": hide_known(plain(inputs)), "files": files})
 
 
 def verify_manifest(directory: str | os.PathLike) -> dict:
     """Check each file of an artefact against its manifest.
 
     Returns:
-        The manifest: `format`, `inputs`, `files` (name -> size and sha256) and `checksum`.
+        The manifest: `format`, `inputs` and `files` (name -> size and sha256).
 
     Raises:
         DamagedArtefact: naming the file that is missing, cut short or changed. Files it does not list are ignored.
@@ -237,16 +261,13 @@ def verify_manifest(directory: str | os.PathLike) -> dict:
     path = directory / MANIFEST
     if not path.is_file():
         raise DamagedArtefact(f"{path} is missing, so {directory} is not a complete artefact; run its stage again")
-    manifest = read_json(path)
-    body = {key: manifest.get(key) for key in ("format", "inputs", "files")} if isinstance(manifest, dict) else {}
-    if not body or manifest.get("checksum") != content_hash(body):
-        raise DamagedArtefact(f"{path} is damaged: its checksum does not fit; delete {directory} and run again")
-    if body["format"] != FORMAT_VERSION:
+    manifest = read_record(path, f"delete {directory} and run again")
+    if manifest.get("format") != FORMAT_VERSION:
         raise DamagedArtefact(
-            f"{path} has format {body['format']} and this version reads format {FORMAT_VERSION}; "
+            f"{path} has format {manifest.get('format')} and this version reads format {FORMAT_VERSION}; "
             f"delete {directory} and run again"
         )
-    for name, entry in body["files"].items():
+    for name, entry in manifest["files"].items():
         file = directory / name
         if not file.is_file():
             raise DamagedArtefact(f"{file} is missing; delete {directory} and run again")

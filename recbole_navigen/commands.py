@@ -5,14 +5,17 @@ Only the standard library is imported before the arguments are parsed, so that `
 """
 
 import argparse
+import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from recbole_navigen import __version__
 from recbole_navigen.arguments import CommandLine
-from recbole_navigen.errors import DamagedArtefact, InputError
+from recbole_navigen.errors import DamagedArtefact, InputError, machine_trouble
 from recbole_navigen.language.tags import DRAFTS, TEMPERATURE, TOP_P
 from recbole_navigen.processes import size
 from recbole_navigen.redaction import hide
@@ -73,24 +76,48 @@ def command_line(name: str, usage: str, description: str, epilog: str) -> Comman
 
 
 def exit_code(run: Callable[[], int], argv: Sequence[str] | None) -> int:
-    """Run a command; bad input and damaged artefacts become one line on standard error.
+    """Run a command; bad input, damaged artefacts, a full disk and Ctrl-C become one line on standard error.
 
     Args:
         run: the command. argv: its arguments, None for those of the process; `--debug` shows the traceback too.
 
     Returns:
-        What the command returns, 2 on bad input, 1 on a damaged artefact.
+        What the command returns, 2 on bad input or where the machine does not let it write, 1 on a damaged artefact,
+        130 on Ctrl-C and, without a word, 141 where nobody reads the output any more (`| head`): as a shell counts.
     """
+    debug = "--debug" in (sys.argv if argv is None else argv)
+    threading.excepthook = _quiet_on_trouble(threading.excepthook)
     try:
-        return run()
+        code = run()
+        sys.stdout.flush()
+        return code
     except (InputError, DamagedArtefact) as error:
-        if "--debug" in (sys.argv if argv is None else argv):
+        return _said(error, str(error), 2 if isinstance(error, InputError) else 1, debug)
+    except KeyboardInterrupt as error:
+        return _said(
+            error, "interrupted; what was finished is whole, and the same command goes on from there", 130, debug
+        )
+    except BrokenPipeError:
+        # Python flushes the stream once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:
+        if (trouble := machine_trouble(error)) is None:  # a fault of ours, shown whole but for secrets
             print(hide(traceback.format_exc()), end="", file=sys.stderr)
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2 if isinstance(error, InputError) else 1
-    except Exception:  # a fault of ours, shown whole but for secrets
-        print(hide(traceback.format_exc()), end="", file=sys.stderr)
-        return 1
+            return 1
+        return _said(error, trouble, 2, debug)
+
+
+def _said(error: BaseException, sentence: str, code: int, debug: bool) -> int:
+    if debug:
+        print(hide("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+    print(f"error: {hide(' '.join(sentence.split()))}", file=sys.stderr)
+    return code
+
+
+def _quiet_on_trouble(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """What to do with an error of another thread: one that the main thread meets too and says in words is not shown."""
+    return lambda error: None if error.exc_value and machine_trouble(error.exc_value) else hook(error)
 
 
 def refuse_torchrun(command: str) -> None:
@@ -128,7 +155,7 @@ def compare(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; None takes those of the process.
 
     Returns:
-        0 on success, 2 on bad input, 1 if a run failed or an artefact is damaged.
+        0 on success, 1 if a run failed, otherwise see `exit_code`.
     """
 
     def run() -> int:
@@ -198,7 +225,7 @@ def generate(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; None takes those of the process.
 
     Returns:
-        0 on success, 2 on bad input, 1 on a damaged artefact.
+        0 on success, otherwise see `exit_code`.
     """
 
     def run() -> int:
@@ -263,7 +290,7 @@ def hyper(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; None takes those of the process.
 
     Returns:
-        0 on success, 2 on bad input, 1 if no trial succeeded or an artefact is damaged.
+        0 on success, 1 if no trial succeeded, otherwise see `exit_code`.
     """
 
     def run() -> int:

@@ -1,20 +1,28 @@
-"""What names the weights of a model that is loaded by its folder or hub id, and what is never loaded: pickles, and code
-that comes with a model.
+"""What names the weights of a model that is loaded by its folder or hub id, the versions of what computes, and what is
+never loaded: pickles, and code that comes with a model.
 """
 
 import hashlib
+import importlib.metadata
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
+import recbole_navigen
 from recbole_navigen.artefacts import file_hash
 from recbole_navigen.errors import InputError
 
 # How every model is loaded. Code of a model's own is never run.
 SAFE_CODE = {"trust_remote_code": False}
 SAFE = {**SAFE_CODE, "use_safetensors": True}
-_MODEL_FILES = frozenset({".safetensors", ".json", ".txt", ".model"})
+_MODEL_FILES = frozenset({".safetensors", ".json", ".txt", ".model", ".gguf", ".jinja"})
 _PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide a result: a result of other ones is not taken for one of these."""
+    return {"recbole_navigen": recbole_navigen.__version__, "torch": importlib.metadata.version("torch")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,7 @@ class ModelSource:
 
 
 def find_source(path: str, revision: str | None, file: str) -> ModelSource:
-    """Look up which weights a path means now; files of a folder are read once, so keep the answer.
+    """Look up which weights a path means now; files of a folder are read once, and again when they change.
 
     Args:
         path: folder or hub id. revision: branch, tag or commit of the hub; None: its main branch.
@@ -51,11 +59,7 @@ def find_source(path: str, revision: str | None, file: str) -> ModelSource:
         refuse_pickles(folder)
         if (folder / file).is_file():
             _refuse_malformed(folder / file)
-        digest = hashlib.sha256()
-        for found in sorted(folder.rglob("*")):
-            if found.suffix in _MODEL_FILES:
-                digest.update(f"{found.relative_to(folder).as_posix()} {file_hash(found)}\n".encode())
-        return ModelSource(folder.resolve().name, digest.hexdigest(), None)
+        return ModelSource(folder.resolve().name, folder_hash(folder), None)
     from transformers.utils.hub import cached_file, extract_commit_hash
 
     described = cached_file(path, file, revision=revision)
@@ -87,3 +91,21 @@ def _refuse_malformed(file: Path) -> None:
         raise InputError(f"{file} is not valid JSON ({error}), so its model cannot be loaded; get it again.") from error
     if what != "dict":
         raise InputError(f"{file} holds a JSON {what}, not an object, so its model cannot be loaded; get it again.")
+
+
+def folder_hash(folder: str | Path) -> str:
+    """sha256 over names and contents of the files of a model's folder."""
+    folder = Path(folder)
+    files = sorted(file for file in folder.rglob("*") if file.suffix in _MODEL_FILES and file.is_file())
+    stats = [(file, file.stat()) for file in files]
+    return _hash_of(
+        tuple((file.relative_to(folder).as_posix(), str(file), stat.st_size, stat.st_mtime_ns) for file, stat in stats)
+    )
+
+
+@lru_cache(maxsize=64)
+def _hash_of(files: tuple[tuple[str, str, int, int], ...]) -> str:
+    digest = hashlib.sha256()
+    for name, file, _, _ in files:
+        digest.update(f"{name} {file_hash(file)}\n".encode())
+    return digest.hexdigest()

@@ -16,12 +16,15 @@ from recbole_navigen.artefacts import (
     content_hash,
     plain,
     read_json,
+    read_record,
     stage_is_current,
     verify_manifest,
     write_json,
     write_manifest,
+    write_record,
 )
 from recbole_navigen.errors import DamagedArtefact
+from recbole_navigen.leftovers import OLD, beside
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
 values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
@@ -98,6 +101,32 @@ def test_json_takes_numpy_and_replaces_whole_files(tmp_path: Path) -> None:
         read_json(file)
 
 
+records = st.dictionaries(st.text(st.characters(codec="utf-8")).filter(lambda key: key != "checksum"), json_values)
+
+
+@given(records)
+def test_a_record_comes_back(value) -> None:
+    write_record("value.json", value)
+    assert read_record("value.json") == value
+
+
+@given(records, st.data())
+def test_a_damaged_record_is_named_whatever_its_shape(value, data) -> None:
+    """Any JSON, any bytes, a part of what was there, or what was there with one byte changed."""
+    write_record("value.json", value)
+    whole = Path("value.json").read_bytes()
+    place = data.draw(st.integers(0, len(whole) - 1))
+    flipped = bytes([*whole[:place], whole[place] ^ 1 << data.draw(st.integers(0, 7)), *whole[place + 1 :]])
+    other = json_values.map(lambda any_json: json.dumps(any_json).encode())
+    content = data.draw(other | st.binary() | st.sampled_from([whole[:place], flipped, b"[" * 100_000, b"9" * 5000]))
+    Path("value.json").write_bytes(content)
+    try:
+        assert read_record("value.json") == value  # a space in another place, or nothing at all, has changed
+    except DamagedArtefact as error:
+        message = str(error)
+        assert message.startswith("value.json is damaged") and message.endswith("delete it and run again")
+
+
 def fill(directory: Path, inputs: dict, text: str = "first") -> None:
     with atomic_directory(directory) as temporary:
         (temporary / "inner").mkdir()
@@ -126,7 +155,9 @@ def test_directory_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_directory_survives_a_kill_between_the_two_renames(tmp_path: Path) -> None:
     target = tmp_path / "sta[ge]"
     fill(target, {"seed": 1})
-    target.rename(tmp_path / ".sta[ge].0123.old")
+    target.rename(beside(target, OLD))
+    fill(tmp_path / "sta[ge].2", {"seed": 2}, "of another")
+    (tmp_path / "sta[ge].2").rename(beside(tmp_path / "sta[ge].2", OLD))
     assert stage_is_current(target, {"seed": 1})
     assert (target / "inner" / "one.txt").read_text() == "first"
 

@@ -20,7 +20,7 @@ import yaml
 from browser import CHROMIUM, WIDTHS, look_at
 from synthetic import write_atomic
 
-from recbole_navigen.artefacts import write_json
+from recbole_navigen.artefacts import read_record, write_record
 from recbole_navigen.commands import compare as command
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.evaluation.ranks import metric_values
@@ -239,7 +239,7 @@ def folders(finished: dict, own_folder: Path) -> dict[str, Path]:
 
 def change(folder: Path, **values: object) -> None:
     """Rewrite some of a run's result.json."""
-    write_json(folder / "result.json", {**json.loads((folder / "result.json").read_text()), **values})
+    write_record(folder / "result.json", {**read_record(folder / "result.json"), **values})
 
 
 def test_existing_runs_are_compared_without_training(

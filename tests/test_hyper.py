@@ -19,11 +19,12 @@ from typing import Any
 import optuna
 import pytest
 
-from recbole_navigen.artefacts import write_json
+from recbole_navigen.artefacts import write_record
 from recbole_navigen.commands import hyper
 from recbole_navigen.config.reading import read_settings
 from recbole_navigen.errors import InputError
 from recbole_navigen.quick_start import run_hyper, run_navigen
+from recbole_navigen.quick_start.runs import RESULT_KEYS
 from recbole_navigen.quick_start.search_space import Parameter
 from recbole_navigen.quick_start.separate import RunFailed, RunStopped, SeparateRuns
 from recbole_navigen.quick_start.study import is_drawn, open_study, others_running, put_up_again
@@ -60,7 +61,7 @@ def played(monkeypatch: pytest.MonkeyPatch, space: str) -> Callable[[Curve], lis
             speed = 1000.0 / settings.get("embedding_size", 64)
             test = {"ndcg@10": best / 2}
             record = {"best_valid_score": best, "test_result": test, "test_users_per_second": speed}
-            write_json(folder / "result.json", record)
+            write_record(folder / "result.json", {**dict.fromkeys(RESULT_KEYS), **record})
             return str(folder)
 
         monkeypatch.setattr(SeparateRuns, "__call__", run)
@@ -215,7 +216,7 @@ def test_a_stored_sweep_goes_on(played: Any, storage: str) -> None:
     assert sweep(n_trials=5, storage=storage)["trials"] == 5 and len(ran) == 5
     assert sweep(n_trials=5, storage=storage)["trials"] == 5 and len(ran) == 5
     Path("space.yaml").write_text(SPACE.replace("16", "32"))
-    with pytest.raises(InputError, match="searches another space, or with other settings or data"):
+    with pytest.raises(InputError, match="searches another space, or with other settings, data, precision"):
         sweep(n_trials=6, storage=storage)
     assert sweep(n_trials=1, storage=storage, study="another")["trials"] == 1
 

@@ -1,8 +1,10 @@
 """Teachers by language model: the store, strict reading, repair, and what is counted."""
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_endpoint import scripted_answer
 
-from recbole_navigen.errors import DamagedArtefact
+from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.supervision import parsing
 from recbole_navigen.supervision.evolution import SearchSettings, evolve
 from recbole_navigen.supervision.llm import Failure, LanguageModel, ModelTeacher, Question
@@ -191,6 +193,47 @@ def test_a_file_that_is_no_store_is_named(own_folder):
     (own_folder / "answers.sqlite").write_bytes(b"not a database at all, but long enough" * 10)
     with pytest.raises(DamagedArtefact, match=r"answers\.sqlite"):
         AnswerStore(own_folder / "answers.sqlite")
+
+
+def test_an_answer_that_changed_on_the_disk_is_asked_for_again(own_folder, caplog):
+    path = own_folder / "answers.sqlite"
+    keys = [f"key {number}" for number in range(600)]
+    with AnswerStore(path) as store:
+        for key in keys:
+            store.put(key, Answer(f"text of {key}", 1, 2))
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE checked_answers SET text = 'text of key 8' WHERE key = 'key 7'")
+        connection.execute("UPDATE checked_answers SET completion_tokens = 'many' WHERE key = 'key 590'")
+    with AnswerStore(path) as store:
+        found = store.get(keys)
+        assert set(keys) - set(found) == {"key 7", "key 590"} and "answers.sqlite is damaged: 2 answers" in caplog.text
+        store.put("key 7", Answer("again", 1, 2))
+        assert store.get(["key 7", "key 590"]) == {"key 7": Answer("again", 1, 2)}
+
+
+def test_a_store_that_breaks_while_it_is_used_is_named(own_folder):
+    path = own_folder / "answers.sqlite"
+    with AnswerStore(path) as store:
+        for number in range(500):
+            store.put(f"key {number}", Answer("text " * 50, 1, 2))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    with pytest.raises(DamagedArtefact, match=r"answers\.sqlite is not a readable store"), AnswerStore(path) as store:
+        store.get(["key 3"])
+
+
+def test_a_store_that_cannot_be_written_is_one_sentence(own_folder):
+    class Full:
+        def execute(self, *_):
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorname = "SQLITE_FULL"
+            raise error
+
+    with AnswerStore(own_folder / "answers.sqlite") as store:
+        real, store._connection = store._connection, Full()
+        with pytest.raises(InputError, match=r"answers\.sqlite.*disk is full"):
+            store.put("key", Answer("text"))
+        store._connection = real
 
 
 WRITER = """

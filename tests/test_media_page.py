@@ -11,7 +11,7 @@ from PIL import Image
 from small_media import FEW_STEPS, small_clip, tiny_models, tiny_world
 from test_navigen import SMALL
 
-from recbole_navigen.artefacts import write_json
+from recbole_navigen.artefacts import write_record
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.media_report import write_media_page
 from recbole_navigen.generation.cards import user_cards
@@ -21,6 +21,7 @@ from recbole_navigen.generation.protocol import Catalogue, Request
 from recbole_navigen.generation.settings import generation_settings
 from recbole_navigen.generation.video import mp4
 from recbole_navigen.identifiers.table import DualIdentifierTable
+from recbole_navigen.quick_start.runs import RESULT_KEYS
 from recbole_navigen.quick_start.sections import run_sections
 from recbole_navigen.training.checkpoint import save_checkpoint
 
@@ -95,7 +96,8 @@ def test_what_a_page_says_of_a_run(tmp_path: Path) -> None:
     stages = [{"name": "train", "seconds": 12.34, "metric": "best valid NDCG@10 0.3"}]
     validations = [{"epoch": 0, "score": 0.2}, {"epoch": 1, "score": 0.3}]
     config = {"valid_metric": "NDCG@10"}
-    write_json(tmp_path / "result.json", {**result, "stages": stages, "validations": validations, "config": config})
+    result |= {"stages": stages, "validations": validations, "config": config}
+    write_record(tmp_path / "result.json", {**dict.fromkeys(RESULT_KEYS), **result})
     draft = {"id": 0, "parents": [], "operator": "balanced", "round": 0, "overall": 7.0}
     tables, plots = run_sections(tmp_path, {"candidates": [draft], "rounds": [{"elite": 0}]})
     assert [[cell.text for cell in table.rows[0]] for table in tables] == [

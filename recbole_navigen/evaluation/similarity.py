@@ -37,14 +37,13 @@ class SentenceSpace:
     """Sentence embeddings of a transformers encoder: token states averaged over the text. A text is encoded once.
 
     Args:
-        path: a local folder with config.json, weights as safetensors and tokenizer, such as all-MiniLM-L6-v2.
+        path: see `encoder_folder`.
     """
 
     def __init__(self, path: str | Path):
         from transformers import AutoModel, AutoTokenizer
 
-        if not (Path(path) / "config.json").is_file():
-            raise InputError(f"{path} is not the folder of a sentence encoder: it holds no config.json.")
+        path = encoder_folder(path)
         refuse_pickles(path)
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(path, **SAFE_CODE)
@@ -68,6 +67,14 @@ class SentenceSpace:
                 self._known |= zip(batch, torch.nn.functional.normalize(pooled, dim=1).numpy(), strict=True)
         width = self._model.config.hidden_size
         return np.array([self._known[text] for text in texts], np.float32).reshape(len(texts), width)
+
+
+def encoder_folder(source: str | Path) -> Path:
+    """Folder of a sentence encoder, with config.json, weights and tokenizer; `sentences` is the packaged one."""
+    folder = packaged_encoder() if source == "sentences" else Path(source)
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{source} is not the folder of a sentence encoder: it holds no config.json.")
+    return folder
 
 
 def packaged_encoder() -> Path:

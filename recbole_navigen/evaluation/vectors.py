@@ -29,8 +29,11 @@ class VectorStore:
         for file in sorted(self.folder.glob("*.safetensors")) if self.folder else ():
             try:
                 with safe_open(file, "numpy") as opened:
-                    keys = json.loads(opened.metadata()["keys"])
-                    self._vectors.update(zip(keys, opened.get_tensor("vectors"), strict=True))
+                    about, vectors = opened.metadata(), opened.get_tensor("vectors")
+                keys = json.loads(about["keys"])
+                if about["checksum"] != content_hash(keys, vectors):
+                    raise ValueError("its checksum does not fit")
+                self._vectors.update(zip(keys, vectors, strict=True))
             except (SafetensorError, KeyError, ValueError, TypeError) as error:
                 logger.warning("%s is damaged (%s); its vectors are computed again", file, error)
                 file.rename(file.with_suffix(".damaged"))
@@ -43,7 +46,9 @@ class VectorStore:
         """Keep vectors, shape (n, D), float32, under n keys."""
         self._vectors.update(zip(keys, vectors, strict=True))
         if self.folder is not None:
-            data = save({"vectors": np.ascontiguousarray(vectors, np.float32)}, {"keys": json.dumps(list(keys))})
+            vectors = np.ascontiguousarray(vectors, np.float32)
+            about = {"keys": json.dumps(list(keys)), "checksum": content_hash(list(keys), vectors)}
+            data = save({"vectors": vectors}, about)
             write_bytes(self.folder / f"{content_hash(list(keys))[:32]}.safetensors", data)
 
     def __len__(self) -> int:

@@ -26,6 +26,7 @@ from recbole_navigen.evaluation.clip import ClipEncoder
 from recbole_navigen.evaluation.media import MediaCase, MediaScores, score_media
 from recbole_navigen.generation.protocol import MEDIA, Catalogue, Generator, Request, text_lines
 from recbole_navigen.generation.settings import RETRIEVAL
+from recbole_navigen.leftovers import remove_leftovers
 from recbole_navigen.redaction import hide
 
 METADATA = "metadata.jsonl"
@@ -149,6 +150,7 @@ def generate(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
     places = {(request.user, request.media): place for place, request in enumerate(requests)}
     if len(places) < len(requests):
         raise InputError("a user has two instructions for one kind of medium; keep one of them.")

@@ -1,5 +1,5 @@
-"""What mixes NaviGen's scores, fitted on the validation split: temperature and share of the dense score, and the factor
-of repeats.
+"""What mixes NaviGen's scores, fitted on the targets of the validation split, or without one on the last targets of the
+training split: temperature and share of the dense score, and the factor of repeats.
 
 1. The temperature is the one under which the dense score makes the targets most likely.
 2. The share is the one with the best NDCG@10 among unseen items. Likelihood is no guide here: it is made by the many
@@ -11,9 +11,12 @@ Ranks are counted among the best items of either score, which hold the mixture's
 Symbols: B users, R candidates, H items of a history, C temperatures.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from recbole.data.interaction import Interaction
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,6 +26,7 @@ from recbole_navigen.model.repeats import distinct, fit_log_factor
 TEMPERATURES = (1.0, 1.2, 1.5, 1.8, 2.2, 2.7, 3.3, 4.0)
 SHARES = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
 FIT_USERS = 2048  # at most so many users of the split are looked at
+ROWS = 256  # of the training split, scored together
 CANDIDATES = 32  # best items of each score
 TOP = 10
 
@@ -53,17 +57,53 @@ class Scored:
         return SecondScore(dense, share).mix(self.generative).masked_fill(self.items == 0, -torch.inf)
 
 
+def validation_targets(loader) -> Iterator[Interaction]:
+    """The targets of a split with their histories, some rows at a time, whatever its evaluation mode.
+
+    Args:
+        loader: of the split, as data_preparation makes it. Where targets are ranked among sampled items, its batches
+            hold those too, so the rows are taken from the data behind it; of labelled rows those that are liked.
+    """
+    part, label = loader._dataset, loader.config["LABEL_FIELD"]
+    for begin in range(0, len(part), loader.step):
+        rows = loader.transform(part, part[begin : begin + loader.step])
+        yield rows[rows[label] > 0] if label in rows else rows
+
+
+def last_training_targets(loader) -> Iterator[Interaction]:
+    """The last training item of each user with the history before it, some users at a time.
+
+    Args:
+        loader: of user rows, as data_preparation makes it for NaviGen.
+    """
+    sequences, length = loader.dataset.sequences, loader.config["MAX_ITEM_LIST_LENGTH"]
+    users = np.flatnonzero(sequences.lengths > 1)
+    ends = sequences.offsets[1:][users] - 1
+    lengths = np.minimum(sequences.lengths[users] - 1, length)
+    for begin in range(0, len(users), ROWS):
+        end, many = ends[begin : begin + ROWS, None], lengths[begin : begin + ROWS, None]
+        place = np.arange(many.max())
+        histories = np.where(place < many, sequences.items[np.minimum(end - many + place, end)], 0)
+        yield Interaction(
+            {
+                loader.config["ITEM_ID_FIELD"] + loader.config["LIST_SUFFIX"]: torch.from_numpy(histories),
+                loader.config["ITEM_LIST_LENGTH_FIELD"]: torch.from_numpy(many[:, 0]),
+                loader.config["ITEM_ID_FIELD"]: torch.from_numpy(sequences.items[end[:, 0]]),
+            }
+        )
+
+
 @torch.no_grad()
-def fit_mixture(model, loader) -> None:
+def fit_mixture(model, targets: Iterable[Interaction]) -> None:
     """Fit the three numbers and keep them in the model.
 
     Args:
-        model: a NaviGen. loader: the validation split, as data_preparation makes it.
+        model: a NaviGen. targets: what users chose and the histories before it, in parts; see `validation_targets`.
     """
     model.eval()
     parts, users = [], 0
-    for batch in loader:
-        interaction = batch[0][: FIT_USERS - users].to(model.device)
+    for batch in targets:
+        interaction = batch[: FIT_USERS - users].to(model.device)
         parts.append(_score(model, interaction))
         users += len(interaction)
         if users >= FIT_USERS:

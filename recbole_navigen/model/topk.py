@@ -37,7 +37,8 @@ class TopK:
         items: item indices. Shape (B, k), int64.
         log_probs: exact log-probabilities. Shape (B, k), float32.
         expansions: prefixes expanded for each user, the root included. Shape (B,), int64.
-        certified: True if the k-th item beats every bound left open. Shape (B,), bool.
+        certified: True if the k-th item beats every bound left open. Never where a score of the user's search was not
+            a number, or where fewer than k items have any probability. Shape (B,), bool.
     """
 
     items: Tensor
@@ -61,10 +62,11 @@ class _Search:
     store: list[tuple[Tensor, Tensor]]
     shifts: Tensor | None  # added to the score of each item, never above 0, -inf for what is banned, (B, N)
     second: Tensor | None  # log(w p_second), the largest below each node, (B, V)
+    doubtful: Tensor  # True where a score was NaN: it compares with nothing, so nothing is proved, (B,)
 
     def select(self, keep: Tensor) -> None:
         """Keep some users only."""
-        for name in ("rows", "score", "bound", "node", "line", "best", "item", "shifts", "second"):
+        for name in ("rows", "score", "bound", "node", "line", "best", "item", "shifts", "second", "doubtful"):
             if (value := getattr(self, name)) is not None:
                 setattr(self, name, value[keep])
         self.context = self.context.select(keep)
@@ -151,6 +153,7 @@ class TopKSearch:
             store=[],
             shifts=shifts,
             second=None if other is None else self.legal.subtree_max(other.log_share),
+            doubtful=torch.zeros(users, dtype=torch.bool, device=device),
         )
         if other is not None:
             scores = scores + other.log_rest
@@ -164,7 +167,8 @@ class TopKSearch:
                 rows = search.rows[done]
                 result.items[rows], result.log_probs[rows] = search.item[done], search.best[done]
                 open_bound = search.bound[done].amax(dim=1) if search.bound.shape[1] else -torch.inf
-                result.certified[rows] = search.best[done, -1] >= open_bound
+                proved = search.best[done, -1] >= open_bound
+                result.certified[rows] = proved & search.best[done].isfinite().all(dim=1) & ~search.doubtful[done]
             if not active.any():
                 break
             if active.float().mean() < SHRINK:
@@ -226,6 +230,7 @@ class TopKSearch:
         final = bound.masked_fill(~complete, -torch.inf)
         if search.shifts is not None:
             final = final + search.shifts.gather(1, item.clamp(min=0))
+        search.doubtful = search.doubtful | (bound.isnan() | final.isnan()).any(dim=1)
         k = search.best.shape[1]
         search.best, place = torch.cat([search.best, final], dim=1).topk(k, dim=1)
         search.item = torch.cat([search.item, item], dim=1).gather(1, place)
@@ -262,7 +267,8 @@ def recommend(
     top = search.top_k(rendered, k, banned, lm.second, shifts)
     if not normalised:
         return top
-    return replace(top, log_probs=top.log_probs - log_normaliser(search.scorer, rendered, histories)[:, None])
+    log_probs = top.log_probs - log_normaliser(search.scorer, rendered, histories)[:, None]
+    return replace(top, log_probs=log_probs, certified=top.certified & log_probs.isfinite().all(dim=1))
 
 
 def log_normaliser(scorer: ExactScorer, rendered: Rendered, histories: Tensor) -> Tensor:

@@ -216,8 +216,8 @@ def _labelled(runs: Sequence[Run]) -> list[Contender]:
 
 
 def _told_apart(mine: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The settings of a run that some others do not share and, against those that share all of them, the hashes in its
-    identity: of data files, for example.
+    """The settings of a run that some others do not share and, against those that share all of them, the rest of its
+    identity: versions and hashes, of data files for example.
 
     Args:
         mine: its record. others: records of other runs of its model.
@@ -230,11 +230,12 @@ def _told_apart(mine: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) ->
     def learned(record: Mapping[str, Any]) -> dict[str, Any]:
         return _flat({key: value for key, value in record["config"].items() if key not in NOT_LEARNED})
 
-    def hashes(record: Mapping[str, Any]) -> dict[str, str]:
-        return {key: value[:12] for key, value in record["identity"].items() if key.endswith("_hash")}
+    def made_of(record: Mapping[str, Any]) -> dict[str, Any]:
+        known = {key: value for key, value in record["identity"].items() if key not in ("model", "seed")}
+        return {key: value[:12] if key.endswith("_hash") else value for key, value in _flat(known).items()}
 
     twins = [other for other in others if not differing(learned(mine), [learned(other)])]
-    return differing(learned(mine), list(map(learned, others))) + differing(hashes(mine), list(map(hashes, twins)))
+    return differing(learned(mine), list(map(learned, others))) + differing(made_of(mine), list(map(made_of, twins)))
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:

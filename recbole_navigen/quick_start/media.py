@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from recbole_navigen.artefacts import write_json
+from recbole_navigen.artefacts import write_record
 from recbole_navigen.config.media_metrics import NAMES, media_result
 from recbole_navigen.evaluation.clip import ClipEncoder
 from recbole_navigen.evaluation.extras import extra_scores, load_extras
@@ -91,7 +91,7 @@ class MediaHead:
             for media in (scores if self.measures else ())
         }
         result = self._result(run, scores, extras)
-        write_json(Path(folder) / RESULT, {"run": Path(run).name, "counts": made.counts, "test_result": result})
+        write_record(Path(folder) / RESULT, {"run": Path(run).name, "counts": made.counts, "test_result": result})
         facts = {"run": Path(run).name, **{name: str(count) for name, count in made.counts.items()}}
         checkers = {media: generator.identity["safety_checker"] for media, generator in self.generators.items()}
         facts |= {f"safety checker of {media}s": checker for media, checker in checkers.items()}

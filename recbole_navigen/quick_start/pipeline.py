@@ -2,7 +2,6 @@
 
 import logging
 import math
-import time
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +11,19 @@ import numpy as np
 from recbole.utils import init_seed
 from transformers import PreTrainedTokenizerBase
 
-from recbole_navigen.artefacts import atomic_directory, content_hash, read_json, stage_is_current, write_json
+from recbole_navigen.artefacts import (
+    atomic_directory,
+    content_hash,
+    read_record,
+    stage_is_current,
+    verify_manifest,
+    write_manifest,
+)
 from recbole_navigen.config import Config
 from recbole_navigen.config.shipped import dataset_arguments
 from recbole_navigen.data import create_dataset, data_preparation, read_item_text
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.similarity import SentenceSpace, packaged_encoder
+from recbole_navigen.evaluation.similarity import SentenceSpace
 from recbole_navigen.identifiers.collaborative import (
     cached_embeddings,
     item_embeddings,
@@ -33,10 +39,16 @@ from recbole_navigen.model.build import SCRATCH
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.processes import alone, is_main
 from recbole_navigen.quick_start.preflight import code_count, refuse_unfit_navigen
-from recbole_navigen.quick_start.runs import STARTED, refuse_other_backbone
+from recbole_navigen.quick_start.runs import STARTED, encoder_weights, refuse_other_backbone, trained_by
 from recbole_navigen.quick_start.stages import Stages
-from recbole_navigen.quick_start.supervised import learns_instructions, settings_of, supervision_of, terms_by_teacher
-from recbole_navigen.redaction import without_secrets
+from recbole_navigen.quick_start.supervised import (
+    learns_instructions,
+    made_of,
+    settings_of,
+    supervision_of,
+    terms_by_teacher,
+)
+from recbole_navigen.sources import versions
 from recbole_navigen.supervision.rows import InstructionRow
 from recbole_navigen.training.checkpoint import load_checkpoint
 from recbole_navigen.training.instructions import InstructionRows
@@ -58,13 +70,13 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
 
     Args:
         config: settings of the run. dataset: the whole data set, for ids and text.
-        train_data: user rows of the training split. valid_data: not looked at here.
+        train_data: user rows of the training split. valid_data: of it only whether there is any.
         stages: records what each step took.
 
     Returns:
         The model and its trainer.
     """
-    refuse_unfit_navigen(config, dataset.item_num - 1, train_data._dataset)
+    refuse_unfit_navigen(config, dataset.item_num - 1, train_data._dataset, valid_data)
     text = read_item_text(config, dataset)
     with stages("collaborative") as stage:
         vectors, cached, stage.spared = collaborative_vectors(config, train_data._dataset)
@@ -89,8 +101,9 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
         tokenizer = build_tokenizer(config, table, text.text[1:], rows)
         with atomic_directory(Path(config["run_dir"]) / TOKENIZER) as folder:
             tokenizer.save_pretrained(folder)
+            write_manifest(folder, {"kind": TOKENIZER})
     else:
-        tokenizer = pretrained_tokenizer(str(Path(config["run_dir"]) / TOKENIZER))
+        tokenizer = saved_tokenizer(config["run_dir"])
     model = NaviGen(config, part, table, tokenizer).to(config["device"])
     if not learns_instructions(config):
         return model, NaviGenTrainer(config, model)
@@ -129,12 +142,19 @@ def load_navigen(config: Config, dataset: Any, run_dir: str | Path) -> NaviGen:
     """
     run_dir = Path(run_dir)
     if (begun := run_dir / STARTED).is_file():
-        refuse_other_backbone(read_json(begun), config["backbone"], run_dir, revision_of(config))
+        begun = read_record(begun, f"delete {run_dir} and run again")
+        refuse_other_backbone(begun, config["backbone"], run_dir, revision_of(config))
     table = DualIdentifierTable.load(run_dir / IDENTIFIERS)
-    tokenizer = pretrained_tokenizer(str(run_dir / TOKENIZER))
-    model = NaviGen(config, dataset, table, tokenizer).to(config["device"])
+    model = NaviGen(config, dataset, table, saved_tokenizer(run_dir)).to(config["device"])
     model.load_state_dict(load_checkpoint(run_dir / "checkpoint")["state_dict"])
     return model.eval()
+
+
+def saved_tokenizer(run_dir: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a run's ranking model, from the run's folder; DamagedArtefact if it is not what was written."""
+    folder = Path(run_dir) / TOKENIZER
+    verify_manifest(folder)
+    return pretrained_tokenizer(str(folder))
 
 
 def build_tokenizer(
@@ -164,7 +184,9 @@ def table_inputs(config: Config, dataset: Any, vectors: np.ndarray, texts: tuple
         "texts": content_hash(texts),
         "items": content_hash([str(token) for token in dataset.field2id_token[dataset.iid_field]]),
         "settings": {key: config[key] for key in ("levels", "codes", "seed", "balanced", "text_vectors")},
-        "supervision": without_secrets(supervision) if supervision["tid_source"] == "teacher" else None,
+        "encoder": encoder_weights(config["text_vectors"]),
+        "supervision": made_of(supervision) if supervision["tid_source"] == "teacher" else None,
+        "versions": versions(),
     }
 
 
@@ -200,7 +222,7 @@ def sentence_vectors(source: str, texts: tuple[str, ...]) -> np.ndarray | None:
     """Embeddings of N item texts under the setting `text_vectors`, (N, any) float32; None for terms alone."""
     if source == "terms":
         return None
-    return SentenceSpace(packaged_encoder() if source == "sentences" else source)(texts)
+    return SentenceSpace(source)(texts)
 
 
 def collaborative_vectors(config: Config, train_part: Any) -> tuple[np.ndarray, bool, float]:
@@ -214,8 +236,7 @@ def collaborative_vectors(config: Config, train_part: Any) -> tuple[np.ndarray, 
     with alone():  # its device is this process's own already
         sub = Config(name, config["dataset"], None, {**settings, "data_path": str(Path(config["data_path"]).parent)})
     inputs = {
-        "model": name,
-        "settings": sub.settings_hash(),  # all of them, those of yaml files too
+        **trained_by(sub),
         "seed": sub["seed"],
         "steps": own.get("steps"),
         "train": train_part.sequences.content_hash(),
@@ -238,13 +259,7 @@ def collaborative_vectors(config: Config, train_part: Any) -> tuple[np.ndarray, 
             trainer.fit(train_data, None, saved=False, show_progress=sub["show_progress"])
         return item_embeddings(model)
 
-    # The seconds are kept beside the embeddings: a model that finds them in the cache was not trained in less time.
-    cache, start = Path(config["checkpoint_dir"]) / "cache", time.perf_counter()
-    clock = cache / f"seconds-{content_hash(inputs)[:16]}.json"
-    vectors, cached = cached_embeddings(cache, inputs, train)
-    if not cached:
-        write_json(clock, {"seconds": round(time.perf_counter() - start, 3)})
-    return vectors, cached, read_json(clock)["seconds"] if cached and clock.is_file() else 0.0
+    return cached_embeddings(Path(config["checkpoint_dir"]) / "cache", inputs, train)
 
 
 def collaborative_config(config: Config) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from typing import Any
 import torch
 
 from recbole_navigen.config import Config
+from recbole_navigen.config.reinforcement import reinforces_items
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.adapters import prepare
 from recbole_navigen.language.backbone import empty_lm, pretrained_tokenizer, revision_of
 from recbole_navigen.model.build import SCRATCH
-from recbole_navigen.quick_start.training_stages import refuse_unknown_scorer, reinforce_settings
+from recbole_navigen.quick_start.training_stages import refuse_unknown_scorer
 
 SMALL_CATALOGUE, SMALL_K, LARGE_K = 5_000, 64, 512
 
@@ -34,11 +35,11 @@ def refuse_deep_topk(config: Config, n_items: int) -> None:
         )
 
 
-def refuse_unfit_navigen(config: Config, n_items: int, part: Any) -> None:
+def refuse_unfit_navigen(config: Config, n_items: int, part: Any, valid_data: Any) -> None:
     """Refuse a NaviGen that could not be built, or whose later stages could not run.
 
     Args:
-        config: settings of the run. n_items: N. part: the training split.
+        config: settings of the run. n_items: N. part: the training split. valid_data: of it only whether there is any.
     """
     # 1. Codes.
     levels, codes = config["levels"], code_count(config, n_items)
@@ -59,7 +60,12 @@ def refuse_unfit_navigen(config: Config, n_items: int, part: Any) -> None:
             prepare(empty_lm(config["backbone"], revision), config, True)
     # 3. Reinforcement.
     refuse_unknown_scorer(config)
-    reinforces = "reinforce" in config["training_stages"]
-    draws_items = reinforces and "cid2cid" in reinforce_settings(config["reinforce"])["tasks"]
-    if draws_items and part.sequences.lengths.max(initial=0) < 2:
+    if not reinforces_items(config):
+        return
+    if part.sequences.lengths.max(initial=0) < 2:
         raise InputError("no user has two training interactions, so there is nothing to reinforce.")
+    if not valid_data:
+        raise InputError(
+            "reinforce validates the ranking model, and eval_args leave no validation split; set split: {LS: "
+            "valid_and_test}, or take cid2cid out of reinforce: tasks."
+        )

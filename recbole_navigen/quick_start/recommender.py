@@ -18,7 +18,7 @@ from recbole_navigen.data.sequences import padded
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.agreement import Agreement
 from recbole_navigen.identifiers.table import DualIdentifierTable
-from recbole_navigen.language.backbone import pretrained_tokenizer, revision_of
+from recbole_navigen.language.backbone import revision_of
 from recbole_navigen.language.rendering import Renderer
 from recbole_navigen.language.tags import DOMAINS, DRAFTS, MEDIA, TEMPERATURE, TOP_P
 from recbole_navigen.model.build import build_lm
@@ -29,7 +29,7 @@ from recbole_navigen.model.topk import TopKSearch
 from recbole_navigen.model.topk import recommend as search_items
 from recbole_navigen.quick_start.display import item_names
 from recbole_navigen.quick_start.drafts import draft_scores, written_drafts
-from recbole_navigen.quick_start.pipeline import IDENTIFIERS, TOKENIZER
+from recbole_navigen.quick_start.pipeline import IDENTIFIERS, saved_tokenizer
 from recbole_navigen.quick_start.runs import read_result, refuse_other_backbone
 from recbole_navigen.quick_start.supervised import learns_instructions, settings_of
 from recbole_navigen.quick_start.writing import load_writer
@@ -145,7 +145,7 @@ class Recommender:
         settings = result["config"]
         refuse_other_backbone(result["identity"], settings["backbone"], run_dir, revision_of(settings))
         table = DualIdentifierTable.load(run_dir / IDENTIFIERS)
-        lm, renderer = build_lm(settings, table, pretrained_tokenizer(str(run_dir / TOKENIZER)))
+        lm, renderer = build_lm(settings, table, saved_tokenizer(run_dir))
         weights = load_checkpoint(run_dir / "checkpoint")["state_dict"]
         lm.load_state_dict({name.removeprefix("lm."): weight for name, weight in weights.items()})
         author = load_writer(run_dir, lm, table)

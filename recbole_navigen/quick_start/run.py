@@ -8,6 +8,7 @@ import platform
 import resource
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from recbole.utils import ModelType, init_logger, init_seed, set_color
 
 import recbole_navigen
 from recbole_navigen import processes
-from recbole_navigen.artefacts import write_json
+from recbole_navigen.artefacts import write_json, write_record
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
@@ -144,7 +145,7 @@ def run_navigen(
         # How often the order of the file, or `shuffle_ties`, decided which row is the last.
         tied, users = data.tied_last_rows or (None, None)
         origin["tied_last_rows"] = tied if tied is None else {"tied": tied, "users": users, "share": tied / users}
-        write_json(Path(config["run_dir"]) / RESULT, {**result, **origin, **costs, **_provenance(config, stages)})
+        write_record(Path(config["run_dir"]) / RESULT, {**result, **origin, **costs, **_provenance(config, stages)})
         probabilities = bool(getattr(net, "scores_are_log_probabilities", False))
         show(stages, result["test_result"], _samples(config, data, test_data, net), probabilities)
         logger.info("results are in %s", Path(config["run_dir"]) / RESULT)
@@ -254,8 +255,15 @@ def _start_logging(config: Config) -> None:
     finally:
         for handler in root.handlers:
             handler.setFormatter(HiddenSecrets(handler.formatter))
+            handler.handleError = partial(_pass_over, handler)
         _log_handlers.extend(root.handlers)
         root.handlers = others + root.handlers
+
+
+def _pass_over(handler: logging.Handler, record: logging.LogRecord) -> None:
+    """A line that finds no space on the disk, or nobody to read it, is no reason for a traceback beside the log."""
+    if not isinstance(sys.exc_info()[1], OSError):
+        logging.Handler.handleError(handler, record)
 
 
 def _costs(config: Config, net: Any, trainer: Any, test_data: Any, stages: Stages) -> dict[str, Any]:

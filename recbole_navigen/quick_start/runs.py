@@ -7,7 +7,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,28 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from recbole_navigen import processes
-from recbole_navigen.artefacts import content_hash, file_hash, plain, read_json, write_json
+from recbole_navigen.artefacts import content_hash, file_hash, plain, read_record, write_record
 from recbole_navigen.config import Config
 from recbole_navigen.config.reading import added_settings
 from recbole_navigen.errors import DamagedArtefact, InputError
+from recbole_navigen.evaluation.similarity import encoder_folder
 from recbole_navigen.evaluation.user_ranks import UserRanks
 from recbole_navigen.language.adapters import LORA_KEYS
-from recbole_navigen.redaction import without_secrets
+from recbole_navigen.leftovers import remove_leftovers
+from recbole_navigen.own_code import code_hash
+from recbole_navigen.sources import folder_hash, versions
+from recbole_navigen.training.precision import use_bf16
+from recbole_navigen.training.rewards import CODE_REWARDS
 
 RESULT = "result.json"  # written last: a folder that holds it is a finished run
 STARTED = "started.json"  # written first, with the run's identity
 LOCK = "run.lock"  # held by the process that works on the run
+# What result.json of a run holds and others read.
+RESULT_KEYS = (
+    *("model", "dataset", "seed", "identity", "protocol", "config", "versions", "dataset_hash", "split_hash"),
+    *("best_valid_score", "best_valid_result", "test_result", "validations", "stages", "parameters"),
+    *("training_seconds", "test_users_per_second", "peak_memory_mb"),
+)
 
 logger = logging.getLogger(__name__)
 
@@ -69,50 +80,97 @@ class Run:
 
 
 def read_result(folder: str | Path) -> dict[str, Any]:
-    """The result.json of a finished run's folder."""
+    """The result.json of a finished run's folder.
+
+    Raises:
+        InputError: the folder is not that of a finished run.
+        DamagedArtefact: the file is not what the run wrote.
+    """
     if not (Path(folder) / RESULT).is_file():
         raise InputError(f"{folder} is not the folder of a finished run: it holds no {RESULT}; name saved/RUN")
-    return read_json(Path(folder) / RESULT)
+    record = read_record(Path(folder) / RESULT, f"delete {folder} and run its model again")
+    if missing := [key for key in RESULT_KEYS if key not in record]:
+        raise InputError(
+            f"{folder} is not the folder of a finished run of this version: its {RESULT} says nothing of {missing[0]}; "
+            "name saved/RUN, or run its model again"
+        )
+    return record
 
 
 def identity(config: Config) -> dict[str, Any]:
-    """Name a run by what decides its result: model, settings, the bytes of its data files, and seed.
+    """Name a run by what decides its result: model, settings, the bytes of its data files, seed, versions, and the
+    content of what is not of this package: model classes and scorers of one's own, weights that are loaded.
 
     Args:
         config: settings as they are before the run.
     """
     own, leave_out = {}, ()
     if config["model"] == "NaviGen":
-        from recbole_navigen.quick_start.supervised import WRITING_KEYS, learns_instructions, settings_of
-
-        # A model that learns to rank alone is the same whatever a writer beside it may learn.
-        supervision = settings_of(config)
-        stages = config["training_stages"]
-        if learns_instructions(config) or "write" in stages or supervision["tid_source"] == "teacher":
-            own["supervision_hash"] = content_hash(without_secrets(supervision))
-        else:
-            leave_out = WRITING_KEYS
-        if "reinforce" not in stages:
-            leave_out = (*leave_out, "reinforce")
-        # Of the settings of collaborative models, those of the one that is used.
-        name = config["collaborative_model"]
-        used = (config["collaborative_config"] or {}).get(name, {})
-        own["collaborative_hash"] = content_hash(without_secrets({**added_settings(f"model/{name}"), **used}))
-        leave_out = (*leave_out, "collaborative_config")
-        if config["backbone"] != "scratch":
-            from recbole_navigen.language.backbone import weights_of
-
-            own["backbone_hash"] = weights_of(config["backbone"], config["backbone_revision"])
-        if not config["lora"]:
-            leave_out = (*leave_out, *LORA_KEYS)
+        own, leave_out = _own_identity(config)
     files = sorted(Path(config["data_path"]).glob(f"{glob.escape(config['dataset'])}.*"))
-    return {
-        "model": config["model"],
-        "settings_hash": config.settings_hash(leave_out),
-        "files_hash": content_hash({file.name: file_hash(file) for file in files}),
-        "seed": config["seed"],
-        **own,
-    }
+    return plain(
+        {
+            **trained_by(config, leave_out),
+            "files_hash": content_hash({file.name: file_hash(file) for file in files}),
+            "seed": config["seed"],
+            **own,
+        }
+    )
+
+
+def trained_by(config: Config, leave_out: Sequence[str] = ()) -> dict[str, Any]:
+    """What decides the training of a model beside its data and seed.
+
+    Args:
+        config: settings as they are before the run. leave_out: settings that do not matter to it.
+    """
+    known = {"model": config["model"], "versions": versions()}
+    # `auto` is another precision on another machine; and models on RecBole's own rows do not know the setting at all.
+    if config["model"] == "NaviGen" or config["train_rows"] == "user":
+        known["autocast"] = use_bf16(config["autocast"], config["device"])
+    known["settings_hash"] = config.settings_hash((*leave_out, "autocast"))
+    if (code := code_hash(config.model_class)) is not None:
+        known["code_hash"] = code
+    return known
+
+
+def _own_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What decides the result of a NaviGen beside what decides that of any model; and the settings that do not, or that
+    are named here in another way.
+    """
+    from recbole_navigen.quick_start.scorers import SCORERS
+    from recbole_navigen.quick_start.supervised import WRITING_KEYS, learns_instructions, made_of, settings_of
+    from recbole_navigen.quick_start.training_stages import reinforce_settings
+
+    own, leave_out = {}, ("reinforce", "collaborative_config")
+    # A model that learns to rank alone is the same whatever a writer beside it may learn.
+    supervision, stages = settings_of(config), config["training_stages"]
+    if learns_instructions(config) or "write" in stages or supervision["tid_source"] == "teacher":
+        own["supervision_hash"] = content_hash(made_of(supervision))
+    else:
+        leave_out += WRITING_KEYS
+    if "reinforce" in stages:
+        reinforced = reinforce_settings(config["reinforce"])
+        rewards = filter(None, (SCORERS[reinforced["scorer"]], CODE_REWARDS.get(reinforced["reward"])))
+        own["reinforce_hash"] = content_hash(reinforced, code_hash(*rewards))
+    # Of the settings of collaborative models, those of the one that is used.
+    name = config["collaborative_model"]
+    used = (config["collaborative_config"] or {}).get(name, {})
+    own["collaborative_hash"] = content_hash({**added_settings(f"model/{name}"), **used})
+    if (encoder := encoder_weights(config["text_vectors"])) is not None:
+        own["encoder_hash"] = encoder
+    if config["backbone"] != "scratch":
+        from recbole_navigen.language.backbone import weights_of
+
+        own["backbone_hash"] = weights_of(config["backbone"], config["backbone_revision"])
+    if not config["lora"]:
+        leave_out += LORA_KEYS
+    return own, leave_out
+
+
+def encoder_weights(text_vectors: str) -> str | None:
+    """What names the weights of the sentence encoder of the setting `text_vectors`; None if it wants none."""
+    return None if text_vectors == "terms" else folder_hash(encoder_folder(text_vectors))
 
 
 def refuse_other_backbone(wanted: dict[str, Any], backbone: str, run_dir: Path, revision: str | None = None) -> None:
@@ -157,10 +215,12 @@ def finished_folders(root: str | Path, wanted: dict[str, Any]) -> Iterator[Path]
     results = sorted(Path(root).glob(f"*/{RESULT}"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
     for file in results:
         try:
-            if read_json(file).get("identity") == wanted:
+            if read_result(file.parent).get("identity") == plain(wanted):
                 yield file.parent
         except DamagedArtefact as error:
             logger.warning("%s; it is not considered", error)
+        except InputError:  # a result of something else, such as media
+            continue
 
 
 @contextlib.contextmanager
@@ -176,7 +236,7 @@ def own_folder(root: str | Path, stem: str, wanted: dict[str, Any]) -> Iterator[
         if path is None:
             path = new_folder(root, stem)
             held.enter_context(FileLock(path / LOCK))
-            write_json(path / STARTED, wanted)
+            write_record(path / STARTED, wanted)
         try:
             yield path, goes_on
         except BaseException as error:
@@ -198,11 +258,23 @@ def common_folder(root: str | Path, stem: str, wanted: dict[str, Any], device: A
         yield Path(path), goes_on
 
 
+def begun_as(folder: Path) -> dict[str, Any] | None:
+    """The identity of the run that was begun in a folder; None, with a warning, if that can no longer be told."""
+    try:
+        return read_record(folder / STARTED, f"delete {folder}, where a run was begun and not finished")
+    except DamagedArtefact as error:
+        logger.warning("%s; no run goes on there", error)
+    except FileNotFoundError:  # removed in between
+        pass
+    return None
+
+
 def _unfinished(root: str | Path, stem: str, wanted: dict[str, Any], held: contextlib.ExitStack) -> Path | None:
     """A folder to go on in, whose lock is now held; the lock of a killed process is free."""
+    remove_leftovers(root)
     for file in sorted(Path(root).glob(f"{glob.escape(stem)}-*/{STARTED}")):
         folder = file.parent
-        if (folder / RESULT).exists() or read_json(file) != plain(wanted):
+        if (folder / RESULT).exists() or begun_as(folder) != plain(wanted):
             continue
         with contextlib.suppress(Timeout):
             held.enter_context(FileLock(folder / LOCK, blocking=False))
@@ -216,6 +288,7 @@ def _unfinished(root: str | Path, stem: str, wanted: dict[str, Any], held: conte
 def new_folder(root: str | Path, stem: str) -> Path:
     """Make the folder `root/STEM-TIME`; a second one in the same second gets -2."""
     Path(root).mkdir(parents=True, exist_ok=True)
+    remove_leftovers(root)
     base = f"{stem}-{time.strftime('%b-%d-%Y_%H-%M-%S')}"
     for number in itertools.count(1):
         path = Path(root) / (base if number == 1 else f"{base}-{number}")

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
-from recbole_navigen.errors import InputError
+from recbole_navigen.errors import InputError, machine_trouble
 from recbole_navigen.redaction import hide
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -188,7 +188,8 @@ def _run(answers: TextIO, verdicts: int, model: str, dataset: str, settings: dic
     except InputError as error:
         answer = {"failed": str(error), "details": traceback.format_exc()}
     except Exception as error:  # whatever it is, it ends this run only and is reported
-        answer = {"failed": f"{type(error).__name__}: {error}", "details": traceback.format_exc()}
+        reason = machine_trouble(error) or f"{type(error).__name__}: {error}"
+        answer = {"failed": reason, "details": traceback.format_exc()}
     if "failed" in answer:  # hidden here, where all the run's settings were read
         answer = {key: hide(text) for key, text in answer.items()}
     print(json.dumps(answer), file=answers)

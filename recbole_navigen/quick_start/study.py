@@ -39,6 +39,11 @@ _IDENTITY = "identity"  # attribute of studies: what they search
 _RETRIES = 3  # of a trial whose worker was killed
 _ATTEMPTS = 5  # to open a storage that others are making
 _MEANWHILE = re.compile("already exists|locked|duplicate", re.IGNORECASE)
+# What Optuna lets through: a journal whose lines are of another shape is a TypeError, a KeyError or the like.
+_STORAGE_ERRORS = (
+    *(sqlalchemy.exc.SQLAlchemyError, OptunaError, ImportError, OSError, ValueError, RuntimeError),
+    *(TypeError, LookupError, AttributeError, AssertionError),
+)
 _LOCKED_SECONDS = 60  # how long one worker waits for the other to write to SQLite
 
 # Optuna's heartbeat and multivariate TPE are what it calls experimental; sweeps keep to its exact tested version.
@@ -93,8 +98,8 @@ def open_study(
     known = study.user_attrs.setdefault(_IDENTITY, found)
     if known != found:
         raise InputError(
-            f"the study {name} in {_shown(storage)} searches another space, or with other settings or data; name "
-            "another with --study=NAME, or repeat its command"
+            f"the study {name} in {_shown(storage)} searches another space, or with other settings, data, precision "
+            "(autocast) or versions; name another with --study=NAME, or repeat its command where it was begun"
         )
     study.set_user_attr(_IDENTITY, found)
     return study
@@ -109,7 +114,7 @@ def _reach(storage: str | None, create: Any) -> "optuna.Study":
             return create()
         except InputError:
             raise
-        except (sqlalchemy.exc.SQLAlchemyError, OptunaError, ImportError, OSError, ValueError, RuntimeError) as error:
+        except _STORAGE_ERRORS as error:
             together = isinstance(error, sqlalchemy.exc.IntegrityError) or _MEANWHILE.search(str(error))
             if together and attempt < _ATTEMPTS - 1:
                 time.sleep(1.0 + random.random())

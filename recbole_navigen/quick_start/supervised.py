@@ -14,7 +14,8 @@ from recbole_navigen.data.sequences import UserSequences
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.textual import TermResult
 from recbole_navigen.redaction import without_secrets
-from recbole_navigen.supervision.build import Roles, build_roles, search_settings, supervision_settings
+from recbole_navigen.sources import versions
+from recbole_navigen.supervision.build import Roles, build_roles, local_weights, search_settings, supervision_settings
 from recbole_navigen.supervision.rows import Supervision, samples_of, supervise
 from recbole_navigen.supervision.terms import teacher_terms
 
@@ -37,6 +38,15 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
     settings = supervision_settings(config["supervision"])
     settings["domain"] = settings["domain"] or settings["domains"].get(config["dataset"], "generic")
     return settings
+
+
+def made_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the rows of a supervision beside its data: settings, weights of local models, and versions.
+
+    Args:
+        settings: from `settings_of`, or some of them.
+    """
+    return {"settings": without_secrets(settings), "weights": local_weights(settings), "versions": versions()}
 
 
 def learns_instructions(config: Mapping[str, Any]) -> bool:
@@ -91,7 +101,7 @@ def supervision_of(
     settings = settings_of(config)
     made = {key: value for key, value in settings.items() if key not in CHOICES}
     inputs = {
-        "settings": without_secrets(made),
+        **made_of(made),
         "train": sequences.content_hash(),
         "terms": content_hash([list(terms) for terms in item_terms]),
         "users": content_hash([str(token) for token in user_tokens]),

@@ -21,6 +21,7 @@ from recbole_navigen.quick_start.search_space import Parameter, nested
 from recbole_navigen.quick_start.study import FAILURE, TrialState, best_trial, optuna
 from recbole_navigen.quick_start.tables import shown_name
 from recbole_navigen.redaction import without_hidden
+from recbole_navigen.sources import versions
 
 BEST, TABLE, PAGE = "best.yaml", "trials.csv", "sweep.html"
 SHOWN = 10  # trials in the printed table
@@ -202,7 +203,8 @@ def _facts(sweep: Sweep, trials: Sequence[Any]) -> dict[str, str]:
         "Minutes of all trials": f"{seconds / 60:.1f}",
         "Search space": str(sweep.params_file),
         "Written": time.strftime("%Y-%m-%d %H:%M"),
-        "RecBole-NaviGen": recbole_navigen.__version__,
+        # A study takes no trials of other versions, since they are in its identity.
+        "Versions of all trials": ", ".join(f"{name} {version}" for name, version in versions().items()),
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from recbole_navigen.evaluation.report import Cell, Table
 from recbole_navigen.evaluation.statistics import RESAMPLES
 from recbole_navigen.quick_start.comparison import PROTOCOLS, Comparison, Contender, Estimate, costs
+from recbole_navigen.sources import versions
 
 EXPLAINED = {
     "rank": "All items are ranked, those the user has consumed before included (RecBole's rule for sequential models).",
@@ -90,9 +91,25 @@ def _notes(comparison: Comparison) -> list[str]:
     }
     if censored:
         notes.append(f"Ranks from an exact top-k search: {', '.join(sorted(censored))}.")
+    notes += _versions(comparison)
     for contender in comparison.contenders:
         notes += [f"{contender.label}, seed {failure.seed} failed: {failure.error}" for failure in contender.failures]
     return notes
+
+
+def _versions(comparison: Comparison) -> list[str]:
+    """A note that says which runs were made by which versions, where there are several."""
+    packages = tuple(versions())
+    made: dict[str, list[str]] = {}
+    for contender in comparison.contenders:
+        for run in contender.runs:
+            own = run.record["versions"]
+            named = ", ".join(f"{package} {own.get(package, '(not known)')}" for package in packages)
+            made.setdefault(named, []).append(f"{contender.label}, seed {run.record['seed']}")
+    if len(made) < 2:
+        return []
+    parts = "; ".join(f"{named} made {' and '.join(dict.fromkeys(runs))}" for named, runs in made.items())
+    return [f"These runs were made by different versions, which may differ by themselves: {parts}."]
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
@@ -119,6 +136,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
                         "dataset_hash": run.record["dataset_hash"],
                         "split_hash": run.record["split_hash"],
                         "protocol": run.record["protocol"],
+                        "versions": run.record["versions"],
                     }
                     for run in contender.runs
                 ],

@@ -21,8 +21,9 @@ from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation, read_item_text
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.adapters import LORA_KEYS
-from recbole_navigen.language.backbone import pretrained_tokenizer
+from recbole_navigen.language.backbone import pretrained_tokenizer, weights_of
 from recbole_navigen.language.rendering import Renderer
+from recbole_navigen.model.build import SCRATCH
 from recbole_navigen.model.lm import DualIdentifierLM
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.model.writer import Writer, build_writer
@@ -34,12 +35,14 @@ from recbole_navigen.quick_start.pipeline import (
     supervision_stage,
 )
 from recbole_navigen.quick_start.stages import Stages
-from recbole_navigen.quick_start.supervised import WRITING_KEYS, settings_of
+from recbole_navigen.quick_start.supervised import WRITING_KEYS, made_of, settings_of
 from recbole_navigen.quick_start.training_stages import holds_rows_out
 from recbole_navigen.redaction import without_secrets
+from recbole_navigen.sources import versions
 from recbole_navigen.supervision.rows import InstructionRow
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 from recbole_navigen.training.instructions import InstructionRows, split_by_user
+from recbole_navigen.training.precision import use_bf16
 from recbole_navigen.training.writer import train_writer
 
 WRITER, PROGRESS, SETTINGS = "writer", "writer-in-training", "settings.json"  # of a run's folder
@@ -115,7 +118,7 @@ def train_beside(
         with atomic_directory(run_dir / WRITER) as folder:
             tokenizer.save_pretrained(folder / TOKENIZER)
             save_checkpoint(folder / "checkpoint", state_dict=writer.state_dict())
-            more = {"domain": inputs["supervision"]["domain"], "held_out": inputs.get("held_out", 0.0)}
+            more = {"domain": inputs["supervision"]["settings"]["domain"], "held_out": inputs.get("held_out", 0.0)}
             write_json(folder / SETTINGS, {**inputs["settings"], **more})
             write_manifest(folder, inputs)
         shutil.rmtree(progress, ignore_errors=True)
@@ -127,7 +130,10 @@ def _inputs(config: Config, rows: Sequence[InstructionRow] | None) -> dict[str, 
     """
     keys = (*KEYS, *LORA_KEYS) if config["lora"] else KEYS
     settings = without_secrets({key: config[key] for key in keys})
-    inputs = {"settings": settings, "supervision": without_secrets(settings_of(config))}
+    settings["autocast"] = use_bf16(config["autocast"], config["device"])
+    inputs = {"settings": settings, "supervision": made_of(settings_of(config)), "versions": versions()}
+    if config["backbone"] != SCRATCH:
+        inputs["backbone"] = weights_of(config["backbone"], config["backbone_revision"])
     if holds_rows_out(config):
         inputs["held_out"] = HELD_OUT
     return inputs if rows is None else {**inputs, "rows": content_hash([asdict(row) for row in rows])}
@@ -150,6 +156,7 @@ def load_writer(
     folder = Path(run_dir) / WRITER
     if not folder.is_dir():
         return None
+    verify_manifest(folder)
     settings = read_json(folder / SETTINGS)
     writer, renderer = build_writer(settings, ranker, table, pretrained_tokenizer(str(folder / TOKENIZER)))
     writer.load_state_dict(load_checkpoint(folder / "checkpoint")["state_dict"])

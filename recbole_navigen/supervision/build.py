@@ -44,6 +44,20 @@ def search_settings(settings: Mapping[str, Any]) -> SearchSettings:
     return SearchSettings(**{entry.name: settings[entry.name] for entry in fields(SearchSettings)})
 
 
+def asked_models(settings: Mapping[str, Any]) -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """Kind and settings of the `teacher` and of the `judge`, who is the teacher unless said otherwise."""
+    kind, options = settings["judge"] or settings["teacher"], settings["judge_model"]
+    if options is None:
+        options = settings["teacher_model"] if kind == settings["teacher"] else {}
+    return {"teacher": (settings["teacher"], settings["teacher_model"]), "judge": (kind, options)}
+
+
+def local_weights(settings: Mapping[str, Any]) -> dict[str, str]:
+    """What names the weights of teacher and judge where they are models on this machine."""
+    chats = {role: _chat(*asked) for role, asked in asked_models(settings).items() if asked[0] == "transformers"}
+    return {role: chat.identity["weights"] for role, chat in chats.items()}
+
+
 def build_roles(
     settings: Mapping[str, Any], item_terms: Sequence[Sequence[str]], folder: str | Path, show_progress: bool = False
 ) -> Roles:
@@ -54,10 +68,8 @@ def build_roles(
         folder: where answers of language models are kept, shared by runs; `saved/cache` is a good place.
         show_progress: whether language models show bars.
     """
-    judge_kind = settings["judge"] or settings["teacher"]
-    judge_options = settings["judge_model"]
-    if judge_options is None:
-        judge_options = settings["teacher_model"] if judge_kind == settings["teacher"] else {}
+    asked = asked_models(settings)
+    judge_kind = asked["judge"][0]
     space = TermSpace(item_terms) if "template" in (settings["teacher"], judge_kind) else None
     models: list[LanguageModel] = []
 
@@ -73,8 +85,8 @@ def build_roles(
         teacher: Any = TemplateTeacher(space, settings["supervision_seed"])
         reasoner: Any = TemplateReasoner(space, settings["supervision_seed"])
     else:
-        teacher = reasoner = model_teacher(settings["teacher"], settings["teacher_model"])
-    judge = TemplateJudge(space) if judge_kind == "template" else model_teacher(judge_kind, judge_options)
+        teacher = reasoner = model_teacher(*asked["teacher"])
+    judge = TemplateJudge(space) if judge_kind == "template" else model_teacher(*asked["judge"])
     return Roles(teacher, judge, reasoner, tuple(models))
 
 

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from recbole_navigen.artefacts import content_hash, file_hash
+from recbole_navigen.artefacts import content_hash
 from recbole_navigen.errors import InputError
-from recbole_navigen.sources import SAFE, SAFE_CODE, refuse_pickles
+from recbole_navigen.sources import SAFE, SAFE_CODE, folder_hash, refuse_pickles, versions
 from recbole_navigen.supervision.llm import Failure
 from recbole_navigen.supervision.prompts import Messages, as_text
 from recbole_navigen.supervision.store import Answer
@@ -48,14 +48,11 @@ class LocalChat:
         self.settings = settings
         folder = Path(settings.path)
         self.name = folder.resolve().name
-        # Weights are told apart by name and size: hashing gigabytes at each start would cost more than it protects.
-        sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir()) if file.is_file()}
-        config = folder / "config.json"
         sampling = {key: value for key, value in asdict(settings).items() if key not in ("path", "batch_size")}
         self.identity: dict[str, Any] = {
             "kind": "transformers",
-            "files": sizes,
-            "config": file_hash(config) if config.is_file() else None,
+            "weights": folder_hash(folder),
+            "versions": versions(),
             **sampling,
         }
         self._loaded: tuple[Any, Any] | None = None

@@ -13,6 +13,7 @@ import queue
 import random
 import threading
 import time
+import urllib.parse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -92,7 +93,8 @@ class OpenAIChat:
             body["seed"] = settings.seed
         if settings.json_mode:
             body["response_format"] = {"type": "json_object"}
-        self.identity: dict[str, Any] = {"kind": "openai", **body}
+        # Two servers may call different models by one name. A login in the address says who asks, not what answers.
+        self.identity: dict[str, Any] = {"kind": "openai", "server": _server(settings.base_url), **body}
         self._body = body
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
@@ -227,6 +229,17 @@ def address(base_url: str) -> tuple[str, tuple[str, str] | None]:
     login = (url.username, url.password) if url.userinfo else None
     path = url.path.rstrip("/") + "/chat/completions"
     return str(url.copy_with(userinfo=b"", path=path, fragment=None)), login
+
+
+def _server(base_url: str) -> str:
+    """An address as it names a server: without login, and the same however it is spelled."""
+    parts = urllib.parse.urlsplit(base_url)
+    default = {"http": 80, "https": 443}[parts.scheme]
+    try:
+        port = parts.port or default
+    except ValueError:  # refused with a sentence when the first question is asked
+        port = default
+    return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}{parts.path.rstrip('/')}?{parts.query}"
 
 
 def retry_after(value: str | None) -> float:

@@ -1,0 +1,131 @@
+"""Names of what stands beside an artefact while it is written, and what is done with what a killed process left.
+
+`.NAME.OWNER.tmp` is being filled; `.NAME.OWNER.old` is the version before, on its way out.
+OWNER says which process made it (place, number, start and random digits), so that another one can tell whether that
+still lives.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+NEW, OLD = "tmp", "old"
+DEEPEST = 3  # folders below the one that is cleaned: saved/RUN/writer-in-training/
+UNTOUCHED_SECONDS = 24 * 3600.0  # after which what a process elsewhere was writing is given up: nothing takes so long
+# Random digits alone were the owner before processes were told apart.
+_OWNER = "[0-9a-f]{8}-[0-9a-f]+-[0-9a-f]+-[0-9a-f]{12}|[0-9a-f]{32}"
+_NAME = re.compile(rf"\.(?P<name>.+)\.(?P<owner>{_OWNER})\.(?P<kind>{NEW}|{OLD})")
+
+
+def beside(path: Path, kind: str) -> Path:
+    """A new name beside an artefact, of `kind` NEW or OLD, that nobody else uses."""
+    pid = os.getpid()
+    return path.parent / f".{path.name}.{_place()}-{pid:x}-{_started(pid) or 0:x}-{uuid.uuid4().hex[:12]}.{kind}"
+
+
+def older_versions(path: Path) -> list[Path]:
+    """What `path` was before replacements that did not come to their end, the newest last."""
+    found = []
+    with contextlib.suppress(FileNotFoundError):
+        for entry in os.scandir(path.parent):
+            match = _NAME.fullmatch(entry.name)
+            if match and match["kind"] == OLD and match["name"] == path.name:
+                with contextlib.suppress(FileNotFoundError):
+                    found.append((entry.stat().st_mtime_ns, Path(entry.path)))
+    return [older for _, older in sorted(found)]
+
+
+def remove_leftovers(folder: str | Path, name: str | None = None) -> list[Path]:
+    """Remove what dead processes left unfinished, and return what it was.
+
+    Args:
+        folder: where it is looked for, and in the folders below it.
+        name: of one artefact in that very folder; None: all.
+
+    A process of this machine is dead if there is none of its number that started when it did. One of another machine,
+    or of another container, that writes into the same shared folder cannot be asked: what it left goes only when it has
+    not been touched for a day. An older version is kept while what was to replace it is not there.
+    """
+    removed = []
+    for path, match in _leftovers(Path(folder), DEEPEST if name is None else 0):
+        if name not in (None, match["name"]):
+            continue
+        replaced = match["kind"] == NEW or (path.parent / match["name"]).exists()
+        if not replaced or not _abandoned(path, match["owner"]):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        removed.append(path)
+    return removed
+
+
+def _leftovers(folder: Path, depth: int) -> Iterator[tuple[Path, re.Match]]:
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:  # it is not there, or not ours to look into
+        return
+    for entry in entries:
+        match = _NAME.fullmatch(entry.name)
+        if match:
+            yield Path(entry.path), match
+        elif depth and entry.is_dir(follow_symlinks=False):
+            yield from _leftovers(Path(entry.path), depth - 1)
+
+
+def _abandoned(path: Path, owner: str) -> bool:
+    place, *process = owner.split("-")
+    if place == _place() and len(process) == 3:
+        pid, started = (int(part, 16) for part in process[:2])
+        return not _lives(pid, started)
+    return time.time() - _touched(path) > UNTOUCHED_SECONDS
+
+
+def _touched(path: Path) -> float:
+    """When a file, or anything in a folder, was last changed; seconds since 1970. Now, if that cannot be told."""
+    try:
+        inside = (Path(folder, name) for folder, folders, files in os.walk(path) for name in (*folders, *files))
+        return max(each.lstat().st_mtime for each in (path, *inside))
+    except OSError:
+        return time.time()
+
+
+def _lives(pid: int, started: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        pass
+    now = _started(pid)
+    return not started or now is None or now == started
+
+
+def _started(pid: int) -> int | None:
+    """When a process started, in the machine's own ticks; None where the system does not say."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        return int(stat.rpartition(")")[2].split()[19])  # the name in brackets may hold anything
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+@cache
+def _place() -> str:
+    """Names where process numbers mean what they mean here: this machine since it was started, and this container."""
+    known = [socket.gethostname()]
+    with contextlib.suppress(OSError):
+        known.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+    with contextlib.suppress(OSError):
+        known.append(os.readlink("/proc/self/ns/pid"))
+    return sha256("\n".join(known).encode()).hexdigest()[:8]
