@@ -74,6 +74,7 @@ NOT_LEARNED = frozenset(
         "rank_depth",
         "scoring_memory",
         "evaluate_top_only",
+        "save_seconds",
     }
 )
 _WITHOUT_K = frozenset({"gauc", "auc", "mae", "rmse", "logloss"})

@@ -1,6 +1,7 @@
 """Item embeddings of a trained RecBole model, from which the collaborative codes are made; cached by content."""
 
 import inspect
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,27 +39,31 @@ def item_embeddings(model) -> np.ndarray:
         return vectors[1 : model.n_items].float().cpu().numpy().copy()
 
 
-def cached_embeddings(folder: str | Path, inputs: dict, train: Callable[[], np.ndarray]) -> tuple[np.ndarray, bool]:
+def cached_embeddings(folder: str | Path, inputs: dict, train: Callable[[Path], np.ndarray]) -> tuple[np.ndarray, bool]:
     """Embeddings trained from exactly these inputs, from the cache if they are there. Of several processes that want
     the same ones, one trains and the others wait for it.
 
     Args:
         folder: where caches live; one entry a content hash.
         inputs: everything the embeddings depend on: settings and the hash of the training split.
-        train: trains the model and returns its embeddings, (N, D).
+        train: trains the model and returns its embeddings, (N, D). It is given the place of a folder in which a training
+            that is killed may leave what it goes on from.
 
     Returns:
         The embeddings (N, D), float32, and True if they came from the cache.
     """
     entry = Path(folder) / f"collaborative-{content_hash(inputs)[:16]}"
     entry.parent.mkdir(parents=True, exist_ok=True)
+    begun = entry.with_name(f"{entry.name}-in-training")
     with FileLock(f"{entry}.lock"):
         if stage_is_current(entry, inputs):
+            shutil.rmtree(begun, ignore_errors=True)
             return load_file(entry / EMBEDDINGS_FILE)["embeddings"], True
-        embeddings = train()
+        embeddings = train(begun)
         with atomic_directory(entry) as temporary:
             save_file({"embeddings": embeddings}, temporary / EMBEDDINGS_FILE)
             write_manifest(temporary, inputs)
+        shutil.rmtree(begun, ignore_errors=True)
         return embeddings, False
 
 

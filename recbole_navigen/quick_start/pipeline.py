@@ -34,6 +34,7 @@ from recbole_navigen.config.reading import without_secrets
 from recbole_navigen.supervision.rows import InstructionRow
 from recbole_navigen.training.checkpoint import load_checkpoint
 from recbole_navigen.training.instructions import InstructionRows
+from recbole_navigen.training.progress import Progress
 from recbole_navigen.training.sft import NaviGenTrainer
 from recbole_navigen.training.trainer import get_trainer
 
@@ -215,7 +216,12 @@ def collaborative_vectors(config: Config, train_part: Any) -> tuple[np.ndarray, 
         "items": content_hash([str(token) for token in train_part.field2id_token[train_part.iid_field]]),
     }
 
-    def train() -> np.ndarray:
+    cache = Path(config["checkpoint_dir"]) / "cache"
+    # The seconds are kept beside the embeddings: a model that finds them in the cache was not trained in less time.
+    clock = cache / f"seconds-{content_hash(inputs)[:16]}.json"
+
+    def train(progress: Path) -> np.ndarray:
+        start = time.perf_counter()
         data = create_dataset(sub)
         if list(data.field2id_token[data.iid_field]) != list(train_part.field2id_token[train_part.iid_field]):
             raise InputError(f"collaborative_model={name} loads other items than NaviGen; give both the same filters.")
@@ -227,15 +233,12 @@ def collaborative_vectors(config: Config, train_part: Any) -> tuple[np.ndarray, 
         with alone():
             trainer = get_trainer(sub, model)(sub, model)
             trainer.stage = f"collaborative {name}"
+            trainer.go_on(Progress(progress))
             trainer.fit(train_data, None, saved=False, show_progress=sub["show_progress"])
+        write_json(clock, {"seconds": round(time.perf_counter() - start + trainer.seconds_before, 3)})
         return item_embeddings(model)
 
-    # The seconds are kept beside the embeddings: a model that finds them in the cache was not trained in less time.
-    cache, start = Path(config["checkpoint_dir"]) / "cache", time.perf_counter()
-    clock = cache / f"seconds-{content_hash(inputs)[:16]}.json"
     vectors, cached = cached_embeddings(cache, inputs, train)
-    if not cached:
-        write_json(clock, {"seconds": round(time.perf_counter() - start, 3)})
     return vectors, cached, read_json(clock)["seconds"] if cached and clock.is_file() else 0.0
 
 
