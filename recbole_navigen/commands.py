@@ -5,9 +5,12 @@ Only the standard library is imported before the arguments are parsed, so that `
 """
 
 import argparse
+import contextlib
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from recbole_navigen import __version__
@@ -68,14 +71,42 @@ def command_line(name: str, usage: str, description: str, epilog: str) -> argpar
     return commands
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM. Whatever tidies up after Ctrl-C does so after it, being of the same kind."""
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does, for as long as the block lasts.
+
+    Processes that torchrun started are ended at once: one that waits for another would not hear of it.
+    """
+    if threading.current_thread() is not threading.main_thread() or size() > 1:
+        yield
+        return
+
+    def end(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def exit_code(run: Callable[[], int], debug: bool) -> int:
-    """Run a command; bad input and damaged artefacts become one line on standard error.
+    """Run a command; bad input and damaged artefacts become one line on standard error, and so does SIGTERM.
 
     Returns:
-        What the command returns, 2 on bad input, 1 on a damaged artefact.
+        What the command returns, 2 on bad input, 1 on a damaged artefact, 143 after SIGTERM.
     """
     try:
-        return run()
+        with terminable():
+            return run()
+    except Terminated:
+        print("error: ended by SIGTERM; what is finished is kept, and the same command goes on from it", file=sys.stderr)
+        return 128 + signal.SIGTERM
     except (InputError, DamagedArtefact) as error:
         if debug:
             traceback.print_exc()
