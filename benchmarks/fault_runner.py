@@ -166,7 +166,7 @@ _TIMES = (
     *("seconds", "training_seconds", "test_users_per_second", "peak_memory_mb", "machine", "stages", "resumed"),
     *("counts", "models", "checksum", "size", "sha256"),  # the last three are manifests', of files that are compared
 )
-_LEFT_OUT = ("run.lock", CONSOLE)
+_LEFT_OUT = re.compile(r"\.lock|\.sqlite|\.(tmp|old)(/|$)")  # answers of a teacher, and what a kill left half-written
 
 
 def contents(folder: Path) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def contents(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder).as_posix()
-        if not file.is_file() or file.name in _LEFT_OUT or file.suffix in (".lock", ".sqlite"):
+        if not file.is_file() or _LEFT_OUT.search(name):
             continue
         # Pages name their run, which is named by when it began.
         data = file.read_bytes().replace(folder.name.encode(), b"FOLDER")

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 import yaml
+from small_endpoint import answer
 from small_media import BENCHMARKS, FEW_STEPS, tiny_models
 from synthetic import write_atomic
 from test_navigen import SMALL
-from test_outages import OWN, answer
+from test_outages import OWN
 
 assert str(BENCHMARKS) in sys.path
 from fault_runner import Commands, Ended, Kill, contents, differing  # noqa: E402
@@ -75,7 +76,7 @@ def place(world: Path, own_folder: Path) -> Callable[[str, dict[str, Any]], tupl
     def make(name: str, settings: dict[str, Any]) -> tuple[Path, list[str]]:
         folder = own_folder / name
         folder.mkdir()
-        (folder / "own.yaml").write_text(yaml.safe_dump({**settings, "data_path": str(world / "dataset")}))
+        (folder / "own.yaml").write_text(yaml.safe_dump({**settings, "data_path": str(world / "dataset")}, sort_keys=False))
         return folder, ["--dataset=tiny", "--config_files", "own.yaml"]
 
     return make
@@ -127,7 +128,7 @@ def test_navigen_in_every_stage(commands: Commands, navigen: Path, place: Callab
 @pytest.mark.parametrize(
     ("model", "settings"),
     [
-        ("SASRec", {**SASREC, "average_epochs": 1.5, "lr_schedule": "cosine", "stopping_step": 3, "epochs": 12}),
+        ("SASRec", {**SASREC, "average_epochs": 1.5, "lr_schedule": "cosine", "stopping_step": 3, "epochs": 12, "valid_metric": "NDCG@5"}),
         ("BPR", {"epochs": 8, "eval_args": {"mode": {"valid": "uni10", "test": "uni10"}}, "valid_metric": "NDCG@5"}),
     ],
 )
@@ -179,7 +180,7 @@ def test_media(commands: Commands, navigen: Path, own_folder: Path, tmp_path_fac
     tiny_models.build(models, FEW_STEPS, parts=("clip", "autoencoder", "image"))
     arguments = [f"--run={only_run(navigen, 'NaviGen')}", "--output=out", "--users=6", "--temperature=0", "--no-think"]
     arguments += ["--held_out", f"--image_model={models / 'image'}", f"--clip_model={models / 'clip'}"]
-    arguments += ["--image_steps=6", "--image_batch_size=2", "--generation_device=cpu", "--control_users=2"]
+    arguments += ["--image_steps=6", "--generation_batch_size=2", "--generation_device=cpu", "--control_users=2"]
     found = []
     for name, kills in {
         "whole": (),
@@ -200,30 +201,40 @@ def test_media(commands: Commands, navigen: Path, own_folder: Path, tmp_path_fac
 
 def test_a_trial_of_a_sweep_and_a_run_of_a_comparison(commands: Commands, place: Callable) -> None:
     """What each of their runs leaves is what it leaves alone."""
-    settings = {**SHARED, "epochs": 40, "stopping_step": 40, "embedding_size": 8}
+    settings = {**SHARED, "epochs": 16, "stopping_step": 16, "embedding_size": 8}
     alone = {}
     for size in (8, 16):
         folder, arguments = place(f"alone-{size}", {**settings, "embedding_size": size})
         killed_in_turn(commands, "navigen", ["--model=BPR", *arguments], folder, ())
-        alone[size] = contents(only_run(folder, "BPR"))
+        alone[size] = _made(only_run(folder, "BPR"))
 
+    settings.pop("embedding_size")
     folder, arguments = place("sweep", settings)
     (folder / "space.yaml").write_text("embedding_size: [8, 16]\n")
     arguments = ["--model=BPR", *arguments, "--params_file=space.yaml", "--sampler=grid", "--pruner=none"]
-    kills = [("trial", Kill(KILL, "1 of 2: trial", 1.0), "2 of 2: trial")]
+    kills = [("trial", Kill(KILL, "1 of 2: trial", 0.5), "2 of 2: trial")]
     killed_in_turn(commands, "hyper", [*arguments, "--storage=journal:study.log", "--output=out"], folder, kills)
-    runs = {json.loads((run / "result.json").read_text())["config"]["embedding_size"]: run for run in _runs(folder)}
-    assert len(_runs(folder)) == 2 and not any(differing(alone[size], contents(run)) for size, run in runs.items())
+    assert _changed(folder, alone) == {8: [], 16: []}
 
-    folder, arguments = place("comparison", {**settings, "models": {"BPR": {}, "wide": {"model": "BPR"}}})
-    text = yaml.safe_load((folder / "own.yaml").read_text())
-    text["models"]["wide"]["embedding_size"] = 16
-    (folder / "own.yaml").write_text(yaml.safe_dump(text, sort_keys=False))
-    kills = [("second run", Kill(TERM, "run 1 of 2: .* done", 1.0), "run 1 of 2: BPR, seed 2020 found")]
+    models = {"BPR": {"embedding_size": 8}, "wide": {"model": "BPR", "embedding_size": 16}}
+    folder, arguments = place("comparison", {**settings, "models": models})
+    kills = [("second run", Kill(TERM, "run 1 of 2: .* done", 0.5), "run 1 of 2: BPR, seed 2020 found")]
     killed_in_turn(commands, "compare", arguments, folder, kills)
-    runs = {json.loads((run / "result.json").read_text())["config"]["embedding_size"]: run for run in _runs(folder)}
-    assert len(_runs(folder)) == 2 and not any(differing(alone[size], contents(run)) for size, run in runs.items())
+    assert _changed(folder, alone) == {8: [], 16: []}
 
 
-def _runs(folder: Path) -> list[Path]:
-    return sorted(folder.glob("saved/BPR-tiny-*"))
+def _changed(folder: Path, alone: dict[int, dict[str, Any]]) -> dict[int, list[str]]:
+    """What differs in the runs of a folder from those that were made alone, by their size."""
+    runs = sorted(folder.glob("saved/BPR-tiny-*"))
+    assert len(runs) == len(alone)  # what was killed was gone on with
+    sizes = [json.loads((run / "result.json").read_text())["config"]["embedding_size"] for run in runs]
+    return {size: differing(alone[size], _made(run)) for size, run in zip(sizes, runs, strict=True)}
+
+
+def _made(run: Path) -> dict[str, Any]:
+    """Contents of a run without its settings, in which sweeps and comparisons have a part."""
+    found = contents(run)
+    settings = {"started.json", "result.json"}
+    return {name: value for name, value in found.items() if name not in settings} | {
+        "test": found["result.json"]["test_result"]
+    }
