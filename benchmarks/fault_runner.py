@@ -27,11 +27,12 @@ _LONGEST = 600  # seconds after which a command is taken for one that hangs
 class Kill:
     """When a command is sent a signal: `seconds` after a line with `after`, but not later than a line with `before`.
 
-    Both are regular expressions. The signal goes to the command alone, not to processes that it started.
+    Both are regular expressions; of several, all must be seen in their order. The signal goes to the command alone, not
+    to processes that it started.
     """
 
     signal: int
-    after: str
+    after: str | Sequence[str]
     seconds: float = 0.0
     before: str | None = None
 
@@ -49,22 +50,30 @@ class Ended:
     seconds: float
     lines: list[tuple[float, str]]
 
-    def at(self, wanted: str) -> float | None:
-        """When the first line came that a regular expression is in."""
-        return next((when for when, line in self.lines if re.search(wanted, line)), None)
+    def since(self, begin: str | Sequence[str]) -> list[tuple[float, str]]:
+        """The lines from the one on that `begin` is in, see `Kill.after`."""
+        lines, wanted = self.lines, _listed(begin)
+        for number, expression in enumerate(wanted):
+            places = (place for place, (_, line) in enumerate(lines) if re.search(expression, line))
+            first = next(places, len(lines))
+            lines = lines[first + (number < len(wanted) - 1) :]
+        return lines
 
-    def between(self, begin: str, end: str) -> float:
-        """Seconds from the first line of one kind to the next of another, or to the end; 0 without the first."""
-        start = self.at(begin)
-        if start is None:
+    def between(self, begin: str | Sequence[str], end: str) -> float:
+        """Seconds from one line to a later one, or to the end; 0 without the first."""
+        lines = self.since(begin)
+        if not lines:
             return 0.0
-        ends = (when for when, line in self.lines if when >= start and re.search(end, line))
-        return next(ends, self.seconds) - start
+        return next((when for when, line in lines[1:] if re.search(end, line)), self.seconds) - lines[0][0]
 
     @property
     def printed(self) -> str:
         """All lines, for messages."""
         return "\n".join(line for _, line in self.lines)
+
+
+def _listed(expressions: str | Sequence[str]) -> list[str]:
+    return [expressions] if isinstance(expressions, str) else list(expressions)
 
 
 class Commands:
@@ -140,6 +149,7 @@ def _run(command: str, arguments: list[str], folder: str, console: Path) -> None
 def _watch(child: int, console: Path, kill: Kill | None) -> tuple[int, float, list[tuple[float, str]]]:
     """Read along with what a command prints until it ends, and kill it on the way."""
     start, lines, rest, moment = time.perf_counter(), [], "", None
+    awaited = _listed(kill.after) if kill else []
     with open(console, encoding="utf-8", errors="replace", newline="") as file:
         while True:
             done, status = os.waitpid(child, os.WNOHANG)
@@ -147,8 +157,9 @@ def _watch(child: int, console: Path, kill: Kill | None) -> tuple[int, float, li
             *whole, rest = re.split(r"[\r\n]+", rest + file.read())
             for line in (_COLOURS.sub("", line) for line in whole):
                 lines.append((now, line))
-                if kill and moment is None and re.search(kill.after, line):
-                    moment = now + kill.seconds
+                if awaited and re.search(awaited[0], line):
+                    awaited.pop(0)
+                    moment = None if awaited else now + kill.seconds
                 elif kill and moment is not None and kill.before and re.search(kill.before, line):
                     moment = now
             if done:
