@@ -152,20 +152,23 @@ def atomic_directory(path: str | os.PathLike) -> Iterator[Path]:
         _sync(path.parent)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        _restore(path)
+        restore(path)
         _name_file(error, path)
         raise
     for aside in replaced:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _restore(path: Path) -> None:
-    """Put back the newest version that an interrupted replacement left beside `path`, when `path` is missing."""
+def restore(path: Path) -> bool:
+    """Put back the newest version that an interrupted replacement left beside `path`, when `path` is missing. True if
+    there is one now.
+    """
     if path.exists():
-        return
+        return True
     if candidates := older_versions(path):
         with contextlib.suppress(OSError):
             os.rename(candidates[-1], path)
+    return path.exists()
 
 
 def _name_file(error: BaseException, path: Path) -> None:
@@ -257,7 +260,7 @@ def verify_manifest(directory: str | os.PathLike) -> dict:
         DamagedArtefact: naming the file that is missing, cut short or changed. Files it does not list are ignored.
     """
     directory = Path(directory)
-    _restore(directory)
+    restore(directory)
     path = directory / MANIFEST
     if not path.is_file():
         raise DamagedArtefact(f"{path} is missing, so {directory} is not a complete artefact; run its stage again")
@@ -287,7 +290,7 @@ def stage_is_current(directory: str | os.PathLike, inputs: dict) -> bool:
     A damaged artefact counts as not current, with a warning in the log: the caller builds it again.
     """
     directory = Path(directory)
-    _restore(directory)
+    restore(directory)
     if not directory.exists():
         return False
     try:

@@ -5,11 +5,13 @@ Only the standard library is imported before the arguments are parsed, so that `
 """
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,30 @@ def command_line(name: str, usage: str, description: str, epilog: str) -> Comman
     return commands
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM. Whatever tidies up after Ctrl-C does so after it, being of the same kind."""
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does, for as long as the block lasts.
+
+    Processes that torchrun started are ended at once: one that waits for another would not hear of it.
+    """
+    if threading.current_thread() is not threading.main_thread() or size() > 1:
+        yield
+        return
+
+    def end(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def exit_code(run: Callable[[], int], argv: Sequence[str] | None) -> int:
     """Run a command; bad input, damaged artefacts, a full disk and Ctrl-C become one line on standard error.
 
@@ -83,14 +109,19 @@ def exit_code(run: Callable[[], int], argv: Sequence[str] | None) -> int:
 
     Returns:
         What the command returns, 2 on bad input or where the machine does not let it write, 1 on a damaged artefact,
-        130 on Ctrl-C and, without a word, 141 where nobody reads the output any more (`| head`): as a shell counts.
+        130 on Ctrl-C, 143 after SIGTERM and, without a word, 141 where nobody reads the output any more (`| head`), as
+        a shell counts.
     """
     debug = "--debug" in (sys.argv if argv is None else argv)
     threading.excepthook = _quiet_on_trouble(threading.excepthook)
     try:
-        code = run()
+        with terminable():
+            code = run()
         sys.stdout.flush()
         return code
+    except Terminated as error:
+        sentence = "ended by SIGTERM; what is finished is kept, and the same command goes on from it"
+        return _said(error, sentence, 128 + signal.SIGTERM, debug)
     except (InputError, DamagedArtefact) as error:
         return _said(error, str(error), 2 if isinstance(error, InputError) else 1, debug)
     except KeyboardInterrupt as error:

@@ -41,6 +41,16 @@ def gullible_answer(messages, otherwise=scripted_answer) -> str:
     return order[1] if order else otherwise(messages)
 
 
+def answer(messages) -> str:
+    """The same to all questions of a teacher: drafts, scores, thoughts and terms."""
+    system = messages[0]["content"]
+    if "standard identifiers" in system:
+        return json.dumps({"terms": ["a teacher's word"]})
+    if "first person" in system:
+        return json.dumps({"reasoning": "I like boats."})
+    return scripted_answer(messages)
+
+
 class Endpoint(ThreadingHTTPServer):
     """A local OpenAI-compatible server. `script(n, messages)` says what the n-th request of a conversation gets:
     a text or a list of parts as content (or None), bytes as the whole body, a status, a status with headers, or a kind

@@ -5,7 +5,7 @@ import logging
 from collections import defaultdict
 
 import pytest
-from small_endpoint import scripted_answer
+from small_endpoint import answer
 from synthetic import make_config
 from test_navigen import SMALL, build
 
@@ -17,15 +17,6 @@ from recbole_navigen.quick_start.supervised import supervision_of, terms_by_teac
 
 SAMPLES = 4
 OWN = {"teacher": "openai", "judge": "template", "rounds": 0, "population": 2, "samples": SAMPLES, "media": "image"}
-
-
-def answer(messages) -> str:
-    system = messages[0]["content"]
-    if "standard identifiers" in system:
-        return json.dumps({"terms": ["a teacher's word"]})
-    if "first person" in system:
-        return json.dumps({"reasoning": "I like boats."})
-    return scripted_answer(messages)
 
 
 class World:

@@ -283,15 +283,14 @@ def die_after(module, name, when):
     setattr(module, name, wrapped)
 
 def run(where, settings):
-    writer.SAVE_EVERY = 2
     if where == "align":
         die_after(sft.NaviGenTrainer, "_loss", lambda self, batch: self.stage == "align" and self._steps_done == 1)
     if where == "finetune":
         die_after(sft.NaviGenTrainer, "_save_checkpoint", lambda *args, **kwargs: True)
     if where == "write":
-        die_after(writer, "save_checkpoint", lambda *args, **kwargs: True)
+        die_after(writer.Progress, "save", lambda *args, **kwargs: True)
     if where == "reinforce":
-        die_after(grpo, "save_checkpoint", lambda *args, **state: state["step"] == 2)
+        die_after(grpo.Progress, "save", lambda *args, **state: state["step"] == 2)
     if where == "saved":  # the weights are in their places, and nothing says so yet
         die_after(reinforcing, "_draw", lambda *args: True)
     if where == "done":

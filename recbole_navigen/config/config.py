@@ -45,6 +45,7 @@ NOT_LEARNED = frozenset(
         "rank_depth",
         "scoring_memory",
         "evaluate_top_only",
+        "save_seconds",
     }
 )
 _READ_BY_CODE = re.compile(r"""config\[["'](\w+)["']\]""")

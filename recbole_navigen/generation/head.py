@@ -159,7 +159,7 @@ def generate(
     known = _read_records(folder / METADATA)
     identities = {media: plain(generator.identity) for media, generator in generators.items()}
     records: list[dict[str, Any]] = []
-    todo: list[int] = []
+    todo: set[int] = set()
     kept = 0
     for place, request in enumerate(requests):
         generator, identity = generators[request.media], identities[request.media]
@@ -188,7 +188,7 @@ def generate(
         elif old.get("hash") == key and (old.get("blocked_by") == "checker" or _is_whole(folder, old)):
             record, kept = {**record, **old}, kept + 1
         else:
-            todo.append(place)
+            todo.add(place)
         records.append(record)
 
     # 2. Batches of one kind of medium; a batch that fails is taken apart to find whose fault it is.
@@ -197,8 +197,15 @@ def generate(
         if metadata.stat().st_size:
             log.write(b"\n")  # ends a line that a killed process may have left half-written
         for media, generator in generators.items():
-            own = [place for place in todo if requests[place].media == media]
+            # Cut without regard to what is there: noise is each user's own, but rounding is a batch's, and a call that
+            # goes on after a kill is to make what one call would have made.
+            own = [
+                place
+                for place, record in enumerate(records)
+                if record["media"] == media and record.get("blocked_by") != "block_list"
+            ]
             batches = [own[i : i + generator.batch_size] for i in range(0, len(own), generator.batch_size)]
+            batches = [left for batch in batches if (left := [place for place in batch if place in todo])]
             while batches:
                 batch = batches.pop(0)
                 start = time.perf_counter()

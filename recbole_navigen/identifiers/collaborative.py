@@ -1,7 +1,7 @@
 """Item embeddings of a trained RecBole model, from which the collaborative codes are made; cached by content."""
 
 import inspect
-import time
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def refuse_without_embeddings(model) -> None:
 
 
 def cached_embeddings(
-    folder: str | Path, inputs: dict, train: Callable[[], np.ndarray]
+    folder: str | Path, inputs: dict, train: Callable[[Path], tuple[np.ndarray, float]]
 ) -> tuple[np.ndarray, bool, float]:
     """Embeddings trained from exactly these inputs, from the cache if they are there. Of several processes that want
     the same ones, one trains and the others wait for it.
@@ -59,7 +59,8 @@ def cached_embeddings(
     Args:
         folder: where caches live; one entry a content hash.
         inputs: everything the embeddings depend on: settings and the hash of the training split.
-        train: trains the model and returns its embeddings, (N, D).
+        train: trains the model and returns its embeddings, (N, D), and the seconds that it took. It is given the place
+            of a folder in which a training that is killed may leave what it goes on from.
 
     Returns:
         The embeddings (N, D), float32, True if they came from the cache, and the seconds that it spared: a model that
@@ -67,15 +68,17 @@ def cached_embeddings(
     """
     entry = Path(folder) / f"collaborative-{content_hash(inputs)[:16]}"
     entry.parent.mkdir(parents=True, exist_ok=True)
+    begun = entry.with_name(f"{entry.name}-in-training")
     with FileLock(f"{entry}.lock"):
         if stage_is_current(entry, inputs):
+            shutil.rmtree(begun, ignore_errors=True)
             return load_file(entry / EMBEDDINGS_FILE)["embeddings"], True, read_json(entry / CLOCK_FILE)["seconds"]
-        start = time.perf_counter()
-        embeddings = train()
+        embeddings, seconds = train(begun)
         with atomic_directory(entry) as temporary:
             save_file({"embeddings": embeddings}, temporary / EMBEDDINGS_FILE)
-            write_json(temporary / CLOCK_FILE, {"seconds": round(time.perf_counter() - start, 3)})
+            write_json(temporary / CLOCK_FILE, {"seconds": round(seconds, 3)})
             write_manifest(temporary, inputs)
+        shutil.rmtree(begun, ignore_errors=True)
         return embeddings, False, 0.0
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import time
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,6 +53,7 @@ from recbole_navigen.sources import versions
 from recbole_navigen.supervision.rows import InstructionRow
 from recbole_navigen.training.checkpoint import load_checkpoint
 from recbole_navigen.training.instructions import InstructionRows
+from recbole_navigen.training.progress import Progress
 from recbole_navigen.training.sft import NaviGenTrainer
 from recbole_navigen.training.trainer import build_model, get_trainer
 
@@ -243,7 +245,8 @@ def collaborative_vectors(config: Config, train_part: Any) -> tuple[np.ndarray, 
         "items": content_hash([str(token) for token in train_part.field2id_token[train_part.iid_field]]),
     }
 
-    def train() -> np.ndarray:
+    def train(progress: Path) -> tuple[np.ndarray, float]:
+        start = time.perf_counter()
         data = create_dataset(sub)
         if list(data.field2id_token[data.iid_field]) != list(train_part.field2id_token[train_part.iid_field]):
             raise InputError(f"collaborative_model={name} loads other items than NaviGen; give both the same filters.")
@@ -256,8 +259,9 @@ def collaborative_vectors(config: Config, train_part: Any) -> tuple[np.ndarray, 
         with alone():
             trainer = get_trainer(sub, model)(sub, model)
             trainer.stage = f"collaborative {name}"
+            trainer.go_on(Progress(progress))
             trainer.fit(train_data, None, saved=False, show_progress=sub["show_progress"])
-        return item_embeddings(model)
+        return item_embeddings(model), time.perf_counter() - start + trainer.seconds_before
 
     return cached_embeddings(Path(config["checkpoint_dir"]) / "cache", inputs, train)
 

@@ -91,7 +91,7 @@ def reinforce(
     if not learners:
         raise InputError("reinforce has nothing to learn; give it tasks: [cid2cid], or a writer.")
     with stages("reinforce") as stage:
-        grpo = Grpo(learners, settings, run_dir, model.device)
+        grpo = Grpo(learners, settings, run_dir, model.device, config["save_seconds"])
         log = grpo.train(config["show_progress"])
         ended(learners)
         grpo.keep_best()

@@ -18,7 +18,7 @@ from recbole.utils import ModelType, init_logger, init_seed, set_color
 
 import recbole_navigen
 from recbole_navigen import processes
-from recbole_navigen.artefacts import write_json, write_record
+from recbole_navigen.artefacts import read_record, write_record
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
@@ -116,6 +116,8 @@ def run_navigen(
 
         # 4. Test, with RecBole's own evaluator on the best checkpoint.
         with stages("test") as stage:
+            # A ranking among sampled items must not depend on what was drawn before: a killed run drew less.
+            init_seed(config["seed"], config["reproducibility"])
             test_result = trainer.evaluate(test_data, load_best_model=True, show_progress=config["show_progress"])
             chosen = config["valid_metric"].lower()
             stage.metric = f"test {config['valid_metric']} {test_result[chosen]:.4f}"
@@ -170,16 +172,24 @@ def _fit(
     config: Config, trainer: Any, train_data: Any, valid_data: Any, goes_on: bool, callback: Callable | None
 ) -> tuple[float, dict[str, float] | None]:
     """Train, or go on where a killed run stood. Returns the best validation score and result."""
-    done, checkpoint = Path(config["run_dir"]) / TRAINED, Path(trainer.saved_model_file)
-    if goes_on and checkpoint.exists():
-        trainer.resume_checkpoint(checkpoint)
-        if done.exists():
-            trainer.eval_collector.data_collect(train_data)  # as `fit` does; metrics such as ItemCoverage need it
-            return trainer.best_valid_score, trainer.best_valid_result
-    found = trainer.fit(train_data, valid_data, saved=True, show_progress=config["show_progress"], callback_fn=callback)
+    done = Path(config["run_dir"]) / TRAINED
+    through = goes_on and done.exists()
+    if through:
+        trainer.load_best()
+        kept = read_record(done, f"delete {config['run_dir']} and run again")
+        trainer.validations, trainer.seconds_before = kept["validations"], kept["seconds"]
+        trainer.eval_collector.data_collect(train_data)  # as `fit` does; metrics such as ItemCoverage need it
+    if through or (goes_on and trainer.go_on()):
+        # Whoever judges the epochs sees all of them, as without the kill.
+        for row in trainer.validations if callback is not None else ():
+            callback(row["epoch"], row["score"])
+    if not through:
+        trainer.fit(train_data, valid_data, saved=True, show_progress=config["show_progress"], callback_fn=callback)
+        if processes.is_main():
+            write_record(done, {"validations": trainer.validations, "seconds": trainer.spent()["seconds"]})
     if processes.is_main():
-        write_json(done, {"epochs": len(trainer.train_loss_dict)})
-    return found
+        trainer.forget_last()
+    return trainer.best_valid_score, trainer.best_valid_result
 
 
 def _later_stages(config: Config, trainer: Any, dataset: Any, part: Any, valid_data: Any, stages: Stages) -> None:

@@ -13,6 +13,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -165,6 +166,7 @@ def _run(answers: TextIO, verdicts: int, model: str, dataset: str, settings: dic
     from recbole_navigen.quick_start.run import run_navigen
     from recbole_navigen.quick_start.runs import StopRun
 
+    threading.Thread(target=_die_with_parent, args=(verdicts,), daemon=True).start()
     # A run before this one may have died without reading its last verdict.
     while select.select([verdicts], [], [], 0)[0] and os.read(verdicts, 1):
         pass
@@ -193,6 +195,16 @@ def _run(answers: TextIO, verdicts: int, model: str, dataset: str, settings: dic
     if "failed" in answer:  # hidden here, where all the run's settings were read
         answer = {key: hide(text) for key, text in answer.items()}
     print(json.dumps(answer), file=answers)
+
+
+def _die_with_parent(verdicts: int) -> None:
+    """End this run, as a kill would, when nobody holds the other end of a pipe: whoever started it was killed, and may
+    be started again at once, to go on with it.
+    """
+    ended = select.poll()
+    ended.register(verdicts, 0)  # a pipe without writers is told unasked
+    ended.poll()
+    os._exit(1)
 
 
 class _Forward(logging.Handler):

@@ -35,6 +35,7 @@ SAMPLERS = ("tpe", "random", "grid", "cmaes", "nsga2")
 PRUNERS = ("median", "hyperband", "halving", "none")
 JOURNAL = "journal:"
 FAILURE = "failure"  # attribute of trials that ended in an error of their own, not with their worker
+PROCESS = "process"  # attribute of trials: `this_process` of their worker
 _IDENTITY = "identity"  # attribute of studies: what they search
 _RETRIES = 3  # of a trial whose worker was killed
 _ATTEMPTS = 5  # to open a storage that others are making
@@ -193,8 +194,9 @@ def ended(study: "optuna.Study") -> list[Any]:
 
 def put_up_again(study: "optuna.Study") -> None:
     """Have the trials run again that an earlier worker began and gave up, by Ctrl-C for one, for which Optuna does
-    nothing. A copy keeps the settings and the place on a grid.
+    nothing, or by a kill. A copy keeps the settings and the place on a grid.
     """
+    _fail_dead(study)
     trials = study.get_trials()
     again = {number for trial in trials for number in trial.system_attrs.get("retry_history", ())}
     for trial in trials:
@@ -217,11 +219,23 @@ def best_trial(study: "optuna.Study") -> Any | None:
 
 def others_running(study: "optuna.Study", heartbeats: bool) -> int:
     """Trials that workers with a heartbeat are at. Those whose worker died are failed here, and put up for retry."""
+    _fail_dead(study)
     if not heartbeats:
         return 0  # nothing would tell a trial that is running from one whose worker was killed
     optuna.storages.fail_stale_trials(study)
     _fail_unbegun(study)
     return len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+
+
+def _fail_dead(study: "optuna.Study") -> None:
+    """Fail trials whose worker ran on this machine and runs no more, and put them up for retry: that needs no wait, and
+    no heartbeat. Of several workers that see it, the first does it.
+    """
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if _is_dead(trial.user_attrs.get(PROCESS)):
+            with contextlib.suppress(UpdateFinishedTrialError):
+                study._storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
+                _retry(study, copy.deepcopy(study._storage.get_trial(trial._trial_id)))
 
 
 def _fail_unbegun(study: "optuna.Study") -> None:
@@ -250,3 +264,24 @@ def has_heartbeats(storage: str | None) -> bool:
 def worker_name() -> str:
     """This process on this machine."""
     return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def this_process() -> list[str] | None:
+    """What tells this process from all others that ever ran on this machine; None where the system does not say."""
+    return _process(os.getpid())
+
+
+def _process(pid: int) -> list[str] | None:
+    """Boot, namespace of process ids, id and start of a process that is running."""
+    try:
+        state, *numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        place = [Path("/proc/sys/kernel/random/boot_id").read_text().strip(), os.readlink("/proc/self/ns/pid")]
+    except OSError:
+        return None
+    return None if state in "ZX" else [*place, str(pid), numbers[18]]
+
+
+def _is_dead(process: list[str] | None) -> bool:
+    """Whether a worker can be known to run no more: one of another machine or container cannot."""
+    here = this_process()
+    return bool(process and here) and process[:2] == here[:2] and _process(int(process[2])) != process

@@ -24,6 +24,7 @@ from recbole_navigen.quick_start.search_space import (
 from recbole_navigen.quick_start.separate import RunFailed, RunStopped, SeparateRuns
 from recbole_navigen.quick_start.study import (
     FAILURE,
+    PROCESS,
     TrialState,
     UpdateFinishedTrialError,
     best_trial,
@@ -34,6 +35,7 @@ from recbole_navigen.quick_start.study import (
     optuna,
     others_running,
     put_up_again,
+    this_process,
     worker_name,
 )
 from recbole_navigen.quick_start.sweep_report import TABLE, Sweep, write_report
@@ -175,6 +177,7 @@ class Objective:
         settings = {**self.config.external_config_dict, **nested(values, self.config), "show_progress": False}
         done = len(ended(trial.study))
         trial.set_user_attr("worker", worker_name())
+        trial.set_user_attr(PROCESS, this_process())
 
         def judge(epoch: int, score: float) -> bool:
             scores.append(score)

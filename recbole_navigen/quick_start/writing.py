@@ -43,6 +43,7 @@ from recbole_navigen.supervision.rows import InstructionRow
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 from recbole_navigen.training.instructions import InstructionRows, split_by_user
 from recbole_navigen.training.precision import use_bf16
+from recbole_navigen.training.progress import Progress
 from recbole_navigen.training.writer import train_writer
 
 WRITER, PROGRESS, SETTINGS = "writer", "writer-in-training", "settings.json"  # of a run's folder
@@ -112,7 +113,8 @@ def train_beside(
             rows, part.sequences, renderer, config["MAX_ITEM_LIST_LENGTH"], config["think_share"], config["choose_item"]
         )
         # A teacher may answer this time what it did not before: other rows make another training.
-        progress = run_dir / f"{PROGRESS}-{content_hash(inputs, [asdict(row) for row in rows])[:8]}"
+        own = f"{PROGRESS}-{content_hash(inputs, [asdict(row) for row in rows])[:8]}"
+        progress = Progress(run_dir / own, config["save_seconds"])
         loss = train_writer(writer, learned, config, progress, config["show_progress"])
         stage.metric = f"{config['writer_steps']} steps, {loss:.3f} nats a token"
         with atomic_directory(run_dir / WRITER) as folder:
@@ -121,7 +123,7 @@ def train_beside(
             more = {"domain": inputs["supervision"]["settings"]["domain"], "held_out": inputs.get("held_out", 0.0)}
             write_json(folder / SETTINGS, {**inputs["settings"], **more})
             write_manifest(folder, inputs)
-        shutil.rmtree(progress, ignore_errors=True)
+        progress.remove()
 
 
 def _inputs(config: Config, rows: Sequence[InstructionRow] | None) -> dict[str, Any]:

@@ -35,22 +35,22 @@ class WeightAverage:
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
         """Put the average into the model, and the trained weights back at the end."""
-        trained = self.trained()
+        trained = {name: p.detach().clone() for name, p in self.model.named_parameters() if name in self.weights}
         self._set(self.weights)
         try:
             yield
         finally:
             self._set(trained)
 
-    def trained(self) -> dict[str, Tensor]:
-        """A copy of the weights that are trained, by name."""
-        return {name: p.detach().clone() for name, p in self.model.named_parameters() if name in self.weights}
+    def state(self) -> dict[str, Any]:
+        """What `load` goes on from, beside the weights that are trained."""
+        return {"weights": self.weights, "steps": self.steps}
 
-    def resume(self, trained: dict[str, Tensor], steps: int) -> None:
-        """Go on from a model that holds the average, and the weights that were trained at that time."""
-        self.steps = steps
-        self.weights = self.trained()
-        self._set(trained)
+    def load(self, state: dict[str, Any]) -> None:
+        """Take back what `state` returned."""
+        self.steps = state["steps"]
+        for name, weights in state["weights"].items():
+            self.weights[name].copy_(weights)
 
     @torch.no_grad()
     def _set(self, weights: dict[str, Tensor]) -> None:
@@ -74,7 +74,7 @@ class AveragedTraining:
         self._average = WeightAverage(self.model, self.config["average_epochs"] * steps)
         self.optimizer.register_step_post_hook(lambda *_: self._average.update())
         if self._resumed is not None:
-            self._average.resume(self._resumed["trained"], self._resumed["steps"])
+            self._average.load(self._resumed)
 
     def averaged(self) -> contextlib.AbstractContextManager:
         """The model at its averaged weights."""
@@ -89,15 +89,12 @@ class AveragedTraining:
             return super()._valid_epoch(valid_data, *args, **kwargs)
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        # The weights in training go along for a resume.
-        trained = self._average.trained() if self._average else None
         with self.averaged():
-            self._kept = {"trained": trained, "steps": self._average.steps if self._average else 0}
             super()._save_checkpoint(*args, **kwargs)
 
     def extra_state(self) -> dict[str, Any]:
-        return {**super().extra_state(), "average": self._kept}
+        return {**super().extra_state(), "average": self._average.state() if self._average else None}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         super().load_extra_state(state)
-        self._resumed = state["average"] if state["average"]["trained"] else None
+        self._resumed = state["average"]

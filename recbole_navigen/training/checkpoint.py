@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from recbole_navigen.artefacts import atomic_directory, verify_manifest, write_manifest
+from recbole_navigen.artefacts import atomic_directory, restore, verify_manifest, write_manifest
 from recbole_navigen.errors import InputError
 
 OBJECTS, TENSORS = "objects.json", "tensors.safetensors"
@@ -74,7 +74,7 @@ def load_checkpoint(directory: str | Path) -> dict[str, Any]:
         raise InputError(
             f"{directory} is a file, and checkpoints are folders; RecBole's own .pth pickles are never read"
         )
-    if not directory.exists():
+    if not restore(directory):
         raise InputError(f"there is no checkpoint {directory.absolute()}; train with saved=True or name another")
     manifest = verify_manifest(directory)
     if manifest["inputs"].get("kind") != _KIND:

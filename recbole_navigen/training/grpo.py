@@ -9,6 +9,8 @@ Symbols: B prompts, G samples of each, M = B G samples, A actions, P prompts of 
 import contextlib
 import copy
 import json
+import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,13 +25,15 @@ from tqdm import tqdm
 from recbole_navigen.artefacts import write_bytes
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.adapters import add_lora, has_lora, lora_parameters, merge_lora, without_lora
-from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 from recbole_navigen.training.objective import action_weights, advantages, grpo_loss, paired_gain
 from recbole_navigen.training.policies import Policy, Rollout
+from recbole_navigen.training.progress import Progress
 from recbole_navigen.training.schedule import rate
 from recbole_navigen.training.trainer import random_states, set_random_states
 
 LOG, PROGRESS = "reinforce.jsonl", "reinforce-in-training"  # of a run's folder
+
+logger = logging.getLogger(__name__)
 
 # Validates one policy: what each prompt is worth, to be raised, NaN where that could not be judged, (P,); and what is
 # to be logged beside their mean, for texts `distinct_2` among it.
@@ -88,10 +92,19 @@ class Grpo:
     Args:
         learners: each with a module of its own. settings: of properties/reinforce.yaml, and `seed`.
         folder: of the run; the log and the checkpoint in progress go there. device: of the modules.
+        save_seconds: between two checkpoints, at least; each validation writes one.
     """
 
-    def __init__(self, learners: Sequence[Learner], settings: Mapping[str, Any], folder: Path, device: torch.device):
+    def __init__(
+        self,
+        learners: Sequence[Learner],
+        settings: Mapping[str, Any],
+        folder: Path,
+        device: torch.device,
+        save_seconds: float = math.inf,
+    ):
         self.learners, self.settings, self.folder = list(learners), settings, Path(folder)
+        self.progress = Progress(self.folder / PROGRESS, save_seconds)
         self.moments = torch.Generator().manual_seed(settings["seed"])
         self.draws = torch.Generator(device).manual_seed(settings["seed"])
         self.log: list[dict[str, Any]] = []
@@ -123,9 +136,10 @@ class Grpo:
         """Run all steps. The modules stand at the last one then; `keep_best` is to follow. Returns the log: an entry a
         step, and one a validation of each learner.
         """
-        settings, checkpoint, begun = self.settings, self.folder / PROGRESS, time.perf_counter()
-        if checkpoint.exists():
-            self._resume(load_checkpoint(checkpoint))
+        settings, begun = self.settings, time.perf_counter()
+        if (state := self.progress.load()) is not None:
+            self._resume(state)
+            logger.info("reinforce: going on from step %d of %d", self.step, settings["steps"])
             self.seconds_before = self.seconds
             begun -= self.seconds
         else:
@@ -140,11 +154,14 @@ class Grpo:
                 shown = {name.replace("cid2", ""): f"{value:.3f}" for name, value in entry.items() if "reward" in name}
                 bar.set_postfix(shown, refresh=False)
                 bar.update()
-                if self.step % settings["eval_every"] == 0 or self._ended():
+                validated = self.step % settings["eval_every"] == 0 or self._ended()
+                if validated:
                     self._validate()
-                    # Also at the end: whoever is killed after it never asks again for the model at the start.
+                # Also at the end: whoever is killed after it never asks again for the model at the start.
+                if validated or self.progress.due:
                     self.seconds = time.perf_counter() - begun
-                    save_checkpoint(checkpoint, **self._state())
+                    self.progress.save(**self._state())
+                    logger.info("reinforce: step %d of %d", self.step, settings["steps"])
         lines = "".join(json.dumps(entry) + "\n" for entry in self.log)
         write_bytes(self.folder / LOG, lines.encode())
         return self.log

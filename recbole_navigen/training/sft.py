@@ -45,30 +45,34 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
         self._items = torch.Generator().manual_seed(config["seed"])
         self._steps_done = 0
         self._steps_in_all = 1
+        self._aligned = 0  # epochs
+        self._aligning: dict[str, Any] | None = None  # optimizer of an alignment that was killed
         topk = config["topk"] if isinstance(config["topk"], list) else [config["topk"]]
         self._top = max(topk) if _only_top_matters(config) else None
 
-    def fit(self, train_data: AbstractDataLoader, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float] | None]:
-        """Align (unless a checkpoint was resumed, which is past it), then finetune with early stopping."""
-        if self.start_epoch == 0 and self.config["align_epochs"] and "align" in self.config["training_stages"]:
-            self._align(train_data, kwargs.get("show_progress", False))
+    def before_epochs(self, train_data: AbstractDataLoader, show_progress: bool) -> None:
+        """Align, or what is left of it after a kill."""
+        if "align" in self.config["training_stages"] and self._aligned < self.config["align_epochs"]:
+            self._align(train_data, show_progress)
         self._steps_in_all = len(train_data) * self.epochs
         self.start_average(len(train_data))
-        return super().fit(train_data, *args, **kwargs)
 
     def _align(self, train_data: AbstractDataLoader, show_progress: bool) -> None:
         epochs, optimizer = self.config["align_epochs"], self.optimizer
         body = [p for p in self.model.lm.backbone.own_parameters() if p.requires_grad]
-        self.stage, self._steps_done, self._steps_in_all = "align", 0, len(train_data) * epochs
+        self.stage, self._steps_in_all = "align", len(train_data) * epochs
         for parameter in body:
             parameter.requires_grad_(False)
         try:
             self.optimizer = self._build_optimizer()
-            for epoch in range(epochs):
+            if self._aligning is not None:
+                super().load_optimizers(self._aligning)
+            while self._aligned < epochs:
                 start = time()
                 # Epochs before 0: the windows of alignment are cut differently from those of the epochs to come.
-                loss = self._train_epoch(train_data, self.epochs + epoch, show_progress=show_progress)
-                self.logger.info(f"align {self._generate_train_loss_output(epoch, start, time(), loss)}")
+                loss = self._train_epoch(train_data, self.epochs + self._aligned, show_progress=show_progress)
+                self.logger.info(f"align {self._generate_train_loss_output(self._aligned, start, time(), loss)}")
+                self._aligned += 1
         finally:
             for parameter in body:
                 parameter.requires_grad_(True)
@@ -141,12 +145,20 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
         super()._save_checkpoint(epoch, *args, **kwargs)
 
     def extra_state(self) -> dict[str, Any]:
-        return {**super().extra_state(), "steps_done": self._steps_done, "items": self._items.get_state()}
+        own = {"stage": self.stage, "aligned": self._aligned, "steps_done": self._steps_done}
+        return {**super().extra_state(), **own, "items": self._items.get_state()}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         super().load_extra_state(state)
-        self._steps_done = state["steps_done"]
+        self.stage, self._aligned, self._steps_done = state["stage"], state["aligned"], state["steps_done"]
         self._items.set_state(state["items"])
+
+    def load_optimizers(self, states: dict[str, Any]) -> None:
+        # That of the alignment has groups of its own, and is built when the alignment goes on.
+        if self.stage == "align":
+            self._aligning = states
+        else:
+            super().load_optimizers(states)
 
 
 def _only_top_matters(config: Config) -> bool:

@@ -27,6 +27,7 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.processes import is_main
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 from recbole_navigen.training.parallel import DataParallel
+from recbole_navigen.training.progress import Progress
 
 # Model -> module and class of its trainer. Imported when asked for.
 _OURS = {"NaviGen": ("recbole_navigen.training.sft", "NaviGenTrainer")}
@@ -91,9 +92,10 @@ class SafeCheckpoint(DataParallel):
     """Mixin for RecBole trainers, before the trainer in the bases: checkpoints as safetensors and JSON.
 
     The checkpoint is the folder `saved_model_file`: `run_dir/checkpoint` if the settings have a `run_dir`, else
-    `checkpoint_dir/MODEL-TIME/checkpoint`. As in RecBole it holds the best epoch so far. `resume_checkpoint` before
-    `fit` continues from it, and restores what RecBole leaves out: the best result and the states of all random
-    generators, so that a resumed run ends with the same numbers as an uninterrupted one.
+    `checkpoint_dir/MODEL-TIME/checkpoint`. As in RecBole it holds the best epoch so far, and is written when there is a
+    better one. The last epoch stands in the folder CHECKPOINT-last beside it (see `progress`), with all that training
+    goes on from: weights, averaged weights, optimizers, results so far and the states of all random generators. After
+    `resume_checkpoint`, `fit` goes on there, and ends with the same numbers as an uninterrupted training.
 
     Epochs are chosen by scores as they are; `metric_decimal_place` rounds only the metrics that are shown and kept.
     """
@@ -118,6 +120,9 @@ class SafeCheckpoint(DataParallel):
         self._began: float | None = None
         self._train_data: AbstractDataLoader | None = None
         self._last_valid_result: dict[str, float] | None = None
+        # Where `fit` keeps its last epoch; None: beside the checkpoint, where it saves one.
+        self.progress: Progress | None = None
+        self._unsaved = False  # whether an epoch was trained since
         self._random_states: dict[str, Any] | None = None
 
     def extra_state(self) -> dict[str, Any]:
@@ -127,13 +132,31 @@ class SafeCheckpoint(DataParallel):
     def load_extra_state(self, state: dict[str, Any]) -> None:
         """Take back what `extra_state` returned."""
 
-    def fit(self, train_data: AbstractDataLoader, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float] | None]:
-        """Train as RecBole does; after `resume_checkpoint`, from where the checkpoint stood."""
+    def before_epochs(self, train_data: AbstractDataLoader, show_progress: bool) -> None:
+        """What a subclass does in `fit` before the first epoch."""
+
+    def fit(
+        self,
+        train_data: AbstractDataLoader,
+        valid_data: AbstractDataLoader | None = None,
+        verbose: bool = True,
+        saved: bool = True,
+        show_progress: bool = False,
+        callback_fn: Callable[[int, float], None] | None = None,
+    ) -> tuple[float, dict[str, float] | None]:
+        """Train as RecBole does; after `resume_checkpoint`, from where the last epoch ended."""
         self._train_data = train_data
+        if self.progress is None and saved:
+            self.progress = Progress(_last_beside(self.saved_model_file))
         if self._random_states is not None:
             set_random_states(self._random_states, train_data)
             self._random_states = None
-        return super().fit(train_data, *args, **kwargs)
+        elif self.progress is not None and is_main():
+            self.progress.remove()
+        self.before_epochs(train_data, show_progress)
+        found = super().fit(train_data, valid_data, verbose, saved, show_progress, callback_fn)
+        self._keep_last(ended=True)
+        return found
 
     def _train_epoch(
         self,
@@ -142,6 +165,7 @@ class SafeCheckpoint(DataParallel):
         loss_func: Callable[[Interaction], Any] | None = None,
         show_progress: bool = False,
     ) -> Any:
+        self._keep_last()  # here everything is through that belongs to the epoch before
         # Loaders of user rows are a function of the epoch's number; RecBole's go on from their generator's state.
         if hasattr(train_data, "set_epoch"):
             train_data.set_epoch(epoch_idx)
@@ -150,6 +174,7 @@ class SafeCheckpoint(DataParallel):
             self._began = start - self._seconds["seconds"]
         loss = self._watched_epoch(train_data, epoch_idx, loss_func, show_progress)
         self._seconds["training_seconds"] += time.perf_counter() - start
+        self._unsaved = True
         return loss
 
     def _watched_epoch(
@@ -173,10 +198,10 @@ class SafeCheckpoint(DataParallel):
         _, self._last_valid_result = super()._valid_epoch(*args, **kwargs)
         score = self.exact_result[self.valid_metric]
         epoch = max(self.train_loss_dict, default=-1)
-        self.validations.append({"epoch": epoch, "score": float(score), **self._spent()})
+        self.validations.append({"epoch": epoch, "score": float(score), **self.spent()})
         return score, self._last_valid_result
 
-    def _spent(self) -> dict[str, float]:
+    def spent(self) -> dict[str, float]:
         """Seconds so far, with and without validations."""
         if self._began is not None:
             self._seconds["seconds"] = time.perf_counter() - self._began
@@ -197,23 +222,64 @@ class SafeCheckpoint(DataParallel):
         directory = kwargs.pop("saved_model_file", self.saved_model_file)
         save_checkpoint(
             directory,
-            model=self.config["model"],
             epoch=epoch,
-            cur_step=self.cur_step,
             best_valid_score=self.best_valid_score,
             # RecBole saves a best epoch before it notes its result in `best_valid_result`.
             best_valid_result=self._last_valid_result,
             train_loss_dict=self.train_loss_dict,
-            validations=self.validations,
-            seconds=self._spent(),
-            state_dict=self.model.state_dict(),
-            other_parameter=self._other_parameter(),
-            optimizer=self.optimizer.state_dict(),
-            random_states=random_states(self._train_data),
-            extra=self.extra_state(),
+            **self._model_state(),
         )
         if verbose:
             self.logger.info(set_color("Saving current", "blue") + f": {directory}")
+
+    def _keep_last(self, ended: bool = False) -> None:
+        """Write the last epoch to where `fit` goes on after a kill: always at the end, and before unless states are
+        written too often, see `Progress`.
+        """
+        if self.progress is None or not self._unsaved or not is_main() or not (ended or self.progress.due):
+            return
+        self._unsaved = False
+        self.progress.save(
+            epoch=max(self.train_loss_dict, default=-1),
+            ended=ended,
+            cur_step=self.cur_step,
+            best_valid_score=self.best_valid_score,
+            best_valid_result=self.best_valid_result,
+            train_loss_dict=self.train_loss_dict,
+            validations=self.validations,
+            seconds=self.spent(),
+            optimizers=self._optimizers(),
+            random_states=random_states(self._train_data),
+            extra=self.extra_state(),
+            **self._model_state(),
+        )
+
+    def _model_state(self) -> dict[str, Any]:
+        return {
+            "model": self.config["model"],
+            "state_dict": self.model.state_dict(),
+            "other_parameter": self._other_parameter(),
+        }
+
+    def _optimizers(self) -> dict[str, Any]:
+        """State of each optimizer by its attribute, or the attribute that holds the same one: RecVAE has three, and
+        `optimizer` is one of the other two.
+        """
+        found: dict[str, Any] = {}
+        names: dict[int, str] = {}
+        for name, value in reversed(vars(self).items()):
+            if isinstance(value, torch.optim.Optimizer):
+                known = names.setdefault(id(value), name)
+                found[name] = value.state_dict() if known == name else known
+        return found
+
+    def load_optimizers(self, states: dict[str, Any]) -> None:
+        """Take back what `_optimizers` returned."""
+        for name, state in states.items():
+            if isinstance(state, str):
+                setattr(self, name, getattr(self, state))
+            else:
+                getattr(self, name).load_state_dict(state)
 
     def _other_parameter(self) -> dict[str, Any]:
         """What the model keeps outside its parameters. Layers that RecBole lists there are in `state_dict` already."""
@@ -222,22 +288,50 @@ class SafeCheckpoint(DataParallel):
         return {name: value for name, value in other.items() if not isinstance(value, nn.Module) or value not in layers}
 
     def resume_checkpoint(self, resume_file: str | Path) -> None:
-        """Take model, optimizer, epoch, best result and random states from a checkpoint; `fit` then continues."""
-        state = load_checkpoint(resume_file)
-        self._refuse_other_model(state, resume_file)
+        """Go on with the training that keeps its best epoch in a checkpoint: with `fit`, from its last epoch."""
         self.saved_model_file = str(resume_file)
-        self.start_epoch = state["epoch"] + 1
+        if not self.go_on():
+            self._refuse_other_model(load_checkpoint(resume_file), resume_file)
+            raise InputError(
+                f"{resume_file} holds the best epoch of a training that is through, which cannot be gone on with; "
+                "train anew with more epochs"
+            )
+
+    def go_on(self, progress: Progress | None = None) -> bool:
+        """Take everything from the last epoch of a training that was killed, if it left one. True if so.
+
+        Args:
+            progress: where it kept that, and where `fit` keeps it from now on; None: beside the checkpoint.
+        """
+        self.progress = progress or Progress(_last_beside(self.saved_model_file))
+        state = self.progress.load()
+        if state is None:
+            return False
+        self._refuse_other_model(state, self.progress.folder)
+        self.start_epoch = self.epochs if state["ended"] else state["epoch"] + 1
         self.cur_step = state["cur_step"]
         self.best_valid_score = state["best_valid_score"]
         self.best_valid_result = self._last_valid_result = state["best_valid_result"]
         self.train_loss_dict = state["train_loss_dict"]
         self.validations, self._seconds = state["validations"], state["seconds"]
         self.seconds_before = self._seconds["seconds"]
-        self._load_model(state, resume_file)
-        self.optimizer.load_state_dict(state["optimizer"])
+        self._load_model(state, self.progress.folder)
         self.load_extra_state(state["extra"])
+        self.load_optimizers(state["optimizers"])
         self._random_states = state["random_states"]
         self.logger.info(f"Checkpoint loaded. Resume training from epoch {self.start_epoch}")
+        return True
+
+    def forget_last(self) -> None:
+        """Remove the last epoch: the training is through, and the best one is what is used."""
+        (self.progress or Progress(_last_beside(self.saved_model_file))).remove()
+
+    def load_best(self) -> None:
+        """Take the weights and the result of the best epoch from the checkpoint."""
+        state = load_checkpoint(self.saved_model_file)
+        self._refuse_other_model(state, self.saved_model_file)
+        self._load_model(state, self.saved_model_file)
+        self.best_valid_score, self.best_valid_result = state["best_valid_score"], state["best_valid_result"]
 
     def evaluate(
         self,
@@ -281,19 +375,23 @@ class SafeCheckpoint(DataParallel):
         self.model.load_other_parameter(other)
 
 
+def _last_beside(checkpoint: str | Path) -> Path:
+    """Where the last epoch stands beside the best one."""
+    return Path(f"{checkpoint}-last")
+
+
 def _to(value: Any, device: torch.device) -> Any:
     return value.to(device) if isinstance(value, torch.Tensor) else value
 
 
 def random_states(train_data: AbstractDataLoader | None = None) -> dict[str, Any]:
     """Return the states of all generators that training draws from."""
-    generator = getattr(train_data, "generator", None)
     return {
         "python": random.getstate(),
         "numpy": np.random.get_state(),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "loader": None if generator is None else generator.get_state(),
+        "loaders": [generator.get_state() for generator in _generators(train_data)],
     }
 
 
@@ -304,6 +402,13 @@ def set_random_states(states: dict[str, Any], train_data: AbstractDataLoader | N
     torch.set_rng_state(states["torch"])
     if states["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(states["cuda"])
-    generator = getattr(train_data, "generator", None)
-    if generator is not None and states["loader"] is not None:
-        generator.set_state(states["loader"])
+    for generator, state in zip(_generators(train_data), states["loaders"], strict=True):
+        generator.set_state(state)
+
+
+def _generators(train_data: AbstractDataLoader | None) -> list[torch.Generator]:
+    """Those of a loader, and of the loaders it consists of, as for models on knowledge graphs."""
+    if train_data is None:
+        return []
+    parts = [train_data, *(part for part in vars(train_data).values() if isinstance(part, AbstractDataLoader))]
+    return [part.generator for part in parts if isinstance(getattr(part, "generator", None), torch.Generator)]

@@ -1,7 +1,7 @@
 """Training of the writer on instructions: a fixed number of steps beside a ranking model that stays as it is."""
 
+import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,22 +9,23 @@ from tqdm import tqdm
 
 from recbole_navigen.model.writer import Writer
 from recbole_navigen.training.averaging import WeightAverage
-from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 from recbole_navigen.training.instructions import InstructionRows
 from recbole_navigen.training.precision import use_bf16
+from recbole_navigen.training.progress import Progress
 from recbole_navigen.training.schedule import RATE_FLOOR, rate
 from recbole_navigen.training.trainer import random_states, set_random_states
 
-SAVE_EVERY = 500  # steps between two checkpoints of a training in progress
 AVERAGED_SHARE = 0.1  # of the steps: the weights that are kept are averaged over about so many last ones
 WARMUP_SHARE = 0.05
+
+logger = logging.getLogger(__name__)
 
 
 def train_writer(
     writer: Writer,
     rows: InstructionRows,
     settings: Mapping[str, Any],
-    progress: Path,
+    progress: Progress,
     show_progress: bool,
 ) -> float:
     """Train a writer and leave it at its averaged weights.
@@ -33,7 +34,7 @@ def train_writer(
         writer: at its start. rows: what it learns.
         settings: `writer_steps`, `writer_batch_size`, `writer_learning_rate`, `weight_decay`, `clip_grad_norm`,
             `autocast` and `seed`.
-        progress: folder of the checkpoint from which a killed training goes on with the same numbers.
+        progress: where a killed training goes on, with the same numbers.
         show_progress: whether to show a bar with the loss.
 
     Returns:
@@ -52,14 +53,14 @@ def train_writer(
     average = WeightAverage(writer, kept)
     drawn = torch.Generator().manual_seed(settings["seed"])
     losses: list[float] = []
-    if (progress / "checkpoint").exists():
-        state = load_checkpoint(progress / "checkpoint")
-        writer.load_state_dict(state["average"], strict=False)
-        average.resume(state["trained"], state["steps"])
+    if (state := progress.load()) is not None:
+        writer.load_state_dict(state["trained"], strict=False)
+        average.load(state["average"])
         optimizer.load_state_dict(state["optimizer"])
         drawn.set_state(state["drawn"])
         set_random_states(state["random_states"])
         losses = state["losses"]
+        logger.info("write: going on from step %d of %d", len(losses), steps)
 
     writer.train()
     with tqdm(total=steps, initial=len(losses), desc="write", ncols=100, disable=not show_progress) as bar:
@@ -78,17 +79,16 @@ def train_writer(
             losses.append(loss.item())
             bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
             bar.update()
-            if len(losses) % SAVE_EVERY == 0 and len(losses) < steps:
-                save_checkpoint(
-                    progress / "checkpoint",
-                    average=average.weights,
-                    trained=average.trained(),
-                    steps=average.steps,
+            if progress.due and len(losses) < steps:
+                progress.save(
+                    trained={name: weight for name, weight in writer.named_parameters() if name in average.weights},
+                    average=average.state(),
                     optimizer=optimizer.state_dict(),
                     drawn=drawn.get_state(),
                     random_states=random_states(),
                     losses=losses,
                 )
+                logger.info("write: step %d of %d, %.3f nats a token", len(losses), steps, losses[-1])
     writer.load_state_dict(average.weights, strict=False)
     writer.eval()
     last = losses[-kept:]
