@@ -1,0 +1,495 @@
+"""Bad values of every setting, from its description: a new setting is attacked without a line here.
+
+What a setting may be stands in the comments of properties/ (see `recbole_navigen.config.description`).
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from bad_input_files import INTERVALS
+from bad_input_world import BASE, DATASET, FEW, Input, World
+
+INTERVAL_WORDS = (*INTERVALS, 10, [3, 5])
+SPLITS = (
+    {"LS": "last_two"},
+    {"XX": 1},
+    {"RS": [1]},
+    {"RS": [0, 0, 0]},
+    {"RS": [-1, 1, 1]},
+    {"RS": "all"},
+    {"LS": 5},
+    {},
+    "LS",
+    5,
+)
+MODES = ("half", "uni0", "uni-5", "uni", "pop1.5", "unifull", "full100", 5, {"valid": "half"}, {"valid": "full"}, [])
+ENCODINGS = ("klingon", "", 8, [])
+
+
+def bad_values(kind: Any) -> Iterator[tuple[str, Any]]:
+    """Values of which none is of a kind of the description, by what they are."""
+    word = kind.word
+    if word == "bool":
+        yield from (("a word", "maybe"), ("two", 2), ("a list", [True]))
+    elif word in ("int", "float"):
+        yield from (("a word", "many"), ("a list of words", ["x"]), ("a mapping", {"a": 1}))
+        yield from (("NaN", math.nan), ("infinity", math.inf), ("minus infinity", -math.inf), ("a bool", True))
+        if word == "int":
+            yield ("a fraction", max(kind.low, 0) + 1.5)
+        if kind.low > -math.inf:
+            yield ("below the least", kind.low - 1 if word == "int" or kind.low >= 1 else kind.low - 0.001)
+            if kind.low_open:
+                yield ("the least, which is outside", kind.low)
+        if kind.high < math.inf:
+            yield ("above the most", kind.high + 1 if word == "int" else kind.high + 0.001)
+            if kind.high_open:
+                yield ("the most, which is outside", kind.high)
+    elif word == "choice":
+        first = str(kind.choices[0])
+        yield from (
+            ("a near word", f"{first}x"),
+            ("a number", 77),
+            ("a list", [first]),
+            ("an empty word", ""),
+            ("a mapping", {first: 1}),
+        )
+        yield ("another case", first.swapcase())
+    elif word in ("str", "path", "source"):
+        yield from (("a mapping", {"a": 1}), ("a list of lists", [["x"]]))
+    elif word in ("list", "pair"):
+        yield from (("a mapping", {"a": 1}), ("a list of mappings", [{"a": 1}]))
+        for inner in kind.inner[:1]:
+            yield from (
+                (f"a list of {what}", [value] * (2 if word == "pair" else 1)) for what, value in bad_values(inner)
+            )
+        if word == "pair":
+            yield from (("one", [64]), ("three", [64, 64, 64]), ("a word", "64x64"), ("a number", 64))
+    elif word in ("dict", "open dict", "whole dict", "settings of", "settings by model"):
+        yield from (("a number", 5), ("a list", [1]), ("a word", "all"))
+    elif word == "interval":
+        yield from ((f"the interval {value!r}", value) for value in INTERVAL_WORDS)
+    elif word == "split":
+        yield from ((f"the split {value!r}", value) for value in SPLITS)
+    elif word == "mode":
+        yield from ((f"the mode {value!r}", value) for value in MODES)
+    elif word == "encoding":
+        yield from ((f"the encoding {value!r}", value) for value in ENCODINGS)
+
+
+def takes(kind: Any, value: Any) -> bool:
+    """Whether a kind might take a value that is bad for another one; rather yes than no."""
+    word = kind.word
+    if word == "any":
+        return True
+    if word == "bool":
+        return isinstance(value, bool) or value in (0, 1)
+    if word in ("int", "float"):
+        return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+    if word == "choice":
+        return value in kind.choices
+    if word in ("str", "path", "source", "encoding", "interval"):
+        return not isinstance(value, dict | list)
+    if word in ("list", "pair"):
+        return isinstance(value, list) and all(
+            not kind.inner or any(takes(inner, one) for inner in kind.inner) for one in value
+        )
+    return isinstance(value, dict)
+
+
+def wrong(setting: Any) -> Iterator[tuple[str, Any]]:
+    """All values that a setting may not have."""
+    if not setting.none:
+        yield ("None", None)
+    for kind in setting.kinds:
+        for what, value in bad_values(kind):
+            if not any(takes(other, value) for other in setting.kinds if other is not kind):
+                yield (what, value)
+
+
+def right(setting: Any) -> Iterator[tuple[str, Any]]:
+    """The ends of its ranges, its choices, its default, and None where it may be."""
+    if setting.none:
+        yield ("None", None)
+    if setting.default is not None and not isinstance(setting.default, dict):
+        yield ("the default", setting.default)
+    for kind in setting.kinds:
+        step = 1 if kind.word == "int" else 0.001
+        if kind.word in ("int", "float") and kind.low > -math.inf:
+            number = int if kind.word == "int" else float
+            yield ("the least", number(kind.low + step if kind.low_open else kind.low))
+        if kind.word in ("int", "float") and kind.high < math.inf:
+            yield (
+                "the most",
+                (int if kind.word == "int" else float)(kind.high - step if kind.high_open else kind.high),
+            )
+        yield from ((f"the choice {choice!r}", choice) for choice in kind.choices)
+        if kind.word == "bool":
+            yield from (("True", True), ("False", False))
+
+
+def settings_inputs(world: World) -> Iterator[Input]:
+    """Bad values of all settings, by the ways that lead to them, in turn: command line, file, dictionary, sweep."""
+    from recbole_navigen.config.description import describe_file, every
+    from recbole_navigen.config.reading import properties_folders
+
+    folder = properties_folders()[0]
+    sections: dict[str, tuple[Path, str, tuple[str, ...]]] = {
+        "overall": (folder / "overall.yaml", "", ("navigen", "--model=SASRec")),
+        "NaviGen": (folder / "model" / "NaviGen.yaml", "", ("navigen", "--model=NaviGen")),
+        "recbole": (folder / "recbole.yaml", "", ("navigen", "--model=SASRec")),
+        "reinforce": (
+            folder / "reinforce.yaml",
+            "reinforce.",
+            ("navigen", "--training_stages=[align,finetune,write,reinforce]"),
+        ),
+        "supervision": (
+            folder / "supervision.yaml",
+            "supervision.",
+            ("navigen", "--training_stages=[align,finetune,write]"),
+        ),
+        "generation": (folder / "generation.yaml", "", ("generate", f"--run={world.navigen}", *FEW)),
+    }
+    for section, (file, prefix, command) in sections.items():
+        ways = itertools.cycle((_by_argument, _by_file, _by_dictionary))
+        for setting in every(describe_file(file)):
+            if "*" in setting.name or "?" in setting.name:
+                continue
+            name = prefix + setting.name
+            for what, value in wrong(setting):
+                way = _by_argument if section == "generation" else next(ways)
+                yield way(f"settings: {section}", f"{name} is {what}", command, name, value)
+            for what, value in _unknown(setting):
+                yield _by_argument(f"settings: {section}, entries", f"{name} {what}", command, name, value)
+    yield from _names(world)
+    yield from _together(world)
+
+
+def _unknown(setting: Any) -> Iterator[tuple[str, Any]]:
+    """Entries that a dictionary does not have."""
+    words = {kind.word for kind in setting.kinds}
+    if "dict" in words and setting.entries:
+        known = next(iter(setting.entries)).rpartition(".")[2]
+        yield ("has a mistyped entry", {f"{known}x": setting.entries[next(iter(setting.entries))].default})
+        yield ("has an entry of no name", {5: 1})
+    if "settings of" in words or "settings by model" in words:
+        yield ("has an unknown entry", {"klingon": 1})
+
+
+def _text(value: Any) -> str:
+    """A value as it stands behind `--key=`."""
+    return yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("\n").removesuffix("\n...")
+
+
+def _nested(name: str, value: Any) -> dict[str, Any]:
+    key, dot, rest = name.partition(".")
+    return {key: _nested(rest, value) if dot else value}
+
+
+def _about(name: str) -> tuple[str, ...]:
+    return (name, name.rpartition(".")[2])
+
+
+def _by_argument(kind: str, what: str, command: tuple[str, ...], name: str, value: Any, right: bool = False) -> Input:
+    given = f"--{name}={_text(value)}"
+    data = (
+        () if any(word.startswith("--run=") for word in command) else (f"--dataset={DATASET}", "--config_files", BASE)
+    )
+    return Input(kind, f"{what}, {given}", (*command, *data, given), _about(name), right=right)
+
+
+def _by_file(kind: str, what: str, command: tuple[str, ...], name: str, value: Any, right: bool = False) -> Input:
+    text = yaml.safe_dump(_nested(name, value))
+    given = (*command, f"--dataset={DATASET}", "--config_files", BASE, "own.yaml")
+    return Input(kind, f"{what}, file", given, _about(name), lambda world: Path("own.yaml").write_text(text), right)
+
+
+def _by_dictionary(kind: str, what: str, command: tuple[str, ...], name: str, value: Any, right: bool = False) -> Input:
+    model = next((word.partition("=")[2] for word in command if word.startswith("--model=")), "NaviGen")
+    argv = [word for word in command[1:] if not word.startswith("--model=")]
+
+    def call(world: World) -> Any:
+        from recbole_navigen.quick_start import run_navigen
+
+        return run_navigen(model, DATASET, [BASE], _nested(name, value), argv)
+
+    return Input(kind, f"{what}, dictionary", call, _about(name), right=right)
+
+
+def _names(world: World) -> Iterator[Input]:
+    """Names that nothing reads, on each way."""
+    command, kind = ("navigen", "--model=NaviGen"), "settings: names"
+    names = (
+        "epoch",
+        "Epochs",
+        "learning_rat",
+        "train_batchsize",
+        "max_item_list_length",
+        "task_weight",
+        "klingon",
+        "epochs ",
+        "é",
+        "ep-ochs",
+        "task_weights.dens",
+        "task_weights..dense",
+        "task_weights.",
+        ".dense",
+        "task_weights.dense.more",
+        "epochs.more",
+        "supervision.klingon",
+        "reinforce.step",
+        "eval_args.split.LSS",
+        "eval_args.modus",
+        "clip_grad_norm.max_nrom",
+        "collaborative_config.SASRec.hidden_sise",
+        "collaborative_config.Nope.epochs",
+        "item_text_fields.0",
+        "topk.0",
+    )
+    for name in names:
+        # A sentence may stop at the part of a name that is wrong.
+        for way in (_by_argument, _by_dictionary):
+            made = way(kind, name, command, name, 0)
+            yield Input(made.kind, made.what, made.call, (*made.about, name.split(".")[0]), made.files)
+    for command in (("compare", "--models=NaviGen,BPR"), ("hyper", "--n_trials=1"), ("generate", *FEW)):
+        for name in ("epoch", "task_weights.dens", "supervision.klingon", "image_modell"):
+            yield _by_argument(kind, f"{name} of {command[0]}", command, name, 0)
+
+
+def _together(world: World) -> Iterator[Input]:
+    """Values that are right alone and wrong together, and good ones that must mean what they say."""
+    navigen, sasrec, bpr = ("navigen", "--model=NaviGen"), ("navigen", "--model=SASRec"), ("navigen", "--model=BPR")
+    cases: list[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = [
+        (navigen, ("--hidden_size=30", "--n_heads=4"), ("hidden_size", "n_heads")),
+        (sasrec, ("--hidden_size=30", "--n_heads=4"), ("hidden_size", "n_heads", "heads")),
+        (navigen, ("--codes=25",), ("codes",)),
+        (navigen, ("--codes=2", "--levels=3"), ("codes", "levels")),
+        (navigen, ("--topk=[25]", "--valid_metric=NDCG@25"), ("topk",)),
+        (bpr, ("--topk=[5,1000]",), ("topk",)),
+        (navigen, ("--valid_metric=MRR@5",), ("valid_metric",)),
+        (navigen, ("--valid_metric=NDCG@7",), ("valid_metric",)),
+        (navigen, ("--valid_metric=NDCG",), ("valid_metric",)),
+        (navigen, ("--valid_metric=CLIPScore", "--metrics=[CLIPScore, NDCG]"), ("valid_metric",)),
+        (navigen, ("--metrics=[NDGC]",), ("metric",)),
+        (bpr, ("--metrics=[NDCG, AUC]",), ("metric",)),
+        (navigen, ("--exclude_history=True", "--eval_args={mode: uni5}"), ("exclude_history",)),
+        (navigen, ("--training_stages=[finetune, align]",), ("training_stages",)),
+        (navigen, ("--training_stages=[align]",), ("training_stages",)),
+        (navigen, ("--training_stages=[align, finetune, polish]",), ("training_stages",)),
+        (navigen, ("--training_stages=finetune",), ("training_stages",)),
+        (navigen, ("--training_stages=[align, finetune, reinforce]", "--reinforce={tasks: [cid2ins]}"), ("write",)),
+        (
+            navigen,
+            (
+                "--training_stages=[align, finetune, reinforce]",
+                "--fusion=none",
+                "--reinforce={tasks: [cid2cid], policy: mixture}",
+            ),
+            ("fusion", "policy"),
+        ),
+        (
+            navigen,
+            (
+                "--training_stages=[align, finetune, reinforce]",
+                "--reinforce={tasks: [cid2cid], prompts: 5, accumulation: 2}",
+            ),
+            ("accumulation",),
+        ),
+        (navigen, ("--training_stages=[align, finetune, reinforce]", "--reinforce={tasks: []}"), ("tasks",)),
+        (
+            navigen,
+            (
+                "--training_stages=[align, finetune, reinforce]",
+                "--reinforce={reward: paper, tasks: [cid2cid], triangle: False}",
+            ),
+            ("paper",),
+        ),
+        (navigen, ("--lora=True",), ("lora", "backbone")),
+        (navigen, ("--backbone_dtype=bfloat16",), ("backbone_dtype", "lora")),
+        (
+            navigen,
+            ("--lora=True", f"--backbone={world.models / 'backbone'}", "--lora_targets=[nope]"),
+            ("lora_targets", "nope"),
+        ),
+        (navigen, ("--collaborative_model=Nope",), ("collaborative_model",)),
+        (navigen, ("--collaborative_model=NaviGen",), ("collaborative_model",)),
+        (navigen, ("--collaborative_model=Pop",), ("collaborative_model",)),
+        (navigen, ("--collaborative_model=ItemKNN",), ("collaborative_model",)),
+        (navigen, ("--collaborative_model=FM",), ("collaborative_model",)),
+        (navigen, ("--collaborative_config={SASRec: {hidden_sise: 16}}",), ("hidden_sise",)),
+        (
+            navigen,
+            ("--collaborative_config={SASRec: {hidden_size: 30, n_heads: 4}}",),
+            ("collaborative", "heads", "hidden_size"),
+        ),
+        (navigen, ("--collaborative_config={SASRec: {steps: 0}}",), ("steps",)),
+        (navigen, ("--collaborative_config={SASRec: 5}",), ("collaborative_config",)),
+        (navigen, ("--collaborative_config={Nope: {epochs: 1}}",), ("Nope", "collaborative_config")),
+        (navigen, ("--task_weights={cid2cid: 0, dense: 0, cid2tid: 0, tid2cid: 0, cid2ins: 0}",), ("task_weights",)),
+        (navigen, ("--task_weights={cid2cid: -1}",), ("cid2cid",)),
+        (navigen, ("--text_vectors=nowhere",), ("text_vectors", "nowhere")),
+        (navigen, ("--learner=sgd",), ("learner",)),
+        (navigen, ("--warmup_steps=5",), ("warmup_steps",)),
+        (navigen, ("--loss_type=BPR",), ("loss_type",)),
+        (sasrec, ("--train_rows=user", "--loss_type=BPR"), ("loss_type", "train_rows")),
+        (bpr, ("--train_rows=user",), ("train_rows",)),
+        (sasrec, ("--sampled_softmax=1000",), ("sampled_softmax",)),
+        (navigen, ("--save_dataset=True",), ("save_dataset",)),
+        (navigen, ("--benchmark_filename=[train,valid,test]",), ("train", "benchmark")),
+        (navigen, ("--eval_args={split: {RS: [0.8, 0.1, 0.1]}}",), ("split",)),
+        (navigen, ("--eval_args={order: RO}",), ("order",)),
+        (
+            sasrec,
+            ("--eval_args={split: {RS: [0.0, 1.0, 0.0]}}", "--train_rows=user"),
+            ("training interactions", "split"),
+        ),
+        (navigen, ("--eval_args={split: {LS: valid_and_test}, group_by: item}",), ("group_by",)),
+        (
+            navigen,
+            ("--supervision={teacher: openai}", "--training_stages=[align,finetune,write]"),
+            ("base_url", "openai"),
+        ),
+        (
+            navigen,
+            (
+                "--supervision={teacher: openai, teacher_model: {base_url: x, modell: y}}",
+                "--training_stages=[align,finetune,write]",
+            ),
+            ("modell",),
+        ),
+        (
+            navigen,
+            (
+                "--supervision={teacher: openai, teacher_model: {base_url: 5, model: y}}",
+                "--training_stages=[align,finetune,write]",
+            ),
+            ("base_url",),
+        ),
+        (
+            navigen,
+            (
+                "--supervision={teacher: openai, teacher_model: {base_url: 'ftp://x', model: y}}",
+                "--training_stages=[align,finetune,write]",
+            ),
+            ("base_url",),
+        ),
+        (
+            navigen,
+            ("--supervision={tid_source: teacher}", "--training_stages=[align,finetune,write]"),
+            ("tid_source", "teacher"),
+        ),
+        (
+            navigen,
+            ("--supervision={teacher: transformers}", "--training_stages=[align,finetune,write]"),
+            ("path", "transformers"),
+        ),
+        (navigen, ("--MAX_ITEM_LIST_LENGTH=5000",), ("MAX_ITEM_LIST_LENGTH",)),
+        (navigen, ("--gpu_id=klingon", "--use_gpu=True"), ("gpu_id",)),
+        (navigen, ("--checkpoint_dir=base.yaml",), ("checkpoint_dir",)),
+        (navigen, ("--checkpoint_dir=base.yaml/deeper",), ("checkpoint_dir",)),
+        (navigen, ("--checkpoint_dir=/proc/nowhere",), ("checkpoint_dir",)),
+        (navigen, ("--checkpoint_dir=",), ("checkpoint_dir",)),
+        (navigen, ("--data_path=",), ("data_path",)),
+        (navigen, ("--state=LOUD",), ("state",)),
+    ]
+    for command, arguments, about in cases:
+        # A collaborative model without interactions of pairs may serve, and so may a window longer than any history.
+        odd = ("--MAX_ITEM_LIST_LENGTH=5000", "--gpu_id=klingon", "--sampled_softmax=1000", "--collaborative_model=FM")
+        given = (*command, f"--dataset={DATASET}", "--config_files", BASE, *arguments)
+        maybe = None if arguments[0] in odd else False
+        yield Input("settings: together", f"{command[1][8:]} {' '.join(arguments)}", given, about, right=maybe)
+    goods: list[tuple[tuple[str, ...], tuple[str, ...], str, Any]] = [
+        (
+            navigen,
+            ("--task_weights={dense: 0}",),
+            "task_weights",
+            {"cid2cid": 1.0, "dense": 0, "cid2tid": 0.05, "tid2cid": 0.05, "cid2ins": 0.0},
+        ),
+        (
+            navigen,
+            ("--task_weights.dense=0",),
+            "task_weights",
+            {"cid2cid": 1.0, "dense": 0, "cid2tid": 0.05, "tid2cid": 0.05, "cid2ins": 0.0},
+        ),
+        (
+            navigen,
+            ("--task_weights.dense=0", "--task_weights.cid2tid=0.5"),
+            "task_weights",
+            {"cid2cid": 1.0, "dense": 0, "cid2tid": 0.5, "tid2cid": 0.05, "cid2ins": 0.0},
+        ),
+        (navigen, ("--clip_grad_norm.max_norm=2",), "clip_grad_norm", {"max_norm": 2}),
+        (navigen, ("--epochs=1e1",), "epochs", 10),
+        (navigen, ("--learning_rate=1e-3",), "learning_rate", 1e-3),
+        (navigen, ("--codes=~",), "codes", None),
+        (navigen, ("--validation_users=None",), "validation_users", None),
+        (navigen, ("--topk=5",), "topk", [5]),
+        (navigen, ("--metrics=[ndcg, recall]",), "metrics", ["ndcg", "recall"]),
+        (navigen, ("--label_smoothing=0",), "label_smoothing", 0.0),
+        (navigen, ("--autocast=False",), "autocast", False),
+        (navigen, ("--seed=0",), "seed", 0),
+        (navigen, ("--checkpoint_dir=~/bad-input-saved",), "checkpoint_dir", str(Path.home() / "bad-input-saved")),
+        (sasrec, ("--user_inter_num_interval=[3,inf)",), "user_inter_num_interval", "[3,inf)"),
+        (sasrec, ("--train_rows=user",), "train_rows", "user"),
+        (
+            bpr,
+            ("--eval_args={mode: uni5}",),
+            "eval_args",
+            {
+                "split": {"LS": "valid_and_test"},
+                "order": "TO",
+                "group_by": "user",
+                "mode": {"valid": "uni5", "test": "uni5"},
+            },
+        ),
+        (
+            bpr,
+            ("--eval_args.mode=pop5",),
+            "eval_args",
+            {
+                "split": {"LS": "valid_and_test"},
+                "order": "TO",
+                "group_by": "user",
+                "mode": {"valid": "pop5", "test": "pop5"},
+            },
+        ),
+        (bpr, ("--wandb_project=100%: [a]",), "wandb_project", "100%: [a]"),
+    ]
+    for command, arguments, key, value in goods:
+        check: Callable[[Any], Any] = lambda seen, key=key, value=value: _equal(seen.configs[0][key], value)
+        given = (*command, f"--dataset={DATASET}", "--config_files", BASE, *arguments)
+        yield Input("settings: good", f"{command[1][8:]} {' '.join(arguments)}", given, (), None, True, check)
+
+
+def _equal(found: Any, value: Any) -> None:
+    assert found == value and (not isinstance(value, bool) or isinstance(found, bool)), (
+        f"{found!r} instead of {value!r}"
+    )
+
+
+def good_settings(world: World) -> Iterator[Input]:
+    """The ends of every range and every choice: alone, each must be taken as it is."""
+    from recbole_navigen.config.description import describe_file, every
+    from recbole_navigen.config.reading import properties_folders
+
+    folder = properties_folders()[0]
+    for file in ("overall", "model/NaviGen", "recbole", "reinforce", "supervision", "generation"):
+        for setting in every(describe_file(folder / f"{file}.yaml")):
+            for what, value in right(setting):
+
+                def call(world: World, setting: Any = setting, value: Any = value) -> Any:
+                    from recbole_navigen.config.checking import fitted
+
+                    return fitted(setting, value)
+
+                yield Input(
+                    "settings: ends",
+                    f"{setting.name} is {what}",
+                    call,
+                    (),
+                    None,
+                    True,
+                    lambda seen, value=value: _equal(seen.result, value),
+                )
