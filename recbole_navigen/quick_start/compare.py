@@ -26,7 +26,13 @@ from recbole_navigen.quick_start.report import report
 from recbole_navigen.quick_start.runs import Run, find_finished, identity, protocol
 from recbole_navigen.quick_start.separate import RunFailed, SeparateRuns
 from recbole_navigen.quick_start.tables import shown_name
-from recbole_navigen.config.reading import parse_argv, read_settings, refuse_no_folder, refuse_nonpositive, refuse_unknown
+from recbole_navigen.config.reading import (
+    parse_argv,
+    read_settings,
+    refuse_no_folder,
+    refuse_nonpositive,
+    refuse_unknown,
+)
 
 SECTION = "models"  # of config files: label -> settings of its own
 SHOWN = {"metrics": ["NDCG", "Recall"], "topk": [10]}  # unless the user asks for others
