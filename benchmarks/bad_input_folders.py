@@ -49,7 +49,7 @@ FAULTS: dict[str, Fault] = {
 def faults_of(file: Path) -> dict[str, Fault]:
     """All faults that a file can have: those of JSON too, if it is one."""
     shapes = {f"JSON: {what}": lambda path, twin, text=text: path.write_text(text) for what, text in JSON.items()}
-    return {**FAULTS, **shapes} if file.suffix == ".json" else FAULTS
+    return {**FAULTS, **shapes} if file.suffix == ".json" else dict(FAULTS)
 
 
 def run_inputs(world: World) -> Iterator[Input]:
@@ -132,7 +132,7 @@ def _exports(world: World) -> Iterator[Input]:
 
     for file in sorted(path.relative_to(world.export) for path in world.export.rglob("*") if path.is_file()):
         own = faults_of(file)
-        own.pop("that of another run")
+        own.pop("that of another run", None)
         for fault, damage in own.items():
 
             def files(world: World, file: Path = file, damage: Fault = damage) -> None:

@@ -13,6 +13,8 @@ import yaml
 from bad_input_files import INTERVALS
 from bad_input_world import BASE, DATASET, FEW, Input, World
 
+# Models whose settings are attacked; what several know is attacked once.
+MODELS = ("NaviGen", "SASRec", "LightGCN", "GRU4Rec")
 INTERVAL_WORDS = (*INTERVALS, 10, [3, 5])
 SPLITS = (
     {"LS": "last_two"},
@@ -57,7 +59,6 @@ def bad_values(kind: Any) -> Iterator[tuple[str, Any]]:
             ("an empty word", ""),
             ("a mapping", {first: 1}),
         )
-        yield ("another case", first.swapcase())
     elif word in ("str", "path", "source"):
         yield from (("a mapping", {"a": 1}), ("a list of lists", [["x"]]))
     elif word in ("list", "pair"):
@@ -100,64 +101,37 @@ def takes(kind: Any, value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def wrong(setting: Any) -> Iterator[tuple[str, Any]]:
+def wrong(setting: Any) -> list[tuple[str, Any]]:
     """All values that a setting may not have."""
-    if not setting.none:
-        yield ("None", None)
+    found = {} if setting.none else {"None": None}
     for kind in setting.kinds:
-        for what, value in bad_values(kind):
-            if not any(takes(other, value) for other in setting.kinds if other is not kind):
-                yield (what, value)
+        others = [other for other in setting.kinds if other is not kind]
+        found |= {what: value for what, value in bad_values(kind) if not any(takes(other, value) for other in others)}
+    return list(found.items())
 
 
-def right(setting: Any) -> Iterator[tuple[str, Any]]:
+def right(setting: Any) -> list[tuple[str, Any]]:
     """The ends of its ranges, its choices, its default, and None where it may be."""
-    if setting.none:
-        yield ("None", None)
+    found: dict[str, Any] = {"None": None} if setting.none else {}
     if setting.default is not None and not isinstance(setting.default, dict):
-        yield ("the default", setting.default)
+        found["the default"] = setting.default
     for kind in setting.kinds:
-        step = 1 if kind.word == "int" else 0.001
+        number, step = (int, 1) if kind.word == "int" else (float, 0.001)
         if kind.word in ("int", "float") and kind.low > -math.inf:
-            number = int if kind.word == "int" else float
-            yield ("the least", number(kind.low + step if kind.low_open else kind.low))
+            found["the least"] = number(kind.low + step if kind.low_open else kind.low)
         if kind.word in ("int", "float") and kind.high < math.inf:
-            yield (
-                "the most",
-                (int if kind.word == "int" else float)(kind.high - step if kind.high_open else kind.high),
-            )
-        yield from ((f"the choice {choice!r}", choice) for choice in kind.choices)
+            found["the most"] = number(kind.high - step if kind.high_open else kind.high)
+        found |= {f"the choice {choice!r}": choice for choice in kind.choices}
         if kind.word == "bool":
-            yield from (("True", True), ("False", False))
+            found |= {"True": True, "False": False}
+    return list(found.items())
 
 
 def settings_inputs(world: World) -> Iterator[Input]:
     """Bad values of all settings, by the ways that lead to them, in turn: command line, file, dictionary, sweep."""
-    from recbole_navigen.config.description import describe_file, every
-    from recbole_navigen.config.reading import properties_folders
-
-    folder = properties_folders()[0]
-    sections: dict[str, tuple[Path, str, tuple[str, ...]]] = {
-        "overall": (folder / "overall.yaml", "", ("navigen", "--model=SASRec")),
-        "NaviGen": (folder / "model" / "NaviGen.yaml", "", ("navigen", "--model=NaviGen")),
-        "recbole": (folder / "recbole.yaml", "", ("navigen", "--model=SASRec")),
-        "reinforce": (
-            folder / "reinforce.yaml",
-            "reinforce.",
-            ("navigen", "--training_stages=[align,finetune,write,reinforce]"),
-        ),
-        "supervision": (
-            folder / "supervision.yaml",
-            "supervision.",
-            ("navigen", "--training_stages=[align,finetune,write]"),
-        ),
-        "generation": (folder / "generation.yaml", "", ("generate", f"--run={world.navigen}", *FEW)),
-    }
-    for section, (file, prefix, command) in sections.items():
+    for section, (prefix, command, described) in sections(world).items():
         ways = itertools.cycle((_by_argument, _by_file, _by_dictionary))
-        for setting in every(describe_file(file)):
-            if "*" in setting.name or "?" in setting.name:
-                continue
+        for setting in described:
             name = prefix + setting.name
             for what, value in wrong(setting):
                 way = _by_argument if section == "generation" else next(ways)
@@ -471,25 +445,35 @@ def _equal(found: Any, value: Any) -> None:
 
 def good_settings(world: World) -> Iterator[Input]:
     """The ends of every range and every choice: alone, each must be taken as it is."""
-    from recbole_navigen.config.description import describe_file, every
-    from recbole_navigen.config.reading import properties_folders
-
-    folder = properties_folders()[0]
-    for file in ("overall", "model/NaviGen", "recbole", "reinforce", "supervision", "generation"):
-        for setting in every(describe_file(folder / f"{file}.yaml")):
+    for prefix, _, described in sections(world).values():
+        for setting in described:
             for what, value in right(setting):
 
                 def call(world: World, setting: Any = setting, value: Any = value) -> Any:
-                    from recbole_navigen.config.checking import fitted
+                    from recbole_navigen.config import checking, shipped
 
-                    return fitted(setting, value)
+                    return checking.fitted(setting, value, shipped.sections)
 
-                yield Input(
-                    "settings: ends",
-                    f"{setting.name} is {what}",
-                    call,
-                    (),
-                    None,
-                    True,
-                    lambda seen, value=value: _equal(seen.result, value),
-                )
+                check: Callable[[Any], Any] = lambda seen, value=value: _equal(seen.result, value)
+                yield Input("settings: ends", f"{prefix}{setting.name} is {what}", call, (), None, True, check)
+
+
+def sections(world: World) -> dict[str, tuple[str, tuple[str, ...], list[Any]]]:
+    """Where settings are described: what stands before their names, a command that reads them, and they themselves."""
+    from recbole_navigen.config import shipped
+    from recbole_navigen.config.description import every
+
+    stages = ("navigen", "--training_stages=[align,finetune,write,reinforce]")
+    places = {
+        **{model: ("", ("navigen", f"--model={model}"), shipped.described(model)) for model in MODELS},
+        "reinforce": ("reinforce.", stages, shipped.section("reinforce")),
+        "supervision": ("supervision.", stages, shipped.section("supervision")),
+        "generation": ("", ("generate", f"--run={world.navigen}", *FEW), shipped.section("generation")),
+    }
+    seen: set[str] = set()
+    found = {}
+    for section, (prefix, command, described) in places.items():
+        own = [setting for setting in every(described) if prefix + setting.name not in seen]
+        seen.update(prefix + setting.name for setting in own)
+        found[section] = (prefix, command, own)
+    return found
