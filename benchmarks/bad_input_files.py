@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bad_input_world import BASE, DATASET, FILES, Input, World, write_lines
+from bad_input_world import BASE, DATASET, FILES, SPACE, Input, World, write_lines
 
 FILE = f"{DATASET}.{{}}"
 LOAD = {
@@ -22,7 +22,7 @@ READERS = [
     ("navigen", "--model=BPR"),
     ("navigen", "--model=SASRec"),
     ("compare", "--models=Pop,SASRec"),
-    ("hyper", "--model=NaviGen", "--n_trials=1"),
+    ("hyper", "--model=NaviGen", "--n_trials=1", SPACE),
     ("generate", *("--users=2", "--drafts=1")),
 ]
 _readers = itertools.cycle(READERS)

@@ -8,13 +8,13 @@ from bad_input_calls import call_inputs, table_inputs
 from bad_input_files import atomic_inputs, yaml_inputs
 from bad_input_folders import model_inputs, run_inputs
 from bad_input_settings import good_settings, settings_inputs
-from bad_input_world import BASE, DATASET, FEW, Input, World
+from bad_input_world import BASE, DATASET, FEW, SPACE, Input, World
 from PIL import Image
 
 TRAINS = {
     "navigen": ("navigen", f"--dataset={DATASET}", "--config_files", BASE),
     "compare": ("compare", "--models=NaviGen,BPR", f"--dataset={DATASET}", "--config_files", BASE),
-    "hyper": ("hyper", "--n_trials=1", f"--dataset={DATASET}", "--config_files", BASE),
+    "hyper": ("hyper", "--n_trials=1", SPACE, f"--dataset={DATASET}", "--config_files", BASE),
     "generate": ("generate", *FEW, f"--dataset={DATASET}", "--config_files", BASE),
 }
 # Values of the commands' own arguments: command -> argument -> bad ones.
@@ -210,8 +210,7 @@ def command_inputs(world: World) -> Iterator[Input]:
         ("generate", f"--run={world.navigen}", f"--output={world.navigen}"),
         ("generate", f"--run={world.navigen}", f"--output={world.navigen}/deeper"),
         ("generate", *FEW, f"--dataset={DATASET}", "--config_files", BASE, "--model=BPR"),
-        (*TRAINS["hyper"], "--sampler=grid"),
-        (*TRAINS["hyper"], "--dropout=0.1"),
+        (*TRAINS["hyper"], "--learning_rate=0.1"),
         (*TRAINS["hyper"], "--eval_args={split: {LS: test_only}}"),
     )
     for given in both:
@@ -245,7 +244,7 @@ def space_inputs(world: World) -> Iterator[Input]:
         yield Input(
             "spaces: good" if good else "spaces",
             repr(text),
-            (*TRAINS["hyper"], "--params_file=space.yaml"),
+            TRAINS["hyper"],
             about,
             files,
             right,
@@ -258,7 +257,7 @@ def space_inputs(world: World) -> Iterator[Input]:
         yield Input(
             "spaces",
             what,
-            (*TRAINS["hyper"], "--params_file=space.yaml"),
+            TRAINS["hyper"],
             ("space.yaml",),
             lambda world, content=content: Path("space.yaml").write_bytes(content),
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 from bad_input_files import INTERVALS
-from bad_input_world import BASE, DATASET, FEW, Input, World
+from bad_input_world import BASE, DATASET, FEW, SPACE, Input, World
 
 # Models whose settings are attacked; what several know is attacked once.
 MODELS = ("NaviGen", "SASRec", "LightGCN", "GRU4Rec")
@@ -228,7 +228,7 @@ def _names(world: World) -> Iterator[Input]:
         for way in (_by_argument, _by_dictionary):
             made = way(kind, name, command, name, 0)
             yield Input(made.kind, made.what, made.call, (*made.about, name.split(".")[0]), made.files)
-    for command in (("compare", "--models=NaviGen,BPR"), ("hyper", "--n_trials=1"), ("generate", *FEW)):
+    for command in (("compare", "--models=NaviGen,BPR"), ("hyper", "--n_trials=1", SPACE), ("generate", *FEW)):
         for name in ("epoch", "task_weights.dens", "supervision.klingon", "image_modell"):
             yield _by_argument(kind, f"{name} of {command[0]}", command, name, 0)
 

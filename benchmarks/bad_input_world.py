@@ -12,7 +12,7 @@ import yaml
 
 from recbole_navigen.artefacts import read_json, write_json
 
-DATASET, BASE = "tiny", "base.yaml"
+DATASET, BASE, SPACE = "tiny", "base.yaml", "--params_file=space.yaml"
 USERS, ITEMS, LENGTH = 16, 24, 6
 FEW = ["--users=2", "--drafts=1"]
 SETTINGS: dict[str, Any] = {
@@ -93,7 +93,8 @@ class World:
         """Make a working directory with data set and settings of its own, and go there."""
         place.mkdir(parents=True)
         shutil.copytree(self.folder / "dataset", place / "dataset")
-        shutil.copyfile(self.folder / BASE, place / BASE)
+        for name in (BASE, "space.yaml"):
+            shutil.copyfile(self.folder / name, place / name)
         os.chdir(place)
 
 
@@ -159,6 +160,7 @@ def _build_data(folder: Path) -> None:
     for suffix, lines in FILES.items():
         write_lines(suffix, lines())
     Path(BASE).write_text(yaml.safe_dump(SETTINGS), encoding="utf-8")
+    Path("space.yaml").write_text("learning_rate: [0.001, 0.002]\n", encoding="utf-8")
 
 
 def _run(folder: Path, name: str, model: str, settings: dict[str, Any]) -> None:
