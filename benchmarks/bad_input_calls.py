@@ -385,7 +385,12 @@ def calls() -> list[Call]:
             },
             only=("dataset", "config_file_list", "config_dict", "argv"),
         ),
-        Call("run_hyper", _quick("run_hyper"), {"model": "NaviGen", "n_trials": 1, "params_file": "space.yaml", **base}, trials),
+        Call(
+            "run_hyper",
+            _quick("run_hyper"),
+            {"model": "NaviGen", "n_trials": 1, "params_file": "space.yaml", **base},
+            trials,
+        ),
         Call(
             "run_generate",
             _run_generate,

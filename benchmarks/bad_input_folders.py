@@ -1,4 +1,4 @@
-"""Damaged runs and models: every file that a run, an export or a model folder holds, with every fault a file can have."""
+"""Damaged runs and models: every file of a run, an export and a model folder, with every fault a file can have."""
 
 import itertools
 import json
@@ -207,8 +207,14 @@ def _models(world: World, folder: str, key: str, arguments: list[str], first: st
                 False if needed else None,
             )
     for what, make in {"only pickled weights": _pickle, "pickled weights beside": _pickle_beside}.items():
-        right = False if what.startswith("only") else True
-        yield Input("models: weights", f"{key} {what}", call("./model"), (key, "model"), change(make), right)
+        yield Input(
+            "models: weights",
+            f"{key} {what}",
+            call("./model"),
+            (key, "model"),
+            change(make),
+            not what.startswith("only"),
+        )
     kinds = {
         "an unknown architecture": {"model_type": "klingon", "_class_name": "KlingonPipeline"},
         "no architecture": {"model_type": None, "_class_name": None},

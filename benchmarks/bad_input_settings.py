@@ -5,7 +5,7 @@ What a setting may be stands in the comments of properties/ (see `recbole_navige
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -432,7 +432,10 @@ def _together(world: World) -> Iterator[Input]:
         (bpr, ("--wandb_project=100%: [a]",), "wandb_project", "100%: [a]"),
     ]
     for command, arguments, key, value in goods:
-        check: Callable[[Any], Any] = lambda seen, key=key, value=value: _equal(seen.configs[0][key], value)
+
+        def check(seen: Any, key: str = key, value: Any = value) -> None:
+            _equal(seen.configs[0][key], value)
+
         given = (*command, f"--dataset={DATASET}", "--config_files", BASE, *arguments)
         yield Input("settings: good", f"{command[1][8:]} {' '.join(arguments)}", given, (), None, True, check)
 
@@ -454,7 +457,9 @@ def good_settings(world: World) -> Iterator[Input]:
 
                     return checking.fitted(setting, value, shipped.sections)
 
-                check: Callable[[Any], Any] = lambda seen, value=value: _equal(seen.result, value)
+                def check(seen: Any, value: Any = value) -> None:
+                    _equal(seen.result, value)
+
                 yield Input("settings: ends", f"{prefix}{setting.name} is {what}", call, (), None, True, check)
 
 

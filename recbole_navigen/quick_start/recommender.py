@@ -1,7 +1,7 @@
 """A plain Python API for a trained run: any history of item ids in, exact recommendations and instructions out."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +27,7 @@ from recbole_navigen.model.scoring import ExactScorer
 from recbole_navigen.model.text import TextModel
 from recbole_navigen.model.topk import TopKSearch
 from recbole_navigen.model.topk import recommend as search_items
-from recbole_navigen.quick_start.display import item_names
+from recbole_navigen.quick_start.display import titles_of
 from recbole_navigen.quick_start.drafts import draft_scores, written_drafts
 from recbole_navigen.quick_start.pipeline import IDENTIFIERS, TOKENIZER
 from recbole_navigen.quick_start.runs import read_result, refuse_other_backbone
@@ -188,12 +188,7 @@ class Recommender:
 
         The atomic files are read again, on the first call, from where the run found them.
         """
-        if not isinstance(user, str) or user not in self._histories:
-            raise InputError(
-                f"unknown user {user!r}; the nearest of the {len(self._histories)} known ids is "
-                f"{nearest(str(user), self._histories)!r}."
-            )
-        return list(self._histories[user])
+        return list(self._histories[known_user(user, self._histories)])
 
     @property
     def users(self) -> list[str]:
@@ -203,7 +198,7 @@ class Recommender:
     @cached_property
     def titles(self) -> dict[str, str]:
         """A name for each raw item id: its title, or `item ID` without one."""
-        return dict(zip(self.table.item_tokens, item_names(*self._data)[1:], strict=True))
+        return titles_of(*self._data)
 
     @cached_property
     def _data(self) -> tuple[Config, NaviGenDataset]:
@@ -439,6 +434,15 @@ class Recommender:
                 )
             indices.append(self._index[token])
         return indices
+
+
+def known_user(user: Any, known: Collection[str]) -> str:
+    """Refuse a user that is not among the known raw ids, with the nearest."""
+    if not isinstance(user, str) or user not in known:
+        raise InputError(
+            f"unknown user {user!r}; the nearest of the {len(known)} known ids is {nearest(str(user), known)!r}."
+        )
+    return user
 
 
 def _listed(name: str, value: Any) -> list[Any]:

@@ -63,7 +63,7 @@ def run_navigen(
     # 1. Settings and the places to write to: everything that can be refused early is refused here.
     config = Config(model, dataset, config_file_list, config_dict, argv)
     origin = {"identity": identity(config), "protocol": protocol(config)}
-    _require_writable(config["checkpoint_dir"], "checkpoint_dir")
+    require_writable(config["checkpoint_dir"], "checkpoint_dir")
     if processes.is_main():
         _start_logging(config)
     else:
@@ -209,7 +209,7 @@ def _floats(result: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in result.items()}
 
 
-def _require_writable(folder: str, key: str) -> None:
+def require_writable(folder: str, key: str) -> None:
     """Refuse an output folder in which no file can be made."""
     probe = Path(folder) / f".write-test-{os.getpid()}"
     try:
