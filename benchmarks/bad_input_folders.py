@@ -24,7 +24,7 @@ def _cut(file: Path, twin: Path) -> None:
 
 def _changed(file: Path, twin: Path) -> None:
     """Turn one bit in the middle."""
-    data = bytearray(file.read_bytes())
+    data = bytearray(file.read_bytes() or b"\0")
     data[len(data) // 2] ^= 1
     file.write_bytes(bytes(data))
 

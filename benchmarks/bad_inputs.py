@@ -71,8 +71,8 @@ class Outcome:
 
 
 @contextlib.contextmanager
-def observed(seen: Seen, began: list[str], stops: bool) -> Iterator[None]:
-    """Note where work begins, and end there if it `stops`; note the settings of runs."""
+def observed(seen: Seen, began: list[str], stops: bool, writing: bool) -> Iterator[None]:
+    """Note where work begins, writing too where it counts as work, and end there if it `stops`; note runs' settings."""
     import recbole_navigen.quick_start.recommender as recommender
     from recbole_navigen.config import Config
     from recbole_navigen.quick_start.run import run_navigen
@@ -92,7 +92,8 @@ def observed(seen: Seen, began: list[str], stops: bool) -> Iterator[None]:
         return stage(self, name)
 
     def noted_writing(*arguments: Any) -> Any:
-        begin("instructions")
+        if writing:
+            begin("instructions")
         return write(*arguments)
 
     def noted_settings(self: Config, *arguments: Any, **named: Any) -> None:
@@ -123,7 +124,7 @@ def attempt(given: Input, world: World, place: Path, stops: bool) -> Outcome:
     if given.files is not None:
         given.files(world)
     try:
-        with observed(seen, began, stops):
+        with observed(seen, began, stops, writing=not callable(given.call)):
             if callable(given.call):
                 seen.result = given.call(world)
             else:
