@@ -3,10 +3,10 @@
 Only the standard library is imported before the arguments are parsed, so that `--help` answers at once.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 
+from recbole_navigen.arguments import CommandLine
 from recbole_navigen.commands import command_line, exit_code, split_files
 
 EPILOG = """\
@@ -18,7 +18,7 @@ Results, checkpoint and settings go to saved/MODEL-DATASET-TIME/, the log to log
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> CommandLine:
     """Return the parser of the named arguments; everything else is a setting."""
     commands = command_line(
         "run_navigen",
@@ -39,15 +39,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 on success, 2 on bad input, 1 on a damaged artefact.
     """
-    arguments, settings = parser().parse_known_args(argv)
 
     def run() -> int:
+        arguments, settings = parser().split(argv)
+        files = split_files(arguments.config_files)
+        from recbole_navigen.config.given import gather
+
+        gather(arguments.model, arguments.dataset, files, argv=settings)  # before torch is imported
         from recbole_navigen.quick_start.run import run_navigen
 
-        run_navigen(arguments.model, arguments.dataset, split_files(arguments.config_files), argv=settings)
+        run_navigen(arguments.model, arguments.dataset, files, argv=settings)
         return 0
 
-    return exit_code(run, arguments.debug)
+    return exit_code(run, argv)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from recbole_navigen import __version__
+from recbole_navigen.arguments import CommandLine
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.language.tags import DRAFTS, TEMPERATURE, TOP_P
 from recbole_navigen.processes import size
@@ -51,9 +52,9 @@ The report goes to saved/hyper-MODEL-DATASET-TIME/ or --output: best.yaml, trial
 """
 
 
-def command_line(name: str, usage: str, description: str, epilog: str) -> argparse.ArgumentParser:
+def command_line(name: str, usage: str, description: str, epilog: str) -> CommandLine:
     """Return a parser with the arguments that all commands have; what it does not know is a setting."""
-    commands = argparse.ArgumentParser(
+    commands = CommandLine(
         prog=name,
         usage=usage,
         description=description,
@@ -62,14 +63,19 @@ def command_line(name: str, usage: str, description: str, epilog: str) -> argpar
         allow_abbrev=False,
     )
     commands.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k, which needs no download)")
-    commands.add_argument("--config_files", nargs="+", default=[], metavar="FILE", help="yaml files, later ones win")
+    commands.add_argument(
+        "--config_files", nargs="+", action="extend", default=[], metavar="FILE", help="yaml files, later ones win"
+    )
     commands.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands.add_argument("--version", action="version", version=f"recbole-navigen {__version__}")
     return commands
 
 
-def exit_code(run: Callable[[], int], debug: bool) -> int:
+def exit_code(run: Callable[[], int], argv: Sequence[str] | None) -> int:
     """Run a command; bad input and damaged artefacts become one line on standard error.
+
+    Args:
+        run: the command. argv: its arguments, None for those of the process; `--debug` shows the traceback too.
 
     Returns:
         What the command returns, 2 on bad input, 1 on a damaged artefact.
@@ -77,7 +83,7 @@ def exit_code(run: Callable[[], int], debug: bool) -> int:
     try:
         return run()
     except (InputError, DamagedArtefact) as error:
-        if debug:
+        if "--debug" in (sys.argv if argv is None else argv):
             traceback.print_exc()
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
@@ -96,7 +102,7 @@ def split_files(names: Sequence[str]) -> list[str]:
     return [file for name in names for file in ([name] if Path(name).exists() else name.split())]
 
 
-def compare_parser() -> argparse.ArgumentParser:
+def compare_parser() -> CommandLine:
     """Return the parser of `navigen-compare`."""
     commands = command_line(
         "run_compare",
@@ -120,30 +126,35 @@ def compare(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 on success, 2 on bad input, 1 if a run failed or an artefact is damaged.
     """
-    arguments, settings = compare_parser().parse_known_args(argv)
 
     def run() -> int:
+        arguments, settings = compare_parser().split(argv)
         refuse_torchrun("run_compare.py")
-        from recbole_navigen.quick_start.compare import compare_runs, run_compare
-        from recbole_navigen.config.reading import parse_value
+        from recbole_navigen.config.entries import gather_entries
+        from recbole_navigen.config.reading import expanded, parse_value
 
         if arguments.runs:
             if arguments.models or arguments.dataset or arguments.seeds or arguments.config_files:
                 raise InputError(
                     "--runs compares finished runs; leave out --models, --dataset, --seeds and --config_files"
                 )
-            return int(compare_runs(arguments.runs, settings)["failed"] > 0)
+            from recbole_navigen.quick_start.compare import compare_runs
+
+            return int(compare_runs(list(map(expanded, arguments.runs)), settings)["failed"] > 0)
         models = [name.strip() for name in arguments.models.split(",")] if arguments.models else None
         seeds = parse_value("seeds", arguments.seeds) if arguments.seeds else 1
         if isinstance(seeds, bool) or not isinstance(seeds, int | list):
             raise InputError(f"--seeds={arguments.seeds} is neither a number of seeds nor a list such as [2020,2025]")
         files = split_files(arguments.config_files)
+        gather_entries(models, arguments.dataset, files, {}, settings)  # before torch is imported
+        from recbole_navigen.quick_start.compare import run_compare
+
         return int(run_compare(models, arguments.dataset, seeds, files, argv=settings)["failed"] > 0)
 
-    return exit_code(run, arguments.debug)
+    return exit_code(run, argv)
 
 
-def generate_parser() -> argparse.ArgumentParser:
+def generate_parser() -> CommandLine:
     """Return the parser of `navigen-generate`."""
     commands = command_line(
         "run_generate",
@@ -185,14 +196,21 @@ def generate(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 on success, 2 on bad input, 1 on a damaged artefact.
     """
-    arguments, settings = generate_parser().parse_known_args(argv)
 
     def run() -> int:
+        arguments, settings = generate_parser().split(argv)
         refuse_torchrun("run_generate.py")
-        from recbole_navigen.quick_start.generate import run_generate
+        from recbole_navigen.config.given import gather
+        from recbole_navigen.generation.settings import generation_settings, split_generation
 
         if arguments.run and (arguments.dataset or arguments.config_files):
             raise InputError("--run names a finished run; leave out --dataset and --config_files")
+        own, others = split_generation(settings)  # before torch is imported
+        generation_settings(own)
+        if not arguments.run:
+            gather("NaviGen", arguments.dataset, split_files(arguments.config_files), argv=others)
+        from recbole_navigen.quick_start.generate import run_generate
+
         run_generate(
             arguments.dataset,
             split_files(arguments.config_files),
@@ -210,10 +228,10 @@ def generate(argv: Sequence[str] | None = None) -> int:
         )
         return 0
 
-    return exit_code(run, arguments.debug)
+    return exit_code(run, argv)
 
 
-def hyper_parser() -> argparse.ArgumentParser:
+def hyper_parser() -> CommandLine:
     """Return the parser of `navigen-hyper`."""
     commands = command_line(
         "run_hyper",
@@ -243,10 +261,16 @@ def hyper(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 on success, 2 on bad input, 1 if no trial succeeded or an artefact is damaged.
     """
-    arguments, settings = hyper_parser().parse_known_args(argv)
 
     def run() -> int:
+        arguments, settings = hyper_parser().split(argv)
         refuse_torchrun("run_hyper.py")
+        from recbole_navigen.config.given import gather
+        from recbole_navigen.quick_start.search_space import read_space, refuse_bad_values, shipped_space
+
+        given = gather(arguments.model, arguments.dataset, split_files(arguments.config_files), argv=settings)
+        file = arguments.params_file or shipped_space(given.model)
+        refuse_bad_values(read_space(file), given.described, str(file))  # before torch is imported
         from recbole_navigen.quick_start.tune import run_hyper
 
         result = run_hyper(
@@ -265,4 +289,4 @@ def hyper(argv: Sequence[str] | None = None) -> int:
         )
         return int(result["best"] is None)
 
-    return exit_code(run, arguments.debug)
+    return exit_code(run, argv)

@@ -13,7 +13,8 @@ from synthetic import make_config, write_atomic
 
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
-from recbole_navigen.model.registry import get_model, model_names
+from recbole_navigen.config.shipped import model_names
+from recbole_navigen.model.registry import get_model
 from recbole_navigen.training.trainer import get_trainer
 
 SMALL = {

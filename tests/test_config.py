@@ -1,22 +1,19 @@
 """Settings: rank of the sources, safe values, secrets, and that the stock baselines need no extra flags."""
 
 import math
-import re
 import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from recbole.utils import ModelType
 
 from recbole_navigen.config import Config
+from recbole_navigen.config.reading import parse_argv, parse_value, without_secrets
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
-from recbole_navigen.config.reading import parse_argv, parse_value, properties_folders, without_secrets
 
-PROPERTIES = properties_folders()[0]
 BASELINES = ["Pop", "ItemKNN", "BPR", "LightGCN", "GRU4Rec", "SASRec", "BERT4Rec"]
 
 
@@ -194,16 +191,6 @@ def test_secrets_are_hidden_wherever_settings_are_shown(tiny: Path) -> None:
         "api_key": None,
     }
     assert config.public()["MODEL_TYPE"] == "GENERAL" and config.public()["device"] == "cpu"
-
-
-def test_every_shipped_setting_has_a_typed_comment() -> None:
-    # Search spaces of sweeps are no settings.
-    files = [file for file in sorted(PROPERTIES.rglob("*.yaml")) if file.parent.name != "sweep"]
-    assert {"overall.yaml", "ml-100k.yaml"} <= {file.name for file in files}
-    for file in files:
-        for key in yaml.safe_load(file.read_text()):
-            line = re.search(rf"^{key}:.*$", file.read_text(), re.MULTILINE).group()
-            assert re.search(r"# \([a-z]+( or \w+)*\) .", line), f"{file}: {line}"
 
 
 def test_numbers_in_yaml_files_read_as_numbers(tiny: Path) -> None:

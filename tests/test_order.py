@@ -11,7 +11,7 @@ from recbole.data.dataset import SequentialDataset
 from synthetic import BASE_SECOND, make_config, write_files
 
 from recbole_navigen.data import create_dataset
-from recbole_navigen.data.locate import bundled_folder
+from recbole_navigen.config.locate import bundled_folder
 from recbole_navigen.data.order import exact_rank, read_times
 from recbole_navigen.errors import InputError
 

@@ -20,6 +20,9 @@ from test_navigen import SMALL, build
 
 from recbole_navigen.artefacts import read_json
 from recbole_navigen.config import Config
+from recbole_navigen.config.reinforcement import refuse_unfit_stages
+from recbole_navigen.config.shipped import described as described_for
+from recbole_navigen.config.shipped import section
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.adapters import add_lora, merge_lora, without_lora
@@ -27,13 +30,23 @@ from recbole_navigen.language.parsing import Answer
 from recbole_navigen.model.topk import TopKSearch, recommend
 from recbole_navigen.quick_start import Recommender, reinforcing, run_generate, run_navigen, writing
 from recbole_navigen.quick_start.pipeline import load_navigen
-from recbole_navigen.quick_start.training_stages import check_stages, reinforce_settings
+from recbole_navigen.quick_start.scorers import SCORERS
+from recbole_navigen.quick_start.training_stages import refuse_unknown_scorer, reinforce_settings
 from recbole_navigen.supervision.protocol import Judgement
 from recbole_navigen.training import grpo
 from recbole_navigen.training.checkpoint import load_checkpoint
 from recbole_navigen.training.instructions import split_by_user
-from recbole_navigen.training.policies import InstructionPolicy
-from recbole_navigen.training.rewards import Case, JudgeScorer, MediaScorer, TermScorer, instruction_rewards, novelty
+from recbole_navigen.training.objective import ADVANTAGES, AVERAGES
+from recbole_navigen.training.policies import POLICIES, InstructionPolicy
+from recbole_navigen.training.rewards import (
+    REWARDS,
+    Case,
+    JudgeScorer,
+    MediaScorer,
+    TermScorer,
+    instruction_rewards,
+    novelty,
+)
 from recbole_navigen.training.sft import NaviGenTrainer
 
 STAGES = ["align", "finetune", "write", "reinforce"]
@@ -185,26 +198,25 @@ def test_a_scorer_may_add_a_part_and_give_it_a_weight():
 @pytest.mark.parametrize(
     "wrong, message",
     [
-        ({"tasks": ["cid2tid"]}, "tasks='cid2tid' is unknown; use cid2cid, cid2ins"),
-        ({"tasks": []}, r"tasks=\[\] must be a list of cid2cid and cid2ins"),
-        ({"reward": "papr"}, "reward='papr' is unknown; use prefix, paper"),
-        ({"scorer": "clip"}, "scorer='clip' is unknown; use embedding, terms, judge"),
-        ({"policy": "y"}, "policy='y' is unknown; use ~, codes, mixture"),
-        ({"advantage": "rank"}, "advantage='rank' is unknown"),
-        ({"average": "x"}, "average='x' is unknown"),
+        ({"tasks": ["cid2tid"]}, "each entry of reinforce.tasks must be one of cid2cid, cid2ins, not 'cid2tid'"),
+        ({"tasks": []}, "reinforce.tasks is an empty list"),
+        ({"reward": "papr"}, "reinforce.reward must be one of prefix, paper, not 'papr'"),
+        ({"policy": "y"}, "reinforce.policy must be one of codes, mixture or None, not 'y'"),
+        ({"advantage": "rank"}, "advantage must be one of group, batch, none"),
+        ({"average": "x"}, "average must be one of tokens, samples"),
         ({"steps": 0}, "steps must be a whole number of at least 1"),
         ({"group": 1}, "group must be a whole number of at least 2, not 1"),
         ({"resample": -1}, "resample must be a whole number of at least 0"),
         ({"clip": -3}, "clip must be a number above 0, not -3"),
-        ({"kl": -1}, "kl must be a number at least 0"),
+        ({"kl": -1}, "kl must be a number of at least 0"),
         ({"max_kl": -1}, "max_kl must be a number above 0"),
-        ({"max_diversity_loss": 2}, "max_diversity_loss must be a number at least 0 and at most 1"),
+        ({"max_diversity_loss": 2}, "max_diversity_loss must be a number of at least 0 and at most 1"),
         ({"learning_rate": 0}, "learning_rate must be a number above 0"),
         ({"prompts": 32, "accumulation": 3}, "accumulation=3 must divide prompts=32"),
         ({"accumulation": 2, "instruction_prompts": 3}, "accumulation=2 must divide instruction_prompts=3"),
         ({"reward": "paper", "triangle": False}, "reward=paper is the released formula as it stands"),
-        ({"behind": "last"}, "behind='last' is unknown; use next, expected"),
-        ({"weights": {"clip": "much"}}, "weights=.* must be numbers by name"),
+        ({"behind": "last"}, "behind must be one of next, expected"),
+        ({"weights": {"clip": "much"}}, "reinforce.weights.clip must be a number, not 'much'"),
         ({"stepz": 3}, "stepz"),
     ],
 )
@@ -222,19 +234,35 @@ PLAIN = {"training_stages": STAGES, "fusion": "dense", "lora": False}
         ({"lora": True}, {"lora_rank": 4}, "lora_rank=4 puts adapters on a body that has some"),
         ({"fusion": "none"}, {"policy": "mixture"}, "policy=mixture needs the dense score"),
         ({"training_stages": ["finetune", "reinforce"]}, {"tasks": ["cid2ins"]}, "needs a writer; put `write`"),
-        ({}, {"reward": "papr"}, "reward='papr'"),
+        ({}, {"reward": "papr"}, "not 'papr'"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused_before_training(model, own, message):
-    check_stages({**PLAIN, "reinforce": {}})
+    refuse_unfit_stages({**PLAIN, "reinforce": {}})
     with pytest.raises(InputError, match=message):
-        check_stages({**PLAIN, **model, "reinforce": own})
+        refuse_unfit_stages({**PLAIN, **model, "reinforce": own})
 
 
-@pytest.mark.parametrize("stages", [["reinforce", "finetune"], ["align"], "finetune", ["finetune", "rest"]])
+@pytest.mark.parametrize("stages", [["reinforce", "finetune"], ["align"], ["finetune", "rest"]])
 def test_bad_stages_are_refused(stages):
     with pytest.raises(InputError, match="training_stages="):
-        check_stages({"training_stages": stages, "reinforce": {}})
+        refuse_unfit_stages({"training_stages": stages, "reinforce": {}})
+
+
+def test_scorers_and_the_parts_they_do_not_give_are_refused_before_training():
+    with pytest.raises(InputError, match="scorer='clip' is unknown; use embedding, terms, judge"):
+        refuse_unknown_scorer({**PLAIN, "reinforce": {"scorer": "clip"}})
+    with pytest.raises(InputError, match=r"unknown setting `clip` of reinforce\.weights"):
+        refuse_unknown_scorer({**PLAIN, "reinforce": {"weights": {"clip": 0.25}}})
+    refuse_unknown_scorer({**PLAIN, "reinforce": {"weights": {"copied": 0.0}}})
+
+
+def test_the_choices_of_the_yaml_are_those_of_the_code():
+    described = section("reinforce")
+    for name, code in (("policy", POLICIES), ("reward", REWARDS), ("advantage", ADVANTAGES), ("average", AVERAGES)):
+        assert set(described[name].kinds[0].choices) == set(code)
+    assert described["scorer"].default in SCORERS
+    assert set(described_for("NaviGen")["training_stages"].kinds[0].inner[0].choices) == set(STAGES)
 
 
 # Runs that kill themselves in the stage that is named, or in none; forked, so that what takes long is imported once.

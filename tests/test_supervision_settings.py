@@ -1,16 +1,20 @@
 """From settings to who writes, judges and reasons; and what is not imported for nothing."""
 
 import os
-import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from recbole_navigen.config.shipped import section
+from recbole_navigen.config.teachers import NEEDED
 from recbole_navigen.errors import InputError
 from recbole_navigen.supervision.build import build_roles, search_settings, supervision_settings
 from recbole_navigen.supervision.evolution import SearchSettings, evolve
+from recbole_navigen.supervision.local_lm import LocalSettings
+from recbole_navigen.supervision.openai import OpenAISettings
 from recbole_navigen.supervision.protocol import Sample
 from recbole_navigen.supervision.template import TemplateTeacher
 from recbole_navigen.supervision.template_judge import TemplateJudge
@@ -22,8 +26,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def test_the_yaml_names_the_defaults_of_the_code():
     assert search_settings(supervision_settings()) == SearchSettings()
-    for line in (ROOT / "properties" / "supervision.yaml").read_text().splitlines():
-        assert not line or line.startswith("#") or re.search(r"\S+: .*# \((\w+)( or None)?\) \S", line), line
+    for kind, options in (("openai", OpenAISettings), ("transformers", LocalSettings)):
+        shipped_values = {name: setting.default for name, setting in section(f"teacher/{kind}").items()}
+        needed = NEEDED[kind]
+        code = {entry.name: None if entry.name in needed else entry.default for entry in fields(options)}
+        assert shipped_values == code
 
 
 def test_the_template_is_the_default_and_needs_no_store(own_folder):
@@ -48,11 +55,11 @@ def test_teacher_and_judge_may_differ_or_share_a_model(own_folder):
     ("own", "message"),
     [
         ({"techer": "openai"}, "nearest valid name is `teacher`"),
-        ({"teacher": "human"}, "teacher='human'"),
-        ({"judge": "human"}, "judge='human'"),
-        ({"thought": "none"}, "thought='none'"),
-        ({"tid_source": "title"}, "tid_source='title'"),
-        ({"rounds": "many"}, "rounds must be a number"),
+        ({"teacher": "human"}, "teacher must be one of template, openai, transformers, not 'human'"),
+        ({"judge": "human"}, "judge must be one of .* or None, not 'human'"),
+        ({"thought": "none"}, "thought must be one of distilled, identifier, not 'none'"),
+        ({"tid_source": "title"}, "tid_source must be one of text, teacher"),
+        ({"rounds": "many"}, "rounds must be a whole number of at least 0, not 'many'"),
         ({"teacher": "openai", "teacher_model": {"base_url": "http://x"}}, "needs base_url and model"),
         ({"teacher": "openai", "teacher_model": {**ENDPOINT, "modle": 1}}, "nearest valid name is `model`"),
         ({"teacher": "transformers"}, "needs path"),

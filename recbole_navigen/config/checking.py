@@ -7,7 +7,7 @@ from typing import Any
 
 from recbole_navigen.config.description import Kind, Setting, joined
 from recbole_navigen.config.forms import RULES
-from recbole_navigen.config.reading import nearest
+from recbole_navigen.config.reading import Partial, expanded, nearest
 from recbole_navigen.errors import InputError
 
 # What describes a section: `settings of NAME` -> settings by name; `settings by model` -> those of a model by its name.
@@ -35,9 +35,10 @@ def fitted(setting: Setting, value: Any, sections: Sections, name: str | None = 
         raise InputError(f"{name} must be {joined(setting.kinds, False)}, not None")
     for kind in setting.kinds:
         try:
-            return _fit(kind, value, setting, sections, name)
+            fit = _fit(kind, value, setting, sections, name)
         except _Unfit:
             continue
+        return Partial(fit) if isinstance(value, Partial) else fit
     raise InputError(_refusal(setting, value, name))
 
 
@@ -79,7 +80,7 @@ def _fit(kind: Kind, value: Any, setting: Setting, sections: Sections, name: str
     if word in ("path", "source"):
         if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
             raise _Unfit
-        return str(Path(value).expanduser()) if str(value).startswith("~") else str(value)
+        return expanded(value)
     if word in RULES:
         if not RULES[word](value):
             raise _Unfit
@@ -189,8 +190,12 @@ def merged(described: Mapping[str, Setting], ranks: Sequence[Mapping[str, Any]],
         for key, value in settings.items():
             setting = described.get(key)
             below = result.get(key)
-            if setting is not None and setting.merged and isinstance(value, Mapping) and isinstance(below, Mapping):
-                result[key] = merged(_inside(setting, sections), (below, value), sections)
+            is_beside = setting is not None and (
+                setting.merged or (isinstance(value, Partial) and any(k.word == "whole dict" for k in setting.kinds))
+            )
+            if is_beside and isinstance(value, Mapping) and isinstance(below, Mapping):
+                both = merged(_inside(setting, sections), (below, value), sections)
+                result[key] = Partial(both) if isinstance(below, Partial) else both
             else:
                 result[key] = value
     return result
@@ -204,6 +209,19 @@ def _inside(setting: Setting, sections: Sections) -> Mapping[str, Setting]:
         if kind.word == "settings by model":
             return _ByModel(setting.name)
     return setting.entries
+
+
+def setting_at(described: Mapping[str, Setting], name: str, sections: Sections) -> Setting | None:
+    """The description of a setting by its dotted name; None if there is none.
+
+    Args:
+        described: by name. name: such as task_weights.dense. sections: see `fitted`.
+    """
+    key, _, rest = name.partition(".")
+    setting = described.get(key)
+    if setting is None or not rest:
+        return setting
+    return setting_at(_inside(setting, sections), rest, sections)
 
 
 class _ByModel(dict):

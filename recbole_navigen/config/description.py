@@ -86,7 +86,7 @@ class Kind:
             "source": "text that names a folder or a model on the hub",
             "any": "anything",
             "interval": "an interval such as [3,inf)",
-            "split": "{LS: valid_and_test}, {LS: valid_only}, {LS: test_only} or three shares such as {RS: [0.8,0.1,0.1]}",
+            "split": "{LS: valid_and_test}, {LS: valid_only}, {LS: test_only} or shares such as {RS: [0.8,0.1,0.1]}",
             "mode": "full, labeled, or a kind and number of sampled items such as uni100 or pop100, for both or as "
             "{valid: uni100, test: full}",
             "encoding": "the name of an encoding such as utf-8",
@@ -214,8 +214,11 @@ def describe_text(text: str, file: str, values: Mapping[str, Any] | None = None)
             heading = found["text"].rstrip(".")
             continue
         found = _LINE.match(line)
-        inside = line.startswith(" ") and described
-        if not found and not (inside and (":" in line or line.strip().startswith(("-", "#")))):
+        indented = line.startswith(" ")
+        inside = indented and described
+        if (indented and not described) or (
+            not found and not (inside and (":" in line or line.strip().startswith(("-", "#"))))
+        ):
             raise ValueError(f"{file}, line {number} is no setting with `# (type) help`: {line}")
         if not inside:
             kinds, none = parse_type(found["kind"])

@@ -14,18 +14,9 @@ from recbole.evaluator.collector import DataStruct
 from recbole.utils import EvaluatorType
 
 import recbole_navigen.compat  # noqa: F401 (must run before anything of RecBole is imported)
+from recbole_navigen.config.rules import MEDIA_METRICS as NAMES
 
 NEED = "media.scores"
-# As in evaluation.media, which is not imported here: it would load the encoders' libraries with every run.
-NAMES = (
-    "CLIPScore",
-    "CLIPImage",
-    "CLIPPersonalisation",
-    "CLIPPersonalisationMax",
-    "CLIPHistoryImage",
-    "CLIPHistoryImageMax",
-    "CLIPInstruction",
-)
 
 
 class MediaMetric(AbstractMetric):

@@ -13,25 +13,6 @@ import yaml
 
 from recbole_navigen.errors import InputError
 
-# Settings that must be whole numbers above zero, beside every name that ends in one of POSITIVE_ENDINGS.
-POSITIVE = frozenset(
-    {
-        "epochs",
-        "eval_step",
-        "topk",
-        "MAX_ITEM_LIST_LENGTH",
-        "k",
-        "levels",
-        "codes",
-        "validation_users",
-        "batch_items",
-        "rank_depth",
-    }
-)
-POSITIVE_ENDINGS = ("_size", "_heads")
-RATE_ENDING = "learning_rate"  # above zero, fractions welcome
-REQUIRED = frozenset({"epochs", "topk", "learning_rate", "train_batch_size", "eval_batch_size", "rank_depth"})
-FOLDERS = frozenset({"data_path", "checkpoint_dir"})
 # Settings whose value is an interval such as [3,inf) or [3,10]: text that looks like a yaml list but is none.
 INTERVAL_ENDING = "_interval"
 SECRET = re.compile(r"(^|_)(api_?key|key|secret|password|credentials?|access_token|api_token|hf_token)$", re.IGNORECASE)
@@ -39,12 +20,21 @@ _URL_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 class SettingsLoader(yaml.SafeLoader):
-    """Safe yaml in which 1e-3 is a number (yaml 1.1 asks for a dot) and 2020-10-10 stays text."""
+    """Safe yaml in which 1e-3 is a number (yaml 1.1 asks for a dot), 2020-10-10 stays text, and no key stands twice."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 (PyYAML's own class attribute)
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands there twice", key.start_mark)
+            if isinstance(key, yaml.ScalarNode):
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 SettingsLoader.add_implicit_resolver(
@@ -79,10 +69,22 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return by_lower[difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.0)[0]]
 
 
+def expanded(path: str | Path | None) -> str | None:
+    """A path with `~` as the home folder; hub ids and names pass through."""
+    if path is None:
+        return None
+    return str(Path(path).expanduser()) if str(path).startswith("~") else str(path)
+
+
 def read_settings(path: str | Path) -> dict[str, Any]:
-    """Read one yaml file of settings."""
+    """Read one yaml file of settings; dots in names lead into dictionaries."""
+    return without_dots(read_yaml(path), f"in config file {path}")
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read one yaml file of names and values."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).expanduser().read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"config file {path} cannot be read: {error.strerror}; check --config_files") from error
     except UnicodeDecodeError as error:
@@ -101,22 +103,63 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     return {str(key): value for key, value in settings.items()}
 
 
+def without_dots(settings: Mapping[Any, Any], where: str) -> dict[str, Any]:
+    """Turn names such as `task_weights.dense` into dictionaries; what is said twice in two ways is refused.
+
+    Args:
+        settings: by name. where: they stand, for the refusal.
+    """
+    plain: dict[str, Any] = {}
+    for name, value in settings.items():
+        _put(plain, str(name), value, str(name), where)
+    return plain
+
+
+def _put(into: dict[str, Any], name: str, value: Any, shown: str, where: str) -> None:
+    """Put a value into nested dictionaries, beside what is there."""
+    key, dot, rest = name.partition(".")
+    if dot and key and rest:
+        inner = into.setdefault(key, Partial())
+        if not isinstance(inner, dict):
+            raise InputError(f"{shown} is given {where}, and so is {key} as {inner!r}; keep one")
+        if type(inner) is dict:
+            into[key] = inner = dict(inner)
+        _put(inner, rest, value, shown, where)
+    elif name not in into:
+        into[name] = value
+    elif isinstance(into[name], dict) and isinstance(value, Mapping):
+        # A whole dictionary beside entries of it: together they are the dictionary.
+        together = dict(value)
+        for inner, entry in into[name].items():
+            _put(together, inner, entry, f"{shown}.{inner}", where)
+        into[name] = together
+    elif into[name] != value or isinstance(into[name], bool) != isinstance(value, bool):
+        raise InputError(f"{shown} is given twice {where}, as {into[name]} and as {value}; keep one")
+
+
+class Partial(dict):
+    """Entries of a dictionary that were given by name, one by one: they stand beside what it holds already."""
+
+
 def parse_value(key: str, text: str) -> Any:
     """Read the value of `--key=text` by yaml's safe rules; `None` is accepted for null, as RecBole's users write it."""
     if text == "None":
         return None
+    is_interval = any(part.endswith(INTERVAL_ENDING) for part in key.split("."))
     try:
         value = yaml.load(text, Loader=SettingsLoader)
     except yaml.YAMLError as error:
         # Text such as @home or [3,inf) is a fine string; an unclosed list or mapping is a slip.
-        if text[:1] in "[{" and not key.endswith(INTERVAL_ENDING):
-            raise InputError(f"--{key}={text} is not valid yaml; quote it and close its brackets") from error
+        if text[:1] in "[{" and not is_interval:
+            problem = getattr(error, "problem", None) or ""
+            why = problem if problem.endswith("twice") else "is not valid yaml; quote it and close its brackets"
+            raise InputError(f"--{key}={text}: {why}" if why == problem else f"--{key}={text} {why}") from error
         return text
-    return text if key.endswith(INTERVAL_ENDING) and isinstance(value, list) else value
+    return text if is_interval and isinstance(value, list) else value
 
 
 def parse_argv(argv: Sequence[str]) -> dict[str, Any]:
-    """Read arguments of the form `--key=value`."""
+    """Read arguments of the form `--key=value`; dots in keys lead into dictionaries."""
     settings: dict[str, Any] = {}
     for argument in argv:
         key, equals, text = argument[2:].partition("=")
@@ -125,65 +168,8 @@ def parse_argv(argv: Sequence[str]) -> dict[str, Any]:
                 f"argument `{argument}` was not understood; write settings as --key=value, e.g. --epochs=10 or "
                 "--lora=True"
             )
-        value = parse_value(key, text)
-        if key in settings and settings[key] != value:
-            raise InputError(f"--{key} is given twice, as {settings[key]} and as {value}; keep one")
-        settings[key] = value
+        _put(settings, key, parse_value(key, text), f"--{key}", "on the command line")
     return settings
-
-
-def refuse_unknown(settings: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-    """Refuse settings whose name nothing reads."""
-    known = set(known)
-    for key in settings:
-        if key not in known:
-            raise InputError(f"unknown setting `{key}` {where}; the nearest valid name is `{nearest(key, known)}`")
-
-
-def fit_types(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Refuse values whose type cannot replace the default's, and turn 1e3 into 1000 where a whole number is due."""
-    fitted = dict(settings)
-    for key, value in settings.items():
-        default = defaults.get(key)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if value is None or default is None:
-            continue
-        if isinstance(default, bool):
-            if not isinstance(value, bool) and value not in (0, 1):
-                raise InputError(f"{key} must be True or False, not {value!r}")
-            fitted[key] = bool(value)
-        elif isinstance(default, int | float):
-            if not number:
-                raise InputError(f"{key} must be a number such as {default}, not {value!r}")
-            if isinstance(default, int) and isinstance(value, float) and value.is_integer():
-                fitted[key] = int(value)
-            elif isinstance(default, float):
-                fitted[key] = float(value)
-    return fitted
-
-
-def refuse_nonpositive(settings: Mapping[str, Any]) -> None:
-    """Refuse sizes, counts and rates that are not above zero, alone or in a list."""
-    for key, value in settings.items():
-        rate = key.endswith(RATE_ENDING)
-        if not (rate or key in POSITIVE or key.endswith(POSITIVE_ENDINGS)) or (value is None and key not in REQUIRED):
-            continue
-        if value == []:
-            raise InputError(f"{key} is an empty list; name at least one number")
-        for entry in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(entry, bool) or not isinstance(entry, int | float):
-                raise InputError(f"{key} must be a number above zero, not {entry!r}")
-            if not entry > 0:
-                raise InputError(f"{key} must be above zero, not {entry}")
-            if not rate and not float(entry).is_integer():
-                raise InputError(f"{key} must be a whole number, not {entry}")
-
-
-def refuse_no_folder(settings: Mapping[str, Any]) -> None:
-    """Refuse places that are no path."""
-    for key in FOLDERS.intersection(settings):
-        if not isinstance(settings[key], str | Path) or not str(settings[key]):
-            raise InputError(f"{key} must be the path of a folder, such as ./saved, not {settings[key]!r}")
 
 
 def without_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,15 +185,3 @@ def without_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
         return _URL_LOGIN.sub("(hidden)@", value) if isinstance(value, str) else value
 
     return {key: hide(key, value) for key, value in settings.items()}
-
-
-def settings_file(name: str, own: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The settings of properties/NAME.yaml, a file that stands apart from RecBole's settings, with a user's own above
-    them; unknown ones are refused.
-    """
-    settings: dict[str, Any] = {}
-    for folder in properties_folders():
-        if (file := folder / f"{name}.yaml").is_file():
-            settings.update(read_settings(file))
-    refuse_unknown(own or {}, settings, f"of {name}")
-    return {**settings, **fit_types(own or {}, settings)}

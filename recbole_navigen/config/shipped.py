@@ -5,6 +5,7 @@ properties/recbole.yaml gives one, for single names and for patterns of names; w
 default and from the choices that RecBole's comments list.
 """
 
+import difflib
 import fnmatch
 import functools
 import math
@@ -17,6 +18,7 @@ from typing import Any
 
 from recbole_navigen.config.description import Kind, Setting, describe_file
 from recbole_navigen.config.reading import properties_folders, read_settings
+from recbole_navigen.errors import InputError
 
 OURS = ("NaviGen",)
 SECTIONS = ("supervision", "reinforce", "generation")  # files of properties/ that stand apart from a run's settings
@@ -40,6 +42,7 @@ _COMMENT = re.compile(r"^(?P<name>[\w-]+):.*?#\s*(?:\((?P<kind>[^)]*)\))?(?P<abo
 _READ_BY_CODE = re.compile(r"""config\[["'](\w+)["']\]""")
 _IMPORTED = re.compile(r"^\s*from recbole\.model\.([\w.]+) import", re.MULTILINE)
 _ARGUMENTS = re.compile(r"'(\w+)'")
+_METRIC = re.compile(r"^class (\w+)\((\w+)\):", re.MULTILINE)
 _TOP = re.compile(r"^([A-Za-z_][\w-]*):", re.MULTILINE)
 
 
@@ -106,7 +109,34 @@ def section(name: str) -> Mapping[str, Setting]:
 
 def sections(word: str, name: str) -> Mapping[str, Setting]:
     """Describes settings that hold settings, see `checking.fitted`."""
-    return section(name) if word == "settings of" else {**described(name), "steps": _STEPS}
+    if word == "settings of":
+        return section(name)
+    refuse_unknown_model(name)
+    return {**described(name), "steps": _STEPS}
+
+
+def refuse_unknown_model(name: str, key: str = "") -> None:
+    """Refuse a name that no model has, with the nearest ones.
+
+    Args:
+        name: of the model. key: of the setting that names it, for the message.
+    """
+    names = model_names()
+    if name in names:
+        return
+    by_lower = {known.lower(): known for known in names}
+    near = [by_lower[close] for close in difflib.get_close_matches(str(name).lower(), by_lower, n=3, cutoff=0.4)]
+    where = f"{key}: " if key else ""
+    raise InputError(
+        f"{where}unknown model `{name}`; nearest names: {', '.join(near or ['NaviGen', 'SASRec', 'LightGCN'])}"
+    )
+
+
+@functools.cache
+def metric_types() -> Mapping[str, str]:
+    """RecBole's metrics, in small letters: RANKING or VALUE."""
+    text = (recbole_folder() / "evaluator" / "metrics.py").read_text("utf-8")
+    return {name.lower(): "VALUE" if base == "LossMetric" else "RANKING" for name, base in _METRIC.findall(text)}
 
 
 def anywhere(name: str) -> Setting:

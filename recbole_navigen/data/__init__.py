@@ -18,7 +18,7 @@ import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.data.checks import check_columns, check_history_lengths, check_row_widths, read_header
 from recbole_navigen.data.dataset import ExactSequence, NaviGenDataset, exact
 from recbole_navigen.data.loader import HistoryMaskedLoader, UserRowLoader
-from recbole_navigen.data.locate import dataset_folder
+from recbole_navigen.config.locate import dataset_folder
 from recbole_navigen.data.sequences import UserSequences, windows
 from recbole_navigen.data.text import ItemText, read_item_text
 from recbole_navigen.errors import InputError

@@ -1,45 +1,23 @@
 """The settings of properties/generation.yaml."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from recbole_navigen.config import shipped
+from recbole_navigen.config.reading import parse_argv
+from recbole_navigen.config.sections import section_settings
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.tags import MEDIA
-from recbole_navigen.config.reading import settings_file
 
 RETRIEVAL = "retrieval"
-_CHOICES = {
-    "generation_dtype": ("auto", "float32", "float16", "bfloat16"),
-    "offload": ("none", "model", "sequential"),
-    "long_text": ("chunk", "truncate"),
-    "clip_framing": ("crop", "pad"),
-}
-_COUNTS = ("generation_batch_size", "image_steps", "video_steps", "video_frames", "video_fps", "reference_terms")
-_COUNTS += ("clip_batch_size", "clip_frames", "control_users", "history_items")
-_SIZES = ("image_size", "video_size")
 # What retrieval of one kind of medium has no use for; `negative_prompt` is one setting of both kinds.
 _DIFFUSION = ("revision", "steps", "guidance", "size")
 
 
 def generation_settings(own: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The settings of properties/generation.yaml with a user's own above them; what cannot be meant is refused."""
-    settings = settings_file("generation", own)
-    for key, known in _CHOICES.items():
-        if settings[key] not in known:
-            raise InputError(f"{key}={settings[key]!r} is unknown; use one of {', '.join(known)}.")
-    for key in _COUNTS:
-        value = settings[key]
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise InputError(f"{key} must be a whole number above zero, not {value!r}.")
-    for key in _SIZES:
-        value = settings[key]
-        if value is not None and not (
-            isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(side, int) for side in value)
-        ):
-            raise InputError(f"{key} must be height and width, such as [512, 512], not {value!r}.")
-    if not 0 < settings["strength"] <= 1:
-        raise InputError(f"strength must be above 0 and at most 1, not {settings['strength']}.")
+    settings = section_settings("generation", own)
     if settings["image_to_image"] and not settings["reference_image"]:
         raise InputError("image_to_image needs a picture to start from; set --reference_image=FILE.")
     if settings["image_to_image"] and settings["image_model"] in (None, RETRIEVAL):
@@ -53,6 +31,14 @@ def generation_settings(own: Mapping[str, Any] | None = None) -> dict[str, Any]:
         raise InputError("extra_metrics stand beside the scores of a CLIP-like model; set --clip_model=FOLDER.")
     settings["block_list"] = blocked_words(settings["block_list"])
     return settings
+
+
+def split_generation(argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Arguments that are settings of generation, read, and the others as they are."""
+    known, own, others = shipped.section("generation"), [], []
+    for argument in argv:
+        (own if argument[2:].partition("=")[0].partition(".")[0] in known else others).append(argument)
+    return parse_argv(own), others
 
 
 def _refuse_ignored(settings: Mapping[str, Any], own: Mapping[str, Any]) -> None:

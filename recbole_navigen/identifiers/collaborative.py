@@ -25,17 +25,20 @@ def item_embeddings(model) -> np.ndarray:
     """
     import torch
 
-    name = type(model).__name__
     model.eval()
     with torch.no_grad():
-        if not hasattr(model, "item_embedding"):
-            raise InputError(
-                f"collaborative_model={name} has no item embeddings; choose one that has, such as SASRec, LightGCN "
-                "or BPR."
-            )
         propagates = not inspect.signature(model.forward).parameters
         vectors = model.forward()[1] if propagates else model.item_embedding.weight
         return vectors[1 : model.n_items].float().cpu().numpy().copy()
+
+
+def refuse_without_embeddings(model) -> None:
+    """Refuse a RecBole model, not trained yet, that has no vectors of items."""
+    if not hasattr(model, "item_embedding"):
+        raise InputError(
+            f"collaborative_model={type(model).__name__} has no item embeddings; choose one that has, such as SASRec, "
+            "LightGCN or BPR."
+        )
 
 
 def cached_embeddings(folder: str | Path, inputs: dict, train: Callable[[], np.ndarray]) -> tuple[np.ndarray, bool]:

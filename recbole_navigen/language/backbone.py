@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     PreTrainedModel,
@@ -53,6 +54,13 @@ def pretrained_lm(path: str) -> PreTrainedModel:
         return AutoModelForCausalLM.from_pretrained(
             path, attn_implementation=ATTENTION, dtype=torch.float32, use_safetensors=True
         )
+
+
+def empty_lm(path: str) -> PreTrainedModel:
+    """The architecture of `pretrained_lm` with weights of any values, on torch's current device."""
+    with _as_input_error(path):
+        config = AutoConfig.from_pretrained(path)
+        return AutoModelForCausalLM.from_config(config, attn_implementation=ATTENTION, dtype=torch.float32)
 
 
 def pretrained_tokenizer(path: str) -> PreTrainedTokenizerBase:

@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from recbole_navigen.artefacts import content_hash
-from recbole_navigen.config.config import NOT_LEARNED, Config, refuse_unknown_metrics
+from recbole_navigen.config import shipped
+from recbole_navigen.config.checking import fitted_all
+from recbole_navigen.config.config import NOT_LEARNED, Config
+from recbole_navigen.config.entries import gather_entries
+from recbole_navigen.config.reading import parse_argv
+from recbole_navigen.config.rules import refuse_unknown_metrics
 from recbole_navigen.data import uses_user_rows
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.ranks import METRICS, metric_values, places
@@ -26,15 +31,7 @@ from recbole_navigen.quick_start.report import report
 from recbole_navigen.quick_start.runs import Run, find_finished, identity, protocol
 from recbole_navigen.quick_start.separate import RunFailed, SeparateRuns
 from recbole_navigen.quick_start.tables import shown_name
-from recbole_navigen.config.reading import (
-    parse_argv,
-    read_settings,
-    refuse_no_folder,
-    refuse_nonpositive,
-    refuse_unknown,
-)
 
-SECTION = "models"  # of config files: label -> settings of its own
 SHOWN = {"metrics": ["NDCG", "Recall"], "topk": [10]}  # unless the user asks for others
 
 logger = logging.getLogger(__name__)
@@ -133,10 +130,9 @@ def compare_runs(folders: Sequence[str | Path], argv: Sequence[str] = ()) -> dic
     Returns:
         As `run_compare` does.
     """
-    settings = {**SHOWN, "checkpoint_dir": "saved", **(given := parse_argv(argv))}
-    refuse_unknown(given, {*SHOWN, "checkpoint_dir"}, "beside --runs")
-    refuse_nonpositive(settings)
-    refuse_no_folder(settings)
+    known = {name: shipped.described()[name] for name in (*SHOWN, "checkpoint_dir")}
+    given = fitted_all(known, parse_argv(argv), shipped.sections, "beside --runs")
+    settings = {**SHOWN, "checkpoint_dir": "saved", **given}
     runs = [Run.load(folder) for folder in dict.fromkeys(map(Path, folders))]
     metrics = _existing(*(value if isinstance(value, list) else [value] for value in map(settings.get, SHOWN)))
     return {**report(_labelled(runs), metrics, settings["checkpoint_dir"]), "failed": 0}
@@ -150,28 +146,10 @@ def _entries(
     argv: Sequence[str],
 ) -> list[Entry]:
     """Put together the settings of each row."""
-    sections: dict[str, Any] = {}
-    for settings in (*map(read_settings, files), config_dict):
-        section = settings.get(SECTION) or {}
-        if not isinstance(section, dict) or not all(isinstance(own, dict | None) for own in section.values()):
-            raise InputError(f"the section `{SECTION}` must hold lines of `LABEL: {{key: value}}`, not {section!r}")
-        sections.update(section)
-    labels = list(models or sections)
-    if not labels:
-        raise InputError("name what to compare: --models=Pop,SASRec,NaviGen, or a section `models` in a config file")
-    if len(set(labels)) < len(labels):
-        raise InputError(f"--models={','.join(labels)} names a model twice; keep one")
-    if "model" in parse_argv(argv):
-        raise InputError("--model names one model; a comparison takes --models=NAME,NAME")
-    shared = {key: value for key, value in config_dict.items() if key != SECTION}
-    entries = []
-    for label in labels:
-        own = dict(sections.get(label) or {})
-        model = own.pop("model", label)
-        if "seed" in own:
-            raise InputError(f"{SECTION}: {label}: seed is the same for all models; use --seeds")
-        entries.append(Entry(label, Config(model, dataset, files, {**shared, **own}, argv, comparison=True)))
-    return entries
+    return [
+        Entry(label, Config(given.model, dataset, files, own, argv, comparison=True))
+        for label, given, own in gather_entries(models, dataset, files, config_dict, argv)
+    ]
 
 
 def _metrics(config: Config) -> list[str]:

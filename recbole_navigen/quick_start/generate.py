@@ -12,18 +12,18 @@ from tqdm import tqdm
 
 from recbole_navigen.artefacts import write_bytes
 from recbole_navigen.config import Config
-from recbole_navigen.config.arguments import checked, checks
+from recbole_navigen.config.calls import checked, checks
+from recbole_navigen.config.teachers import refuse_absent_teachers
 from recbole_navigen.data import create_dataset
 from recbole_navigen.errors import InputError
-from recbole_navigen.generation.settings import RETRIEVAL, generation_settings
+from recbole_navigen.generation.settings import RETRIEVAL, generation_settings, split_generation
 from recbole_navigen.language.tags import DRAFTS, MEDIA, TEMPERATURE, TOP_P
 from recbole_navigen.quick_start.display import titles_of
 from recbole_navigen.quick_start.recommender import DRAWS, Instruction, Recommender, known_user
-from recbole_navigen.quick_start.run import finished_run, require_writable
+from recbole_navigen.quick_start.run import find_run, finished_run, require_writable
 from recbole_navigen.quick_start.runs import STARTED
-from recbole_navigen.quick_start.supervised import learns_instructions
-from recbole_navigen.quick_start.writing import add_writer
-from recbole_navigen.config.reading import parse_argv
+from recbole_navigen.quick_start.supervised import learns_instructions, settings_of
+from recbole_navigen.quick_start.writing import add_writer, has_writer
 
 FILE = "instructions.jsonl"
 USERS_AT_ONCE = 64  # between two movements of the progress bar
@@ -79,7 +79,7 @@ def run_generate(
         item (id, title, terms, probability), reasoning, target_tid, target_ins, and the raw answer.
     """
     asked = _asked(users)
-    own, argv = _split(argv)
+    own, argv = split_generation(argv)
     if run is not None and argv:
         raise InputError(f"a finished run is written from as it is; leave out {' '.join(argv)}.")
     generation = generation_settings({**(generation or {}), **own})
@@ -94,9 +94,12 @@ def run_generate(
         require_writable(output, "output")
     if run is None:
         config = Config("NaviGen", dataset, config_file_list, config_dict, argv)
-        _try(config, asked, media, generation, makes)
+        refuse_absent_teachers(settings_of(config))  # the writer's; the ranking model is trained before it
+        found, apart = find_run(config), not learns_instructions(config)
+        if found is None or (apart and not has_writer(config, found)):
+            _try(config, asked, media, generation, makes)
         run = finished_run(dataset, config_file_list, config_dict, argv)
-        if not learns_instructions(config):
+        if apart:
             add_writer(config, run)
         progress = config["show_progress"]
     else:
@@ -188,7 +191,7 @@ def _kinds(media: str, count: int) -> list[str]:
 
 
 def _try(config: Config, asked: int | list[str] | None, media: str, generation: Mapping[str, Any], makes: bool) -> None:
-    """Refuse before a run is trained what would only be seen after it: users that are unknown, and models of media and
+    """Refuse before anything is trained what would only be seen after it: users that are unknown, and models of media and
     pictures that cannot be loaded. What was loaded is let go, since training needs the memory.
     """
     data = create_dataset(config)
@@ -200,14 +203,6 @@ def _try(config: Config, asked: int | list[str] | None, media: str, generation: 
         MediaHead(
             titles_of(config, data), cache, generation, _kinds(media, 2) if makes else (), config["show_progress"]
         )
-
-
-def _split(argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """Arguments that are settings of generation, and the others as they are."""
-    known, own, others = generation_settings(), [], []
-    for argument in argv:
-        (own if argument[2:].partition("=")[0] in known else others).append(argument)
-    return parse_argv(own), others
 
 
 def _record(

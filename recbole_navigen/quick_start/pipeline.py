@@ -14,10 +14,17 @@ from transformers import PreTrainedTokenizerBase
 
 from recbole_navigen.artefacts import atomic_directory, content_hash, read_json, stage_is_current, write_json
 from recbole_navigen.config import Config
+from recbole_navigen.config.reading import without_secrets
+from recbole_navigen.config.shipped import dataset_arguments
 from recbole_navigen.data import create_dataset, data_preparation, read_item_text
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.similarity import SentenceSpace, packaged_encoder
-from recbole_navigen.identifiers.collaborative import cached_embeddings, item_embeddings, nearest_items
+from recbole_navigen.identifiers.collaborative import (
+    cached_embeddings,
+    item_embeddings,
+    nearest_items,
+    refuse_without_embeddings,
+)
 from recbole_navigen.identifiers.quantizer import residual_kmeans
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.identifiers.textual import extract_terms
@@ -26,20 +33,21 @@ from recbole_navigen.language.vocabulary import train_tokenizer
 from recbole_navigen.model.build import SCRATCH
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.processes import alone, is_main
+from recbole_navigen.quick_start.preflight import code_count, refuse_unfit_navigen
 from recbole_navigen.quick_start.runs import STARTED, refuse_other_backbone
 from recbole_navigen.quick_start.stages import Stages
 from recbole_navigen.quick_start.supervised import learns_instructions, settings_of, supervision_of, terms_by_teacher
-from recbole_navigen.quick_start.training_stages import check_stages
-from recbole_navigen.config.reading import without_secrets
 from recbole_navigen.supervision.rows import InstructionRow
 from recbole_navigen.training.checkpoint import load_checkpoint
 from recbole_navigen.training.instructions import InstructionRows
 from recbole_navigen.training.sft import NaviGenTrainer
-from recbole_navigen.training.trainer import get_trainer
+from recbole_navigen.training.trainer import build_model, get_trainer
 
 IDENTIFIERS, SUPERVISION, TOKENIZER = "identifiers", "supervision", "tokenizer"  # folders of a run
-SMALL_CATALOGUE, SMALL_K, LARGE_K = 5_000, 64, 512
 TOKENIZER_ROWS = 2_000  # instructions from which a tokenizer learns, spread evenly; more add no words
+# What the collaborative model shares with NaviGen beside how data are read.
+_SHARED = ("seed", "reproducibility", "eval_args", "shuffle_ties", "gpu_id", "use_gpu", "show_progress", "autocast")
+_SHARED += ("checkpoint_dir",)
 NEIGHBOURS = 20  # collaborative neighbours from which an item without text may borrow terms
 
 logger = logging.getLogger(__name__)
@@ -56,12 +64,7 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
     Returns:
         The model and its trainer.
     """
-    if code_count(config, dataset.item_num - 1) > dataset.item_num - 1:
-        raise InputError(
-            f"codes={code_count(config, dataset.item_num - 1)} is more than the {dataset.item_num - 1} items of "
-            f"{config['dataset']}; lower it with --codes=K."
-        )
-    check_stages(config)
+    refuse_unfit_navigen(config, dataset.item_num - 1, train_data._dataset)
     text = read_item_text(config, dataset)
     with stages("collaborative") as stage:
         vectors, cached, stage.spared = collaborative_vectors(config, train_data._dataset)
@@ -153,11 +156,6 @@ def sampled_texts(rows: Sequence[InstructionRow]) -> list[str]:
     return [text for row in some for text in (row.target_ins, row.reasoning) if text]
 
 
-def code_count(config: Config, n_items: int) -> int:
-    """K: the setting `codes`, or the default for a catalogue of N items (see benchmarks/codes.py)."""
-    return config["codes"] or (SMALL_K if n_items < SMALL_CATALOGUE else LARGE_K)
-
-
 def table_inputs(config: Config, dataset: Any, vectors: np.ndarray, texts: tuple[str, ...]) -> dict[str, Any]:
     """What `build_table` makes a table of, as hashes and settings."""
     supervision = settings_of(config)
@@ -223,7 +221,8 @@ def collaborative_vectors(config: Config, train_part: Any) -> tuple[np.ndarray, 
         if "steps" in own:
             sub["epochs"] = math.ceil(own["steps"] / len(train_data))
         init_seed(sub["seed"], sub["reproducibility"])
-        model = sub.model_class(sub, train_data._dataset).to(sub["device"])
+        model = build_model(sub, train_data._dataset)
+        refuse_without_embeddings(model)
         with alone():
             trainer = get_trainer(sub, model)(sub, model)
             trainer.stage = f"collaborative {name}"
@@ -243,15 +242,5 @@ def collaborative_config(config: Config) -> dict[str, Any]:
     """Settings of the collaborative model: `collaborative_config` for it, and what it must share with NaviGen."""
     name = config["collaborative_model"]
     given = (config["collaborative_config"] or {}).get(name, {})
-    shared = ("seed", "reproducibility", "MAX_ITEM_LIST_LENGTH", "load_col", "user_inter_num_interval", "eval_args")
-    shared += (
-        "item_inter_num_interval",
-        "val_interval",
-        "shuffle_ties",
-        "gpu_id",
-        "use_gpu",
-        "show_progress",
-        "autocast",
-    )
-    own = {key: config[key] for key in (*shared, "checkpoint_dir") if config[key] is not None}
+    own = {key: config[key] for key in (*dataset_arguments(), *_SHARED) if key in config}
     return {**own, **given}

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from recbole.utils.argument_list import dataset_arguments
 
 from recbole_navigen.artefacts import content_hash
 from recbole_navigen.config import Config
-from recbole_navigen.config.arguments import checked, checks
+from recbole_navigen.config.calls import checked, checks
+from recbole_navigen.config.reading import nearest
+from recbole_navigen.config.shipped import dataset_arguments
 from recbole_navigen.data import NaviGenDataset, create_dataset
 from recbole_navigen.data.sequences import padded
 from recbole_navigen.errors import InputError
@@ -33,7 +34,6 @@ from recbole_navigen.quick_start.pipeline import IDENTIFIERS, TOKENIZER
 from recbole_navigen.quick_start.runs import read_result, refuse_other_backbone
 from recbole_navigen.quick_start.supervised import learns_instructions, settings_of
 from recbole_navigen.quick_start.writing import load_writer
-from recbole_navigen.config.reading import nearest
 from recbole_navigen.supervision.build import supervision_settings
 from recbole_navigen.supervision.protocol import Sample
 from recbole_navigen.supervision.space import TermSpace
@@ -202,8 +202,8 @@ class Recommender:
 
     @cached_property
     def _data(self) -> tuple[Config, NaviGenDataset]:
-        keys = {*dataset_arguments, "load_col", "shuffle_ties", "eval_args", "item_text_fields"} - {"data_path"}
-        own = {key: self.settings[key] for key in keys if self.settings.get(key) is not None}
+        keys = (*dataset_arguments(), "shuffle_ties", "eval_args", "item_text_fields")
+        own = {key: self.settings[key] for key in keys if key in self.settings}
         folder = Path(self.settings["data_path"])
         config = Config("NaviGen", folder.name, config_dict={**own, "data_path": str(folder.parent), "state": "ERROR"})
         dataset = create_dataset(config)

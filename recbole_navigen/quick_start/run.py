@@ -23,6 +23,7 @@ from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.user_ranks import rank_users
 from recbole_navigen.quick_start.display import SampleUser, sample_users, show
+from recbole_navigen.quick_start.preflight import refuse_deep_topk
 from recbole_navigen.quick_start.runs import RESULT, common_folder, finished_folders, identity, protocol
 from recbole_navigen.quick_start.stages import Stages
 
@@ -78,6 +79,7 @@ def run_navigen(
         logger.info(data)
         # Splitting expands prefixes for most models, so interactions are counted before it.
         stage.metric = f"{data.user_num - 1} users, {data.item_num - 1} items, {data.inter_num} interactions"
+        refuse_deep_topk(config, data.item_num - 1)
         train_data, valid_data, test_data = data_preparation(config, data)
 
     # 3. Model and training. The run folder is made only now, so that refused input leaves none behind.
@@ -94,9 +96,9 @@ def run_navigen(
 
                 net, trainer = build_navigen(config, data, train_data, valid_data, stages)
             else:
-                from recbole_navigen.training.trainer import get_trainer
+                from recbole_navigen.training.trainer import build_model, get_trainer
 
-                net = config.model_class(config, train_data._dataset).to(config["device"])
+                net = build_model(config, train_data._dataset)
                 trainer = get_trainer(config, net)(config, net)
         logger.info(net)
         with stages("train") as stage:
@@ -154,9 +156,13 @@ def finished_run(
     """Folder of the newest finished NaviGen with these settings (as `run_navigen` takes them); without one, it is
     trained now.
     """
-    config = Config("NaviGen", dataset, config_file_list, config_dict, argv)
-    found = next(finished_folders(config["checkpoint_dir"], identity(config)), None)
+    found = find_run(Config("NaviGen", dataset, config_file_list, config_dict, argv))
     return found or Path(run_navigen("NaviGen", dataset, config_file_list, config_dict, argv)["run_dir"])
+
+
+def find_run(config: Config) -> Path | None:
+    """Folder of the newest finished run of these settings."""
+    return next(finished_folders(config["checkpoint_dir"], identity(config)), None)
 
 
 def _fit(

@@ -17,3 +17,4 @@ SCORERS: dict[str, Callable[[Config, Sequence[Sequence[str]]], Scorer]] = {
     "terms": lambda config, terms: TermScorer(),
     "judge": lambda config, terms: JudgeScorer(roles_of(config, terms).judge),
 }
+BUILT_IN = frozenset(SCORERS)  # these give no further parts of a reward

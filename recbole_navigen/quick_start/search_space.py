@@ -11,8 +11,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from recbole_navigen.config import shipped
+from recbole_navigen.config.checking import fitted, refuse_unknown, setting_at
+from recbole_navigen.config.description import Setting
+from recbole_navigen.config.reading import INTERVAL_ENDING, nearest, parse_value, properties_folders, read_yaml
+from recbole_navigen.config.sections import section_settings
 from recbole_navigen.errors import InputError
-from recbole_navigen.config.reading import INTERVAL_ENDING, nearest, parse_value, read_settings, settings_file
 
 _KEYS = {"float": {"low", "high", "step", "log"}, "int": {"low", "high", "step", "log"}, "choice": {"values"}}
 _HOW = "write `key: {type: float, low: 0.0, high: 0.5}`, with type int alike, or `key: [a, b, c]`"
@@ -101,7 +105,7 @@ def read_space(path: str | Path) -> tuple[Parameter, ...]:
         path: yaml, a line a setting: `dropout: {type: float, low: 0.0, high: 0.5}`, `n_layers: {type: int, low: 1,
             high: 3}` or `hidden_size: [64, 128]`; or RecBole's format: `learning_rate loguniform -8,0`.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise InputError(f"--params_file={path} is not a file; name one such as properties/sweep/NaviGen.yaml")
     try:
@@ -113,7 +117,7 @@ def read_space(path: str | Path) -> tuple[Parameter, ...]:
     if lines and _HYPER_TEST.match(lines[0][1]):
         space = tuple(_of_hyper_test(line, f"{path}, line {number}") for number, line in lines)
     else:
-        space = tuple(_of_yaml(name, given, str(path)) for name, given in read_settings(path).items())
+        space = tuple(_of_yaml(name, given, str(path)) for name, given in read_yaml(path).items())
     if not space:
         raise InputError(f"{path} names no setting to search; {_HOW}")
     names = [parameter.name for parameter in space]
@@ -237,9 +241,18 @@ def nested(values: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]
     return settings
 
 
+def shipped_space(model: str) -> Path:
+    """The file of the search space that stands in properties/sweep for a model."""
+    files = [folder / "sweep" / f"{model}.yaml" for folder in properties_folders()]
+    known = [file for file in files if file.is_file()]
+    if not known:
+        raise InputError(f"there is no search space for {model}; name one with --params_file=FILE")
+    return known[-1]
+
+
 def _entries(key: str, base: Mapping[str, Any]) -> Any:
     """The value of a setting, with the defaults of its file if it has one."""
-    return settings_file(key, base[key]) if key in _WITH_FILE else base[key]
+    return section_settings(key, base[key]) if key in _WITH_FILE else base[key]
 
 
 def refuse_unfit(space: Sequence[Parameter], base: Any, fixed: Mapping[str, Any], where: str) -> None:
@@ -265,6 +278,21 @@ def refuse_unfit(space: Sequence[Parameter], base: Any, fixed: Mapping[str, Any]
                 known = f"; it has {', '.join(map(str, entry))}" if isinstance(entry, dict) else ""
                 raise InputError(f"{where}: {parameter.name} is unknown, {key} has no entry `{part}`{known}")
             entry = entry[part]
+
+
+def refuse_bad_values(space: Sequence[Parameter], described: Mapping[str, Setting], where: str) -> None:
+    """Refuse a space with a name that no setting has or a value that its setting cannot take.
+
+    Args:
+        space: what is searched. described: what each setting may be. where: the space was read from.
+    """
+    for parameter in space:
+        refuse_unknown([parameter.name.partition(".")[0]], described, f"in {where}")
+        setting = setting_at(described, parameter.name, shipped.sections)
+        if setting is None:
+            continue  # an open dictionary takes any name; `refuse_unfit` refuses others
+        for value in parameter.values if parameter.kind == "choice" else (parameter.low, parameter.high):
+            fitted(setting, value, shipped.sections, f"{where}: {parameter.name}")
 
 
 def defaults(space: Sequence[Parameter], base: Any) -> dict[str, Any]:

@@ -8,10 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from recbole_navigen.config import Config
+from recbole_navigen.config.reading import expanded
 from recbole_navigen.errors import InputError
 from recbole_navigen.quick_start.display import progress_bar
 from recbole_navigen.quick_start.runs import identity, new_folder, read_result
-from recbole_navigen.quick_start.search_space import Parameter, defaults, nested, read_space, refuse_unfit
+from recbole_navigen.quick_start.search_space import (
+    Parameter,
+    defaults,
+    nested,
+    read_space,
+    refuse_bad_values,
+    refuse_unfit,
+    shipped_space,
+)
 from recbole_navigen.quick_start.separate import RunFailed, RunStopped, SeparateRuns
 from recbole_navigen.quick_start.study import (
     FAILURE,
@@ -29,7 +38,6 @@ from recbole_navigen.quick_start.study import (
 )
 from recbole_navigen.quick_start.sweep_report import TABLE, Sweep, write_report
 from recbole_navigen.quick_start.tables import shown_name
-from recbole_navigen.config.reading import properties_folders
 
 HEARTBEAT = 30  # seconds
 _WAITING = 2.0  # seconds between two looks at the trials of other workers
@@ -81,12 +89,14 @@ def run_hyper(
         raise InputError(f"heartbeat must be whole seconds above zero, not {heartbeat!r}")
     config = Config(model, dataset, config_file_list, dict(config_dict or {}), argv)
     name, data = config["model"], config["dataset"]
-    params_file = Path(params_file) if params_file else _shipped(name)
+    params_file = Path(params_file).expanduser() if params_file else shipped_space(name)
     space = read_space(params_file)
+    refuse_bad_values(space, config.given.described, str(params_file))
     refuse_unfit(space, config, config.external_config_dict, str(params_file))
     for end in (0, -1):
         values = {p.name: p.values[end] if p.kind == "choice" else (p.low, p.high)[end] for p in space}
         Config(model, dataset, config_file_list, {**(config_dict or {}), **nested(values, config)}, argv)
+    output = expanded(output)
     _refuse_output(output)
     metric = config["valid_metric"].lower()
     objectives = [metric, LATENCY] if sampler == "nsga2" else [metric]
@@ -133,14 +143,6 @@ def run_hyper(
     sweep = Sweep(found, config, space, objectives, params_file)
     folder = Path(output) if output else new_folder(config["checkpoint_dir"], f"hyper-{name}-{data}")
     return write_report(sweep, folder)
-
-
-def _shipped(model: str) -> Path:
-    files = [folder / "sweep" / f"{model}.yaml" for folder in properties_folders()]
-    known = [file for file in files if file.is_file()]
-    if not known:
-        raise InputError(f"there is no search space for {model}; name one with --params_file=FILE")
-    return known[-1]
 
 
 def _refuse_output(output: str | Path | None) -> None:

@@ -6,8 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from recbole_navigen.errors import InputError
-from recbole_navigen.config.reading import refuse_unknown, settings_file
+from recbole_navigen.config.teachers import supervision_settings, teacher_options
 from recbole_navigen.supervision.evolution import SearchSettings
 from recbole_navigen.supervision.llm import Chat, LanguageModel, ModelTeacher
 from recbole_navigen.supervision.protocol import Judge, Teacher
@@ -18,7 +17,8 @@ from recbole_navigen.supervision.template import TemplateTeacher
 from recbole_navigen.supervision.template_judge import TemplateJudge
 from recbole_navigen.supervision.template_reasoner import TemplateReasoner
 
-KINDS = ("template", "openai", "transformers")
+__all__ = ["Roles", "build_roles", "search_settings", "supervision_settings"]
+
 STORE_FILE = "answers.sqlite"
 
 
@@ -37,17 +37,6 @@ class Roles:
         """
         unanswered = sum((model.unanswered for model in self.models), Counter())
         return {"models": [model.report() for model in self.models], "unanswered": dict(unanswered)}
-
-
-def supervision_settings(own: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The settings of properties/supervision.yaml with a user's own above them; unknown ones are refused."""
-    settings = settings_file("supervision", own)
-    choices = {"teacher": KINDS, "judge": (None, *KINDS), "tid_source": ("text", "teacher")}
-    for key, known in {**choices, "thought": ("distilled", "identifier")}.items():
-        if settings[key] not in known:
-            names = ", ".join(name for name in known if name)
-            raise InputError(f"{key}={settings[key]!r} is unknown; use one of {names}.")
-    return settings
 
 
 def search_settings(settings: Mapping[str, Any]) -> SearchSettings:
@@ -97,9 +86,4 @@ def _chat(kind: str, options: Mapping[str, Any]) -> Chat:
     else:
         from recbole_navigen.supervision.local_lm import LocalChat as Served
         from recbole_navigen.supervision.local_lm import LocalSettings as Options
-    refuse_unknown(options, [entry.name for entry in fields(Options)], f"of the {kind} model")
-    try:
-        return Served(Options(**options))
-    except TypeError as error:
-        needed = "base_url and model" if kind == "openai" else "path"
-        raise InputError(f"the {kind} model needs {needed}; set them in teacher_model or judge_model.") from error
+    return Served(Options(**teacher_options(kind, options)))

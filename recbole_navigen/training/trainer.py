@@ -30,6 +30,23 @@ _OURS = {"NaviGen": ("recbole_navigen.training.sft", "NaviGenTrainer")}
 _USER_ROWS = ("recbole_navigen.training.user_rows", "UserRowTrainer")
 
 
+def build_model(config: Config, part: Any) -> torch.nn.Module:
+    """The model of a run with its start weights, on its device.
+
+    Args:
+        config: settings of the run. part: the training split.
+
+    Raises:
+        InputError: a model of RecBole's refuses its settings.
+    """
+    try:
+        return config.model_class(config, part).to(config["device"])
+    except (ValueError, NotImplementedError, TypeError, KeyError, RuntimeError, AssertionError) as error:
+        if not config.model_class.__module__.startswith("recbole.") or isinstance(error, InputError):
+            raise
+        raise InputError(f"model {config['model']} cannot be built with these settings: {error}") from error
+
+
 def get_trainer(config: Config, model: nn.Module) -> type[Trainer]:
     """Return the trainer class for a model.
 

@@ -1,0 +1,81 @@
+"""Teacher and judge of the supervision: their settings, checked before anything is trained. No RecBole, no torch."""
+
+import os
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from recbole_navigen.config import shipped
+from recbole_navigen.config.checking import fitted_all
+from recbole_navigen.config.sections import section_settings
+from recbole_navigen.errors import InputError
+
+NEEDED = {"openai": ("base_url", "model"), "transformers": ("path",)}
+
+
+def supervision_settings(own: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The settings of properties/supervision.yaml with a user's own above them, checked."""
+    settings = section_settings("supervision", own)
+    for role, kind in models_of(settings).items():
+        options = settings[f"{role}_model"] or {}
+        settings[f"{role}_model"] = teacher_options(kind, options, f"supervision.{role}_model.")
+    return settings
+
+
+def models_of(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The roles that a language model of their own fills: teacher or judge -> its kind."""
+    judge = settings["judge"] or settings["teacher"]
+    roles = {"teacher": settings["teacher"]}
+    if settings["judge_model"] is not None or judge != settings["teacher"]:
+        roles["judge"] = judge
+    return {role: kind for role, kind in roles.items() if kind in NEEDED}
+
+
+def teacher_options(kind: str, options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The settings of a language model, checked.
+
+    Args:
+        kind: openai or transformers. options: as given. prefix: of names in messages.
+    """
+    checked = fitted_all(shipped.section(f"teacher/{kind}"), options, shipped.sections, f"of the {kind} model", prefix)
+    needed = NEEDED[kind]
+    if not all(checked.get(name) for name in needed):
+        raise InputError(f"the {kind} model needs {' and '.join(needed)}; set them in teacher_model or judge_model.")
+    return checked
+
+
+def refuse_absent_teachers(settings: Mapping[str, Any]) -> None:
+    """Refuse a supervision whose language models are not there: a folder, a package or a key.
+
+    Args:
+        settings: from `supervision_settings`, of a run that asks them.
+    """
+    for role, kind in models_of(settings).items():
+        options = settings[f"{role}_model"]
+        if kind == "transformers":
+            if not Path(options["path"]).is_dir():
+                raise InputError(
+                    f"{options['path']} is no folder of a language model; set the path of a downloaded one."
+                )
+            continue
+        if find_spec("httpx") is None:
+            raise InputError("teacher openai needs httpx; pip install 'recbole-navigen[generate]'.")
+        if not options["base_url"].startswith(("http://", "https://")):
+            raise InputError("an endpoint needs base_url=http(s)://... and the name of a model; set both.")
+        name = options.get("api_key_env")
+        if name is not None and not os.environ.get(name):
+            raise InputError(f"the environment variable {name} (api_key_env) is not set; export the endpoint's key.")
+
+
+def asks_teachers(settings: Mapping[str, Any], supervision: Mapping[str, Any]) -> bool:
+    """Whether a run asks its teacher or judge anything.
+
+    Args:
+        settings: of the run. supervision: from `supervision_settings`.
+    """
+    stages = settings["training_stages"]
+    judged = "reinforce" in stages and settings["reinforce"].get("scorer") == "judge"
+    return bool(
+        settings["task_weights"]["cid2ins"] or "write" in stages or judged or supervision["tid_source"] == "teacher"
+    )
