@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bad_input_files import copied
 from bad_input_world import BASE, DATASET, FEW, Input, World, answers
 
 from recbole_navigen.artefacts import read_json
@@ -261,3 +260,8 @@ def _pickled(file: Path) -> None:
 
     name = "pytorch_model.bin" if file.name == "model.safetensors" else "diffusion_pytorch_model.bin"
     torch.save(load_file(file), file.with_name(name))
+
+
+def copied(folder: Path, name: str) -> Path:
+    """A copy of a folder in the working directory, to be damaged."""
+    return Path(shutil.copytree(folder, name))
