@@ -84,6 +84,12 @@ def item_names(config: Any, dataset: Any) -> Sequence[str]:
     return [title or f"item {token}" for title, token in zip(titles, tokens, strict=True)]
 
 
+def titles_of(config: Any, dataset: Any) -> dict[str, str]:
+    """A name for each raw item id: its title, or `item ID` without one."""
+    tokens = dataset.id2token(dataset.iid_field, np.arange(dataset.item_num))[1:]
+    return dict(zip(map(str, tokens), item_names(config, dataset)[1:], strict=True))
+
+
 def show(stages: Stages, test_result: Mapping[str, float], users: Sequence[SampleUser], probabilities: bool) -> None:
     """Print the end of a run: stages, test metrics, sample users."""
     console = Console(highlight=False)

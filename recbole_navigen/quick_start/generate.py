@@ -12,16 +12,18 @@ from tqdm import tqdm
 
 from recbole_navigen.artefacts import write_bytes
 from recbole_navigen.config import Config
-from recbole_navigen.config.reading import expanded
+from recbole_navigen.config.calls import checked, checks
 from recbole_navigen.config.teachers import refuse_absent_teachers
+from recbole_navigen.data import create_dataset
 from recbole_navigen.errors import InputError
 from recbole_navigen.generation.settings import RETRIEVAL, generation_settings, split_generation
 from recbole_navigen.language.tags import DRAFTS, MEDIA, TEMPERATURE, TOP_P
-from recbole_navigen.quick_start.recommender import Instruction, Recommender
-from recbole_navigen.quick_start.run import finished_run
+from recbole_navigen.quick_start.display import titles_of
+from recbole_navigen.quick_start.recommender import DRAWS, Instruction, Recommender, known_user
+from recbole_navigen.quick_start.run import find_run, finished_run, require_writable
 from recbole_navigen.quick_start.runs import STARTED
 from recbole_navigen.quick_start.supervised import learns_instructions, settings_of
-from recbole_navigen.quick_start.writing import add_writer
+from recbole_navigen.quick_start.writing import add_writer, has_writer
 from recbole_navigen.visible import visible
 
 FILE = "instructions.jsonl"
@@ -32,6 +34,14 @@ MOST_PRINTED = 20
 logger = logging.getLogger(__name__)
 
 
+@checks(
+    **DRAWS,
+    output="path or None",
+    run="path or None",
+    media=f"one of {', '.join(MEDIA)}, mixed",
+    held_out="bool",
+    generation="whole dict or None",
+)
 def run_generate(
     dataset: str | None = None,
     config_file_list: Sequence[str] | None = None,
@@ -69,37 +79,42 @@ def run_generate(
         One record a user: user, domain, target_type, history (raw ids and titles), held_out (raw id or None), the next
         item (id, title, terms, probability), reasoning, target_tid, target_ins, and the raw answer.
     """
+    asked = _asked(users)
     own, argv = split_generation(argv)
-    output, run = expanded(output), expanded(run)
     if run is not None and argv:
         raise InputError(f"a finished run is written from as it is; leave out {' '.join(argv)}.")
     generation = generation_settings({**(generation or {}), **own})
     makes = generation["image_model"] is not None or generation["video_model"] is not None
     if makes and output is None:
         raise InputError("media need a folder; set --output=DIR.")
+    if generation["image_to_image"] and media == "video":
+        raise InputError("image_to_image starts images and only videos are asked for; leave it out.")
+    _refuse_unscored(generation, makes, held_out)
     if output is not None:
         _refuse_runs(output, run)
-    _refuse_unscored(generation, makes, held_out)
+        require_writable(output, "output")
     if run is None:
         config = Config("NaviGen", dataset, config_file_list, config_dict, argv)
         refuse_absent_teachers(settings_of(config))  # the writer's; the ranking model is trained before it
+        found, apart = find_run(config), not learns_instructions(config)
+        if found is None or (apart and not has_writer(config, found)):
+            _try(config, asked, media, generation, makes)
         run = finished_run(dataset, config_file_list, config_dict, argv)
-        if not learns_instructions(config):
+        if apart:
             add_writer(config, run)
         progress = config["show_progress"]
     else:
         progress = True
     recommender = Recommender.load(run)
-    chosen = _users(recommender, users)
-    kinds = [MEDIA[place % 2] if media == "mixed" else media for place in range(len(chosen))]
-    if generation["image_to_image"] and "image" not in kinds:
-        raise InputError("image_to_image starts images and only videos are asked for; leave it out.")
+    chosen = _users(recommender.users, asked)
+    kinds = _kinds(media, len(chosen))
     head = reference = None
     if makes or generation["reference_image"]:
         from recbole_navigen.quick_start.media import PAGE, MediaHead  # loads diffusion libraries
 
-        head = MediaHead(recommender, generation, kinds if makes else (), progress)
-        reference = head.reference()
+        cache = Path(recommender.settings["checkpoint_dir"]) / "cache"
+        head = MediaHead(recommender.titles, cache, generation, kinds if makes else (), progress)
+        reference = head.reference(recommender)
     records: list[dict[str, Any]] = []
     with tqdm(total=len(chosen), desc="instructions", ncols=100, disable=not progress) as bar:
         for begin in range(0, len(chosen), USERS_AT_ONCE):
@@ -119,7 +134,7 @@ def run_generate(
         write_bytes(Path(output) / FILE, lines.encode())
     console = Console(highlight=False)
     if makes:
-        made = head.make(records, output, run)
+        made = head.make(recommender, records, output, run)
         console.print(f"media: {made}, page in {Path(output) / PAGE}", markup=False, soft_wrap=True)
     if len(records) > MOST_PRINTED:
         console.print(f"the first {MOST_PRINTED} of {len(records)} users are shown", markup=False)
@@ -147,19 +162,48 @@ def _refuse_unscored(generation: Mapping[str, Any], makes: bool, held_out: bool)
         logger.warning("clip_model=%s scores nothing; make media with --held_out", generation["clip_model"])
 
 
-def _users(recommender: Recommender, users: int | str | Sequence[str]) -> list[str]:
-    """Raw ids of the users that were asked for."""
-    known = recommender.users
-    if users == "all":
-        return known
-    if isinstance(users, int) or (isinstance(users, str) and users.isdigit()):
-        if int(users) < 1:
-            raise InputError(f"users={users} asks for no user; give at least 1.")
-        return known[: int(users)]
-    names = [name.strip() for name in users.split(",")] if isinstance(users, str) else list(users)
-    for name in names:
-        recommender.history_of(name)  # refuses an unknown one with the nearest
+def _asked(users: Any) -> int | list[str] | None:
+    """How many users are asked for, or which; None: all."""
+    if isinstance(users, str):
+        if users == "all":
+            return None
+        users = int(users) if users.isdecimal() else [name.strip() for name in users.split(",")]
+    if isinstance(users, int):
+        return checked("users", "int from 1", users)
+    names = checked("users", "int from 1 or list of str", users)
+    twice = [name for name in names if names.count(name) > 1]
+    if not names or not all(names) or twice:
+        raise InputError(
+            f"users names {twice[0]!r} twice; keep one."
+            if names and all(names)
+            else f"users={users!r} leaves a name empty; give a number, raw ids with commas, or all."
+        )
     return names
+
+
+def _users(known: Sequence[str], asked: int | list[str] | None) -> list[str]:
+    """Raw ids of the users that were asked for."""
+    return list(known[:asked]) if not isinstance(asked, list) else [known_user(name, known) for name in asked]
+
+
+def _kinds(media: str, count: int) -> list[str]:
+    """The medium of each of some users."""
+    return [MEDIA[place % 2] if media == "mixed" else media for place in range(count)]
+
+
+def _try(config: Config, asked: int | list[str] | None, media: str, generation: Mapping[str, Any], makes: bool) -> None:
+    """Refuse before anything is trained what would only be seen after it: users that are unknown, and models of media and
+    pictures that cannot be loaded. What was loaded is let go, since training needs the memory.
+    """
+    data = create_dataset(config)
+    _users(data.field2id_token[data.uid_field][1:].tolist(), asked)
+    if makes or generation["reference_image"]:
+        from recbole_navigen.quick_start.media import MediaHead
+
+        cache = Path(config["checkpoint_dir"]) / "cache"
+        MediaHead(
+            titles_of(config, data), cache, generation, _kinds(media, 2) if makes else (), config["show_progress"]
+        )
 
 
 def _record(

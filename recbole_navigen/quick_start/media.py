@@ -14,6 +14,7 @@ from recbole_navigen.evaluation.media import MediaCase, MediaScores
 from recbole_navigen.evaluation.media_report import extra_table, write_media_page
 from recbole_navigen.generation.cards import user_cards
 from recbole_navigen.generation.head import Generated, build_encoder, build_generators, generate, media_cases, score
+from recbole_navigen.generation.image import open_picture
 from recbole_navigen.generation.protocol import MEDIA, Catalogue, Request, item_images
 from recbole_navigen.generation.retrieval import picture_terms
 from recbole_navigen.quick_start.recommender import Recommender
@@ -31,39 +32,46 @@ class MediaHead:
     """Encoder and catalogue of one call, loaded before anything is written.
 
     Args:
-        recommender: of the run. settings: from `generation_settings`.
+        titles: a name for each raw item id. cache: folder of what runs share. settings: from `generation_settings`.
         kinds: of media that will be asked for. show_progress: whether bars are shown.
     """
 
     def __init__(
-        self, recommender: Recommender, settings: Mapping[str, Any], kinds: Sequence[str], show_progress: bool
+        self,
+        titles: Mapping[str, str],
+        cache: Path,
+        settings: Mapping[str, Any],
+        kinds: Sequence[str],
+        show_progress: bool,
     ):
-        self.recommender, self.settings, self.show_progress = recommender, settings, show_progress
+        self.settings, self.cache, self.show_progress = settings, cache, show_progress
         pictures = settings["item_images"]
-        texts = recommender.titles
-        self.catalogue = Catalogue(texts, item_images(pictures, list(texts)) if pictures else {})
-        self.cache = Path(recommender.settings["checkpoint_dir"]) / "cache"
+        self.catalogue = Catalogue(titles, item_images(pictures, list(titles)) if pictures else {})
+        if settings["reference_image"]:
+            open_picture(settings["reference_image"])  # refused here, before anything is written
         self.encoder: ClipEncoder | None = build_encoder(settings, self.cache, show_progress)
         self.measures = load_extras(settings["extra_metrics"])
         self.generators = build_generators(kinds, settings, self.catalogue, self.encoder)
 
-    def reference(self) -> str | None:
+    def reference(self, recommender: Recommender) -> str | None:
         """The item that stands for `reference_image` in the histories, None without one: the picture's terms by the
         CLIP-like model, and the item that these terms name by the recommender (tid2cid).
         """
         if not self.settings["reference_image"]:
             return None
-        terms = sorted({term for item in self.recommender.table.terms for term in item})
+        terms = sorted({term for item in recommender.table.terms for term in item})
         images = list(self.catalogue.images.values())
         count = self.settings["reference_terms"]
         found = picture_terms(self.encoder, self.settings["reference_image"], terms, count, images)
-        return self.recommender.item_of_terms([term for term, _ in found])
+        return recommender.item_of_terms([term for term, _ in found])
 
-    def make(self, records: Sequence[Mapping[str, Any]], folder: str | Path, run: str | Path) -> dict[str, Any]:
+    def make(
+        self, recommender: Recommender, records: Sequence[Mapping[str, Any]], folder: str | Path, run: str | Path
+    ) -> dict[str, Any]:
         """Make the media of `run_generate`'s records, score them where an item was held out, and write the page.
 
         Args:
-            records: see `run_generate`.
+            recommender: of the run. records: see `run_generate`.
             folder: gets images/, videos/, metadata.jsonl, scores, result.json and report.html.
             run: folder of the run, whose training the page shows.
 
@@ -90,12 +98,12 @@ class MediaHead:
             media: extra_scores(self.measures, self._cases(made, media), self.settings["clip_frames"])
             for media in (scores if self.measures else ())
         }
-        result = self._result(run, scores, extras)
+        result = self._result(recommender, run, scores, extras)
         write_record(Path(folder) / RESULT, {"run": Path(run).name, "counts": made.counts, "test_result": result})
         facts = {"run": Path(run).name, **{name: str(count) for name, count in made.counts.items()}}
         checkers = {media: generator.identity["safety_checker"] for media, generator in self.generators.items()}
         facts |= {f"safety checker of {media}s": checker for media, checker in checkers.items()}
-        tables, plots = run_sections(run, self._trace(records[0]))
+        tables, plots = run_sections(run, self._trace(recommender, records[0]))
         if extras:
             tables.insert(0, extra_table(extras))
         cards = user_cards(made, self.catalogue, scores)
@@ -107,12 +115,16 @@ class MediaHead:
         return media_cases(made, self.catalogue, self.settings["history_items"], media)
 
     def _result(
-        self, run: str | Path, scores: Mapping[str, MediaScores], extras: Mapping[str, Mapping[str, np.ndarray]]
+        self,
+        recommender: Recommender,
+        run: str | Path,
+        scores: Mapping[str, MediaScores],
+        extras: Mapping[str, Mapping[str, np.ndarray]],
     ) -> dict[str, dict[str, float]]:
         """The run's test result with the CLIP metrics that its `metrics` name (all of them if it names none) and with
         the extra scores, for each kind of medium.
         """
-        settings = self.recommender.settings
+        settings = recommender.settings
         named = [metric for metric in settings["metrics"] if metric.lower() in {name.lower() for name in NAMES}]
         wanted = {"metrics": named or NAMES, "metric_decimal_place": settings["metric_decimal_place"]}
         tested = read_result(run)["test_result"]
@@ -121,15 +133,15 @@ class MediaHead:
             found[media] |= {name: float(np.nanmean(own)) for name, own in values.items() if np.isfinite(own).any()}
         return found
 
-    def _trace(self, record: Mapping[str, Any]) -> dict[str, Any] | None:
+    def _trace(self, recommender: Recommender, record: Mapping[str, Any]) -> dict[str, Any] | None:
         """How the teacher's search comes to an instruction for one record's next item, to be drawn on the page.
 
         Only the offline teacher is asked: a language model would have to be paid, or waited for.
         """
-        settings = settings_of(self.recommender.settings)
+        settings = settings_of(recommender.settings)
         if settings["teacher"] != "template" or settings["judge"] not in (None, "template"):
             return None
-        table = self.recommender.table
+        table = recommender.table
         terms = dict(zip(table.item_tokens, table.terms, strict=True))
         sample = Sample(
             record["user"],

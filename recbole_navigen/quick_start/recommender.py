@@ -1,7 +1,7 @@
 """A plain Python API for a trained run: any history of item ids in, exact recommendations and instructions out."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ import torch
 
 from recbole_navigen.artefacts import content_hash
 from recbole_navigen.config import Config
+from recbole_navigen.config.calls import checked, checks
 from recbole_navigen.config.reading import nearest
 from recbole_navigen.config.shipped import dataset_arguments
 from recbole_navigen.data import NaviGenDataset, create_dataset
@@ -27,7 +28,7 @@ from recbole_navigen.model.scoring import ExactScorer
 from recbole_navigen.model.text import TextModel
 from recbole_navigen.model.topk import TopKSearch
 from recbole_navigen.model.topk import recommend as search_items
-from recbole_navigen.quick_start.display import item_names
+from recbole_navigen.quick_start.display import titles_of
 from recbole_navigen.quick_start.drafts import draft_scores, written_drafts
 from recbole_navigen.quick_start.pipeline import IDENTIFIERS, saved_tokenizer
 from recbole_navigen.quick_start.runs import read_result, refuse_other_backbone
@@ -38,6 +39,14 @@ from recbole_navigen.supervision.protocol import Sample
 from recbole_navigen.supervision.space import TermSpace
 from recbole_navigen.training.checkpoint import load_checkpoint
 
+# What draws take, in the words of settings' descriptions; `run_generate` takes them too.
+DRAWS = {
+    "think": "bool",
+    "temperature": "float from 0",
+    "top_p": "float above 0 to 1",
+    "drafts": "int from 1",
+    "seed": "int",
+}
 POOL = 50  # most probable items among which an instruction's is chosen
 
 
@@ -132,13 +141,14 @@ class Recommender:
         self._index = {token: index for index, token in enumerate(table.item_tokens)}
 
     @classmethod
+    @checks(run_dir="path")
     def load(cls, run_dir: str | Path) -> "Recommender":
         """Load a NaviGen run at its best epoch.
 
         Args:
             run_dir: the folder of the run, `saved/RUN`.
         """
-        run_dir = Path(run_dir).expanduser()
+        run_dir = Path(run_dir)
         result = read_result(run_dir)
         if result["model"] != "NaviGen":
             raise InputError(f"{run_dir} holds a {result['model']}; this API reads runs of NaviGen.")
@@ -151,6 +161,7 @@ class Recommender:
         author = load_writer(run_dir, lm, table)
         return cls(table, lm, renderer, settings, result["dataset_hash"], author, result["test_result"])
 
+    @checks(folder="path")
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write the model into a folder that needs neither run, data nor backbone; see `export.save_pretrained`."""
         from recbole_navigen.quick_start.export import save_pretrained
@@ -158,12 +169,14 @@ class Recommender:
         return save_pretrained(self, folder)
 
     @classmethod
+    @checks(folder="path")
     def from_pretrained(cls, folder: str | Path) -> "Recommender":
         """Read what `save_pretrained` wrote."""
         from recbole_navigen.quick_start.export import from_pretrained
 
         return from_pretrained(folder)
 
+    @checks(folder="path")
     def export_transformers(self, folder: str | Path) -> Path:
         """Write the model for plain transformers, adapters merged; see `export.export_transformers`."""
         from recbole_navigen.quick_start.export import export_transformers
@@ -175,12 +188,7 @@ class Recommender:
 
         The atomic files are read again, on the first call, from where the run found them.
         """
-        if user not in self._histories:
-            raise InputError(
-                f"unknown user {user!r}; the nearest of the {len(self._histories)} known ids is "
-                f"{nearest(str(user), self._histories)!r}."
-            )
-        return list(self._histories[user])
+        return list(self._histories[known_user(user, self._histories)])
 
     @property
     def users(self) -> list[str]:
@@ -190,7 +198,7 @@ class Recommender:
     @cached_property
     def titles(self) -> dict[str, str]:
         """A name for each raw item id: its title, or `item ID` without one."""
-        return dict(zip(self.table.item_tokens, item_names(*self._data)[1:], strict=True))
+        return titles_of(*self._data)
 
     @cached_property
     def _data(self) -> tuple[Config, NaviGenDataset]:
@@ -228,6 +236,7 @@ class Recommender:
         return self.recommend_all([history], k, [exclude], exclude_history)[0]
 
     @torch.no_grad()
+    @checks(k="int from 1", exclude_history="bool")
     def recommend_all(
         self,
         histories: Sequence[Sequence[str]],
@@ -236,14 +245,14 @@ class Recommender:
         exclude_history: bool = False,
     ) -> list[Recommendations]:
         """As `recommend`, for many histories in one search."""
-        if not histories:
+        indices = self._all_indices(histories)
+        if not indices:
             return []
-        indices = [self._indices(history, f"history {row}") for row, history in enumerate(histories)]
-        for row, history in enumerate(indices):
-            if not history:
-                raise InputError(f"history {row} is empty; give at least one item id.")
         banned = torch.zeros(len(indices), self.table.n_items, dtype=torch.bool)
-        for row, items in enumerate(exclude or ()):
+        excluded = [] if exclude is None else _listed("exclude", exclude)
+        if excluded and len(excluded) != len(indices):
+            raise InputError(f"exclude has {len(excluded)} lists for {len(indices)} histories; give one for each.")
+        for row, items in enumerate(excluded):
             banned[row, self._indices(items, f"exclude of history {row}")] = True
         if exclude_history:
             for row, items in enumerate(indices):
@@ -266,6 +275,13 @@ class Recommender:
         ]
 
     @torch.no_grad()
+    @checks(
+        **DRAWS,
+        domain=f"one of {', '.join(DOMAINS)} or None",
+        exclude_history="bool",
+        pool="int from 1",
+        free_terms="bool",
+    )
     def instruct(
         self,
         histories: Sequence[Sequence[str]],
@@ -306,13 +322,15 @@ class Recommender:
                 "folder, which trains a writer beside it."
             )
         settings = self.author[2]
-        media = [media] * len(histories) if isinstance(media, str) else list(media)
+        indices = self._all_indices(histories)
+        histories = [[self.table.item_tokens[index] for index in history] for history in indices]
+        media = [media] * len(histories) if isinstance(media, str) else _listed("media", media)
+        media = [checked("media", f"one of {', '.join(MEDIA)}", medium) for medium in media]
+        if len(media) != len(histories):
+            raise InputError(f"media names {len(media)} for {len(histories)} histories; give one for each, or one.")
+        if not histories:
+            return []
         domain = domain or settings["domain"]
-        if drafts < 1:
-            raise InputError(f"drafts={drafts} must be at least 1.")
-        for name, given, known in (("media", set(media), MEDIA), ("domain", {domain}, DOMAINS)):
-            if unknown := given.difference(known):
-                raise InputError(f"{name}={unknown.pop()!r} is unknown; use one of {', '.join(known)}.")
         found = self._aimed(histories, pool, exclude_history)
         aims = [aim for aim, _ in found]
         drafts = drafts if temperature else 1
@@ -327,7 +345,7 @@ class Recommender:
         written = written_drafts(
             self.author,
             self.scorer,
-            self._padded([self._indices(histories[row], "the history") for row in rows]),
+            self._padded([indices[row] for row in rows]),
             [self._index[aims[row].item] + 1 for row in rows],
             [(domain, media[row]) for row in rows],
             [int(content_hash(key)[:8], 16) for key in keys],
@@ -361,10 +379,12 @@ class Recommender:
     def _agreement(self) -> Agreement:
         return Agreement(self.table.terms, self._space.encode([" ".join(terms) for terms in self.table.terms]))
 
+    @checks(pool="int from 1", exclude_history="bool")
     def aims(
         self, histories: Sequence[Sequence[str]], pool: int = POOL, exclude_history: bool = True
     ) -> list[Recommendation]:
         """The item that each instruction is for, see `instruct`; of a small catalogue the pool is what is left."""
+        self._all_indices(histories)
         return [aim for aim, _ in self._aimed(histories, pool, exclude_history)]
 
     def _aimed(
@@ -384,6 +404,9 @@ class Recommender:
 
     def item_of_terms(self, terms: Sequence[str]) -> str:
         """Raw id of the item that some terms name most probably (tid2cid)."""
+        terms = checked("terms", "list of str", terms)
+        if not any(term.strip() for term in terms):
+            raise InputError("terms is empty; give at least one term.")
         rendered = self.renderer.named_by([terms]).to(self.lm.code_rows.device)
         return self.table.item_tokens[int(self.search.top_k(rendered, 1).items[0, 0])]
 
@@ -391,16 +414,39 @@ class Recommender:
         """The newest items of histories as internal ids, right-padded (B, W), and how many they are, (B,)."""
         return padded([[index + 1 for index in history[-self.max_length :]] for history in indices])
 
+    def _all_indices(self, histories: Iterable[Iterable[str]]) -> list[list[int]]:
+        """Item indices of histories of raw ids; an empty one is refused."""
+        found = []
+        for row, history in enumerate(_listed("histories", histories)):
+            found.append(self._indices(history, f"history {row}"))
+            if not found[-1]:
+                raise InputError(f"history {row} is empty; give at least one item id.")
+        return found
+
     def _indices(self, tokens: Iterable[str], where: str) -> list[int]:
         """Item indices of raw ids."""
-        if isinstance(tokens, str):
-            raise InputError(f"{where} is one string; give a list of item ids.")
         indices = []
-        for token in tokens:
-            if token not in self._index:
+        for token in _listed(where, tokens):
+            if not isinstance(token, str) or token not in self._index:
                 raise InputError(
                     f"{where} has the unknown item {token!r}; the nearest of the {self.table.n_items} known ids is "
                     f"{nearest(str(token), self.table.item_tokens)!r}."
                 )
             indices.append(self._index[token])
         return indices
+
+
+def known_user(user: Any, known: Collection[str]) -> str:
+    """Refuse a user that is not among the known raw ids, with the nearest."""
+    if not isinstance(user, str) or user not in known:
+        raise InputError(
+            f"unknown user {user!r}; the nearest of the {len(known)} known ids is {nearest(str(user), known)!r}."
+        )
+    return user
+
+
+def _listed(name: str, value: Any) -> list[Any]:
+    """The entries of an argument that must be a list."""
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise InputError(f"{name} must be a list of item ids, not {value!r}.")
+    return list(value)

@@ -66,7 +66,7 @@ def run_navigen(
     # 1. Settings and the places to write to: everything that can be refused early is refused here.
     config = Config(model, dataset, config_file_list, config_dict, argv)
     origin = {"identity": identity(config), "protocol": protocol(config)}
-    _require_writable(config["checkpoint_dir"], "checkpoint_dir")
+    require_writable(config["checkpoint_dir"], "checkpoint_dir")
     if processes.is_main():
         _start_logging(config)
     else:
@@ -163,9 +163,13 @@ def finished_run(
     """Folder of the newest finished NaviGen with these settings (as `run_navigen` takes them); without one, it is
     trained now.
     """
-    config = Config("NaviGen", dataset, config_file_list, config_dict, argv)
-    found = next(finished_folders(config["checkpoint_dir"], identity(config)), None)
+    found = find_run(Config("NaviGen", dataset, config_file_list, config_dict, argv))
     return found or Path(run_navigen("NaviGen", dataset, config_file_list, config_dict, argv)["run_dir"])
+
+
+def find_run(config: Config) -> Path | None:
+    """Folder of the newest finished run of these settings."""
+    return next(finished_folders(config["checkpoint_dir"], identity(config)), None)
 
 
 def _fit(
@@ -226,7 +230,7 @@ def _floats(result: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in result.items()}
 
 
-def _require_writable(folder: str, key: str) -> None:
+def require_writable(folder: str, key: str) -> None:
     """Refuse an output folder in which no file can be made."""
     probe = Path(folder) / f".write-test-{os.getpid()}"
     try:

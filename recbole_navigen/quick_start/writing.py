@@ -65,6 +65,11 @@ KEYS = (
 )
 
 
+def has_writer(config: Config, run_dir: str | Path) -> bool:
+    """Whether a finished run has the writer that these settings make."""
+    return stage_is_current(Path(run_dir) / WRITER, _inputs(config, None))
+
+
 def add_writer(config: Config, run_dir: str | Path, rows: Sequence[InstructionRow] | None = None) -> None:
     """Train a writer beside a finished ranking model, unless the run has the one that these settings make.
 

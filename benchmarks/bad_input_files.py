@@ -1,0 +1,464 @@
+"""Bad atomic files, and good ones that look odd: every fault of every file, by tables of faults."""
+
+import gzip
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from bad_input_world import BASE, DATASET, FILES, SPACE, Input, World, write_lines
+
+FILE = f"{DATASET}.{{}}"
+LOAD = {
+    "inter": ["user_id", "item_id", "rating", "timestamp"],
+    "item": ["item_id", "title", "genre", "year"],
+    "user": ["user_id", "age", "city"],
+}
+COLUMNS = f"--load_col={json.dumps(LOAD)}"
+# Models of each kind read the files, each by each command that trains.
+READERS = [
+    ("navigen", "--model=NaviGen"),
+    ("navigen", "--model=BPR"),
+    ("navigen", "--model=SASRec"),
+    ("compare", "--models=Pop,SASRec"),
+    ("hyper", "--model=NaviGen", "--n_trials=1", SPACE),
+    ("generate", *("--users=2", "--drafts=1")),
+]
+_readers = itertools.cycle(READERS)
+
+Lines = list[str]
+
+
+def _head(change: Callable[[str], str]) -> Callable[[Lines], Lines]:
+    return lambda lines: [change(lines[0]), *lines[1:]]
+
+
+def _row(change: Callable[[str], str]) -> Callable[[Lines], Lines]:
+    """Change the row in the middle of a file."""
+    return lambda lines: [change(line) if place == len(lines) // 2 else line for place, line in enumerate(lines)]
+
+
+def _first(name: str) -> Callable[[str], str]:
+    """Put another name or type of the first column."""
+    return lambda header: "\t".join([name, *header.split("\t")[1:]])
+
+
+# What can be wrong with any atomic file: fault -> its lines changed.
+FAULTS: dict[str, Callable[[Lines], Lines]] = {
+    "no lines": lambda lines: [],
+    "one blank line": lambda lines: [""],
+    "only spaces": lambda lines: ["   ", "  "],
+    "a header and no rows": lambda lines: lines[:1],
+    "a header and blank lines": lambda lines: [lines[0], "", ""],
+    "no header": lambda lines: lines[1:],
+    "a blank line before the header": lambda lines: ["", *lines],
+    "a header without types": _head(lambda head: head.replace(":token", "").replace(":float", "").replace("_seq", "")),
+    "a column without a type": _head(lambda head: head.replace(":token", "", 1)),
+    "an unknown type": _head(lambda head: head.replace(":token", ":text", 1)),
+    "a type in capitals": _head(lambda head: head.replace(":token", ":Token", 1)),
+    "a type with a space": _head(lambda head: head.replace(":token", ": token", 1)),
+    "two colons": _head(lambda head: head.replace(":token", "::", 1)),
+    "a column without a name": _head(_first(":token")),
+    "a column twice": _head(
+        lambda head: "\t".join([head.split("\t")[0], *head.split("\t")[:1], *head.split("\t")[2:]])
+    ),
+    "the id column missing": _head(lambda head: head.replace("_id", "_number", 1)),
+    "the id column in capitals": _head(lambda head: head.replace("item_id", "ITEM_ID").replace("user_id", "USER_ID")),
+    "a header with commas": _head(lambda head: head.replace("\t", ",")),
+    "a file with commas": lambda lines: [line.replace("\t", ",") for line in lines],
+    "a file with semicolons": lambda lines: [line.replace("\t", ";") for line in lines],
+    "a file with spaces": lambda lines: [line.replace("\t", " ") for line in lines],
+    "a csv in quotes": lambda lines: [",".join(f'"{cell}"' for cell in line.split("\t")) for line in lines],
+    "a row with a column too many": _row(lambda row: f"{row}\t5"),
+    "a row with a column too few": _row(lambda row: row.rpartition("\t")[0]),
+    "a row of one cell": _row(lambda row: row.partition("\t")[0]),
+    "every row with a separator at its end": lambda lines: [lines[0], *(f"{line}\t" for line in lines[1:])],
+    "an empty id": _row(lambda row: "\t" + row.partition("\t")[2]),
+    "the id [PAD]": _row(lambda row: "[PAD]\t" + row.partition("\t")[2]),
+}
+MAY_BE_MISSING = ("a row with a column too few", "a row of one cell", "an empty id", "the id [PAD]")
+# What can be wrong with its bytes.
+BYTES: dict[str, Callable[[bytes], bytes]] = {
+    "UTF-16": lambda data: data.decode().encode("utf-16"),
+    "Latin-1 in a row": lambda data: data.replace(b"\n", b"\xe9\n", 5),
+    "Latin-1 in the header": lambda data: b"\xe9" + data,
+    "a picture": lambda data: b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4,
+    "zero bytes": lambda data: b"\0" * 300,
+    "packed by gzip": gzip.compress,
+    "lines that end as on an old Mac": lambda data: data.replace(b"\n", b"\r"),
+}
+NUMBERS = (
+    "",
+    "morning",
+    "5 stars",
+    "1,5",
+    "nan",
+    "inf",
+    "-inf",
+    "1e999",
+    "0x1f",
+    "1_000",
+    "--3",
+    "3.1.4",
+    "five",
+    "2020-10-10",
+)
+
+
+def atomic_inputs(world: World) -> Iterator[Input]:
+    """Faults of atomic files."""
+    for suffix, make in FILES.items():
+        for what, change in FAULTS.items():
+            # Cells may be missing at the end of what is said about items and users.
+            right = None if suffix != "inter" and what in MAY_BE_MISSING else False
+            yield _of_file("atomic: lines", suffix, what, _lines(suffix, change(make())), right=right)
+        for what, change in BYTES.items():
+            yield _of_file("atomic: bytes", suffix, what, _bytes(suffix, change))
+        header = make()[0].split("\t")
+        for place, column in enumerate(header):
+            if column.endswith(":float"):
+                for number in NUMBERS:
+                    changed = _row(lambda row, place=place, number=number: _with_cell(row, place, number))
+                    # Outside the interactions an empty cell is a missing value.
+                    right = None if not number and suffix != "inter" else False
+                    about = (FILE.format(suffix), column.partition(":")[0])
+                    yield _of_file(
+                        "atomic: numbers",
+                        suffix,
+                        f"{column} {number!r}",
+                        _lines(suffix, changed(make())),
+                        about=about,
+                        right=right,
+                    )
+        yield from _places(suffix)
+    yield from _histories()
+    yield from _missing_items()
+    yield from _filters()
+    yield from _columns()
+    yield from _good_files()
+
+
+def _with_cell(row: str, place: int, text: str) -> str:
+    cells = row.split("\t")
+    cells[place] = text
+    return "\t".join(cells)
+
+
+def _lines(suffix: str, lines: Lines) -> Callable[[World], None]:
+    return lambda world: write_lines(suffix, lines)
+
+
+def _bytes(suffix: str, change: Callable[[bytes], bytes]) -> Callable[[World], None]:
+    def files(world: World) -> None:
+        path = _path(suffix)
+        path.write_bytes(change(path.read_bytes()))
+
+    return files
+
+
+def _path(suffix: str) -> Path:
+    return Path("dataset", DATASET, FILE.format(suffix))
+
+
+def _of_file(
+    kind: str,
+    suffix: str,
+    what: str,
+    files: Callable[[World], None],
+    *arguments: str,
+    about: tuple[str, ...] = (),
+    right: bool | None = False,
+    check: Callable[[Any], Any] | None = None,
+) -> Input:
+    name, *own = next(_readers)
+    given = (name, *own, f"--dataset={DATASET}", COLUMNS, "--config_files", BASE, *arguments)
+    return Input(kind, f".{suffix}: {what}", given, about or (FILE.format(suffix),), files, right, check)
+
+
+def _places(suffix: str) -> Iterator[Input]:
+    def folder(world: World) -> None:
+        _path(suffix).unlink()
+        _path(suffix).mkdir()
+
+    def dangling(world: World) -> None:
+        _path(suffix).unlink()
+        _path(suffix).symlink_to("nowhere")
+
+    places = {"missing": lambda world: _path(suffix).unlink(), "a folder": folder, "a link to nothing": dangling}
+    for what, files in places.items():
+        yield _of_file("atomic: places", suffix, what, files)
+
+
+def _histories() -> Iterator[Input]:
+    lines = FILES["inter"]()
+    short = [lines[0], *lines[1:], "new\ti1\t3\t5", "new\ti2\t3\t6"]
+    once = [lines[0], *(f"u{number}\ti{number}\t3\t{number}" for number in range(20))]
+    alone = [lines[0], *(f"u{number}\ti0\t3\t{number * 9 + step}" for number in range(9) for step in range(4))]
+    for what, own in {"a user with two rows": short, "users with one row": once, "one row": lines[:2]}.items():
+        yield _of_file("atomic: histories", "inter", what, _lines("inter", own), about=("interactions", "tiny.inter"))
+    yield _of_file("atomic: histories", "inter", "one item alone", _lines("inter", alone), about=("item",), right=None)
+
+
+def _missing_items() -> Iterator[Input]:
+    for suffix in ("item", "user"):
+        lines = FILES[suffix]()
+        right = False if suffix == "item" else None
+        for what, own in {
+            "one id missing": lines[:-1],
+            "all ids others": [lines[0], f"x\t{lines[1].partition(chr(9))[2]}"],
+        }.items():
+            yield _of_file("atomic: ids", suffix, what, _lines(suffix, own), right=right)
+        twice = [*lines, _with_cell(lines[-1], 1, "1" if suffix == "user" else "Another title")]
+        yield _of_file("atomic: ids", suffix, "an id twice", _lines(suffix, twice), right=None)
+
+
+INTERVALS = (
+    "10",
+    "[10;inf)",
+    "10,inf",
+    ">=10",
+    "[10,5]",
+    "[a,b]",
+    "[]",
+    "[1,2,3]",
+    "[5",
+    "(,)",
+    "5-10",
+    "[nan,inf)",
+    "[3,inf",
+    "[3 inf)",
+)
+
+
+def _filters() -> Iterator[Input]:
+    nothing = ("filter", "interval", "empty", "no interactions", "none")
+    for key in ("user_inter_num_interval", "item_inter_num_interval"):
+        yield _of_file(
+            "atomic: filters", "inter", f"{key} leaves nothing", _nothing, f"--{key}=[99,inf)", about=(*nothing, key)
+        )
+        for text in INTERVALS:
+            yield _of_file("atomic: intervals", "inter", f"{key}={text}", _nothing, f"--{key}={text}", about=(key,))
+    for value in ("{rating: '[99,inf)'}", "{timestamp: '[0,1]'}"):
+        yield _of_file(
+            "atomic: filters",
+            "inter",
+            f"val_interval={value}",
+            _nothing,
+            f"--val_interval={value}",
+            about=(*nothing, "val_interval"),
+        )
+    for value in (
+        "{rating: 4}",
+        "{rating: '[a,b]'}",
+        "{nosuch: '[1,2]'}",
+        "{rating: [1, 2]}",
+        "4",
+        "[1,2]",
+        "{rating: }",
+        "{rating: '[5,1]'}",
+        "{rating: '4,5'}",
+    ):
+        yield _of_file(
+            "atomic: intervals",
+            "inter",
+            f"val_interval={value}",
+            _nothing,
+            f"--val_interval={value}",
+            about=("val_interval", "nosuch"),
+        )
+
+
+def _nothing(world: World) -> None:
+    """Leave the files as they are."""
+
+
+def _columns() -> Iterator[Input]:
+    texts = {
+        "no such text column": ("--item_text_fields=[title,colour]", "colour"),
+        "a text column of numbers": ("--item_text_fields=5", "item_text_fields"),
+        "a user column that is not there": ("--USER_ID_FIELD=member", "member"),
+        "an item column that is not there": ("--ITEM_ID_FIELD=product", "product"),
+        "a time column that is not there": ("--TIME_FIELD=when", "when"),
+        "an empty separator": ("--field_separator=", "field_separator"),
+        "another separator": ("--field_separator=;", "tiny"),
+        "an unknown encoding": ("--encoding=klingon", "encoding"),
+        "another encoding": ("--encoding=utf-16", "tiny"),
+        "a label threshold of no column": ("--threshold={nosuch: 3}", "nosuch"),
+        "data in no folder": ("--data_path=nowhere", "nowhere"),
+        "data in a file": (f"--data_path={BASE}", BASE),
+        "parts that are not there": ("--benchmark_filename=[train,valid,test]", "train"),
+        "a column to normalize that is not there": ("--normalize_field=[colour]", "colour"),
+        "an unknown text": ("--rm_dup_inter=middle", "rm_dup_inter"),
+    }
+    for what, (argument, about) in texts.items():
+        yield _of_file("atomic: columns", "inter", what, _nothing, argument, about=(about,))
+    loads = {
+        "{inter: [user_id, item_id, timestamp, colour]}": "colour",
+        "{inter: [user_id, item_id]}": "timestamp",
+        "{inter: [item_id, timestamp]}": "user_id",
+        "{inter: user_id}": "load_col",
+        "{item: [item_id, colour]}": "load_col",
+        "{inter: [user_id, item_id, timestamp], itme: [item_id]}": "itme",
+        "{inter: [user_id, item_id, timestamp], item: [item_id, colour]}": "colour",
+        "[user_id, item_id]": "load_col",
+        "5": "load_col",
+    }
+    for value, about in loads.items():
+        given = ("navigen", "--model=SASRec", f"--dataset={DATASET}", f"--load_col={value}", "--config_files", BASE)
+        yield Input("atomic: columns", f"load_col={value}", given, (about,))
+    for name in ("tinny", "", "../dataset/tiny", "tiny.inter", "Tiny", "tiny/", "5"):
+        given = ("navigen", "--model=BPR", f"--dataset={name}", "--config_files", BASE)
+        # A name that leads to the same folder on another way is no other data set.
+        yield Input(
+            "atomic: places", f"dataset={name!r}", given, ("data set", "dataset"), right=None if "/" in name else False
+        )
+
+
+def _good_files() -> Iterator[Input]:
+    def rows(count: int, column: str = "", values: tuple[str, ...] = ()) -> Callable[[Any], Any]:
+        def check(seen: Any) -> None:
+            data = seen.result
+            assert len(data.inter_feat) == count, f"{len(data.inter_feat)} of {count} rows"
+            known = set(map(str, data.field2id_token[column])) if column else set()
+            assert set(values) <= known, f"{set(values) - known} are lost"
+
+        return check
+
+    lines, items = FILES["inter"](), FILES["item"]()
+    words = (
+        "NA",
+        "null",
+        "None",
+        "nan",
+        "N/A",
+        "",
+        "NULL",
+        "-nan",
+        "#N/A",
+        "<NA>",
+        "True",
+        "1e5",
+        "007",
+        "0x1",
+        '"',
+        "'",
+        " x",
+        "é",
+        "日本",
+        "=1+1",
+    )
+    names = [word or "n/a" for word in words]
+    renamed = [
+        lines[0],
+        *(f"{names[number % len(names)]}\ti{number % 24}\t3\t{1000 + number}" for number in range(120)),
+    ]
+    as_items = [
+        lines[0],
+        *(f"u{number // 6}\t{names[number % len(names)]}\t3\t{1000 + number}" for number in range(120)),
+    ]
+    quoted = [
+        items[0],
+        *(
+            _with_cell(line, 1, f'"Tale {number}' if number % 2 else f'Tale" {number}')
+            for number, line in enumerate(items[1:])
+        ),
+    ]
+    count = len(lines) - 1
+    cases: dict[str, tuple[Any, ...]] = {
+        "as it is": (_nothing, {}, rows(count)),
+        "CRLF": (lambda world: write_lines("inter", lines, "\r\n"), {}, rows(count)),
+        "no line end behind the last row": (_bytes("inter", lambda data: data.rstrip(b"\n")), {}, rows(count)),
+        "a byte-order mark and utf-8-sig": (
+            lambda world: write_lines("inter", lines, "\n", "utf-8-sig"),
+            {"encoding": "utf-8-sig"},
+            rows(count),
+        ),
+        "NA words as users": (_lines("inter", renamed), {}, rows(120, "user_id", tuple(names))),
+        "NA words as items": (
+            _both(as_items, [items[0], *(f"{name}\tTale\tdrama\t1990" for name in names)]),
+            {},
+            rows(120, "item_id", tuple(names)),
+        ),
+        "quotation marks in titles": (
+            _lines("item", quoted),
+            {"load_col": {"inter": LOAD["inter"], "item": LOAD["item"]}},
+            rows(count),
+        ),
+        "two colons as separator": (_separated("::"), {"field_separator": "::"}, rows(count)),
+        "commas as separator": (_separated(","), {"field_separator": ","}, rows(count)),
+        "bars as separator": (_separated("|"), {"field_separator": "|"}, rows(count)),
+        "Latin-1 with its encoding": (
+            lambda world: write_lines("item", [line.replace("Tale", "Mär") for line in items], "\n", "latin-1"),
+            {"encoding": "latin-1"},
+            rows(count),
+        ),
+        "columns of other names": (
+            _renamed,
+            {
+                "USER_ID_FIELD": "member",
+                "ITEM_ID_FIELD": "product",
+                "TIME_FIELD": "when",
+                "load_col": {"inter": ["member", "product", "when"]},
+            },
+            rows(count),
+        ),
+        "an interval": (_nothing, {"user_inter_num_interval": "[3,inf)"}, rows(count)),
+        "an open interval": (
+            _nothing,
+            {"val_interval": {"rating": "(0,9]"}, "load_col": {"inter": LOAD["inter"]}},
+            rows(count),
+        ),
+        "numbers in every spelling": (
+            _lines("inter", _row(lambda row: _with_cell(row, 2, "1e0"))(lines)),
+            {"load_col": {"inter": LOAD["inter"]}},
+            rows(count),
+        ),
+    }
+    for (what, (files, settings, check)), model in zip(cases.items(), itertools.cycle(("BPR", "SASRec", "NaviGen"))):
+        yield Input("atomic: good", f"{what}, {model}", _loads(model, settings), (), files, True, check)
+    for what, change in {
+        "a byte-order mark": b"\xef\xbb\xbf".__add__,
+        "a blank line": lambda data: data.replace(b"\n", b"\n\n", 3),
+        "form feeds": lambda data: data.replace(b"i3\t", b"i3\x0c\t"),
+    }.items():
+        yield Input(
+            "atomic: good", what, _loads("SASRec", {}), ("tiny.inter",), _bytes("inter", change), None, rows(count)
+        )
+
+
+def _both(inter: Lines, item: Lines) -> Callable[[World], None]:
+    def files(world: World) -> None:
+        write_lines("inter", inter)
+        write_lines("item", item)
+
+    return files
+
+
+def _separated(separator: str) -> Callable[[World], None]:
+    def files(world: World) -> None:
+        for suffix, make in FILES.items():
+            write_lines(suffix, [line.replace("\t", separator) for line in make()])
+
+    return files
+
+
+def _renamed(world: World) -> None:
+    for suffix, make in FILES.items():
+        head, *rest = make()
+        for old, new in (("user_id", "member"), ("item_id", "product"), ("timestamp", "when")):
+            head = head.replace(old, new)
+        write_lines(suffix, [head, *rest])
+
+
+def _loads(model: str, settings: dict[str, Any]) -> Callable[[World], Any]:
+    def load(world: World) -> Any:
+        from recbole_navigen.config import Config
+        from recbole_navigen.data import create_dataset, read_item_text
+
+        config = Config(model, DATASET, [BASE], settings)
+        data = create_dataset(config)
+        read_item_text(config, data)
+        return data
+
+    return load

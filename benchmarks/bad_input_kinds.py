@@ -1,0 +1,42 @@
+"""The table of kinds: everything that makes inputs for `bad_inputs.py`."""
+
+import itertools
+from collections.abc import Callable, Iterator
+
+from bad_input_calls import call_inputs
+from bad_input_commands import command_inputs
+from bad_input_files import atomic_inputs
+from bad_input_folders import model_inputs, run_inputs
+from bad_input_media import media_inputs
+from bad_input_settings import good_settings, settings_inputs
+from bad_input_sweeps import space_inputs
+from bad_input_tables import table_inputs
+from bad_input_together import together_inputs
+from bad_input_world import Input, World
+from bad_input_yaml import yaml_inputs
+
+SOURCES: tuple[Callable[[World], Iterator[Input]], ...] = (
+    settings_inputs,
+    good_settings,
+    together_inputs,
+    command_inputs,
+    yaml_inputs,
+    atomic_inputs,
+    run_inputs,
+    model_inputs,
+    space_inputs,
+    media_inputs,
+    call_inputs,
+    table_inputs,
+)
+
+
+def all_inputs(world: World) -> list[Input]:
+    """Every input; names are unique within their kind."""
+    inputs = list(itertools.chain.from_iterable(source(world) for source in SOURCES))
+    seen: set[tuple[str, str]] = set()
+    for given in inputs:
+        if (given.kind, given.what) in seen:
+            raise ValueError(f"{given.kind}: {given.what} is there twice")
+        seen.add((given.kind, given.what))
+    return inputs

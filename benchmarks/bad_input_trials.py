@@ -1,0 +1,266 @@
+"""Trying inputs: each in a process of its own that ends where work would begin, some through the real command."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from bad_input_world import Input, World
+
+ROOT = Path(__file__).parent.parent
+COMMANDS = {"navigen": "run_navigen", "compare": "run_compare", "hyper": "run_hyper", "generate": "run_generate"}
+PATIENCE, PATIENCE_AFTER = 60, 90  # seconds until an input counts as hung, without and with training
+
+
+class WorkBegins(BaseException):
+    """What would take long begins here. Not an `Exception`, so that nobody catches it."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """What was seen of an accepted input: the settings of its run (see `Config`), and what its call returned."""
+
+    configs: list[Any] = field(default_factory=list)
+    result: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an input.
+
+    Attributes:
+        how: sentence, damaged, accepted, crash or hung. sentence: the message, or the error's last line.
+        began: the work that had begun before, if any. lines: of standard error. seconds: it took.
+    """
+
+    how: str
+    sentence: str = ""
+    began: str = ""
+    lines: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+@contextlib.contextmanager
+def observed(seen: Seen, began: list[str], stops: bool, writing: bool) -> Iterator[None]:
+    """Note where work begins, writing too where it counts as work, and end there if it `stops`; note runs' settings."""
+    import recbole_navigen.quick_start.recommender as recommender
+    from recbole_navigen.config import Config
+    from recbole_navigen.quick_start.run import run_navigen
+    from recbole_navigen.quick_start.separate import RunFailed, SeparateRuns
+    from recbole_navigen.quick_start.stages import Stages
+
+    stage, write, construct = Stages.__call__, recommender.written_drafts, Config.__init__
+
+    def begin(name: str) -> None:
+        began.append(name)
+        if stops:
+            raise WorkBegins(name)
+
+    def noted_stage(self: Stages, name: str) -> Any:
+        if name != "data":
+            begin(name)
+        return stage(self, name)
+
+    def noted_writing(*arguments: Any) -> Any:
+        if writing:
+            begin("instructions")
+        return write(*arguments)
+
+    def noted_settings(self: Config, *arguments: Any, **named: Any) -> None:
+        construct(self, *arguments, **named)
+        seen.configs.append(self)
+
+    def run_here(self: SeparateRuns, model: str, dataset: str, settings: dict, progress: Any, judge: Any = None) -> str:
+        callback = None if judge is None else lambda epoch, score: judge(epoch, score)
+        try:
+            return run_navigen(model, dataset, config_dict=settings, callback=callback)["run_dir"]
+        except Exception as error:
+            raise RunFailed(str(error), traceback.format_exc()) from error
+
+    with (
+        mock.patch.object(Stages, "__call__", noted_stage),
+        mock.patch.object(recommender, "written_drafts", noted_writing),
+        mock.patch.object(Config, "__init__", noted_settings),
+        mock.patch.object(SeparateRuns, "__call__", run_here),
+    ):
+        yield
+
+
+def attempt(given: Input, world: World, place: Path, stops: bool) -> Outcome:
+    """Try an input in this process, which is good for nothing afterwards."""
+    seen, began, code = Seen(), [], 0
+    world.enter(place)
+    os.environ.update(given.environment)
+    if given.files is not None:
+        given.files(world)
+    try:
+        with observed(seen, began, stops, writing=not callable(given.call)):
+            if callable(given.call):
+                seen.result = given.call(world)
+            else:
+                code = command(given.call[0])(list(given.call[1:]))
+    except WorkBegins:
+        pass
+    except BaseException as error:
+        how = {"InputError": "sentence", "DamagedArtefact": "damaged"}.get(type(error).__name__, "crash")
+        if isinstance(error, SystemExit) and error.code == 2 and not callable(given.call):
+            return Outcome("sentence", "", " ".join(began))  # what argparse says stands on standard error
+        sentence = str(error) if how != "crash" else f"{type(error).__name__}: {error} [{_place(error)}]"
+        return Outcome(how, sentence, " ".join(began))
+    if code:
+        return Outcome("sentence" if code == 2 else "damaged", "", " ".join(began))
+    if given.check is not None:
+        try:
+            right = given.check(seen) is not False
+            reason = "the check of what it means failed"
+        except Exception as error:
+            right, reason = False, f"{type(error).__name__}: {error} [{_place(error)}]"
+        if not right:
+            return Outcome("changed", reason, " ".join(began))
+    return Outcome("accepted", "", " ".join(began))
+
+
+def command(name: str) -> Callable[[list[str]], int]:
+    """The function behind a command."""
+    from recbole_navigen import __main__, commands
+
+    return __main__.main if name == "navigen" else getattr(commands, name)
+
+
+def _place(error: BaseException) -> str:
+    """The last line of ours in a traceback."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "recbole_navigen" in frame.filename] or frames
+    return f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "?"
+
+
+def forked(work: Callable[[], None], place: Path) -> int:
+    """Start some work in a child whose output goes to files in `place`; returns its process id."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child:
+        return child
+    os.setsid()
+    try:
+        for stream, name in ((1, "stdout"), (2, "stderr")):
+            os.dup2(os.open(place / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        work()
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+
+
+def apart(work: Callable[[], None]) -> None:
+    """Do something in a process of its own."""
+    with tempfile.TemporaryDirectory() as place:
+        child = forked(work, Path(place))
+        if os.waitpid(child, 0)[1]:
+            raise RuntimeError(Path(place, "stderr").read_text(errors="replace")[-4000:])
+
+
+def outcomes(inputs: Sequence[Input], world: World, stops: bool, jobs: int, tell: Callable[[int, Outcome], None]):
+    """Try inputs, `jobs` at a time; returns their outcomes in order, and tells each as it comes."""
+    found: dict[int, Outcome] = {}
+    waiting, running = list(range(len(inputs)))[::-1], {}
+    patience = PATIENCE if stops else PATIENCE_AFTER
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            number = waiting.pop()
+            place = Path(tempfile.mkdtemp(prefix="bad-"))
+
+            def work(number: int = number, place: Path = place) -> None:
+                outcome = attempt(inputs[number], world, place / "in", stops)
+                (place / "outcome.json").write_text(json.dumps(asdict(outcome)))
+
+            running[forked(work, place)] = (number, place, time.perf_counter())
+        for child, (number, place, start) in list(running.items()):
+            seconds = time.perf_counter() - start
+            done, _ = os.waitpid(child, os.WNOHANG)
+            if not done and seconds < patience:
+                continue
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)
+            if not done:
+                os.waitpid(child, 0)
+            del running[child]
+            found[number] = _read(place, bool(done), seconds)
+            tell(number, found[number])
+            shutil.rmtree(place, ignore_errors=True)
+        time.sleep(0.005)
+    return [found[number] for number in range(len(inputs))]
+
+
+def _read(place: Path, done: bool, seconds: float) -> Outcome:
+    """The outcome that a child left, with what it said on standard error."""
+    said = (place / "stderr").read_text(errors="replace") if (place / "stderr").is_file() else ""
+    lines = tuple(line for line in said.replace("\r", "\n").split("\n") if line.strip())[-30:]
+    if not done:
+        return Outcome("hung", f"no end within {seconds:.0f} s", lines=lines, seconds=seconds)
+    if not (place / "outcome.json").is_file():
+        return Outcome("crash", lines[-1] if lines else "the process died", lines=lines, seconds=seconds)
+    left = json.loads((place / "outcome.json").read_text())
+    return Outcome(**{**left, "lines": lines, "seconds": seconds})
+
+
+def through_command(given: Input, world: World, place: Path) -> Outcome:
+    """Try an input through the real command, in a new process."""
+    name, *arguments = given.call
+    with _in_folder(given, world, place / "in"):
+        done = subprocess.run(
+            [sys.executable, str(ROOT / f"{COMMANDS[name]}.py"), *arguments],
+            capture_output=True,
+            text=True,
+            env={**os.environ, **given.environment, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            check=False,
+            timeout=2 * PATIENCE,
+        )
+    lines = tuple(line for line in done.stderr.split("\n") if line.strip())
+    how = {0: "accepted", 1: "damaged", 2: "sentence"}.get(done.returncode, "crash")
+    how = "crash" if any("Traceback" in line for line in lines) else how
+    return Outcome(how, "", "", lines)
+
+
+@contextlib.contextmanager
+def _in_folder(given: Input, world: World, place: Path) -> Iterator[None]:
+    before = Path.cwd()
+    world.enter(place)
+    try:
+        if given.files is not None:
+            given.files(world)
+        yield
+    finally:
+        os.chdir(before)
+
+
+def warm() -> None:
+    """Import what commands import, once for all children."""
+    import diffusers
+    import torch
+    import transformers
+
+    import recbole_navigen.quick_start.compare
+    import recbole_navigen.quick_start.generate
+    import recbole_navigen.quick_start.media
+    import recbole_navigen.quick_start.pipeline
+    import recbole_navigen.quick_start.tune  # noqa: F401
+
+    torch.set_num_threads(1)
+    _ = diffusers.AutoPipelineForText2Image, diffusers.StableDiffusionPipeline, diffusers.DiffusionPipeline
+    _ = transformers.AutoModelForCausalLM, transformers.CLIPModel, transformers.BertModel

@@ -1,0 +1,50 @@
+"""Arguments of the Python API, checked by the words that describe settings. No RecBole, no torch."""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from recbole_navigen.config.checking import fitted
+from recbole_navigen.config.description import Setting, parse_type
+
+F = TypeVar("F", bound=Callable[..., Any])
+_parsed = functools.cache(parse_type)
+
+
+def checked(name: str, kind: str, value: Any) -> Any:
+    """Check one argument and return it as it is to be used.
+
+    Args:
+        name: what the message calls it. kind: in the words of `description`, such as `int from 1 or None`.
+        value: what was given; numbers, texts and arrays of NumPy's count as Python's.
+    """
+    plain = value.tolist() if type(value).__module__ == "numpy" else value
+    return fitted(Setting(name, *_parsed(kind), default=[]), plain, _no_sections)
+
+
+def checks(**kinds: str) -> Callable[[F], F]:
+    """Decorate a function so that arguments are checked before it runs: `@checks(k="int from 1")`.
+
+    Args:
+        kinds: of arguments, by name, see `checked`. A default is not checked.
+    """
+
+    def decorate(function: F) -> F:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def checking(*given: Any, **named: Any) -> Any:
+            bound = signature.bind(*given, **named)
+            for name, kind in kinds.items():
+                if name in bound.arguments:
+                    bound.arguments[name] = checked(name, kind, bound.arguments[name])
+            return function(*bound.args, **bound.kwargs)
+
+        return checking
+
+    return decorate
+
+
+def _no_sections(word: str, name: str) -> Mapping[str, Setting]:
+    raise AssertionError("arguments hold no sections of settings")
