@@ -192,8 +192,8 @@ def _kinds(media: str, count: int) -> list[str]:
 
 
 def _try(config: Config, asked: int | list[str] | None, media: str, generation: Mapping[str, Any], makes: bool) -> None:
-    """Refuse before anything is trained what would only be seen after it: users that are unknown, and models of media and
-    pictures that cannot be loaded. What was loaded is let go, since training needs the memory.
+    """Refuse before anything is trained what would only be seen after it: users that are unknown, and models of media
+    and pictures that cannot be loaded. What was loaded is let go, since training needs the memory.
     """
     data = create_dataset(config)
     _users(data.field2id_token[data.uid_field][1:].tolist(), asked)
