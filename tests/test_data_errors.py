@@ -118,6 +118,8 @@ def test_pre_split_files_have_no_user_rows(tmp_path: Path) -> None:
     settings = {"benchmark_filename": ["train", "valid", "test"]}
     config = make_config("BPR", tmp_path, "bad", **settings)
     assert [len(part) for part in create_dataset(config).build()] == [20, 20, 20]
+    with pytest.raises(InputError, match=r"\(benchmark_filename\) are not filtered; unset user_inter_num_interval, "):
+        create_dataset(make_config("BPR", tmp_path, "bad", **settings, user_inter_num_interval="[5,inf)"))
     with pytest.raises(InputError, match=r"user rows cannot be built from pre-split files"):
         create_dataset(make_config("SASRec", tmp_path, "bad", train_rows="user", **settings))
 

@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synthetic import make_config, write_files
 
+from recbole_navigen.data import create_dataset, read_item_text
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers import textual
 from recbole_navigen.identifiers.collaborative import nearest_items
 from recbole_navigen.identifiers.textual import STOP_WORDS, extract_terms, words_of
+from recbole_navigen.language.vocabulary import Vocabulary, train_tokenizer
+from recbole_navigen.quick_start.pipeline import build_table
 
 WORDS = ["Space", "opera", "operas", "café", "the", "of", "1999", "3D", "#HomeCooking", "Sci-Fi", "don't", "children's"]
 TEXTS = st.lists(
@@ -288,3 +292,23 @@ def test_a_catalogue_without_any_text_still_has_terms():
 def test_bad_input_is_refused_in_one_sentence(arguments, message):
     with pytest.raises(InputError, match=message):
         extract_terms(**arguments)
+
+
+def test_titles_of_any_script_make_a_table_that_the_tokenizer_writes(tmp_path, caplog):
+    titles = ["森林爵士", "爵士海洋", "森林海洋", "Звёздные войны", "हिन्दी कहानी", "\U0001f600", "사랑의 왕", "الكتاب"]
+    items = ["item_id:token\ttitle:token", *(f"i{number}\t{title}" for number, title in enumerate(titles))]
+    rows = [f"u{user}\ti{item}\t{item}" for user in range(3) for item in range(8)]
+    write_files(tmp_path, "any", ["user_id:token\titem_id:token\ttimestamp:float", *rows], items)
+    config = make_config("NaviGen", tmp_path, "any", item_text_fields=["title"], codes=4, levels=2)
+    dataset = create_dataset(config)
+    vectors = np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32)
+    table = build_table(config, dataset, vectors, read_item_text(config, dataset).text[1:])
+    assert "the text of 1 of 8 items gives no term (the first is item i5, '\U0001f600')" in caplog.text
+    assert "with text but without a word: 1" in table.describe()
+    assert table.terms[:3] == (("森林", "爵士"), ("爵士", "海洋"), ("森林", "海洋"))
+    table.save(tmp_path / "table", {})
+    assert type(table).load(tmp_path / "table").terms == table.terms
+    tokenizer = train_tokenizer([" ".join(terms) for terms in table.terms], 300)
+    vocabulary = Vocabulary(tokenizer, len(tokenizer), 2, 4)
+    for terms in table.terms:
+        assert vocabulary.decode_terms(vocabulary.encode_terms(terms)) == list(terms)

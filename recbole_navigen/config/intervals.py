@@ -78,9 +78,11 @@ def check_filters(settings: Mapping[str, Any]) -> None:
 
     What a column's type decides is checked where the columns are known, by `check_value_filter`.
     """
+    everything = True  # whether all rows are kept
     for name in COUNTS:
         if settings.get(name) is not None:
-            parse_intervals(name, settings[name], whole=True)
+            parts = parse_intervals(name, settings[name], whole=True)
+            everything &= len(parts) == 1 and (parts[0][1], parts[0][0]) <= (1, "[") and parts[0][2] == math.inf
     by_value = settings.get("val_interval")
     if by_value is not None:
         if not isinstance(by_value, Mapping):
@@ -97,6 +99,9 @@ def check_filters(settings: Mapping[str, Any]) -> None:
         raise InputError(f"threshold must give one column and a number, such as {{rating: 4}}, not {threshold!r}")
     if settings.get("rm_dup_inter") not in (None, "first", "last"):
         raise InputError(f"rm_dup_inter must be first or last, or be left empty, not {settings['rm_dup_inter']!r}")
+    if settings.get("benchmark_filename") and not (everything and not by_value and not settings.get("rm_dup_inter")):
+        filters = ", ".join((*COUNTS, "val_interval", "rm_dup_inter"))
+        raise InputError(f"files that are split already (benchmark_filename) are not filtered; unset {filters}")
 
 
 def _number(value: Any) -> bool:

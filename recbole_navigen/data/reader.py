@@ -53,6 +53,8 @@ def read_header(path: str | Path, separator: str = "\t", encoding: str | None = 
             empty = not line and not file.read(1)
     except UnicodeError as error:
         raise _undecodable(path, encoding) from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
     if empty:
         raise InputError(f"{path} is empty; it needs a header such as user_id:token and at least one row")
     pairs = [column.rpartition(":") for column in line.split(separator)]
