@@ -32,12 +32,16 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ADDRESS = re.compile(r"(?<![A-Za-z0-9+.\-])([A-Za-z][A-Za-z0-9+.\-]*://)([^\s\"'<>`]+)")
 # A password may hold every sign, a slash and an @ among them: the last @ ends it.
 _LOGIN = re.compile(r"^(?:[^/@:?#]*:.*|[^/@?#]+)@")
+_IN_TEXT = _PLAIN_NAMES.replace("_?", "[_-]?")
+_PATH_QUERY = re.compile(
+    r"([?&][\w.\-]*(?:key|token|sig|signature|secret|password|auth)=)[^\s\"'<>&;#]+", re.IGNORECASE
+)
 _QUERY_VALUE = re.compile(r"([^=&;#?]+=)?[^&;#]+")
 _NAMED_LINE = re.compile(
-    rf"^(\s*(?:- )?[\w.\-]*(?:{_PLAIN_NAMES})\d*\s*:\s+)(?![\"'\[{{])(?!\(hidden\))(.+)$", re.IGNORECASE | re.MULTILINE
+    rf"^(\s*(?:- )?[\w.\-]*(?:{_IN_TEXT})\d*\s*:\s+)(?![\"'\[{{])(?!\(hidden\))(.+)$", re.IGNORECASE | re.MULTILINE
 )
 _NAMED = re.compile(
-    rf"(?<![A-Za-z0-9])([\w.\-]*(?:{_PLAIN_NAMES})\d*[\"']?\s*[:=]\s*)"
+    rf"(?<![A-Za-z0-9])([\w.\-]*(?:{_IN_TEXT})\d*[\"']?\s*[:=]\s*)"
     r"(?!(?:None|null|True|False)\b|~|[\"']?\(hidden\))"
     r"(\"(?:[^\"\\]|\\.)+\"|'(?:[^'\\]|\\.)+'|(?:(?:Bearer|Basic) )?[^\s\"',;&)}\]]+)",
     re.IGNORECASE,
@@ -64,7 +68,7 @@ def is_secret(name: str) -> bool:
 def hide(text: str) -> str:
     """A text with every secret in it replaced by "(hidden)"."""
     text = _ADDRESS.sub(lambda found: found[1] + _hidden_address(found[2]), hide_known(text))
-    text = _SHAPES.sub(HIDDEN, text)
+    text = _PATH_QUERY.sub(rf"\1{HIDDEN}", _SHAPES.sub(HIDDEN, text))
     return _NAMED.sub(rf"\1{HIDDEN}", _NAMED_LINE.sub(rf"\1{HIDDEN}", text))
 
 

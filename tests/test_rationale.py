@@ -224,7 +224,7 @@ def test_a_language_model_reasons_through_the_same_checks(own_folder):
         assert teacher.distilled([result, result], ["I keep to the sea.", None]) == [START + FINISH, START.strip()]
     first, second = (asked[1]["content"] for asked in Thinker.asked[-2:])
     assert "The bold version made the best start" in first and "A wide street at noon" in first
-    assert "to take up in other words: I keep to the sea." in first and "take up" not in second
+    assert "to take up in other words: <data>I keep to the sea.</data>" in first and "take up" not in second
 
 
 def test_the_search_tells_in_plain_words_what_a_model_without_genomes_wrote():

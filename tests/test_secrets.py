@@ -97,6 +97,7 @@ def test_a_login_is_hidden_as_a_header_would_send_it():
         ("{'api_key': 'a b', 'model': 'tiny'}", "{'api_key': (hidden), 'model': 'tiny'}"),
         ("  password: correct horse\n  model: tiny", "  password: (hidden)\n  model: tiny"),
         ("api_key = None", "api_key = None"),
+        ("GET /v1/chat?token=abc&x=1, x-api-key: abc", "GET /v1/chat?token=(hidden)&x=1, x-api-key: (hidden)"),
         ("unknown setting `password`; the nearest valid name is `data_path`",) * 2,
         ("KeyError: 'seed'", "KeyError: 'seed'"),
     ],
