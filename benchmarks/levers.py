@@ -32,7 +32,7 @@ from recbole_navigen.model.legal import LegalCodes
 from recbole_navigen.model.repeats import distinct
 from recbole_navigen.quick_start import run_navigen
 from recbole_navigen.quick_start.pipeline import load_navigen
-from recbole_navigen.config.reading import read_settings
+from recbole_navigen.config.reading import read_yaml
 
 HERE = Path(__file__).resolve().parent
 RUNS = HERE / "runs" / "levers"
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--levers", help="names of levers.yaml, with semicolons; all by default")
     parser.add_argument("--part", help="name of these levers' results, for another machine, whose defaults differ")
     arguments = parser.parse_args()
-    levers = read_settings(HERE / "levers.yaml")
+    levers = read_yaml(HERE / "levers.yaml")
     names = ["defaults", *arguments.levers.split(";")] if arguments.levers else list(levers)
     tail = in_tail(arguments)
     records = {}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recbole_navigen.config.description import Kind, Setting, joined
+from recbole_navigen.config.description import EMPTY, Kind, Setting, joined
 from recbole_navigen.config.forms import RULES
 from recbole_navigen.config.reading import Partial, expanded, nearest
 from recbole_navigen.errors import InputError
@@ -87,6 +87,10 @@ def _fit(kind: Kind, value: Any, setting: Setting, sections: Sections, name: str
         return value
     if word in ("list", "pair"):
         return _list(kind, value, setting, sections, name)
+    if word == EMPTY:
+        if value not in ([], ()):
+            raise _Unfit
+        return []
     if not isinstance(value, Mapping):
         raise _Unfit
     if word == "settings of":
