@@ -48,6 +48,9 @@ REFUSED = {
         (["--image_modell=x"], "unknown setting"),
         (["--users=3", "--hidden_size=31"], "n_heads"),
         (["--temperature=hot"], "temperature"),
+        (["--temperature=nan"], "temperature"),
+        (["--top_p=2"], "top_p"),
+        (["--drafts=0"], "drafts"),
     ],
 }
 FILES = {

@@ -200,7 +200,8 @@ def test_prefix_loader_is_refused(in_tmp: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "rows", "message"), [("BPR", "user", "needs a sequential model"), ("SASRec", "users", "must be user")]
+    ("model", "rows", "message"),
+    [("BPR", "user", "needs a sequential model"), ("SASRec", "users", "must be one of user, prefix or None")],
 )
 def test_train_rows_is_checked(model: str, rows: str, message: str, in_tmp: Path) -> None:
     with pytest.raises(InputError, match=message):

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from recbole_navigen.config import shipped
+from recbole_navigen.config.checking import fitted
+from recbole_navigen.config.description import Setting, parse_type
 from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.config.sections import section_settings
 from recbole_navigen.errors import InputError
@@ -31,6 +33,25 @@ def generation_settings(own: Mapping[str, Any] | None = None) -> dict[str, Any]:
         raise InputError("extra_metrics stand beside the scores of a CLIP-like model; set --clip_model=FOLDER.")
     settings["block_list"] = blocked_words(settings["block_list"])
     return settings
+
+
+# How an instruction is drawn: what `run_generate` and `Recommender.instruct` take beside the settings.
+DRAWS = {
+    name: Setting(name, *parse_type(kind))
+    for name, kind in (
+        ("temperature", "float from 0"),
+        ("top_p", "float above 0 to 1"),
+        ("drafts", "int from 1"),
+        ("seed", "int from 0"),
+        ("media", "one of image, video, mixed"),
+        ("users", "int from 1 or list of [str or int] or str"),
+    )
+}
+
+
+def fitted_draws(**given: Any) -> dict[str, Any]:
+    """Some of `DRAWS`, checked."""
+    return {name: fitted(DRAWS[name], value, shipped.sections) for name, value in given.items()}
 
 
 def split_generation(argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:

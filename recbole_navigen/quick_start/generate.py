@@ -15,7 +15,7 @@ from recbole_navigen.config import Config
 from recbole_navigen.config.reading import expanded
 from recbole_navigen.config.teachers import refuse_absent_teachers
 from recbole_navigen.errors import InputError
-from recbole_navigen.generation.settings import RETRIEVAL, generation_settings, split_generation
+from recbole_navigen.generation.settings import RETRIEVAL, fitted_draws, generation_settings, split_generation
 from recbole_navigen.language.tags import DRAFTS, MEDIA, TEMPERATURE, TOP_P
 from recbole_navigen.quick_start.recommender import Instruction, Recommender
 from recbole_navigen.quick_start.run import finished_run
@@ -68,6 +68,10 @@ def run_generate(
         One record a user: user, domain, target_type, history (raw ids and titles), held_out (raw id or None), the next
         item (id, title, terms, probability), reasoning, target_tid, target_ins, and the raw answer.
     """
+    users = int(users) if isinstance(users, str) and users.removeprefix("-").isdigit() else users
+    if users in ("", [], ()):
+        raise InputError("users is empty; give a number, raw ids or all.")
+    fitted_draws(users=users, media=media, temperature=temperature, top_p=top_p, drafts=drafts, seed=seed)
     own, argv = split_generation(argv)
     output, run = expanded(output), expanded(run)
     if run is not None and argv:
@@ -151,10 +155,8 @@ def _users(recommender: Recommender, users: int | str | Sequence[str]) -> list[s
     known = recommender.users
     if users == "all":
         return known
-    if isinstance(users, int) or (isinstance(users, str) and users.isdigit()):
-        if int(users) < 1:
-            raise InputError(f"users={users} asks for no user; give at least 1.")
-        return known[: int(users)]
+    if isinstance(users, int):
+        return known[:users]
     names = [name.strip() for name in users.split(",")] if isinstance(users, str) else list(users)
     for name in names:
         recommender.history_of(name)  # refuses an unknown one with the nearest
