@@ -201,12 +201,17 @@ def generate(argv: Sequence[str] | None = None) -> int:
         arguments, settings = generate_parser().split(argv)
         refuse_torchrun("run_generate.py")
         from recbole_navigen.config.given import gather
-        from recbole_navigen.generation.settings import fitted_draws, generation_settings, split_generation
+        from recbole_navigen.generation.settings import (
+            fitted_draws,
+            generation_settings,
+            refuse_absent,
+            split_generation,
+        )
 
         if arguments.run and (arguments.dataset or arguments.config_files):
             raise InputError("--run names a finished run; leave out --dataset and --config_files")
         own, others = split_generation(settings)  # before torch is imported
-        generation_settings(own)
+        refuse_absent(generation_settings(own))
         fitted_draws(temperature=arguments.temperature, top_p=arguments.top_p, drafts=arguments.drafts)
         if not arguments.run:
             gather("NaviGen", arguments.dataset, split_files(arguments.config_files), argv=others)

@@ -15,7 +15,13 @@ from recbole_navigen.config import Config
 from recbole_navigen.config.reading import expanded
 from recbole_navigen.config.teachers import refuse_absent_teachers
 from recbole_navigen.errors import InputError
-from recbole_navigen.generation.settings import RETRIEVAL, fitted_draws, generation_settings, split_generation
+from recbole_navigen.generation.settings import (
+    RETRIEVAL,
+    fitted_draws,
+    generation_settings,
+    refuse_absent,
+    split_generation,
+)
 from recbole_navigen.language.tags import DRAFTS, MEDIA, TEMPERATURE, TOP_P
 from recbole_navigen.quick_start.recommender import Instruction, Recommender
 from recbole_navigen.quick_start.run import finished_run
@@ -77,6 +83,7 @@ def run_generate(
     if run is not None and argv:
         raise InputError(f"a finished run is written from as it is; leave out {' '.join(argv)}.")
     generation = generation_settings({**(generation or {}), **own})
+    refuse_absent(generation)
     makes = generation["image_model"] is not None or generation["video_model"] is not None
     if makes and output is None:
         raise InputError("media need a folder; set --output=DIR.")
