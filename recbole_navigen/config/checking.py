@@ -120,11 +120,11 @@ def _section(value: Any, name: str) -> Mapping[str, Any]:
 
 def _number(kind: Kind, value: Any) -> int | float:
     # NumPy's numbers are numbers; what 64 bits do not hold is none that torch could take.
-    if isinstance(value, bool) or not isinstance(value, Real) or value != value or abs(value) > _LARGEST[kind.word]:
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise _Unfit
-    if kind.word == "int":
-        if not float(value).is_integer():
-            raise _Unfit
+    value = value if isinstance(value, int) else float(value)
+    if value != value or abs(value) > _LARGEST[kind.word] or (kind.word == "int" and value != int(value)):
+        raise _Unfit
     if value < kind.low or value > kind.high:
         raise _Unfit
     if (kind.low_open and value == kind.low) or (kind.high_open and value == kind.high):

@@ -25,7 +25,7 @@ _YAML_ERRORS = (yaml.YAMLError, ValueError, TypeError, AttributeError, Recursion
 
 
 class SettingsLoader(yaml.SafeLoader):
-    """Safe yaml in which no key stands twice and numbers are what they look like: 1e-3 is one (yaml 1.1 asks for a dot),
+    """Safe yaml. No key stands twice, and numbers are what they look like: 1e-3 is one (yaml 1.1 asks for a dot),
     while 2020-10-10, 1:30 (ninety, to yaml) and 010 (eight) stay text.
     """
 
