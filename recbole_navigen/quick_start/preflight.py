@@ -55,7 +55,13 @@ def refuse_unfit_navigen(config: Config, n_items: int, part: Any) -> None:
     if config["backbone"] != SCRATCH:
         pretrained_tokenizer(config["backbone"])
         with torch.device("meta"):
-            prepare(empty_lm(config["backbone"]), config, True)
+            lm = prepare(empty_lm(config["backbone"]), config, True)
+        tokens = config["MAX_ITEM_LIST_LENGTH"] * (1 if config["history"] == "pooled" else levels) + levels
+        if tokens > (most := getattr(lm.config, "max_position_embeddings", None) or tokens):
+            raise InputError(
+                f"backbone={config['backbone']} reads {most} tokens, and histories of {config['MAX_ITEM_LIST_LENGTH']} "
+                f"items have {tokens}; lower MAX_ITEM_LIST_LENGTH or set --history=pooled."
+            )
     # 3. Reinforcement.
     refuse_unknown_scorer(config)
     reinforces = "reinforce" in config["training_stages"]
