@@ -22,7 +22,6 @@ from common import RESULTS, Bar, commit, write_results
 
 from recbole_navigen.artefacts import content_hash, read_json, write_json
 from recbole_navigen.config import Config
-from recbole_navigen.config.reading import read_settings
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.data.dataset import TARGET_POSITION
 from recbole_navigen.evaluation.ranks import ndcg, searched_ranks
@@ -54,7 +53,7 @@ def main() -> None:
     parser.add_argument("--levers", help="names of levers.yaml, with semicolons; all by default")
     parser.add_argument("--part", help="name of these levers' results, for another machine, whose defaults differ")
     arguments = parser.parse_args()
-    levers = read_settings(HERE / "levers.yaml")
+    levers = read_yaml(HERE / "levers.yaml")
     names = ["defaults", *arguments.levers.split(";")] if arguments.levers else list(levers)
     tail = in_tail(arguments)
     records = {}

@@ -28,13 +28,12 @@ INTRODUCTION = """\
 # Settings
 
 Made by `python docs/make_settings.py` from the comments of `properties/`; do not edit. Any of them may be given as
-`--key=value`, in a file of `--config_files` or in `config_dict`; later ones win. Dictionaries are merged name by
-name, and dots lead into them: `--task_weights.dense=0` changes one weight and keeps the others. Only a `whole dict`
-is replaced as a whole.
+`--key=value`, in a file of `--config_files` or in `config_dict`; later ones win. Dictionaries are merged name by name,
+and dots lead into them: `--task_weights.dense=0` changes one weight and keeps the others. Only a `whole dict` is
+replaced as a whole.
 
 Names, types, ranges and what must fit each other are checked before anything is loaded. A name that nothing reads is
-refused with the nearest one. The types are read as in `recbole_navigen/config/description.py`: `int from 1`, `float
-from 0 to below 1`, `one of a, b`, `list of str`, `or None`.
+refused with the nearest one. How types are written: `recbole_navigen/config/description.py`.
 """
 
 

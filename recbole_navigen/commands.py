@@ -18,7 +18,7 @@ from typing import Any
 from recbole_navigen import __version__
 from recbole_navigen.arguments import CommandLine
 from recbole_navigen.errors import DamagedArtefact, InputError, machine_trouble
-from recbole_navigen.language.tags import DRAFTS, TEMPERATURE, TOP_P
+from recbole_navigen.language.tags import DRAFTS, DRAWS, TEMPERATURE, TOP_P
 from recbole_navigen.processes import size
 from recbole_navigen.redaction import hide
 
@@ -262,13 +262,16 @@ def generate(argv: Sequence[str] | None = None) -> int:
     def run() -> int:
         arguments, settings = generate_parser().split(argv)
         refuse_torchrun("run_generate.py")
+        from recbole_navigen.config.calls import checked
         from recbole_navigen.config.given import gather
-        from recbole_navigen.generation.settings import generation_settings, split_generation
+        from recbole_navigen.generation.settings import generation_settings, refuse_absent, split_generation
 
         if arguments.run and (arguments.dataset or arguments.config_files):
             raise InputError("--run names a finished run; leave out --dataset and --config_files")
         own, others = split_generation(settings)  # before torch is imported
-        generation_settings(own)
+        refuse_absent(generation_settings(own))
+        for name in ("temperature", "top_p", "drafts"):
+            checked(name, DRAWS[name], getattr(arguments, name))
         if not arguments.run:
             gather("NaviGen", arguments.dataset, split_files(arguments.config_files), argv=others)
         from recbole_navigen.quick_start.generate import run_generate

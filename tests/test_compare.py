@@ -297,10 +297,10 @@ def test_runs_that_do_not_belong_together_are_refused(folders: dict[str, Path]) 
     with pytest.raises(InputError, match="unknown setting `epochs` beside --runs"):
         compare_runs([ours], ["--epochs=3"])
     for argument, message in {
-        "--topk=[0]": "topk must be above zero",
+        "--topk=[0]": "each entry of topk must be a whole number of at least 1, not 0",
         "--metrics=[NDCG,Recal]": "unknown metric `Recal`; the nearest valid name is `recall`",
         "--metrics=[GAUC]": "none of the metrics .* follows from ranks",
-        "--checkpoint_dir=None": "checkpoint_dir must be the path of a folder, such as ./saved, not None",
+        "--checkpoint_dir=None": "checkpoint_dir must be the path of a file or folder, not None",
     }.items():
         with pytest.raises(InputError, match=message):
             compare_runs([ours], [argument])

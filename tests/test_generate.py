@@ -50,7 +50,7 @@ def test_a_run_is_trained_once_and_writes_for_anyone(tiny, capsys, monkeypatch):
     assert generate([f"--run={run}", "--users=all", "--temperature=1", "--output=all"]) == 0
     assert len(Path("all/instructions.jsonl").read_text().splitlines()) == 60
     assert "the first 20 of 60 users are shown" in capsys.readouterr().out
-    with pytest.raises(InputError, match="users must be"):
+    with pytest.raises(InputError, match="users must be a whole number of at least 1"):
         run_generate(run=run, users=0)
     assert generate([f"--run={run}", "--users=u999"]) == 2
     assert generate([f"--run={run}", "--dataset=tiny"]) == 2

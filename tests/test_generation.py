@@ -348,9 +348,9 @@ TO_IMAGE = {"image_to_image": True, "reference_image": "a.png", "clip_model": "x
     ("given", "message"),
     [
         ({"image_modle": "x"}, "nearest valid name is `image_model`"),
-        ({"generation_batch_size": 0}, "whole number above zero"),
-        ({"image_size": 512}, r"height and width, such as \[512, 512\]"),
-        ({"strength": 0.0}, "strength must be above 0"),
+        ({"generation_batch_size": 0}, "must be a whole number of at least 1, not 0"),
+        ({"image_size": 512}, "image_size must be a list of two, each a whole number of at least 1"),
+        ({"strength": 0.0}, "strength must be a number above 0 and at most 1"),
         ({"strength": 0.5}, "strength is that of image-to-image"),
         ({"image_to_image": True}, "set --reference_image=FILE"),
         ({**TO_IMAGE, "video_model": "x"}, "set --image_model=FOLDER_OR_HUB_ID"),
@@ -362,7 +362,7 @@ TO_IMAGE = {"image_to_image": True, "reference_image": "a.png", "clip_model": "x
         ({**RETRIEVED, "negative_prompt": "a box"}, "no use for negative_prompt"),
         ({**RETRIEVED, "video_model": "retrieval", "video_size": [8, 8]}, "no use for video_size"),
         ({"image_model": "retrieval"}, "set --clip_model=FOLDER"),
-        ({"generation_dtype": "fp16"}, "use one of auto, float32, float16, bfloat16"),
+        ({"generation_dtype": "fp16"}, "must be one of auto, float32, float16, bfloat16, not 'fp16'"),
         ({"block_list": "none.txt"}, "cannot be read as a text file"),
     ],
 )

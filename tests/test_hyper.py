@@ -296,7 +296,7 @@ def test_spaces_that_do_not_fit_the_model(played: Any) -> None:
     ran = played(lambda settings: [0.1])
     for text, message in (
         ("embeding_size: [8]", "nearest valid name is `embedding_size`"),
-        ("embedding_size: [8, 0]", "embedding_size must be above zero"),
+        ("embedding_size: [8, 0]", "embedding_size must be a whole number of at least 1, not 0"),
         ("epochs: [1, 2]", "epochs is searched in space.yaml and fixed as 2 at once"),
     ):
         Path("space.yaml").write_text(text)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from small_model import small_model
 
-from recbole_navigen.config.reading import read_settings
+from recbole_navigen.config.reading import read_settings, read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = {
@@ -46,7 +46,7 @@ def test_every_lever_is_measured_once_and_channels_are_fused(
         "another seed": {**SMALL, "seed": 7},
         "one code for all": {**SMALL, "without": "legal softmax"},
     }
-    monkeypatch.setattr(levers, "read_settings", lambda file: some)
+    monkeypatch.setattr(levers, "read_yaml", lambda file: some)
     monkeypatch.setattr(sys, "argv", ["levers.py", "--dataset=tiny", "--epochs=1"])
     levers.main()
     result = json.loads(Path("results/levers-tiny.json").read_text())
@@ -104,5 +104,5 @@ def test_what_is_taken_out_of_training_is_put_back(levers) -> None:
 
 def test_levers_change_settings_that_exist() -> None:
     file = read_settings(ROOT / "properties" / "model" / "NaviGen.yaml")
-    for name, lever in read_settings(ROOT / "benchmarks" / "levers.yaml").items():
+    for name, lever in read_yaml(ROOT / "benchmarks" / "levers.yaml").items():
         assert set(lever) <= {*file, "without", "seed", "sampled_softmax", "eval_step"}, name

@@ -177,8 +177,8 @@ def test_a_name_that_nothing_reads_is_refused_with_the_nearest(name: str) -> Non
         ("int from 1", "a whole number of at least 1"),
         ("float above 0 to below 1 or None", "a number above 0 and below 1 or None"),
         ("one of a, b or bool", "one of a, b or True or False"),
-        ("list of [int or str] or None", "a list of a whole number or text or None"),
-        ("whole dict of interval", "a dictionary {name: value} of an interval such as [3,inf)"),
+        ("list of [int or str] or None", "a list, each entry a whole number or text or None"),
+        ("whole dict of interval", "a dictionary {name: value}, each entry an interval such as [3,inf)"),
     ],
 )
 def test_types_are_read_and_said_in_words(text: str, shown: str) -> None:

@@ -183,15 +183,14 @@ def test_encoding_matches_recbole_at_the_last_position(in_tmp: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"sampled_softmax": -1}, "sampled_softmax must be a number of items"),
-        ({"lr_schedule": "linear"}, "lr_schedule must be constant or cosine, not 'linear'"),
-        ({"autocast": "yes"}, "autocast must be auto, True or False"),
+        ({"sampled_softmax": -1}, "sampled_softmax must be a whole number of at least 0"),
+        ({"lr_schedule": "linear"}, "lr_schedule must be one of constant, cosine, not 'linear'"),
+        ({"autocast": "yes"}, "autocast must be one of auto, True, False, not 'yes'"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict, message: str, in_tmp: Path) -> None:
-    model, trainer_class, (train, *_) = prepare(in_tmp, **settings)
     with pytest.raises(InputError, match=message):
-        trainer_class(train.config, model)
+        prepare(in_tmp, **settings)
 
 
 def test_prefix_loader_is_refused(in_tmp: Path) -> None:
@@ -201,7 +200,8 @@ def test_prefix_loader_is_refused(in_tmp: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "rows", "message"), [("BPR", "user", "needs a sequential model"), ("SASRec", "users", "must be user")]
+    ("model", "rows", "message"),
+    [("BPR", "user", "needs a sequential model"), ("SASRec", "users", "must be one of user, prefix or None")],
 )
 def test_train_rows_is_checked(model: str, rows: str, message: str, in_tmp: Path) -> None:
     with pytest.raises(InputError, match=message):

@@ -1,17 +1,20 @@
 """Values against their description: one check and one merge for the settings of all files. No RecBole, no torch."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from recbole_navigen.config.description import Kind, Setting, joined
+from recbole_navigen.config.description import EMPTY, Kind, Setting, joined
 from recbole_navigen.config.forms import RULES
 from recbole_navigen.config.reading import Partial, expanded, nearest
 from recbole_navigen.errors import InputError
 
 # What describes a section: `settings of NAME` -> settings by name; `settings by model` -> those of a model by its name.
 Sections = Callable[[str, str], Mapping[str, Setting]]
+
+
+_LARGEST = {"int": 2**63 - 1, "float": 1e300}
 
 
 class _Unfit(Exception):
@@ -87,6 +90,10 @@ def _fit(kind: Kind, value: Any, setting: Setting, sections: Sections, name: str
         return value
     if word in ("list", "pair"):
         return _list(kind, value, setting, sections, name)
+    if word == EMPTY:
+        if value not in ([], ()):
+            raise _Unfit
+        return []
     if not isinstance(value, Mapping):
         raise _Unfit
     if word == "settings of":
@@ -112,17 +119,17 @@ def _section(value: Any, name: str) -> Mapping[str, Any]:
 
 
 def _number(kind: Kind, value: Any) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    # NumPy's numbers are numbers; what 64 bits do not hold is none that torch could take.
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise _Unfit
-    if kind.word == "int":
-        if not float(value).is_integer():
-            raise _Unfit
-        value = int(value)
+    value = value if isinstance(value, int) else float(value)
+    if value != value or abs(value) > _LARGEST[kind.word] or (kind.word == "int" and value != int(value)):
+        raise _Unfit
     if value < kind.low or value > kind.high:
         raise _Unfit
     if (kind.low_open and value == kind.low) or (kind.high_open and value == kind.high):
         raise _Unfit
-    return float(value) if kind.word == "float" else value
+    return float(value) if kind.word == "float" else int(value)
 
 
 def _choice(kind: Kind, value: Any) -> Any:

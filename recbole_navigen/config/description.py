@@ -5,7 +5,7 @@ Each line `name: default  # (type) help` describes one setting. The type is made
     bool, str, path (a file or folder), source (a folder or a hub id), int, float, any
     int from 1            float from 0 to below 1            float above 0
     one of pooled, tokens, dual                              one value of a list
-    list of int from 1                                       pair of int from 1 (two of them)
+    list of int from 1                                       pair of int from 1 (two of them); empty (the list [])
     dict                                                     its entries stand below it, a line each, or within it
     dict of float from 0                                     the names that stand in the default, and no others
     open dict of float                                       other names are welcome too
@@ -29,6 +29,7 @@ from recbole_navigen.config.reading import read_settings
 
 PLAIN = ("bool", "str", "path", "source", "any")
 NUMBERS = ("int", "float")
+EMPTY = "empty"  # the list without entries, which `list of T` alone does not take
 FORMS = ("interval", "split", "mode", "encoding")  # texts with a rule of their own
 DICTS = ("dict", "open dict", "whole dict")
 SEQUENCES = ("list", "pair")
@@ -78,7 +79,8 @@ class Kind:
             if self.high < math.inf:
                 parts.append(f"below {shown(self.high)}" if self.high_open else f"at most {shown(self.high)}")
             return " ".join(("a whole number" if self.word == "int" else "a number", " and ".join(parts))).strip()
-        entries = f" of {joined(self.inner, self.inner_none)}" if self.inner else ""
+        entries = joined(self.inner, self.inner_none) if self.inner else ""
+        each = f", each entry {entries}" if entries else ""
         names = {
             "bool": "True or False",
             "str": "text",
@@ -90,11 +92,12 @@ class Kind:
             "mode": "full, labeled, or a kind and number of sampled items such as uni100 or pop100, for both or as "
             "{valid: uni100, test: full}",
             "encoding": "the name of an encoding such as utf-8",
-            "pair": f"a list of two{entries}",
+            "pair": f"a list of two, each {entries}" if entries else "a list of two",
+            "empty": "an empty list",
         }
         if self.word in names:
             return names[self.word]
-        return ("a list" if self.word == "list" else "a dictionary {name: value}") + entries
+        return ("a list" if self.word == "list" else "a dictionary {name: value}") + each
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +174,7 @@ def _split(text: str) -> list[str]:
 
 
 def _kind(text: str) -> Kind:
-    if text in (*PLAIN, *FORMS, *DICTS, "list", "settings by model"):
+    if text in (*PLAIN, *FORMS, *DICTS, EMPTY, "list", "settings by model"):
         return Kind(text)
     if text.startswith("settings of "):
         return Kind("settings of", section=text.removeprefix("settings of "))

@@ -125,12 +125,13 @@ def gather(
 
 
 def _end_steps(external: Mapping[str, Any], final: dict[str, Any]) -> None:
-    """Epochs that a user gives a collaborative model stand in place of the steps that are shipped for it."""
+    """Epochs or steps that a user gives a collaborative model stand in place of the others that are shipped for it."""
     for model, own in (external.get("collaborative_config") or {}).items():
-        if type(own) is dict and "epochs" in own and "steps" in own:
+        if "epochs" in own and "steps" in own:
             raise InputError(f"collaborative_config.{model} has epochs and steps; keep one of them")
-        if "epochs" in own and "steps" not in own:
-            final["collaborative_config"][model].pop("steps", None)
+        for one, other in (("epochs", "steps"), ("steps", "epochs")):
+            if one in own:
+                final["collaborative_config"][model].pop(other, None)
 
 
 def _name(given: str | None, key: str, default: str, ranks: Sequence[tuple[Mapping[str, Any], str]]) -> str:

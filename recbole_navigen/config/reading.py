@@ -18,29 +18,39 @@ from recbole_navigen.redaction import remember
 INTERVAL_ENDING = "_interval"
 
 
+_NUMBERS = ("int", "float", "timestamp")  # what yaml 1.1 takes for numbers and dates
+# What PyYAML raises: its own errors, and those of Python for tags such as !!int x and for nesting without end.
+_YAML_ERRORS = (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError)
+
+
 class SettingsLoader(yaml.SafeLoader):
-    """Safe yaml in which 1e-3 is a number (yaml 1.1 asks for a dot), 2020-10-10 stays text, and no key stands twice."""
+    """Safe yaml. No key stands twice, and numbers are what they look like: 1e-3 is one (yaml 1.1 asks for a dot),
+    while 2020-10-10, 1:30 (ninety, to yaml) and 010 (eight) stay text.
+    """
 
     yaml_implicit_resolvers = {  # noqa: RUF012 (PyYAML's own class attribute)
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in _NUMBERS]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
-            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            if key.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands there twice", key.start_mark)
-            if isinstance(key, yaml.ScalarNode):
-                seen.add(key.value)
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
-SettingsLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9_]+)[eE][-+]?[0-9]+$"),
-    list("-+.0123456789"),
-)
+for _tag, _pattern in (
+    ("int", r"^[-+]?(?:0|[1-9][0-9_]*)$"),
+    ("float", r"^[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?$"),
+    ("float", r"^[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+$"),
+    ("float", r"^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"),
+):
+    SettingsLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list("-+.0123456789"))
 
 
 def properties_folders() -> list[Path]:
@@ -90,7 +100,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise InputError(f"config file {path} is not UTF-8 text; check --config_files") from error
     try:
         settings = yaml.load(text, Loader=SettingsLoader)
-    except yaml.YAMLError as error:
+    except _YAML_ERRORS as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "it cannot be parsed"
@@ -150,7 +160,7 @@ def parse_value(key: str, text: str) -> Any:
     is_interval = any(part.endswith(INTERVAL_ENDING) for part in key.split("."))
     try:
         value = yaml.load(text, Loader=SettingsLoader)
-    except yaml.YAMLError as error:
+    except _YAML_ERRORS as error:
         # Text such as @home or [3,inf) is a fine string; an unclosed list or mapping is a slip.
         if text[:1] in "[{" and not is_interval:
             problem = getattr(error, "problem", None) or ""

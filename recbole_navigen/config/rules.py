@@ -155,19 +155,20 @@ def _refuse_unfit_navigen(final: Mapping[str, Any]) -> None:
         refuse_absent_teachers(supervision)
 
 
-def refuse_no_model_folder(key: str, source: str, others: str = "") -> None:
+def refuse_no_model_folder(key: str, source: str, others: str = "", file: str = "config.json") -> None:
     """Refuse what can be neither a folder with a model nor the id of one on the hub.
 
     Args:
         key: of the setting. source: its value. others: what else it may be, for the message.
+        file: that every folder with such a model holds.
     """
     folder = Path(source)
     is_folder = folder.is_dir()
     hub_id = not source.startswith((".", "/")) and source.count("/") <= 1 and not folder.exists()
-    if (is_folder and (folder / "config.json").is_file()) or hub_id:
+    if (is_folder and (folder / file).is_file()) or hub_id:
         return
     place = "is not a model folder" if folder.exists() else "is neither a folder here nor a model on the hub"
-    raise InputError(f"{key}={source} {place}; give {others}a folder with config.json and safetensors, or a hub id.")
+    raise InputError(f"{key}={source} {place}; give {others}a folder with {file} and safetensors, or a hub id.")
 
 
 def refuse_ignored(given: "Given", comparison: bool) -> None:

@@ -65,13 +65,24 @@ def family_of(model: str) -> str | None:
     return next((name for name in FAMILIES if (root / name / f"{model.lower()}.py").is_file()), None)
 
 
-@functools.cache
 def described(model: str | None = None, also: frozenset[str] = frozenset()) -> Mapping[str, Setting]:
-    """Every setting that a model knows, by name. Do not change what comes back: it is kept.
+    """Every setting that a model knows, by name.
 
     Args:
         model: its name; None: what all models know. also: further names, of which only the name is known.
     """
+    settings = dict(_described(model, also))
+    # A model's file in a folder `properties` of the working directory may name settings of its own.
+    for folder in properties_folders()[1:]:
+        if model is not None and (file := folder / "model" / f"{model}.yaml").is_file():
+            for key, value in read_settings(file).items():
+                settings.setdefault(key, _named(key, value, ""))
+    return settings
+
+
+@functools.cache
+def _described(model: str | None, also: frozenset[str]) -> Mapping[str, Setting]:
+    """What is shipped of `described`. Do not change what comes back: it is kept."""
     settings = dict(NAMES)
     root = recbole_folder() / "properties"
     # 1. RecBole's own.
@@ -84,20 +95,13 @@ def described(model: str | None = None, also: frozenset[str] = frozenset()) -> M
             settings.update(_of_recbole(file))
         for name in keys_in_code(model):
             settings.setdefault(name, _named(name, None, ""))
-    # 2. Ours above them, and those of a folder `properties` in the working directory.
+    # 2. Ours above them.
     for name in ("overall", *([f"model/{model}"] if model is not None else [])):
-        for place, folder in enumerate(properties_folders()):
-            file = folder / f"{name}.yaml"
-            if not file.is_file():
-                continue
-            if place == 0:
-                for key, setting in describe_file(file).items():
-                    below = settings.get(key)
-                    inside = {**below.entries, **setting.entries} if below is not None else setting.entries
-                    settings[key] = replace(setting, entries=inside)
-            elif name != "overall":
-                for key, value in read_settings(file).items():
-                    settings.setdefault(key, _named(key, value, ""))
+        if (file := properties_folders()[0] / f"{name}.yaml").is_file():
+            for key, setting in describe_file(file).items():
+                below = settings.get(key)
+                inside = {**below.entries, **setting.entries} if below is not None else setting.entries
+                settings[key] = replace(setting, entries=inside)
     return settings
 
 

@@ -51,18 +51,7 @@ _PICKLES = ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloader
 
 def uses_user_rows(config: Config) -> bool:
     """True if the model trains on one row a user: NaviGen, and sequential models with `train_rows: user`."""
-    rows = config["train_rows"]
-    if rows not in (None, "prefix", "user"):
-        raise InputError(f"train_rows must be user or prefix, not {rows!r}")
-    if rows == "user" and config["MODEL_TYPE"] != ModelType.SEQUENTIAL:
-        raise InputError(
-            f"train_rows: user needs a sequential model, and {config['model']} is none; "
-            "remove it or set it for others alone"
-        )
-    user_rows = config["model"] == "NaviGen" or rows == "user"
-    if user_rows and config["benchmark_filename"]:
-        raise InputError("user rows cannot be built from pre-split files; unset benchmark_filename or train_rows")
-    return user_rows
+    return config["model"] == "NaviGen" or config["train_rows"] == "user"
 
 
 def create_dataset(config: Config) -> Dataset:

@@ -1,11 +1,13 @@
 """The settings of properties/generation.yaml."""
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from recbole_navigen.config import shipped
 from recbole_navigen.config.reading import parse_argv
+from recbole_navigen.config.rules import refuse_no_model_folder
 from recbole_navigen.config.sections import section_settings
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.tags import MEDIA
@@ -31,6 +33,35 @@ def generation_settings(own: Mapping[str, Any] | None = None) -> dict[str, Any]:
         raise InputError("extra_metrics stand beside the scores of a CLIP-like model; set --clip_model=FOLDER.")
     settings["block_list"] = blocked_words(settings["block_list"])
     return settings
+
+
+def refuse_absent(settings: Mapping[str, Any]) -> None:
+    """Refuse settings whose models, pictures or packages are not there.
+
+    Args:
+        settings: from `generation_settings`.
+    """
+    for media in MEDIA:
+        model = settings[f"{media}_model"]
+        if model is None:
+            continue
+        if model == RETRIEVAL:
+            if settings["item_images"] is None:
+                raise InputError(f"{media}_model=retrieval needs pictures of the items; set --item_images=FOLDER.")
+            continue
+        if find_spec("diffusers") is None:
+            raise InputError("generation needs diffusers; pip install 'recbole-navigen[generate]'.")
+        refuse_no_model_folder(f"{media}_model", model, file="model_index.json")
+    if settings["clip_model"] is not None:
+        refuse_no_model_folder("clip_model", settings["clip_model"])
+    if settings["item_images"] is not None and not Path(settings["item_images"]).is_dir():
+        raise InputError(
+            f"item_images={settings['item_images']} is not a folder; name the one with files such as ITEM_ID.png."
+        )
+    if settings["reference_image"] is not None and not Path(settings["reference_image"]).is_file():
+        raise InputError(
+            f"reference_image={settings['reference_image']} is not a file; name a PNG, JPEG or WebP picture."
+        )
 
 
 def split_generation(argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:

@@ -27,7 +27,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import CID_BEGIN, CID_END
 from recbole_navigen.language.grammar import MAPPING, Grammar
 from recbole_navigen.language.vocabulary import CLOSE, END, INSTRUCTION, NEXT_TERM, TERMS, THINK, THINK_END, Vocabulary
@@ -106,8 +105,6 @@ class Renderer:
         grammar: Grammar,
         name_item: bool = True,
     ):
-        if history not in HISTORIES:
-            raise InputError(f"history={history} is not known; use one of {', '.join(HISTORIES)}.")
         self.vocabulary = vocabulary
         self.history = history
         self.grammar = grammar

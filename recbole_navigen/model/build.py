@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.adapters import prepare
 from recbole_navigen.language.backbone import Backbone, pretrained_lm, revision_of, scratch_lm
@@ -17,7 +16,6 @@ from recbole_navigen.model.legal import LegalCodes
 from recbole_navigen.model.lm import DualIdentifierLM
 
 SCRATCH = "scratch"
-FUSIONS = ("dense", "none")
 
 
 def build_lm(
@@ -34,8 +32,6 @@ def build_lm(
         tokenizer: of the text part of the stream; the backbone's own, or one trained on the catalogue.
         lm: the causal LM to take, None to make or load what the settings say.
     """
-    if settings["fusion"] not in FUSIONS:
-        raise InputError(f"fusion must be {' or '.join(FUSIONS)}, not {settings['fusion']!r}.")
     lm = new_lm(settings, len(tokenizer), lm)
     vocabulary, codes = vocabulary_of(tokenizer, lm, table), codes_by_id(table)
     grammar = Grammar(vocabulary, settings)

@@ -19,8 +19,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recbole_navigen.errors import InputError
-
 WHOLE_BELOW, SAMPLED_ABOVE = 5_000, 1_024  # items
 
 
@@ -33,8 +31,6 @@ def softmax_size(setting: int | None, n_items: int) -> int:
     """
     if setting is None:
         return 0 if n_items < WHOLE_BELOW else SAMPLED_ABOVE
-    if isinstance(setting, bool) or not isinstance(setting, int) or setting < 0:
-        raise InputError(f"sampled_softmax must be a number of items, 0 for the full softmax, or None, not {setting!r}")
     return setting
 
 

@@ -48,7 +48,7 @@ class NaviGen(SequentialRecommender):
         self.scorer = ExactScorer(self.lm, config["scoring_memory"])
         self.search = TopKSearch(self.scorer)
         self.sampled_softmax = softmax_size(config["sampled_softmax"], table.n_items)
-        self.label_smoothing = _share(config, "label_smoothing")
+        self.label_smoothing = config["label_smoothing"]
         self.evaluation_top_k: int | None = None
 
     def losses(self, interaction: Interaction) -> dict[str, Tensor]:
@@ -127,10 +127,3 @@ class NaviGen(SequentialRecommender):
 
     def _rendered(self, histories: Tensor, lengths: Tensor) -> Rendered:
         return self.renderer.cid2cid(histories.cpu(), lengths.cpu()).to(self.device)
-
-
-def _share(config: Config, key: str) -> float:
-    value = config[key]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-        raise InputError(f"{key} must be at least 0 and below 1, not {value!r}.")
-    return float(value)

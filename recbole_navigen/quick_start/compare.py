@@ -9,12 +9,11 @@ from typing import Any
 
 from recbole_navigen.artefacts import content_hash
 from recbole_navigen.config import shipped
-from recbole_navigen.config.checking import fitted_all
+from recbole_navigen.config.checking import fitted, fitted_all
 from recbole_navigen.config.config import NOT_LEARNED, Config
 from recbole_navigen.config.entries import gather_entries
 from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.config.rules import refuse_unknown_metrics
-from recbole_navigen.data import uses_user_rows
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.ranks import METRICS, metric_values, places
 from recbole_navigen.evaluation.user_ranks import why_no_ranks
@@ -76,7 +75,8 @@ def run_compare(
     first = entries[0].config
     if isinstance(seeds, int):
         seeds = range(first["seed"], first["seed"] + seeds)
-    if not seeds or len(set(seeds)) < len(seeds) or not all(isinstance(seed, int) for seed in seeds):
+    seeds = [fitted(shipped.described()["seed"], seed, shipped.sections, "each of seeds") for seed in seeds]
+    if not seeds or len(set(seeds)) < len(seeds):
         raise InputError("seeds must be a number of seeds, or different whole numbers such as [2020,2025]")
     metrics = _metrics(first)
     _refuse_incomparable(entries, metrics)
@@ -133,7 +133,7 @@ def compare_runs(folders: Sequence[str | Path], argv: Sequence[str] = ()) -> dic
     known = {name: shipped.described()[name] for name in (*SHOWN, "checkpoint_dir")}
     given = fitted_all(known, parse_argv(argv), shipped.sections, "beside --runs")
     settings = {**SHOWN, "checkpoint_dir": "saved", **given}
-    runs = [Run.load(folder) for folder in dict.fromkeys(map(Path, folders))]
+    runs = [Run.load(folder) for folder in dict.fromkeys(Path(folder).expanduser() for folder in folders)]
     metrics = _existing(*(value if isinstance(value, list) else [value] for value in map(settings.get, SHOWN)))
     return {**report(_labelled(runs), metrics, settings["checkpoint_dir"]), "failed": 0}
 
@@ -181,7 +181,6 @@ def _refuse_incomparable(entries: Sequence[Entry], metrics: Sequence[str]) -> No
         reason = why_no_ranks(entry.config)
         if reason:
             raise InputError(f"{entry.label} cannot be compared user by user: {reason}; leave it out or change that")
-        uses_user_rows(entry.config)  # refuses train_rows that the model cannot have
         deepest = max(metrics, key=places)
         if hasattr(entry.config.model_class, "recommend") and places(deepest) > entry.config["rank_depth"]:
             raise InputError(

@@ -16,10 +16,15 @@ from recbole_navigen.config.calls import checked, checks
 from recbole_navigen.config.teachers import refuse_absent_teachers
 from recbole_navigen.data import create_dataset
 from recbole_navigen.errors import InputError
-from recbole_navigen.generation.settings import RETRIEVAL, generation_settings, split_generation
-from recbole_navigen.language.tags import DRAFTS, MEDIA, TEMPERATURE, TOP_P
+from recbole_navigen.generation.settings import (
+    RETRIEVAL,
+    generation_settings,
+    refuse_absent,
+    split_generation,
+)
+from recbole_navigen.language.tags import DRAFTS, DRAWS, MEDIA, TEMPERATURE, TOP_P
 from recbole_navigen.quick_start.display import titles_of
-from recbole_navigen.quick_start.recommender import DRAWS, Instruction, Recommender, known_user
+from recbole_navigen.quick_start.recommender import Instruction, Recommender, known_user
 from recbole_navigen.quick_start.run import find_run, finished_run, require_writable
 from recbole_navigen.quick_start.runs import STARTED
 from recbole_navigen.quick_start.supervised import learns_instructions, settings_of
@@ -84,6 +89,7 @@ def run_generate(
     if run is not None and argv:
         raise InputError(f"a finished run is written from as it is; leave out {' '.join(argv)}.")
     generation = generation_settings({**(generation or {}), **own})
+    refuse_absent(generation)
     makes = generation["image_model"] is not None or generation["video_model"] is not None
     if makes and output is None:
         raise InputError("media need a folder; set --output=DIR.")

@@ -60,7 +60,7 @@ from recbole_navigen.training.trainer import build_model, get_trainer
 IDENTIFIERS, SUPERVISION, TOKENIZER = "identifiers", "supervision", "tokenizer"  # folders of a run
 TOKENIZER_ROWS = 2_000  # instructions from which a tokenizer learns, spread evenly; more add no words
 # What the collaborative model shares with NaviGen beside how data are read.
-_SHARED = ("seed", "reproducibility", "eval_args", "shuffle_ties", "gpu_id", "use_gpu", "show_progress", "autocast")
+_SHARED = ("seed", "reproducibility", "eval_args", "shuffle_ties", "gpu_id", "use_gpu", "show_progress")
 _SHARED += ("checkpoint_dir",)
 NEIGHBOURS = 20  # collaborative neighbours from which an item without text may borrow terms
 
@@ -270,5 +270,6 @@ def collaborative_config(config: Config) -> dict[str, Any]:
     """Settings of the collaborative model: `collaborative_config` for it, and what it must share with NaviGen."""
     name = config["collaborative_model"]
     given = (config["collaborative_config"] or {}).get(name, {})
-    own = {key: config[key] for key in (*dataset_arguments(), *_SHARED) if key in config}
+    rows = ("autocast",) if given.get("train_rows") == "user" else ()
+    own = {key: config[key] for key in (*dataset_arguments(), *_SHARED, *rows) if key in config}
     return {**own, **given}

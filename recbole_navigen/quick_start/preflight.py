@@ -57,7 +57,13 @@ def refuse_unfit_navigen(config: Config, n_items: int, part: Any, valid_data: An
         revision = revision_of(config)
         pretrained_tokenizer(config["backbone"], revision)
         with torch.device("meta"):
-            prepare(empty_lm(config["backbone"], revision), config, True)
+            lm = prepare(empty_lm(config["backbone"], revision), config, True)
+        tokens = config["MAX_ITEM_LIST_LENGTH"] * (1 if config["history"] == "pooled" else levels) + levels
+        if tokens > (most := getattr(lm.config, "max_position_embeddings", None) or tokens):
+            raise InputError(
+                f"backbone={config['backbone']} reads {most} tokens, and histories of {config['MAX_ITEM_LIST_LENGTH']} "
+                f"items have {tokens}; lower MAX_ITEM_LIST_LENGTH or set --history=pooled."
+            )
     # 3. Reinforcement.
     refuse_unknown_scorer(config)
     if not reinforces_items(config):

@@ -21,7 +21,7 @@ from recbole_navigen.identifiers.agreement import Agreement
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.backbone import revision_of
 from recbole_navigen.language.rendering import Renderer
-from recbole_navigen.language.tags import DOMAINS, DRAFTS, MEDIA, TEMPERATURE, TOP_P
+from recbole_navigen.language.tags import DOMAINS, DRAFTS, DRAWS, MEDIA, TEMPERATURE, TOP_P
 from recbole_navigen.model.build import build_lm
 from recbole_navigen.model.lm import DualIdentifierLM
 from recbole_navigen.model.scoring import ExactScorer
@@ -39,14 +39,6 @@ from recbole_navigen.supervision.protocol import Sample
 from recbole_navigen.supervision.space import TermSpace
 from recbole_navigen.training.checkpoint import load_checkpoint
 
-# What draws take, in the words of settings' descriptions; `run_generate` takes them too.
-DRAWS = {
-    "think": "bool",
-    "temperature": "float from 0",
-    "top_p": "float above 0 to 1",
-    "drafts": "int from 1",
-    "seed": "int",
-}
 POOL = 50  # most probable items among which an instruction's is chosen
 
 

@@ -5,8 +5,6 @@ from logging import getLogger
 
 import torch
 
-from recbole_navigen.errors import InputError
-
 # Processor features with which bfloat16 matrix products are faster than float32 ones; without them torch emulates.
 _FAST_BF16 = ("amx_bf16", "avx512_bf16", "bf16")
 
@@ -20,8 +18,6 @@ def use_bf16(setting: bool | str | None, device: torch.device) -> bool:
     """
     if isinstance(setting, bool):
         return setting
-    if setting not in (None, "auto"):
-        raise InputError(f"autocast must be auto, True or False, not {setting!r}")
     return _hardware_has_bf16(device.type)
 
 

@@ -73,7 +73,8 @@ def train_writer(
                 loss = writer.text_loss(batch)
             optimizer.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(learned, **settings["clip_grad_norm"])
+            if settings["clip_grad_norm"]:
+                torch.nn.utils.clip_grad_norm_(learned, **settings["clip_grad_norm"])
             optimizer.step()
             average.update()
             losses.append(loss.item())
