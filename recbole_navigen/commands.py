@@ -5,6 +5,7 @@ Only the standard library is imported before the arguments are parsed, so that `
 """
 
 import argparse
+import contextlib
 import os
 import sys
 import threading
@@ -78,7 +79,7 @@ def exit_code(run: Callable[[], int], debug: bool) -> int:
         What the command returns, 2 on bad input or where the machine does not let it write, 1 on a damaged artefact,
         130 on Ctrl-C and, without a word, 141 where nobody reads the output any more (`| head`): as a shell counts.
     """
-    threading.excepthook = _quiet_on_trouble(threading.excepthook)
+    threading.excepthook = _quiet_on_trouble
     try:
         code = run()
         sys.stdout.flush()
@@ -90,8 +91,13 @@ def exit_code(run: Callable[[], int], debug: bool) -> int:
             error, "interrupted; what was finished is whole, and the same command goes on from there", 130, debug
         )
     except BrokenPipeError:
-        # Python flushes the stream once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Python flushes its streams once more when it ends.
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                with contextlib.suppress(OSError):
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return 141
     except Exception as error:
         if (trouble := machine_trouble(error)) is None:
@@ -106,9 +112,10 @@ def _said(error: BaseException, sentence: str, code: int, debug: bool) -> int:
     return code
 
 
-def _quiet_on_trouble(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """What to do with an error of another thread: one that the main thread meets too and says in words is not shown."""
-    return lambda error: None if error.exc_value and machine_trouble(error.exc_value) else hook(error)
+def _quiet_on_trouble(error: Any) -> None:
+    """What becomes of an error in another thread: what the main thread meets too, and says in words, is not shown."""
+    if error.exc_value is None or machine_trouble(error.exc_value) is None:
+        threading.__excepthook__(error)
 
 
 def refuse_torchrun(command: str) -> None:

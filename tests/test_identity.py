@@ -286,11 +286,17 @@ def test_a_judge_on_another_server_is_another_model(tiny, endpoint):
         ("http://host/v1", "https://host/v1", False),
         ("http://host/v1", "http://host:8000/v1", False),
         ("http://host/v1", "http://host/v2", False),
+        ("http://[host/v1", "http://host:port/v1", False),
     ],
 )
 def test_a_server_is_one_however_its_address_is_written(one, other, same):
     identities = [OpenAIChat(OpenAISettings(base_url=url, model="m")).identity for url in (one, other)]
     assert (identities[0] == identities[1]) == same and "secret" not in str(identities)
+
+
+def test_how_metrics_are_shown_is_no_part_of_what_a_run_is(tiny):
+    shown = {"metric_decimal_place": 2, "metrics": ["MRR", "NDCG"], "topk": [1, 10]}
+    assert identity(Config("BPR", "tiny", config_dict=shown)) == identity(Config("BPR", "tiny"))
 
 
 def test_an_identity_is_found_again_in_the_file_that_keeps_it(tiny):
