@@ -19,7 +19,7 @@ import recbole_navigen
 from recbole_navigen.config import Config
 from recbole_navigen.config.reading import settings_file
 from recbole_navigen.data import create_dataset
-from recbole_navigen.own_code import code_hash
+from recbole_navigen.user_code import code_hash
 from recbole_navigen.quick_start import compare_runs, run_compare, run_navigen
 from recbole_navigen.quick_start.comparison import Contender, compare
 from recbole_navigen.quick_start.pipeline import table_inputs
@@ -100,7 +100,7 @@ def test_comments_names_of_modules_and_what_is_not_called_do_not_count(own_folde
     named = code_hash(typed(OWN))
     assert named == code_hash(typed("# a comment\n\n" + OWN.replace("x + 1", "x + 2")))
     Path("mine.py").write_text(OWN)
-    code = "from recbole_navigen.own_code import code_hash; import mine; print(code_hash(mine.Own))"
+    code = "from recbole_navigen.user_code import code_hash; import mine; print(code_hash(mine.Own))"
     # Another seed of the hashes of strings, and so another order of sets.
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{own_folder}", "PYTHONHASHSEED": "7"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
