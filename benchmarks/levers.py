@@ -22,6 +22,7 @@ from common import RESULTS, Bar, commit, write_results
 
 from recbole_navigen.artefacts import content_hash, read_json, write_json
 from recbole_navigen.config import Config
+from recbole_navigen.config.reading import read_yaml
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.data.dataset import TARGET_POSITION
 from recbole_navigen.evaluation.ranks import ndcg, searched_ranks

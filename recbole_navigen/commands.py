@@ -113,7 +113,7 @@ def exit_code(run: Callable[[], int], argv: Sequence[str] | None) -> int:
         a shell counts.
     """
     debug = "--debug" in (sys.argv if argv is None else argv)
-    threading.excepthook = _quiet_on_trouble(threading.excepthook)
+    threading.excepthook = _quiet_on_trouble
     try:
         with terminable():
             code = run()
@@ -129,8 +129,13 @@ def exit_code(run: Callable[[], int], argv: Sequence[str] | None) -> int:
             error, "interrupted; what was finished is whole, and the same command goes on from there", 130, debug
         )
     except BrokenPipeError:
-        # Python flushes the stream once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Python flushes its streams once more when it ends.
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                with contextlib.suppress(OSError):
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return 141
     except Exception as error:
         if (trouble := machine_trouble(error)) is None:  # a fault of ours, shown whole but for secrets
@@ -146,9 +151,10 @@ def _said(error: BaseException, sentence: str, code: int, debug: bool) -> int:
     return code
 
 
-def _quiet_on_trouble(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """What to do with an error of another thread: one that the main thread meets too and says in words is not shown."""
-    return lambda error: None if error.exc_value and machine_trouble(error.exc_value) else hook(error)
+def _quiet_on_trouble(error: Any) -> None:
+    """What becomes of an error in another thread: what the main thread meets too, and says in words, is not shown."""
+    if error.exc_value is None or machine_trouble(error.exc_value) is None:
+        threading.__excepthook__(error)
 
 
 def refuse_torchrun(command: str) -> None:

@@ -33,14 +33,14 @@ def beside(path: Path, kind: str) -> Path:
 
 def older_versions(path: Path) -> list[Path]:
     """What `path` was before replacements that did not come to their end, the newest last."""
-    found = []
+    versions = []
     with contextlib.suppress(FileNotFoundError):
         for entry in os.scandir(path.parent):
             match = _NAME.fullmatch(entry.name)
             if match and match["kind"] == OLD and match["name"] == path.name:
                 with contextlib.suppress(FileNotFoundError):
-                    found.append((entry.stat().st_mtime_ns, Path(entry.path)))
-    return [older for _, older in sorted(found)]
+                    versions.append((entry.stat().st_mtime_ns, Path(entry.path)))
+    return [older for _, older in sorted(versions)]
 
 
 def remove_leftovers(folder: str | Path, name: str | None = None) -> list[Path]:

@@ -19,7 +19,6 @@ import recbole_navigen
 from recbole_navigen.config import Config
 from recbole_navigen.config.reading import settings_file
 from recbole_navigen.data import create_dataset
-from recbole_navigen.own_code import code_hash
 from recbole_navigen.quick_start import compare_runs, run_compare, run_navigen
 from recbole_navigen.quick_start.comparison import Contender, compare
 from recbole_navigen.quick_start.pipeline import table_inputs
@@ -33,6 +32,7 @@ from recbole_navigen.supervision.build import build_roles, local_weights, superv
 from recbole_navigen.supervision.local_lm import LocalChat, LocalSettings
 from recbole_navigen.supervision.openai import OpenAIChat, OpenAISettings
 from recbole_navigen.training import precision
+from recbole_navigen.user_code import code_hash
 
 ROOT = Path(__file__).parent.parent
 QUIET = {"state": "ERROR", "show_progress": False, "use_gpu": False}
@@ -100,7 +100,7 @@ def test_comments_names_of_modules_and_what_is_not_called_do_not_count(own_folde
     named = code_hash(typed(OWN))
     assert named == code_hash(typed("# a comment\n\n" + OWN.replace("x + 1", "x + 2")))
     Path("mine.py").write_text(OWN)
-    code = "from recbole_navigen.own_code import code_hash; import mine; print(code_hash(mine.Own))"
+    code = "from recbole_navigen.user_code import code_hash; import mine; print(code_hash(mine.Own))"
     # Another seed of the hashes of strings, and so another order of sets.
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{own_folder}", "PYTHONHASHSEED": "7"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
@@ -286,11 +286,17 @@ def test_a_judge_on_another_server_is_another_model(tiny, endpoint):
         ("http://host/v1", "https://host/v1", False),
         ("http://host/v1", "http://host:8000/v1", False),
         ("http://host/v1", "http://host/v2", False),
+        ("http://[host/v1", "http://host:port/v1", False),
     ],
 )
 def test_a_server_is_one_however_its_address_is_written(one, other, same):
     identities = [OpenAIChat(OpenAISettings(base_url=url, model="m")).identity for url in (one, other)]
     assert (identities[0] == identities[1]) == same and "secret" not in str(identities)
+
+
+def test_how_metrics_are_shown_is_no_part_of_what_a_run_is(tiny):
+    shown = {"metric_decimal_place": 2, "metrics": ["MRR", "NDCG"], "topk": [1, 10]}
+    assert identity(Config("BPR", "tiny", config_dict=shown)) == identity(Config("BPR", "tiny"))
 
 
 def test_an_identity_is_found_again_in_the_file_that_keeps_it(tiny):

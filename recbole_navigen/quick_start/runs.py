@@ -23,10 +23,10 @@ from recbole_navigen.evaluation.similarity import encoder_folder
 from recbole_navigen.evaluation.user_ranks import UserRanks
 from recbole_navigen.language.adapters import LORA_KEYS
 from recbole_navigen.leftovers import remove_leftovers
-from recbole_navigen.own_code import code_hash
 from recbole_navigen.sources import folder_hash, versions
 from recbole_navigen.training.precision import use_bf16
 from recbole_navigen.training.rewards import CODE_REWARDS
+from recbole_navigen.user_code import code_hash
 
 RESULT = "result.json"  # written last: a folder that holds it is a finished run
 STARTED = "started.json"  # written first, with the run's identity

@@ -103,8 +103,8 @@ def _versions(comparison: Comparison) -> list[str]:
     made: dict[str, list[str]] = {}
     for contender in comparison.contenders:
         for run in contender.runs:
-            own = run.record["versions"]
-            named = ", ".join(f"{package} {own.get(package, '(not known)')}" for package in packages)
+            known = run.record["versions"]
+            named = ", ".join(f"{package} {known.get(package, '(not known)')}" for package in packages)
             made.setdefault(named, []).append(f"{contender.label}, seed {run.record['seed']}")
     if len(made) < 2:
         return []

@@ -233,12 +233,11 @@ def address(base_url: str) -> tuple[str, tuple[str, str] | None]:
 
 def _server(base_url: str) -> str:
     """An address as it names a server: without login, and the same however it is spelled."""
-    parts = urllib.parse.urlsplit(base_url)
-    default = {"http": 80, "https": 443}[parts.scheme]
     try:
-        port = parts.port or default
-    except ValueError:  # refused with a sentence when the first question is asked
-        port = default
+        parts = urllib.parse.urlsplit(base_url)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except ValueError:  # no address; a sentence says so when the first question is asked
+        return base_url
     return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}{parts.path.rstrip('/')}?{parts.query}"
 
 

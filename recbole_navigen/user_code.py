@@ -32,7 +32,7 @@ def code_hash(*roots: type | FunctionType) -> str | None:
     seen: set[int] = set()
     while waiting:
         thing = waiting.pop()
-        if id(thing) in seen or not _is_own(thing, packages):
+        if id(thing) in seen or not _is_users(thing, packages):
             continue
         seen.add(id(thing))
         described, called = _class_parts(thing) if isinstance(thing, type) else _function_parts(thing)
@@ -57,7 +57,7 @@ def _package(thing: type | FunctionType) -> str:
     return (thing.__module__ or "").partition(".")[0]
 
 
-def _is_own(thing: type | FunctionType, packages: set[str]) -> bool:
+def _is_users(thing: type | FunctionType, packages: set[str]) -> bool:
     """Whether something is of some packages, or of none that is installed."""
     package = _package(thing)
     if package in ("recbole", "recbole_navigen") or package in sys.stdlib_module_names - {"__main__"}:
@@ -72,10 +72,10 @@ def _package_folders() -> tuple[Path, ...]:
     return tuple({Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")})
 
 
-def _class_parts(own: type) -> tuple[list[Any], list[Any]]:
+def _class_parts(cls: type) -> tuple[list[Any], list[Any]]:
     """What a class is by itself, and what it leads to: its bases, methods, and whatever else stands in it."""
-    described, leads_to = [own.__qualname__, [base.__qualname__ for base in own.__bases__]], list(own.__bases__)
-    for name, value in sorted(vars(own).items()):
+    described, leads_to = [cls.__qualname__, [base.__qualname__ for base in cls.__bases__]], list(cls.__bases__)
+    for name, value in sorted(vars(cls).items()):
         if name in ("__module__", "__dict__", "__weakref__", "__doc__", "__firstlineno__", "__static_attributes__"):
             continue
         leads_to.append(value)
@@ -83,19 +83,21 @@ def _class_parts(own: type) -> tuple[list[Any], list[Any]]:
     return described, leads_to
 
 
-def _function_parts(own: FunctionType) -> tuple[list[Any], list[Any]]:
+def _function_parts(function: FunctionType) -> tuple[list[Any], list[Any]]:
     """What a function is by itself, and what of its module and of what encloses it it leads to."""
-    reads = {name: own.__globals__[name] for name in sorted(_names(own.__code__)) if name in own.__globals__}
-    for name, cell in zip(own.__code__.co_freevars, own.__closure__ or (), strict=True):
+    reads = {
+        name: function.__globals__[name] for name in sorted(_names(function.__code__)) if name in function.__globals__
+    }
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
             reads[name] = cell.cell_contents
         except ValueError:  # not filled yet
             continue
     modules = [value for value in reads.values() if isinstance(value, ModuleType)]
-    found = [vars(module).get(name) for module in modules for name in sorted(_names(own.__code__))]
-    defaults = [own.__defaults__, own.__kwdefaults__]
-    described = [own.__qualname__, _code_parts(own.__code__), _plain(defaults), _plain(reads)]
-    return described, [*_inner(reads), *found, *_inner(defaults), getattr(own, "__wrapped__", None)]
+    reached = [vars(module).get(name) for module in modules for name in sorted(_names(function.__code__))]
+    defaults = [function.__defaults__, function.__kwdefaults__]
+    described = [function.__qualname__, _code_parts(function.__code__), _plain(defaults), _plain(reads)]
+    return described, [*_inner(reads), *reached, *_inner(defaults), getattr(function, "__wrapped__", None)]
 
 
 def _code_parts(code: CodeType) -> list[Any]:
