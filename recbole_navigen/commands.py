@@ -105,7 +105,7 @@ def exit_code(run: Callable[[], int], debug: bool) -> int:
         with terminable():
             return run()
     except Terminated:
-        print("error: ended by SIGTERM; what is finished is kept, and the same command goes on from it", file=sys.stderr)
+        print("error: ended by SIGTERM; what is finished is kept, the same command goes on from it", file=sys.stderr)
         return 128 + signal.SIGTERM
     except (InputError, DamagedArtefact) as error:
         if debug:

@@ -46,8 +46,8 @@ def cached_embeddings(folder: str | Path, inputs: dict, train: Callable[[Path], 
     Args:
         folder: where caches live; one entry a content hash.
         inputs: everything the embeddings depend on: settings and the hash of the training split.
-        train: trains the model and returns its embeddings, (N, D). It is given the place of a folder in which a training
-            that is killed may leave what it goes on from.
+        train: trains the model and returns its embeddings, (N, D). It is given a place for a folder in which a
+            training that is killed leaves what it goes on from.
 
     Returns:
         The embeddings (N, D), float32, and True if they came from the cache.
