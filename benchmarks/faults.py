@@ -5,7 +5,7 @@
 
 Each command runs once untouched. Then it is killed in one of its stages after the other, at a moment that is drawn from
 the time which that stage took, and given again after each kill; what it leaves at last is compared with the untouched
-one's, file by file (`fault_runner.contents`). ml-100k, users with at most 60 ratings, small models, one thread. It
+one's, file by file (`fault_runner.contents`). ml-100k, users with at most 30 ratings, small models, one thread. It
 stands in benchmarks/runs/faults; a benchmark that was stopped goes on behind the last chain of kills.
 """
 
@@ -70,7 +70,7 @@ class Case:
 
 
 SHARED = {
-    "user_inter_num_interval": "[0,60]",
+    "user_inter_num_interval": "[0,30]",
     **dict.fromkeys(("use_gpu", "show_progress"), False),
     "state": "INFO",
     "save_seconds": 1.0,
@@ -78,14 +78,15 @@ SHARED = {
 SASREC = {"train_rows": "user", "hidden_size": 32, "inner_size": 32, "train_batch_size": 64}
 SMALL = {
     **SHARED,
-    "collaborative_config": {"SASRec": {**SASREC, "epochs": 6}},
+    "collaborative_config": {"SASRec": {**SASREC, "epochs": 5}},
     **dict.fromkeys(("hidden_size", "inner_size"), 32),
     "text_vocabulary": 600,
     "supervision": {"samples": 80, "rounds": 1},
-    "writer_steps": 20,
+    "writer_steps": 12,
     "instruction_tokens": 60,
     "thought_tokens": 60,
     "train_batch_size": 64,
+    "mapping_batch_size": 16,
     "align_epochs": 2,
     "epochs": 4,
 }

@@ -120,7 +120,7 @@ def exit_code(run: Callable[[], int], argv: Sequence[str] | None) -> int:
         sys.stdout.flush()
         return code
     except Terminated as error:
-        sentence = "ended by SIGTERM; what is finished is kept, and the same command goes on from it"
+        sentence = "ended by SIGTERM; what is finished is kept, the same command goes on from it"
         return _said(error, sentence, 128 + signal.SIGTERM, debug)
     except (InputError, DamagedArtefact) as error:
         return _said(error, str(error), 2 if isinstance(error, InputError) else 1, debug)

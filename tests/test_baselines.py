@@ -75,7 +75,13 @@ def test_all_models_rank_the_same_targets(in_tmp: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "settings"), [("SASRec", {}), ("BERT4Rec", {}), ("BPR", {}), ("SASRec", {"train_rows": "user"})]
+    ("model", "settings"),
+    [
+        *((model, {}) for model in ("SASRec", "BERT4Rec", "BPR")),
+        # A count of steps, three optimizers and a list that is walked through, outside of what RecBole stores.
+        *((model, {}) for model in ("MultiVAE", "RecVAE", "LINE")),
+        ("SASRec", {"train_rows": "user"}),
+    ],
 )
 def test_resumed_run_ends_as_an_uninterrupted_one(model: str, settings: dict, in_tmp: Path) -> None:
     extra = {"warmup_steps": 3, "lr_schedule": "cosine", "average_epochs": 1.5} if settings else {}

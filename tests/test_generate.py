@@ -25,6 +25,7 @@ from recbole_navigen.supervision.rows import InstructionRow, Supervision
 from recbole_navigen.supervision.space import TermSpace
 from recbole_navigen.training import writer as writer_training
 from recbole_navigen.training.checkpoint import load_checkpoint
+from recbole_navigen.training.progress import Progress
 
 SHORT = {"show_progress": False, "use_gpu": False, "epochs": 2, "MAX_ITEM_LIST_LENGTH": 8, "state": "ERROR"}
 
@@ -221,24 +222,23 @@ def test_a_killed_writer_goes_on_with_the_same_numbers(tiny, monkeypatch):
     """A training that stops in the middle ends with the weights of one that did not."""
     settings = {**SMALL, **SHORT, "data_path": str(tiny)}
     run = Path(run_navigen("NaviGen", "tiny", config_dict=settings)["run_dir"])
-    monkeypatch.setattr("recbole_navigen.training.writer.SAVE_EVERY", 2)
     config = Config("NaviGen", "tiny", config_dict=settings)
     add_writer(config, run)
     weights = load_checkpoint(run / "writer" / "checkpoint")["state_dict"]
     (run / "writer").rename(run / "first")
 
-    saved = writer_training.save_checkpoint
+    saved = Progress.save
 
-    def save_and_die(folder, **state):
-        saved(folder, **state)
-        if len(state["losses"]) == 4:
-            raise KeyboardInterrupt
+    def save_and_die(progress, **state):
+        saved(progress, **state)
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(writer_training, "save_checkpoint", save_and_die)
+    settings["save_seconds"] = 0.0
+    monkeypatch.setattr(Progress, "save", save_and_die)
     with pytest.raises(KeyboardInterrupt):
         add_writer(Config("NaviGen", "tiny", config_dict=settings), run)
     assert not (run / "writer").exists() and list(run.glob("writer-in-training-*"))
-    monkeypatch.setattr(writer_training, "save_checkpoint", saved)
+    monkeypatch.setattr(Progress, "save", saved)
     add_writer(Config("NaviGen", "tiny", config_dict=settings), run)
     resumed = load_checkpoint(run / "writer" / "checkpoint")["state_dict"]
     assert not list(run.glob("writer-in-training-*"))
@@ -246,7 +246,7 @@ def test_a_killed_writer_goes_on_with_the_same_numbers(tiny, monkeypatch):
 
     # A training whose rows are others by now, after an outage of the teacher say, does not go on with it.
     (run / "writer").rename(run / "second")
-    monkeypatch.setattr(writer_training, "save_checkpoint", save_and_die)
+    monkeypatch.setattr(Progress, "save", save_and_die)
     made = writing.supervision_stage
     for lost in (0, 1):
         monkeypatch.setattr(writing, "supervision_stage", lambda *given, lost=lost: made(*given)[lost:])

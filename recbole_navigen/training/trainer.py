@@ -26,6 +26,7 @@ import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.errors import InputError
 from recbole_navigen.processes import is_main
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
+from recbole_navigen.training.outside import changed, marks, put_back
 from recbole_navigen.training.parallel import DataParallel
 from recbole_navigen.training.progress import Progress
 
@@ -124,6 +125,7 @@ class SafeCheckpoint(DataParallel):
         self.progress: Progress | None = None
         self._unsaved = False  # whether an epoch was trained since
         self._random_states: dict[str, Any] | None = None
+        self._untrained = marks(model)
 
     def extra_state(self) -> dict[str, Any]:
         """Return what a subclass needs to resume beside model and optimizer, such as a schedule."""
@@ -249,6 +251,7 @@ class SafeCheckpoint(DataParallel):
             validations=self.validations,
             seconds=self.spent(),
             optimizers=self._optimizers(),
+            outside=changed(self.model, self._untrained),
             random_states=random_states(self._train_data),
             extra=self.extra_state(),
             **self._model_state(),
@@ -293,8 +296,8 @@ class SafeCheckpoint(DataParallel):
         if not self.go_on():
             self._refuse_other_model(load_checkpoint(resume_file), resume_file)
             raise InputError(
-                f"{resume_file} holds the best epoch of a training that is through, which cannot be gone on with; "
-                "train anew with more epochs"
+                f"{resume_file} holds the best epoch of a training that is through, and nothing to go on from; train anew "
+                "with more epochs"
             )
 
     def go_on(self, progress: Progress | None = None) -> bool:
@@ -316,6 +319,7 @@ class SafeCheckpoint(DataParallel):
         self.validations, self._seconds = state["validations"], state["seconds"]
         self.seconds_before = self._seconds["seconds"]
         self._load_model(state, self.progress.folder)
+        put_back(self.model, state["outside"])
         self.load_extra_state(state["extra"])
         self.load_optimizers(state["optimizers"])
         self._random_states = state["random_states"]
