@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bad_input_world import BASE, DATASET, Input, World
+from bad_input_world import BASE, DATASET, Input, World, recommender
 
 NAN, INF = math.nan, math.inf
 # Values that a parameter of a type cannot take, by what they are; the first that fits a type is taken.
@@ -140,14 +140,8 @@ def _takes(kind: Any, value: Any) -> bool:
     return isinstance(value, takes[kind]) and not (kind is float and not math.isfinite(value))
 
 
-def _recommender(world: World) -> Any:
-    from recbole_navigen.quick_start import Recommender
-
-    return Recommender.load(world.navigen)
-
-
 def _method(name: str) -> Callable[[World], Callable[..., Any]]:
-    return lambda world: getattr(_recommender(world), name)
+    return lambda world: getattr(recommender(world), name)
 
 
 def _quick(name: str) -> Callable[[World], Callable[..., Any]]:

@@ -19,6 +19,7 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.generation.settings import RETRIEVAL, generation_settings, split_generation
 from recbole_navigen.language.tags import DRAFTS, MEDIA, TEMPERATURE, TOP_P
 from recbole_navigen.quick_start.display import titles_of
+from recbole_navigen.quick_start.preflight import refuse_broken_teachers
 from recbole_navigen.quick_start.recommender import DRAWS, Instruction, Recommender, known_user
 from recbole_navigen.quick_start.run import find_run, finished_run, require_writable
 from recbole_navigen.quick_start.runs import STARTED
@@ -97,6 +98,7 @@ def run_generate(
         refuse_absent_teachers(settings_of(config))  # the writer's; the ranking model is trained before it
         found, apart = find_run(config), not learns_instructions(config)
         if found is None or (apart and not has_writer(config, found)):
+            refuse_broken_teachers(settings_of(config))
             _try(config, asked, media, generation, makes)
         run = finished_run(dataset, config_file_list, config_dict, argv)
         if apart:

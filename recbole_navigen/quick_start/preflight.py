@@ -2,16 +2,23 @@
 pretrained models that do not fit the settings.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from recbole_navigen.config import Config
+from recbole_navigen.config.teachers import asks_teachers, models_of
 from recbole_navigen.errors import InputError
+from recbole_navigen.evaluation.similarity import SentenceSpace
 from recbole_navigen.language.adapters import prepare
 from recbole_navigen.language.backbone import empty_lm, pretrained_tokenizer
 from recbole_navigen.model.build import SCRATCH
+from recbole_navigen.quick_start.supervised import settings_of
 from recbole_navigen.quick_start.training_stages import refuse_unknown_scorer, reinforce_settings
+from recbole_navigen.sources import refuse_broken_weights
+from recbole_navigen.supervision.local_lm import LocalChat, LocalSettings
 
 SMALL_CATALOGUE, SMALL_K, LARGE_K = 5_000, 64, 512
 
@@ -34,6 +41,17 @@ def refuse_deep_topk(config: Config, n_items: int) -> None:
         )
 
 
+def refuse_broken_teachers(supervision: Mapping[str, Any]) -> None:
+    """Refuse local language models that could not be loaded when they are asked.
+
+    Args:
+        supervision: from `supervision_settings`, of a run that asks them.
+    """
+    for role, kind in models_of(supervision).items():
+        if kind == "transformers":
+            LocalChat(LocalSettings(**supervision[f"{role}_model"])).refuse_broken()
+
+
 def refuse_unfit_navigen(config: Config, n_items: int, part: Any) -> None:
     """Refuse a NaviGen that could not be built, or whose later stages could not run.
 
@@ -51,11 +69,24 @@ def refuse_unfit_navigen(config: Config, n_items: int, part: Any) -> None:
             f"{levels} levels of {codes} codes spell {codes**levels} identifiers, too few for {n_items} items; "
             "raise the number of levels or the codebook size."
         )
-    # 2. A pretrained backbone: its tokenizer, its kind, its adapters; without its weights.
+    # 2. A pretrained backbone: its tokenizer, its kind, its adapters, and of its weights the headers.
     if config["backbone"] != SCRATCH:
         pretrained_tokenizer(config["backbone"])
         with torch.device("meta"):
             prepare(empty_lm(config["backbone"]), config, True)
+        if Path(config["backbone"]).is_dir():
+            refuse_broken_weights(config["backbone"])
+    # An encoder of texts is small enough to be tried.
+    if (encoder := config["text_vectors"]) not in ("terms", "sentences"):
+        try:
+            SentenceSpace(encoder)(["a text"])
+        except InputError:
+            raise
+        except Exception as error:  # malformed files make transformers raise whatever there is
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise InputError(f"text_vectors={encoder} cannot encode a text ({reason}); name another folder.") from error
+    if asks_teachers(config, supervision := settings_of(config)):
+        refuse_broken_teachers(supervision)
     # 3. Reinforcement.
     refuse_unknown_scorer(config)
     reinforces = "reinforce" in config["training_stages"]

@@ -13,6 +13,7 @@ from recbole_navigen.artefacts import content_hash, file_hash
 from recbole_navigen.errors import InputError
 from recbole_navigen.supervision.llm import Failure
 from recbole_navigen.supervision.prompts import Messages, as_text
+from recbole_navigen.sources import refuse_broken_weights
 from recbole_navigen.supervision.store import Answer
 
 
@@ -78,6 +79,25 @@ class LocalChat:
             places = fitting[begin : begin + step]
             yield from zip(places, self._generate(model, tokenizer, [rows[place] for place in places]), strict=True)
 
+    def refuse_broken(self) -> None:
+        """Refuse a model that could not be loaded when it is asked: what can be told without its weights."""
+        from transformers import AutoConfig, AutoTokenizer
+        from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+        path = self.settings.path
+        if self.settings.gguf_file:
+            if not (Path(path) / self.settings.gguf_file).is_file():
+                raise InputError(f"{path} holds no {self.settings.gguf_file}; set gguf_file to a file in that folder.")
+            return
+        try:
+            config = AutoConfig.from_pretrained(path, local_files_only=True)
+            AutoTokenizer.from_pretrained(path, local_files_only=True)
+        except Exception as error:  # malformed files make transformers raise whatever there is
+            raise InputError(f"the language model in {path} cannot be loaded: {_first_line(error)}") from error
+        if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+            raise InputError(f"the model in {path} is a {type(config).__name__[:-6]}, which writes no text.")
+        refuse_broken_weights(path)
+
     def _load(self) -> tuple[Any, Any]:
         if self._loaded is None:
             from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -87,7 +107,7 @@ class LocalChat:
                 tokenizer = AutoTokenizer.from_pretrained(self.settings.path, local_files_only=True, **extra)
                 model = AutoModelForCausalLM.from_pretrained(self.settings.path, local_files_only=True, **extra)
             except (OSError, ValueError, ImportError) as error:
-                reason = str(error).strip().splitlines()[0]
+                reason = _first_line(error)
                 raise InputError(f"the language model in {self.settings.path} cannot be loaded: {reason}") from error
             self._loaded = model.eval(), tokenizer
         return self._loaded
@@ -123,3 +143,7 @@ class LocalChat:
             text = tokenizer.decode(new, skip_special_tokens=True)
             answers.append(Answer(text, len(row), int((new != pad).sum())))
         return answers
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
