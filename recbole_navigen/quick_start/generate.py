@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from recbole_navigen.artefacts import write_bytes
 from recbole_navigen.config import Config
-from recbole_navigen.config.calls import checked, checks
+from recbole_navigen.config.calls import SETTINGS, checked, checks
 from recbole_navigen.config.teachers import refuse_absent_teachers
 from recbole_navigen.data import create_dataset
 from recbole_navigen.errors import InputError
@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 @checks(
+    **SETTINGS,
     **DRAWS,
     output="path or None",
     run="path or None",
@@ -86,7 +87,8 @@ def run_generate(
     generation = generation_settings({**(generation or {}), **own})
     makes = generation["image_model"] is not None or generation["video_model"] is not None
     if makes and output is None:
-        raise InputError("media need a folder; set --output=DIR.")
+        named = "image_model" if generation["image_model"] is not None else "video_model"
+        raise InputError(f"{named} makes media, which need a folder; set --output=DIR.")
     if generation["image_to_image"] and media == "video":
         raise InputError("image_to_image starts images and only videos are asked for; leave it out.")
     _refuse_unscored(generation, makes, held_out)
@@ -193,8 +195,8 @@ def _kinds(media: str, count: int) -> list[str]:
 
 
 def _try(config: Config, asked: int | list[str] | None, media: str, generation: Mapping[str, Any], makes: bool) -> None:
-    """Refuse before anything is trained what would only be seen after it: users that are unknown, and models of media and
-    pictures that cannot be loaded. What was loaded is let go, since training needs the memory.
+    """Refuse before anything is trained what would only be seen after it: users that are unknown, and models of media
+    and pictures that cannot be loaded. What was loaded is let go, since training needs the memory.
     """
     data = create_dataset(config)
     _users(data.field2id_token[data.uid_field][1:].tolist(), asked)

@@ -2,14 +2,18 @@
 pretrained models that do not fit the settings.
 """
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from recbole_navigen.artefacts import content_hash, plain
 from recbole_navigen.config import Config
+from recbole_navigen.config.shipped import dataset_arguments
 from recbole_navigen.config.teachers import asks_teachers, models_of
+from recbole_navigen.data import create_dataset, data_preparation, read_item_text, uses_user_rows
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.similarity import SentenceSpace
 from recbole_navigen.language.adapters import prepare
@@ -39,6 +43,29 @@ def refuse_deep_topk(config: Config, n_items: int) -> None:
             f"topk={config['topk']} asks for {deepest} items, and {config['dataset']} has {n_items}; lower topk (and "
             "valid_metric with it)."
         )
+
+
+def refuse_bad_data(configs: Sequence[Config]) -> None:
+    """Refuse data that runs could not be trained on, before the first of them is started. What several of them read
+    alike is loaded once.
+
+    Args:
+        configs: settings of the runs. They stay as they are: data sets write into theirs.
+    """
+    seen = set()
+    for config in configs:
+        navigen = config["model"] == "NaviGen"
+        reading = {key: config[key] for key in (*dataset_arguments(), "shuffle_ties", "item_text_fields", "topk")}
+        key = content_hash(plain(reading), str(config["MODEL_TYPE"]), uses_user_rows(config), navigen)
+        if key in seen:
+            continue
+        seen.add(key)
+        own = copy.deepcopy(config)
+        data = create_dataset(own)
+        refuse_deep_topk(own, data.item_num - 1)
+        if navigen:
+            read_item_text(own, data)
+            refuse_unfit_navigen(own, data.item_num - 1, data_preparation(own, data)[0]._dataset)
 
 
 def refuse_broken_teachers(supervision: Mapping[str, Any]) -> None:

@@ -19,6 +19,7 @@ import recbole_navigen
 from recbole_navigen import processes
 from recbole_navigen.artefacts import write_json
 from recbole_navigen.config import Config
+from recbole_navigen.config.calls import SETTINGS, checks
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.user_ranks import rank_users
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 _log_handlers: list[logging.Handler] = []
 
 
+@checks(**SETTINGS, callback="function or None")
 def run_navigen(
     model: str | type | None = None,
     dataset: str | None = None,
