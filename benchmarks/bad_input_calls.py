@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bad_input_world import BASE, DATASET, Input, World
+from bad_input_world import BASE, DATASET, Input, World, recommender
 
 NAN, INF = math.nan, math.inf
 # Values that a parameter of a type cannot take, by what they are; the first that fits a type is taken.
@@ -36,6 +36,7 @@ class Call:
         odd: the same of what may be refused or not.
         good: the same of what must be taken, with a check of what comes back.
         only: parameters that are also attacked by their type; None: all that have one.
+        works: whether the right arguments work with the world's run.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Call:
     odd: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     good: Mapping[str, tuple[Mapping[str, Any], Callable[[Any], Any]]] = field(default_factory=dict)
     only: tuple[str, ...] | None = None
+    works: bool = True
 
 
 def call_inputs(world: World) -> Iterator[Input]:
@@ -56,10 +58,11 @@ def call_inputs(world: World) -> Iterator[Input]:
                 for what, value in wrong_values(hint).items():
                     yield _input("api: types", call, f"{name} is {what}", {name: value}, (name,))
         for what, arguments in call.wrong.items():
-            yield _input("api: values", call, what, arguments, tuple(arguments))
+            yield _input("api: values", call, what, arguments, _words(arguments))
         for what, arguments in call.odd.items():
             yield _input("api: values", call, what, arguments, tuple(arguments), None)
-        for what, (arguments, check) in {"as it should be": ({}, lambda result: True), **call.good}.items():
+        good = {"as it should be": ({}, lambda result: True), **call.good} if call.works else call.good
+        for what, (arguments, check) in good.items():
             yield _input("api: good", call, what, arguments, (), True, check)
 
 
@@ -77,6 +80,16 @@ def _input(
 
     checked = None if check is None else lambda seen: check(seen.result)
     return Input(kind, f"{call.name}: {what}", run, about, None, right, checked)
+
+
+def _words(arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a sentence may name: an argument, one of its entries, or its value."""
+    words = []
+    for name, value in arguments.items():
+        words += [name, f"{name[:-3]}y" if name.endswith("ies") else name.removesuffix("s")]
+        words += [str(key) for key in value] if isinstance(value, dict) else []
+        words += [value] if isinstance(value, str) and value.strip() else []
+    return tuple(words)
 
 
 def _function(call: Call) -> Callable[..., Any]:
@@ -140,14 +153,8 @@ def _takes(kind: Any, value: Any) -> bool:
     return isinstance(value, takes[kind]) and not (kind is float and not math.isfinite(value))
 
 
-def _recommender(world: World) -> Any:
-    from recbole_navigen.quick_start import Recommender
-
-    return Recommender.load(world.navigen)
-
-
 def _method(name: str) -> Callable[[World], Callable[..., Any]]:
-    return lambda world: getattr(_recommender(world), name)
+    return lambda world: getattr(recommender(world), name)
 
 
 def _quick(name: str) -> Callable[[World], Callable[..., Any]]:
@@ -168,10 +175,10 @@ def calls() -> list[Call]:
         "None in it": {"history": [None]},
     }
     counts = {f"k={value}": {"k": value} for value in (0, -1, 25, 10**9)}
-    draws = {
+    drawn = {
         **{f"temperature={value}": {"temperature": value} for value in (-0.5, NAN, INF)},
         **{f"top_p={value}": {"top_p": value} for value in (0.0, -1.0, 7.0, NAN)},
-        **{f"{key}={value}": {key: value} for key in ("drafts", "pool") for value in (0, -1)},
+        **{f"drafts={value}": {"drafts": value} for value in (0, -1)},
     }
     trials = {
         **{f"n_trials={value}": {"n_trials": value} for value in (0, -1, True)},
@@ -240,7 +247,8 @@ def calls() -> list[Call]:
             _method("instruct"),
             {"histories": [history, ["i3"]], "drafts": 1},
             {
-                **draws,
+                **drawn,
+                **{f"pool={value}": {"pool": value} for value in (0, -1)},
                 "an empty history": {"histories": [[]]},
                 "one history": {"histories": history},
                 "an unknown item": {"histories": [["i99"]]},
@@ -310,8 +318,9 @@ def calls() -> list[Call]:
             "Recommender.export_transformers",
             _method("export_transformers"),
             {"folder": "model"},
-            {"slots of items": {"folder": "model"}},
-            only=(),
+            {"slots of items": {"folder": "history"}},
+            only=("folder",),
+            works=False,
         ),
         Call(
             "Config",
@@ -329,7 +338,7 @@ def calls() -> list[Call]:
                 "a key that is no text": {"config_dict": {5: 3}},
                 "a value of no plain kind": {"config_dict": {"epochs": object()}},
                 "a function as value": {"config_dict": {"learning_rate": print}},
-                "an array as value": {"config_dict": {"topk": np.array([5])}},
+                "an array of words": {"config_dict": {"topk": np.array(["five"])}},
             },
             {},
             {
@@ -343,6 +352,7 @@ def calls() -> list[Call]:
                     {"config_dict": {"learning_rate": np.float64(0.5), "epochs": np.int64(3)}},
                     lambda config: config["epochs"] == 3,
                 ),
+                "an array": ({"config_dict": {"topk": np.array([5])}}, lambda config: config["topk"] == [5]),
                 "a path": (
                     {"config_dict": {"data_path": Path("dataset")}},
                     lambda config: Path(config["data_path"]).name == DATASET,
@@ -399,7 +409,7 @@ def calls() -> list[Call]:
                     f"users={value!r}": {"users": value}
                     for value in (0, -3, 1.5, [], ["nobody"], None, "", "u1,nobody", True, ["u1", "u1"], "u1,,u2", [1])
                 },
-                **draws,
+                **drawn,
                 "an unknown medium": {"media": "song"},
                 "an unknown setting of media": {"generation": {"image_modell": "x"}},
                 "no folder for media": {"generation": {"image_model": "x"}},

@@ -229,7 +229,11 @@ def _models(world: World, folder: str, key: str, arguments: list[str], first: st
             (path / first).write_text(json.dumps({**json.loads((path / first).read_text()), **values}))
             (path / "evil.py").write_text("from pathlib import Path\nPath('evaluated').touch()\n")
 
-        yield Input("models: kinds", f"{key} {what}", call("./model"), (key, "model"), change(retyped))
+        # A pipeline has no use for `auto_map`; what counts is that nothing is run.
+        right = None if what == "code of its own" and first == "model_index.json" else False
+        yield Input(
+            "models: kinds", f"{key} {what}", call("./model"), (key, "model"), change(retyped), right, _nothing_ran
+        )
     others = {
         "backbone": "clip",
         "text_vectors": "image",
@@ -241,6 +245,10 @@ def _models(world: World, folder: str, key: str, arguments: list[str], first: st
     other = str(world.models / others[key])
     yield Input("models: kinds", f"{key} is a {others[key]}", call(other), (key, others[key]))
     yield Input("models: good", key, call(str(world.models / folder)), (), None, True)
+
+
+def _nothing_ran(seen: Any) -> bool:
+    return not Path("evaluated").exists()
 
 
 def _pickle(path: Path) -> None:

@@ -15,7 +15,7 @@ from bad_input_world import BASE, DATASET, FEW, SPACE, Input, World
 
 # Models whose settings are attacked; what several know is attacked once.
 MODELS = ("NaviGen", "SASRec", "LightGCN", "GRU4Rec")
-INTERVAL_WORDS = (*INTERVALS, 10, [3, 5])
+INTERVAL_WORDS = (*INTERVALS, 10, [3, "x"])
 SPLITS = (
     {"LS": "last_two"},
     {"XX": 1},

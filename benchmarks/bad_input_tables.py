@@ -79,7 +79,7 @@ def table_inputs(world: World) -> Iterator[Input]:
 
     for what, own in wrong.items():
         # "Terms of strings" are read letter by letter; where the letters differ, that is a table nobody meant.
-        yield Input("api: table", what, table(own), ("item", "code", "term", "residual", "sentence"))
+        yield Input("api: table", what, table(own), ("item", "code", "term", "residual", "sentence", "level"))
     yield Input("api: table, good", "a table", table({}), (), None, True)
     yield Input(
         "api: table, good", "lists", table({"codes": codes.tolist(), "codebooks": books.tolist()}), (), None, True

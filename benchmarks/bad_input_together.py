@@ -146,7 +146,13 @@ def together_inputs(world: World) -> Iterator[Input]:
     ]
     for command, arguments, about in cases:
         # A collaborative model without interactions of pairs may serve, and so may a window longer than any history.
-        odd = ("--MAX_ITEM_LIST_LENGTH=5000", "--gpu_id=klingon", "--sampled_softmax=1000", "--collaborative_model=FM")
+        odd = (
+            "--MAX_ITEM_LIST_LENGTH=5000",
+            "--gpu_id=klingon",
+            "--eval_args={split: {RS: [0.8, 0.1, 0.1]}}",
+            "--sampled_softmax=1000",
+            "--collaborative_model=FM",
+        )
         given = (*command, f"--dataset={DATASET}", "--config_files", BASE, *arguments)
         maybe = None if arguments[0] in odd else False
         yield Input("settings: together", f"{command[1][8:]} {' '.join(arguments)}", given, about, right=maybe)

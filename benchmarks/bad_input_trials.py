@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from bad_input_world import Input, World
+from bad_input_world import Input, World, recommender
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = {"navigen": "run_navigen", "compare": "run_compare", "hyper": "run_hyper", "generate": "run_generate"}
@@ -249,18 +249,22 @@ def _in_folder(given: Input, world: World, place: Path) -> Iterator[None]:
         os.chdir(before)
 
 
-def warm() -> None:
-    """Import what commands import, once for all children."""
-    import diffusers
+def warm(world: World) -> None:
+    """Import what commands import, once for all children: most of it by loading the world's models."""
     import torch
-    import transformers
 
     import recbole_navigen.quick_start.compare
     import recbole_navigen.quick_start.generate
-    import recbole_navigen.quick_start.media
-    import recbole_navigen.quick_start.pipeline
     import recbole_navigen.quick_start.tune  # noqa: F401
+    from recbole_navigen.evaluation.similarity import SentenceSpace
+    from recbole_navigen.generation.settings import generation_settings
+    from recbole_navigen.language.backbone import pretrained_lm, pretrained_tokenizer
+    from recbole_navigen.quick_start.media import MediaHead
 
     torch.set_num_threads(1)
-    _ = diffusers.AutoPipelineForText2Image, diffusers.StableDiffusionPipeline, diffusers.DiffusionPipeline
-    _ = transformers.AutoModelForCausalLM, transformers.CLIPModel, transformers.BertModel
+    media = {name: str(world.models / name.partition("_")[0]) for name in ("clip_model", "image_model", "video_model")}
+    MediaHead({"i1": "a tale"}, world.folder / "cache", generation_settings(media), ("image", "video"), False)
+    SentenceSpace(str(world.models / "encoder"))(["a text"])
+    pretrained_lm(str(world.models / "backbone"))
+    pretrained_tokenizer(str(world.models / "backbone"))
+    recommender(world)

@@ -1,5 +1,6 @@
 """The small world in which `bad_inputs.py` tries inputs: what an input is, a data set, finished runs, and models."""
 
+import functools
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -170,6 +171,14 @@ def _run(folder: Path, name: str, model: str, settings: dict[str, Any]) -> None:
     data = {"data_path": str(folder / "dataset")}
     run = run_navigen(model, DATASET, [BASE], {**settings, **data})["run_dir"]
     write_json(folder / f"{name}.json", str(Path(run).resolve()))
+
+
+@functools.cache
+def recommender(world: World) -> Any:
+    """The run `navigen`, loaded once: children fork with it."""
+    from recbole_navigen.quick_start import Recommender
+
+    return Recommender.load(world.navigen)
 
 
 def answers(run: str | Path) -> list[Any]:

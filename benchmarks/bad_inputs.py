@@ -66,9 +66,9 @@ def rerun(given: Input) -> str:
 
 
 def chosen(inputs: Sequence[Input], only: str | None, share: float, seed: int) -> list[Input]:
-    """The inputs of a kind, or one of them, or a share of all that a seed draws: of each kind at least one."""
+    """The inputs of a kind, or one of them, and of those a share that a seed draws: of each kind at least one."""
     if only:
-        return [given for given in inputs if f"{given.kind}: {given.what}".startswith(only)]
+        inputs = [given for given in inputs if f"{given.kind}: {given.what}".startswith(only)]
     if share >= 1:
         return list(inputs)
     draws, kinds = random.Random(seed), {}
@@ -135,13 +135,13 @@ def main() -> None:
     given = parser.parse_args()
     start = time.perf_counter()
     os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
-    warm()
     world = build(Path(given.world).resolve(), apart)
     everything = all_inputs(world)
     inputs = chosen(everything, given.only, given.share, given.seed)
     if given.list:
         print("\n".join(f"{one.kind}: {one.what}" for one in inputs))
         return
+    warm(world)
     faults = try_all(inputs, world, given.jobs, given.show)
     rows = table_of(inputs, faults)
     for kind, row in rows.items():

@@ -109,3 +109,30 @@ def _hash_of(files: tuple[tuple[str, str, int, int], ...]) -> str:
     for name, file, _, _ in files:
         digest.update(f"{name} {file_hash(file)}\n".encode())
     return digest.hexdigest()
+
+
+def refuse_broken_weights(folder: str | Path) -> None:
+    """Refuse a model's folder whose safetensors are missing, cut or of another shape than their index says. Headers
+    are read and nothing else, so that this can be asked long before the model is loaded.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    files = sorted(Path(folder).glob("*.safetensors"))
+    if not files:
+        raise InputError(
+            f"{folder} has no weights as safetensors; write them with save_pretrained(FOLDER), or name another model."
+        )
+    held: set[str] = set()
+    for file in files:
+        try:
+            with safe_open(file, "np") as opened:
+                held.update(opened.keys())
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{file} is damaged ({error}), so its model cannot be loaded; get it again.") from error
+    for index in Path(folder).glob("*.safetensors.index.json"):
+        try:
+            wanted = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{index} is damaged ({error!r}), so its model cannot be loaded; get it again.") from error
+        if missing := sorted(set(wanted) - held):
+            raise InputError(f"{folder} lacks {len(missing)} weights that {index.name} names; get its files again.")

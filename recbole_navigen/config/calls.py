@@ -7,7 +7,10 @@ from typing import Any, TypeVar
 
 from recbole_navigen.config.checking import fitted
 from recbole_navigen.config.description import Setting, parse_type
+from recbole_navigen.errors import InputError
 
+# Arguments of every function that takes settings.
+SETTINGS = {"config_file_list": "list of path or None", "config_dict": "whole dict or None", "argv": "list of str"}
 F = TypeVar("F", bound=Callable[..., Any])
 _parsed = functools.cache(parse_type)
 
@@ -16,11 +19,15 @@ def checked(name: str, kind: str, value: Any) -> Any:
     """Check one argument and return it as it is to be used.
 
     Args:
-        name: what the message calls it. kind: in the words of `description`, such as `int from 1 or None`.
-        value: what was given; numbers, texts and arrays of NumPy's count as Python's.
+        name: what the message calls it. kind: in the words of `description`, such as `int from 1 or None`; or
+            `function or None`.
+        value: what was given.
     """
-    plain = value.tolist() if type(value).__module__ == "numpy" else value
-    return fitted(Setting(name, *_parsed(kind), default=[]), plain, _no_sections)
+    if kind == "function or None":
+        if value is not None and not callable(value):
+            raise InputError(f"{name} must be a function or None, not {value!r}")
+        return value
+    return fitted(Setting(name, *_parsed(kind), default=[]), value, _no_sections)
 
 
 def checks(**kinds: str) -> Callable[[F], F]:

@@ -32,6 +32,8 @@ def fitted(setting: Setting, value: Any, sections: Sections, name: str | None = 
         InputError: the value cannot be meant, or a dictionary has an unknown name.
     """
     name = name or setting.name
+    if type(value).__module__ == "numpy":
+        value = value.tolist()  # NumPy's numbers, texts and arrays count as Python's
     if value is None:
         if setting.none:
             return None

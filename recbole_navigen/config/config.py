@@ -85,6 +85,8 @@ class Config(RecBoleConfig):
         remember(config_dict or {})
         family, also = None, frozenset()
         if model is not None and not isinstance(model, str):
+            if not isinstance(model, type) or not isinstance(getattr(model, "type", None), ModelType):
+                raise InputError(f"model must be the name or the class of a model, not {model!r}")
             family, also = _FAMILIES.get(model.type, shipped.FAMILIES[1]), frozenset(_keys_read_by(model))
         name = model if model is None or isinstance(model, str) else model.__name__
         self.given = gather(name, dataset, config_file_list, config_dict, argv, comparison, family, also)

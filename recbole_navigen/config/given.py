@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_navigen.config import shipped
+from recbole_navigen.config.calls import SETTINGS, checks
 from recbole_navigen.config.checking import fitted, merged, refuse_unknown
 from recbole_navigen.config.description import Setting
 from recbole_navigen.config.locate import dataset_folder
@@ -53,6 +54,7 @@ class Given:
         return self.final.get(key)
 
 
+@checks(dataset="str or None", **SETTINGS, comparison="bool")
 def gather(
     model: str | None = None,
     dataset: str | None = None,

@@ -63,6 +63,8 @@ def create_dataset(config: Config) -> Dataset:
     Raises:
         InputError: whatever is wrong with the files, in one sentence.
     """
+    if not isinstance(config, Config):
+        raise InputError(f"config must be a Config, such as Config('NaviGen', 'ml-100k'), not {config!r}")
     for key in _PICKLES:
         if config[key]:
             raise InputError(

@@ -4,9 +4,11 @@ Symbols: N items, L levels, K codes per level, D width of the codebooks. Item in
 """
 
 import string
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +16,7 @@ import pyarrow.parquet as pq
 from safetensors.numpy import load_file, save_file
 
 from recbole_navigen.artefacts import atomic_directory, read_json, verify_manifest, write_json, write_manifest
+from recbole_navigen.config.calls import checked
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.trie import CatalogueTrie, lexicographic_order
 
@@ -56,20 +59,21 @@ class DualIdentifierTable:
 
     def __post_init__(self) -> None:
         own = object.__setattr__  # the only moment at which a frozen table may still change
-        own(self, "item_tokens", tuple(self.item_tokens))
-        own(self, "terms", tuple(tuple(terms) for terms in self.terms))
-        own(self, "codebook_size", int(self.codebook_size))
-        codes, codebooks = (np.array(self.codes), np.array(self.codebooks, dtype=np.float32))
+        own(self, "item_tokens", _sequence("item_tokens", self.item_tokens))
+        terms = (_sequence(f"the terms of item index {i}", one) for i, one in enumerate(_sequence("terms", self.terms)))
+        own(self, "terms", tuple(terms))
+        own(self, "codebook_size", checked("codebook_size", "int from 1", self.codebook_size))
+        codes, codebooks = (_array("codes", self.codes, None), _array("codebooks", self.codebooks))
         self._check_items(codes)
         self._check_codes(codes, codebooks)
         self._check_terms()
         shape = (len(self.item_tokens), codebooks.shape[2])
-        residuals = np.zeros(shape) if self.residuals is None else np.array(self.residuals)
+        residuals = np.zeros(shape) if self.residuals is None else _array("residuals", self.residuals)
         if residuals.shape != shape or not np.isfinite(residuals).all():
             raise InputError(f"residuals must be finite and of shape {shape}, not of {residuals.shape}.")
         arrays = {"codes": codes.astype(np.int64), "codebooks": codebooks, "residuals": residuals.astype(np.float32)}
         if self.sentences is not None:
-            sentences = arrays["sentences"] = np.array(self.sentences, dtype=np.float32)
+            sentences = arrays["sentences"] = _array("sentences", self.sentences)
             if sentences.ndim != 2 or len(sentences) != shape[0] or not np.isfinite(sentences).all():
                 raise InputError(f"sentences must be {shape[0]} finite rows, not an array of {sentences.shape}.")
         for name, array in arrays.items():
@@ -233,3 +237,18 @@ class DualIdentifierTable:
             residuals=vectors["residuals"],
             sentences=vectors.get("sentences"),
         )
+
+
+def _sequence(name: str, value: Any) -> tuple[Any, ...]:
+    """The entries of a list; a text is none."""
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise InputError(f"{name} must be a list, not {value!r}.")
+    return tuple(value)
+
+
+def _array(name: str, value: Any, kind: Any = np.float32) -> np.ndarray:
+    """A new array of what is given; ragged lists and texts in place of numbers are refused."""
+    try:
+        return np.array(value, dtype=kind)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{name} must be an array of numbers, all rows of one length: {error}.") from error

@@ -9,7 +9,8 @@ from typing import Any
 
 from recbole_navigen.artefacts import content_hash
 from recbole_navigen.config import shipped
-from recbole_navigen.config.checking import fitted, fitted_all
+from recbole_navigen.config.calls import SETTINGS, checks
+from recbole_navigen.config.checking import fitted_all
 from recbole_navigen.config.config import NOT_LEARNED, Config
 from recbole_navigen.config.entries import gather_entries
 from recbole_navigen.config.reading import parse_argv
@@ -26,11 +27,13 @@ from recbole_navigen.quick_start.comparison import (
     refuse_different,
 )
 from recbole_navigen.quick_start.display import progress_bar
+from recbole_navigen.quick_start.preflight import refuse_bad_data
 from recbole_navigen.quick_start.report import report
 from recbole_navigen.quick_start.runs import Run, find_finished, identity, protocol
 from recbole_navigen.quick_start.separate import RunFailed, SeparateRuns
 from recbole_navigen.quick_start.tables import shown_name
 
+SEEDS = "int from 1 to 1000 or list of int from 0 to 4294967295"  # what RecBole seeds with has 32 bits
 SHOWN = {"metrics": ["NDCG", "Recall"], "topk": [10]}  # unless the user asks for others
 
 logger = logging.getLogger(__name__)
@@ -44,6 +47,7 @@ class Entry:
     config: Config
 
 
+@checks(models="list of str or None", seeds=SEEDS, **SETTINGS)
 def run_compare(
     models: Sequence[str] | None = None,
     dataset: str | None = None,
@@ -75,11 +79,11 @@ def run_compare(
     first = entries[0].config
     if isinstance(seeds, int):
         seeds = range(first["seed"], first["seed"] + seeds)
-    seeds = [fitted(shipped.described()["seed"], seed, shipped.sections, "each of seeds") for seed in seeds]
     if not seeds or len(set(seeds)) < len(seeds):
         raise InputError("seeds must be a number of seeds, or different whole numbers such as [2020,2025]")
     metrics = _metrics(first)
     _refuse_incomparable(entries, metrics)
+    refuse_bad_data([entry.config for entry in entries])
 
     # 2. Runs, one seed of all models after the other, so that a table is possible as early as can be.
     runs: dict[str, list[Run]] = {entry.label: [] for entry in entries}
@@ -120,6 +124,7 @@ def run_compare(
     return {**report(contenders, metrics, first["checkpoint_dir"]), "failed": failed}
 
 
+@checks(folders="list of path", argv="list of str")
 def compare_runs(folders: Sequence[str | Path], argv: Sequence[str] = ()) -> dict[str, Any]:
     """Compare finished runs.
 

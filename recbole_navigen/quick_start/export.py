@@ -153,6 +153,10 @@ def _free(folder: str | Path) -> Path:
             kind = None
         if kind != _KIND:
             raise InputError(f"{folder} is there already and is no model folder; name a new one.")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"folder {folder} cannot be made ({error.strerror}); name another one.") from error
     return folder
 
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from recbole_navigen.artefacts import write_bytes
 from recbole_navigen.config import Config
-from recbole_navigen.config.calls import checked, checks
+from recbole_navigen.config.calls import SETTINGS, checked, checks
 from recbole_navigen.config.teachers import refuse_absent_teachers
 from recbole_navigen.data import create_dataset
 from recbole_navigen.errors import InputError
@@ -24,6 +24,7 @@ from recbole_navigen.generation.settings import (
 )
 from recbole_navigen.language.tags import DRAFTS, DRAWS, MEDIA, TEMPERATURE, TOP_P
 from recbole_navigen.quick_start.display import titles_of
+from recbole_navigen.quick_start.preflight import refuse_broken_teachers
 from recbole_navigen.quick_start.recommender import Instruction, Recommender, known_user
 from recbole_navigen.quick_start.run import find_run, finished_run, require_writable
 from recbole_navigen.quick_start.runs import STARTED
@@ -40,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 
 @checks(
+    **SETTINGS,
     **DRAWS,
     output="path or None",
     run="path or None",
@@ -92,7 +94,8 @@ def run_generate(
     refuse_absent(generation)
     makes = generation["image_model"] is not None or generation["video_model"] is not None
     if makes and output is None:
-        raise InputError("media need a folder; set --output=DIR.")
+        named = "image_model" if generation["image_model"] is not None else "video_model"
+        raise InputError(f"{named} makes media, which need a folder; set --output=DIR.")
     if generation["image_to_image"] and media == "video":
         raise InputError("image_to_image starts images and only videos are asked for; leave it out.")
     _refuse_unscored(generation, makes, held_out)
@@ -104,6 +107,7 @@ def run_generate(
         refuse_absent_teachers(settings_of(config))  # the writer's; the ranking model is trained before it
         found, apart = find_run(config), not learns_instructions(config)
         if found is None or (apart and not has_writer(config, found)):
+            refuse_broken_teachers(settings_of(config))
             _try(config, asked, media, generation, makes)
         run = finished_run(dataset, config_file_list, config_dict, argv)
         if apart:

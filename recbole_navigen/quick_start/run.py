@@ -20,6 +20,7 @@ import recbole_navigen
 from recbole_navigen import processes
 from recbole_navigen.artefacts import read_record, write_record
 from recbole_navigen.config import Config
+from recbole_navigen.config.calls import SETTINGS, checks
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.user_ranks import rank_users
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 _log_handlers: list[logging.Handler] = []
 
 
+@checks(**SETTINGS, callback="function or None")
 def run_navigen(
     model: str | type | None = None,
     dataset: str | None = None,

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from recbole_navigen.config import Config
-from recbole_navigen.config.reading import expanded
+from recbole_navigen.config.calls import SETTINGS, checks
 from recbole_navigen.errors import InputError
 from recbole_navigen.quick_start.display import progress_bar
+from recbole_navigen.quick_start.preflight import refuse_bad_data
 from recbole_navigen.quick_start.runs import identity, new_folder, read_result
 from recbole_navigen.quick_start.search_space import (
     Parameter,
@@ -25,6 +26,8 @@ from recbole_navigen.quick_start.separate import RunFailed, RunStopped, Separate
 from recbole_navigen.quick_start.study import (
     FAILURE,
     PROCESS,
+    PRUNERS,
+    SAMPLERS,
     TrialState,
     UpdateFinishedTrialError,
     best_trial,
@@ -46,6 +49,17 @@ _WAITING = 2.0  # seconds between two looks at the trials of other workers
 LATENCY = "users/s"  # NSGA-II's second objective: test users per second of the model's own evaluation
 
 
+@checks(
+    **SETTINGS,
+    params_file="path or None",
+    n_trials="int from 1",
+    storage="str or None",
+    study="str or None",
+    sampler=f"one of {', '.join(SAMPLERS)}",
+    pruner=f"one of {', '.join(PRUNERS)}",
+    output="path or None",
+    heartbeat="int from 1",
+)
 def run_hyper(
     model: str | None = None,
     dataset: str | None = None,
@@ -85,21 +99,17 @@ def run_hyper(
         InputError: bad input, found before any training.
     """
     # 1. Everything that can be refused early is refused here. Both ends of the space must be settings RecBole takes.
-    if not isinstance(n_trials, int) or isinstance(n_trials, bool) or n_trials < 1:
-        raise InputError(f"n_trials must be a whole number above zero, not {n_trials!r}")
-    if not isinstance(heartbeat, int) or isinstance(heartbeat, bool) or heartbeat < 1:
-        raise InputError(f"heartbeat must be whole seconds above zero, not {heartbeat!r}")
     config = Config(model, dataset, config_file_list, dict(config_dict or {}), argv)
     name, data = config["model"], config["dataset"]
-    params_file = Path(params_file).expanduser() if params_file else shipped_space(name)
+    params_file = Path(params_file) if params_file else shipped_space(name)
     space = read_space(params_file)
     refuse_bad_values(space, config.given.described, str(params_file))
     refuse_unfit(space, config, config.external_config_dict, str(params_file))
     for end in (0, -1):
         values = {p.name: p.values[end] if p.kind == "choice" else (p.low, p.high)[end] for p in space}
         Config(model, dataset, config_file_list, {**(config_dict or {}), **nested(values, config)}, argv)
-    output = expanded(output)
     _refuse_output(output)
+    refuse_bad_data([config])
     metric = config["valid_metric"].lower()
     objectives = [metric, LATENCY] if sampler == "nsga2" else [metric]
     directions = ["maximize" if config["valid_metric_bigger"] else "minimize", "maximize"][: len(objectives)]

@@ -11,7 +11,7 @@ from typing import Any
 
 from recbole_navigen.artefacts import content_hash
 from recbole_navigen.errors import InputError
-from recbole_navigen.sources import SAFE, SAFE_CODE, folder_hash, refuse_pickles, versions
+from recbole_navigen.sources import SAFE, SAFE_CODE, folder_hash, refuse_broken_weights, refuse_pickles, versions
 from recbole_navigen.supervision.llm import Failure
 from recbole_navigen.supervision.prompts import Messages, as_text
 from recbole_navigen.supervision.store import Answer
@@ -76,6 +76,25 @@ class LocalChat:
             places = fitting[begin : begin + step]
             yield from zip(places, self._generate(model, tokenizer, [rows[place] for place in places]), strict=True)
 
+    def refuse_broken(self) -> None:
+        """Refuse a model that could not be loaded when it is asked: what can be told without its weights."""
+        from transformers import AutoConfig, AutoTokenizer
+        from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+        path = self.settings.path
+        if self.settings.gguf_file:
+            if not (Path(path) / self.settings.gguf_file).is_file():
+                raise InputError(f"{path} holds no {self.settings.gguf_file}; set gguf_file to a file in that folder.")
+            return
+        try:
+            config = AutoConfig.from_pretrained(path, local_files_only=True)
+            AutoTokenizer.from_pretrained(path, local_files_only=True)
+        except Exception as error:  # malformed files make transformers raise whatever there is
+            raise InputError(f"the language model in {path} cannot be loaded: {_first_line(error)}") from error
+        if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+            raise InputError(f"the model in {path} is a {type(config).__name__[:-6]}, which writes no text.")
+        refuse_broken_weights(path)
+
     def _load(self) -> tuple[Any, Any]:
         if self._loaded is None:
             from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -87,12 +106,14 @@ class LocalChat:
             else:
                 refuse_pickles(self.settings.path)
             try:
-                tokenizer = AutoTokenizer.from_pretrained(self.settings.path, **extra, **SAFE_CODE)
+                tokenizer = AutoTokenizer.from_pretrained(
+                    self.settings.path, local_files_only=True, **extra, **SAFE_CODE
+                )
                 model = AutoModelForCausalLM.from_pretrained(
-                    self.settings.path, **extra, **(SAFE_CODE if file else SAFE)
+                    self.settings.path, local_files_only=True, **extra, **(SAFE_CODE if file else SAFE)
                 )
             except Exception as error:  # malformed files make transformers raise whatever there is
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                reason = _first_line(error)
                 raise InputError(f"the language model in {self.settings.path} cannot be loaded: {reason}") from error
             self._loaded = model.eval(), tokenizer
         return self._loaded
@@ -140,3 +161,7 @@ def _spelled_out(text: str, marks: Collection[str]) -> str:
         if len(mark) > 1 and mark in text:
             text = text.replace(mark, f"{mark[0]} {mark[1:]}")
     return text
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
