@@ -39,7 +39,7 @@ ARGUMENTS: dict[str, dict[str, tuple[str, ...]]] = {
         "--runs": ("nowhere", "", BASE),
     },
     "hyper": {
-        "--model": ("Nope", "", "Pop"),
+        "--model": ("Nope", ""),
         "--n_trials": ("0", "-1", "1.5", "abc", "", "nan"),
         "--heartbeat": ("0", "-1", "1.5", "abc"),
         "--sampler": ("foo", "", "TPE ", "tpe,random"),
@@ -52,11 +52,9 @@ ARGUMENTS: dict[str, dict[str, tuple[str, ...]]] = {
             "journal:base.yaml/x",
             "mysql://",
             "postgresql://nobody@127.0.0.1:1/x",
-            "sqlite://",
         ),
         "--params_file": ("nowhere.yaml", "", "dataset", BASE),
         "--output": ("dataset", BASE, f"{BASE}/below", "/proc/nowhere"),
-        "--study": ("",),
     },
     "generate": {
         "--users": ("0", "-3", "1.5", "", "nobody", "u1,nobody", "u1,,u2", "u1,u1", "u1,all", ",", "U1"),

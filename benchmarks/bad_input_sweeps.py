@@ -85,10 +85,10 @@ metrics: [[NDCG], [NDGC]]
 GOOD = r"""
 dropout: [0.1, 0.2]
 dropout: {type: float, low: 0.0, high: 0.5}
-n_layers: {type: int, low: 1, high: 1}
+levels: {type: int, low: 2, high: 3}
 task_weights.dense: [0.5, 1]
-dropout uniform 0.1,0.5\n\n# more\nn_layers choice [1,2]
-codes: [~, 6]
+dropout uniform 0.1,0.5\n\n# more\nlabel_smoothing choice [0.0,0.1]
+batch_items: [~, 60]
 """
 
 

@@ -73,6 +73,7 @@ def yaml_inputs(world: World) -> Iterator[Input]:
     for what, content in YAML.items():
         words = ("bad.yaml", *(("epoch", "modus", "models") if "key" in what or "section" in what else ()))
         words = (*words, "epochs") if "clock" in what else words
+        words = (*words, "topk", "eval_args") if "itself" in what else words
         for place in ("bad.yaml", f"properties/dataset/{DATASET}.yaml"):
             command, *own = next(commands)
             named = [BASE, place] if place == "bad.yaml" else [BASE]

@@ -218,4 +218,9 @@ def _bounded(form: str) -> str:
     return rf"(?<![A-Za-z0-9_.]){re.escape(form)}(?![A-Za-z0-9_])"
 
 
-_learn(value for name, value in os.environ.items() if is_secret(name))
+# PWD and OLDPWD are folders, whatever their names look like; so is a variable that names a file of keys.
+_learn(
+    value
+    for name, value in os.environ.items()
+    if is_secret(name) and name not in ("PWD", "OLDPWD") and not os.path.exists(value)
+)

@@ -3,6 +3,9 @@
 import base64
 import json
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import quote
@@ -230,3 +233,13 @@ def test_no_run_sweep_or_comparison_leaves_a_secret_behind(
 def test_objects_that_are_no_settings_pass_unchanged():
     thing = SimpleNamespace(password="x")
     assert without_secrets({"a": thing, "b": (1, 2.5, None, True)}) == {"a": thing, "b": [1, 2.5, None, True]}
+
+
+def test_folders_of_the_shell_are_no_secrets(tmp_path: Path) -> None:
+    code = "from recbole_navigen.redaction import hide; import os; print(hide(os.environ['PWD'] + '/saved/run'))"
+    environment = {**os.environ, "PWD": str(tmp_path), "OLDPWD": "/a/folder/that/went", "SERVICE_KEY": "hush-hush-1234"}
+    places = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert places.stdout.strip() == f"{tmp_path}/saved/run"
+    code = "from recbole_navigen.redaction import hide; print(hide('/a/folder/that/went and hush-hush-1234'))"
+    hidden = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert hidden.stdout.strip() == "/a/folder/that/went and (hidden)"

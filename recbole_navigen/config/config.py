@@ -18,36 +18,11 @@ from recbole_navigen.config import shipped
 from recbole_navigen.config.given import gather
 from recbole_navigen.config.locate import dataset_folder
 from recbole_navigen.config.media_metrics import register_media_metrics
+from recbole_navigen.config.rules import NOT_LEARNED
 from recbole_navigen.errors import InputError
 from recbole_navigen.processes import own_gpu, size
 from recbole_navigen.redaction import remember, without_secrets
 
-# Settings that change nothing about what a run learns: places, devices, output, and what is measured afterwards.
-NOT_LEARNED = frozenset(
-    {
-        "seed",
-        "data_path",
-        "checkpoint_dir",
-        "run_dir",
-        "state",
-        "show_progress",
-        "log_wandb",
-        "wandb_project",
-        "gpu_id",
-        "gradient_checkpointing",
-        "use_gpu",
-        "device",
-        "worker",
-        "metrics",
-        "topk",
-        "metric_decimal_place",
-        "eval_batch_size",
-        "rank_depth",
-        "scoring_memory",
-        "evaluate_top_only",
-        "save_seconds",
-    }
-)
 _READ_BY_CODE = re.compile(r"""config\[["'](\w+)["']\]""")
 
 

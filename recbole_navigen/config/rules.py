@@ -24,6 +24,32 @@ MEDIA_METRICS = (
     "CLIPHistoryImageMax",
     "CLIPInstruction",
 )
+# Settings that change nothing about what a run learns: places, devices, output, and what is measured afterwards.
+NOT_LEARNED = frozenset(
+    {
+        "seed",
+        "data_path",
+        "checkpoint_dir",
+        "run_dir",
+        "state",
+        "show_progress",
+        "log_wandb",
+        "wandb_project",
+        "gpu_id",
+        "gradient_checkpointing",
+        "use_gpu",
+        "device",
+        "worker",
+        "metrics",
+        "topk",
+        "metric_decimal_place",
+        "eval_batch_size",
+        "rank_depth",
+        "scoring_memory",
+        "evaluate_top_only",
+        "save_seconds",
+    }
+)
 WITHOUT_K = frozenset({"gauc", "auc", "mae", "rmse", "logloss"})
 # What NaviGen has its own of, and what to set instead.
 NOT_OF_NAVIGEN = {

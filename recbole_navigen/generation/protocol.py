@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from recbole_navigen.config.calls import checked
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.tags import MEDIA
 
@@ -56,22 +57,30 @@ def read_requests(path: str | Path) -> list[Request]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-            requests.append(
-                Request(
-                    str(row["user"]),
-                    row.get("media", "image"),
-                    str(row["instruction"]),
-                    str(row["target"]),
-                    tuple(map(str, row.get("history", ()))),
-                    row.get("reasoning") or "",
-                )
-            )
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            requests.append(_request(json.loads(line)))
+        except (json.JSONDecodeError, KeyError, InputError) as error:
+            reason = f"it has no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
             raise InputError(
-                f"{path}, line {number} is no instruction ({error!r}); it needs user, instruction and target in JSON."
+                f"{path}, line {number} is no instruction ({reason}); it needs user, instruction and target in JSON."
             ) from error
     return requests
+
+
+def _request(row: Any) -> Request:
+    """One line of a file of instructions."""
+    checked("a line", "whole dict", row)
+    ids = [str(checked(name, "str or int", row[name])) for name in ("user", "target")]
+    if not all(map(str.strip, ids)):
+        raise InputError("user or target is empty")
+    history = checked("history", "list of [str or int]", row.get("history", ()))
+    return Request(
+        ids[0],
+        row.get("media", "image"),
+        checked("instruction", "str", row["instruction"]),
+        ids[1],
+        tuple(map(str, history)),
+        checked("reasoning", "str or None", row.get("reasoning")) or "",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from recbole_navigen.artefacts import content_hash
 from recbole_navigen.config import shipped
 from recbole_navigen.config.calls import SETTINGS, checks
 from recbole_navigen.config.checking import fitted_all
-from recbole_navigen.config.config import NOT_LEARNED, Config
+from recbole_navigen.config.config import Config
 from recbole_navigen.config.entries import gather_entries
 from recbole_navigen.config.reading import parse_argv
-from recbole_navigen.config.rules import refuse_unknown_metrics
+from recbole_navigen.config.rules import NOT_LEARNED, refuse_unknown_metrics
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.ranks import METRICS, metric_values, places
 from recbole_navigen.evaluation.user_ranks import why_no_ranks
@@ -29,6 +29,7 @@ from recbole_navigen.quick_start.comparison import (
 from recbole_navigen.quick_start.display import progress_bar
 from recbole_navigen.quick_start.preflight import refuse_bad_data
 from recbole_navigen.quick_start.report import report
+from recbole_navigen.quick_start.run import require_writable
 from recbole_navigen.quick_start.runs import Run, find_finished, identity, protocol
 from recbole_navigen.quick_start.separate import RunFailed, SeparateRuns
 from recbole_navigen.quick_start.tables import shown_name
@@ -83,6 +84,7 @@ def run_compare(
         raise InputError("seeds must be a number of seeds, or different whole numbers such as [2020,2025]")
     metrics = _metrics(first)
     _refuse_incomparable(entries, metrics)
+    require_writable(first["checkpoint_dir"], "checkpoint_dir")
     refuse_bad_data([entry.config for entry in entries])
 
     # 2. Runs, one seed of all models after the other, so that a table is possible as early as can be.
@@ -138,6 +140,7 @@ def compare_runs(folders: Sequence[str | Path], argv: Sequence[str] = ()) -> dic
     known = {name: shipped.described()[name] for name in (*SHOWN, "checkpoint_dir")}
     given = fitted_all(known, parse_argv(argv), shipped.sections, "beside --runs")
     settings = {**SHOWN, "checkpoint_dir": "saved", **given}
+    require_writable(settings["checkpoint_dir"], "checkpoint_dir")
     runs = [Run.load(folder) for folder in dict.fromkeys(Path(folder).expanduser() for folder in folders)]
     metrics = _existing(*(value if isinstance(value, list) else [value] for value in map(settings.get, SHOWN)))
     return {**report(_labelled(runs), metrics, settings["checkpoint_dir"]), "failed": 0}

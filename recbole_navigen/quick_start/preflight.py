@@ -25,6 +25,8 @@ from recbole_navigen.quick_start.training_stages import refuse_unknown_scorer
 from recbole_navigen.sources import refuse_broken_weights
 from recbole_navigen.supervision.local_lm import LocalChat, LocalSettings
 
+# What decides beside the reading of data whether a run can be made of them.
+_ALSO_READ = ("shuffle_ties", "item_text_fields", "topk", "backbone", "text_vectors", "levels", "codes")
 SMALL_CATALOGUE, SMALL_K, LARGE_K = 5_000, 64, 512
 
 
@@ -56,7 +58,7 @@ def refuse_bad_data(configs: Sequence[Config]) -> None:
     seen = set()
     for config in configs:
         navigen = config["model"] == "NaviGen"
-        reading = {key: config[key] for key in (*dataset_arguments(), "shuffle_ties", "item_text_fields", "topk")}
+        reading = {key: config[key] for key in (*dataset_arguments(), *_ALSO_READ)}
         key = content_hash(plain(reading), str(config["MODEL_TYPE"]), uses_user_rows(config), navigen)
         if key in seen:
             continue

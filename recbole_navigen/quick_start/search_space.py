@@ -15,6 +15,7 @@ from recbole_navigen.config import shipped
 from recbole_navigen.config.checking import fitted, refuse_unknown, setting_at
 from recbole_navigen.config.description import Setting
 from recbole_navigen.config.reading import INTERVAL_ENDING, nearest, parse_value, properties_folders, read_yaml
+from recbole_navigen.config.rules import NOT_LEARNED
 from recbole_navigen.config.sections import section_settings
 from recbole_navigen.errors import InputError
 from recbole_navigen.redaction import is_secret
@@ -24,8 +25,11 @@ _HOW = "write `key: {type: float, low: 0.0, high: 0.5}`, with type int alike, or
 # Settings of a run whose defaults stand in a file of their own, properties/NAME.yaml.
 _WITH_FILE = frozenset({"supervision", "reinforce"})
 # What a pretrained backbone brings along; read for one from scratch only.
+# What all trials of a sweep share, and what changes nothing about what they learn.
+NOT_SEARCHED = (NOT_LEARNED | {"model", "dataset"}) - {"seed"}
 _OF_SCRATCH = frozenset({"hidden_size", "n_layers", "n_heads", "inner_size", "attention_dropout"})
 _OF_SCRATCH |= {"text_vocabulary", "instruction_vocabulary"}
+_LARGEST_LOG = 700.0  # of what a float holds
 # A line of RecBole's own format: name, kind, bounds or choices.
 _HYPER_TEST = re.compile(r"^(\S+)[ \t]+(choice|uniform|quniform|loguniform)[ \t]+(.+)$")
 
@@ -135,7 +139,7 @@ def _of_yaml(name: str, given: Any, where: str) -> Parameter:
         raise InputError(f"{where}: {name} is {given!r}, which is nothing to search; {_HOW}")
     given = dict(given)
     kind = given.pop("type", "choice" if "values" in given else None)
-    if kind not in _KEYS:
+    if not isinstance(kind, str) or kind not in _KEYS:
         raise InputError(f"{where}: {name} has type {kind!r}; use float, int or choice")
     for key in given:
         if key not in _KEYS[kind]:
@@ -199,7 +203,9 @@ def _of_hyper_test(line: str, where: str) -> Parameter:
     if len(numbers) != count or not all(isinstance(n, int | float) and not isinstance(n, bool) for n in numbers):
         raise InputError(f"{where}: {name} {kind} takes {count} numbers with commas, not `{text}`")
     if kind == "loguniform":
-        return _range(name, "float", math.exp(numbers[0]), math.exp(numbers[1]), where, log=True)
+        if not all(-_LARGEST_LOG <= number <= _LARGEST_LOG for number in numbers):
+            raise InputError(f"{where}: {name} loguniform takes natural logarithms, such as -8,0, not `{text}`")
+        return _range(name, "float", *map(math.exp, numbers), where, log=True)
     if kind == "uniform":
         return _range(name, "float", *numbers, where)
     low, high, step = numbers
@@ -266,6 +272,8 @@ def refuse_unfit(space: Sequence[Parameter], base: Any, fixed: Mapping[str, Any]
     """
     for parameter in space:
         key, *path = parameter.name.split(".")
+        if key in NOT_SEARCHED:
+            raise InputError(f"{key} decides nothing about what a trial learns; remove it from {where}")
         if any(map(is_secret, (key, *path))):
             raise InputError(f"{parameter.name} is a secret and nothing to search; remove it from {where}")
         if key in fixed and not path:

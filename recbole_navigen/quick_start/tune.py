@@ -12,6 +12,7 @@ from recbole_navigen.config.calls import SETTINGS, checks
 from recbole_navigen.errors import InputError
 from recbole_navigen.quick_start.display import progress_bar
 from recbole_navigen.quick_start.preflight import refuse_bad_data
+from recbole_navigen.quick_start.run import require_writable
 from recbole_navigen.quick_start.runs import identity, new_folder, read_result
 from recbole_navigen.quick_start.search_space import (
     Parameter,
@@ -44,6 +45,7 @@ from recbole_navigen.quick_start.study import (
 from recbole_navigen.quick_start.sweep_report import TABLE, Sweep, write_report
 from recbole_navigen.quick_start.tables import shown_name
 
+SOURCES = ("backbone", "text_vectors")  # settings that name a model
 HEARTBEAT = 30  # seconds
 _WAITING = 2.0  # seconds between two looks at the trials of other workers
 LATENCY = "users/s"  # NSGA-II's second objective: test users per second of the model's own evaluation
@@ -108,8 +110,14 @@ def run_hyper(
     for end in (0, -1):
         values = {p.name: p.values[end] if p.kind == "choice" else (p.low, p.high)[end] for p in space}
         Config(model, dataset, config_file_list, {**(config_dict or {}), **nested(values, config)}, argv)
+    if config["eval_args"]["split"] == {"LS": "test_only"}:
+        raise InputError("eval_args.split={LS: test_only} has no validation to search by; use {LS: valid_and_test}")
+    require_writable(config["checkpoint_dir"], "checkpoint_dir")
     _refuse_output(output)
-    refuse_bad_data([config])
+    # A choice among models may name one that is not there.
+    named = [{p.name: value} for p in space if p.kind == "choice" and p.name in SOURCES for value in p.values]
+    others = ({**(config_dict or {}), **nested(value, config)} for value in named)
+    refuse_bad_data([config, *(Config(model, dataset, config_file_list, own, argv) for own in others)])
     metric = config["valid_metric"].lower()
     objectives = [metric, LATENCY] if sampler == "nsga2" else [metric]
     directions = ["maximize" if config["valid_metric_bigger"] else "minimize", "maximize"][: len(objectives)]
@@ -159,7 +167,9 @@ def run_hyper(
 
 def _refuse_output(output: str | Path | None) -> None:
     """Refuse a folder that holds something else: the report replaces the whole folder."""
-    if not output or not Path(output).exists() or (Path(output) / TABLE).is_file():
+    if output and not Path(output).exists():
+        require_writable(output, "output")
+    if not output or (Path(output) / TABLE).is_file():
         return
     if not Path(output).is_dir() or any(Path(output).iterdir()):
         raise InputError(f"--output={output} is there already and is no sweep's report; name a new folder")
