@@ -334,7 +334,7 @@ def test_homes_are_expanded(own_folder, monkeypatch: pytest.MonkeyPatch) -> None
 @given(st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_nan=False, allow_infinity=False))
 def test_intervals_are_two_ends_in_order(low: float, high: float) -> None:
     for left, right in ("[]", "()", "[)", "(]"):
-        assert is_interval(f"{left}{low!r},{high!r}{right}") == (low <= high)
+        assert is_interval(f"{left}{low!r},{high!r}{right}") == (low < high or (low == high and left + right == "[]"))
     assert is_interval(f"[{low!r},inf)") and is_interval("[0,3);(5,8]")
     for wrong in (low, f"{low}", f"[{low}", f"[{low};{high}]", f"'[{low},{high}]'", "", None):
         assert not is_interval(wrong)

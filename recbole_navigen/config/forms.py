@@ -13,7 +13,7 @@ _LEAVE_ONE = ("valid_and_test", "valid_only", "test_only")
 
 
 def is_interval(value: Any) -> bool:
-    """Whether a text is one interval or several joined by `;`, as RecBole reads them: `[3,inf)`, `[0,3);(5,8]`."""
+    """Whether a value is an interval, or several joined by `;`, in each of which some number lies."""
     try:
         return bool(parse_intervals("", value))
     except InputError:
