@@ -168,7 +168,7 @@ def _restore(path: Path) -> None:
 
 
 def _name_file(error: BaseException, path: Path) -> None:
-    """Have an error of writing say which artefact it was, whoever's it is: by itself that of a full disk says nothing."""
+    """Have an error of writing say which artefact it was, whoever's it is: a full disk says nothing of it by itself."""
     if getattr(error, "filename", None) is None:
         error.filename = str(path)
 
