@@ -219,8 +219,8 @@ def read_json(path: str | os.PathLike, remedy: str = "delete it and run again") 
 
 
 def write_record(path: str | os.PathLike, value: Mapping[str, Any]) -> None:
-    """Write facts as JSON with a checksum of them, all or nothing."""
-    value = plain(dict(value))
+    """Write facts as JSON with a checksum of them, all or nothing; a checksum of what they were before is dropped."""
+    value = {key: entry for key, entry in plain(value).items() if key != CHECKSUM}
     write_json(path, {**value, CHECKSUM: content_hash(value)})
 
 

@@ -116,22 +116,16 @@ def test_rows_are_kept_by_their_values(wanted: dict, kept: str, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("own", "message"),
     [
-        ({"val_interval": {"rating": 4}}, r"val_interval of rating must be an interval, not 4; write '\[5,inf\)'"),
-        ({"val_interval": {"rating": "4"}}, r"val_interval of rating must be an interval, not '4'"),
-        ({"val_interval": {"rating": "[5,3]"}}, r"val_interval of rating: no number lies in \[5,3\]"),
-        ({"val_interval": {"rating": []}}, r"val_interval of rating is an empty list"),
-        ({"val_interval": {"mood": "a"}}, r"val_interval of mood must be an interval, not 'a'"),
+        ({"val_interval": {"rating": 4}}, r"val_interval.*rating must be an interval.*not 4"),
+        ({"val_interval": {"rating": "4"}}, r"val_interval.*rating must be an interval.*not '4'"),
+        ({"val_interval": {"rating": "[5,3]"}}, r"val_interval.*rating.*\[5,3\]"),
+        ({"val_interval": {"mood": "a"}}, r"val_interval.*mood must be .*not 'a'"),
         ({"val_interval": {"mood": "[1,2]"}}, r"val_interval of mood must be a list of tokens.*holds tokens, not num"),
         ({"val_interval": {"mood": [1, 2]}}, r"val_interval of mood must list tokens as text; write \['1', '2'\]"),
         ({"val_interval": {"sizes": "[1,2]"}}, r"val_interval cannot choose rows by sizes, which holds sequences"),
         ({"val_interval": {"ratng": "[4,5]"}}, r"val_interval names column ratng, which is not loaded"),
-        ({"val_interval": "[4,5]"}, r"val_interval must name columns, such as"),
-        ({"threshold": 4}, r"threshold must give one column and a number"),
-        ({"threshold": {"rating": "4"}}, r"threshold must give one column and a number"),
-        ({"threshold": {"rating": 4, "timestamp": 3}}, r"threshold must give one column and a number"),
         ({"threshold": {"ratng": 4}}, r"Field \[ratng\] not in inter_feat"),
-        ({"rm_dup_inter": "newest"}, r"rm_dup_inter must be first or last"),
-        ({"user_inter_num_interval": "[10;inf)"}, r"user_inter_num_interval must be an interval"),
+        ({"user_inter_num_interval": "[10;inf)"}, r"user_inter_num_interval must be an interval.*not '\[10;inf\)'"),
         ({"item_inter_num_interval": 5}, r"item_inter_num_interval must be an interval"),
     ],
 )
@@ -147,3 +141,13 @@ def test_items_that_a_filter_leaves_out_take_their_rows_along(tmp_path: Path) ->
     columns = {"inter": ["user_id", "item_id", "timestamp"], "item": "*"}
     cheap = make_config("Pop", tmp_path, "iv", load_col=columns, val_interval={"price": "[0,3)"})
     assert create_dataset(cheap).inter_num == 7 * 3
+
+
+@pytest.mark.parametrize(("interval", "accepted"), [("[1,inf)", True), ("(-inf,inf)", True), ("(1,inf)", False)])
+def test_only_filters_that_keep_everything_go_with_files_that_are_split(interval: str, accepted: bool) -> None:
+    settings = {"benchmark_filename": ["train", "valid", "test"], "user_inter_num_interval": interval}
+    if accepted:
+        check_filters(settings)
+    else:
+        with pytest.raises(InputError, match="are not filtered; unset"):
+            check_filters(settings)

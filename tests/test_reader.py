@@ -307,7 +307,7 @@ def test_quoted_csv_is_refused_with_a_command_that_mends_it(tmp_path: Path, monk
     [
         ("userId,movieId,time", {}, r"columns seem to be userId, movieId, time, separated by ','"),
         ("user_id:token\rU\r", {}, r"its lines end in carriage returns"),
-        (HEADER, {"encoding": "utf-99"}, r"encoding must be one that Python knows"),
+        (HEADER, {"encoding": "utf-99"}, r"encoding must be .*not 'utf-99'"),
         (HEADER, {"encoding": "ascii"}, r"is not ascii text in line 482; save it as UTF-8 or set encoding"),
         (HEADER, {"field_separator": ""}, r"field_separator must be characters that stand within a line"),
         (
@@ -316,8 +316,6 @@ def test_quoted_csv_is_refused_with_a_command_that_mends_it(tmp_path: Path, monk
             r"has user_id as float; its type in the header must",
         ),
         (HEADER.replace("item_id:token", "item_id:token_seq"), {}, r"has item_id as token_seq; its type"),
-        (HEADER, {"load_col": {"inter": "user_id"}}, r"load_col must list the columns of inter.*not 'user_id'"),
-        (HEADER, {"load_col": ["user_id"]}, r"load_col must give files their columns"),
         (HEADER, {"load_col": None, "unload_col": {"inter": ["ratng"]}}, r"no column ratng, which unload_col asks"),
         (HEADER, {"load_col": None, "unload_col": {"inter": ["item_id"]}}, r"unload_col must not list item_id"),
     ],

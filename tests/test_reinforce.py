@@ -285,7 +285,7 @@ def run(where, settings):
     if where == "saved":  # the weights are in their places, and nothing says so yet
         die_after(reinforcing, "_draw", lambda *args: True)
     if where == "done":
-        die_after(reinforcing, "write_json", lambda *args: True)
+        die_after(reinforcing, "write_record", lambda *args: True)
     run_navigen("NaviGen", "tiny", config_dict=settings)
 
 ends = []

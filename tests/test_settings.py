@@ -240,6 +240,16 @@ def test_what_is_said_twice_in_two_ways_is_refused(argv: list[str]) -> None:
         parse_argv(argv)
 
 
+@pytest.mark.parametrize(
+    "text", ["1:30", "010", "0x10", "2020-10-10", "1e400", ".nan", "~", "'3'", "[3]", "true", "10" * 40]
+)
+def test_numbers_are_what_they_look_like(text: str, own_folder) -> None:
+    (own_folder / "one.yaml").write_text(f"epochs: {text}\n")
+    for given_as in ({"config_file_list": ["one.yaml"]}, {"argv": [f"--epochs={text}"]}):
+        with pytest.raises(InputError, match="epochs must be a whole number of at least 1, not"):
+            gather("BPR", "ml-100k", **given_as)
+
+
 @pytest.mark.parametrize("text", ["a: 1\nb: 2\na: 3\n", "x:\n  a: 1\n  a: 1\n", "x: [{a: 1, a: 2}]\n"])
 def test_a_key_twice_in_a_file_is_refused_with_its_line(text: str, own_folder) -> None:
     (own_folder / "twice.yaml").write_text(text)
@@ -253,6 +263,16 @@ def test_partial_settings_of_collaborative_models_keep_the_rest() -> None:
     assert final["collaborative_config"]["SASRec"] == {**shipped_own, "steps": 20}
     epochs = gather("NaviGen", argv=["--collaborative_config.SASRec.epochs=2"]).final["collaborative_config"]["SASRec"]
     assert "steps" not in epochs and epochs["epochs"] == 2
+    steps = gather("NaviGen", argv=["--collaborative_config.BPR.steps=2"])
+    assert "epochs" not in steps.final["collaborative_config"]["BPR"]
+    # What a comparison or a sweep hands on to a process of its own is taken there, and means the same.
+    for first in (
+        steps,
+        gather("NaviGen", argv=["--collaborative_config={SASRec: {epochs: 2}}", "--eval_args.order=TO"]),
+    ):
+        assert gather("NaviGen", config_dict=first.external).final == first.final
+    with pytest.raises(InputError, match="epochs and steps"):
+        gather("NaviGen", argv=["--collaborative_config={BPR: {epochs: 2, steps: 3}}"])
     for wrong, word in (("{SASRec: {stepz: 20}}", "`steps`"), ("{SASRecc: {steps: 2}}", "SASRec"), ("{BPR: 3}", "BPR")):
         with pytest.raises(InputError, match=word):
             gather("NaviGen", argv=[f"--collaborative_config={wrong}"])
@@ -314,7 +334,7 @@ def test_homes_are_expanded(own_folder, monkeypatch: pytest.MonkeyPatch) -> None
 @given(st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_nan=False, allow_infinity=False))
 def test_intervals_are_two_ends_in_order(low: float, high: float) -> None:
     for left, right in ("[]", "()", "[)", "(]"):
-        assert is_interval(f"{left}{low!r},{high!r}{right}") == (low <= high)
+        assert is_interval(f"{left}{low!r},{high!r}{right}") == (low < high or (low == high and left + right == "[]"))
     assert is_interval(f"[{low!r},inf)") and is_interval("[0,3);(5,8]")
     for wrong in (low, f"{low}", f"[{low}", f"[{low};{high}]", f"'[{low},{high}]'", "", None):
         assert not is_interval(wrong)

@@ -5,18 +5,19 @@ import math
 import re
 from typing import Any
 
-_END = r"(?:[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|-?inf)"
-_INTERVAL = re.compile(rf"[\[(]\s*({_END})\s*,\s*({_END})\s*[\])]")
+from recbole_navigen.config.intervals import parse_intervals
+from recbole_navigen.errors import InputError
+
 _SAMPLED = re.compile(r"(?:uni|pop)[1-9]\d*")
 _LEAVE_ONE = ("valid_and_test", "valid_only", "test_only")
 
 
 def is_interval(value: Any) -> bool:
-    """Whether a text is one interval or several joined by `;`, as RecBole reads them: `[3,inf)`, `[0,3);(5,8]`."""
-    if not isinstance(value, str) or not value.strip():
+    """Whether a value is an interval, or several joined by `;`, in each of which some number lies."""
+    try:
+        return bool(parse_intervals("", value))
+    except InputError:
         return False
-    found = [_INTERVAL.fullmatch(part.strip()) for part in value.split(";")]
-    return all(part is not None and float(part[1]) <= float(part[2]) for part in found)
 
 
 def is_split(value: Any) -> bool:

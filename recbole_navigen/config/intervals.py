@@ -1,4 +1,4 @@
-"""Filters of rows, checked before any data are read: intervals, `val_interval`, `threshold` and `rm_dup_inter`.
+"""Filters of rows, checked before they are used: intervals, and what `val_interval` asks of a column.
 
 RecBole logs a line about an interval that it cannot read and then filters nothing. Standard library only.
 """
@@ -73,39 +73,27 @@ def _empty(interval: Interval, whole: bool) -> bool:
     return low > high or low == math.inf or high == -math.inf or (low == high and left + right != "[]")
 
 
-def check_filters(settings: Mapping[str, Any]) -> None:
-    """Refuse filters that would not filter, or not what they say. `settings` may lack any of them.
+def _keeps_all(parts: list[Interval]) -> bool:
+    """Whether every count from 1 up lies in one interval."""
+    (left, low, high, _), *others = parts
+    return not others and high == math.inf and (low < 1 or (low == 1 and left == "["))
 
-    What a column's type decides is checked where the columns are known, by `check_value_filter`.
+
+def check_filters(settings: Mapping[str, Any]) -> None:
+    """Refuse filters that would not filter, or leave nothing. `settings` may lack any of them.
+
+    `val_interval` is checked where the types of columns are known, by `check_value_filter`.
     """
     everything = True  # whether all rows are kept
     for name in COUNTS:
         if settings.get(name) is not None:
             parts = parse_intervals(name, settings[name], whole=True)
-            everything &= len(parts) == 1 and (parts[0][1], parts[0][0]) <= (1, "[") and parts[0][2] == math.inf
-    by_value = settings.get("val_interval")
-    if by_value is not None:
-        if not isinstance(by_value, Mapping):
-            raise InputError(f"val_interval must name columns, such as {{rating: '[4,inf)'}}, not {by_value!r}")
-        for column, wanted in by_value.items():
-            if isinstance(wanted, str) or not isinstance(wanted, list | tuple):
-                parse_intervals(f"val_interval of {column}", wanted)
-            elif not wanted:
-                raise InputError(f"val_interval of {column} is an empty list, which no row fits; name its values")
-    threshold = settings.get("threshold")
-    if threshold is not None and not (
-        isinstance(threshold, Mapping) and len(threshold) == 1 and all(map(_number, threshold.values()))
+            everything &= _keeps_all(parts)
+    if settings.get("benchmark_filename") and not (
+        everything and not settings.get("val_interval") and not settings.get("rm_dup_inter")
     ):
-        raise InputError(f"threshold must give one column and a number, such as {{rating: 4}}, not {threshold!r}")
-    if settings.get("rm_dup_inter") not in (None, "first", "last"):
-        raise InputError(f"rm_dup_inter must be first or last, or be left empty, not {settings['rm_dup_inter']!r}")
-    if settings.get("benchmark_filename") and not (everything and not by_value and not settings.get("rm_dup_inter")):
         filters = ", ".join((*COUNTS, "val_interval", "rm_dup_inter"))
         raise InputError(f"files that are split already (benchmark_filename) are not filtered; unset {filters}")
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def check_value_filter(column: str, kind: str, wanted: Any) -> None:
@@ -120,7 +108,7 @@ def check_value_filter(column: str, kind: str, wanted: Any) -> None:
         parse_intervals(f"val_interval of {column}", wanted)
     elif kind != "token":
         raise InputError(f"val_interval cannot choose rows by {column}, which holds sequences ({kind}); leave it out")
-    elif isinstance(wanted, str):
+    elif not isinstance(wanted, list | tuple):
         raise InputError(
             f"val_interval of {column} must be a list of tokens such as ['{wanted}'], not {wanted!r}: "
             "the column holds tokens, not numbers"

@@ -17,7 +17,7 @@ from recbole.utils import ModelType, set_color
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.config.intervals import check_filters
 from recbole_navigen.config.locate import dataset_folder
-from recbole_navigen.data.checks import check_column_lists, check_columns, check_history_lengths
+from recbole_navigen.data.checks import check_columns, check_history_lengths
 from recbole_navigen.data.dataset import ExactSequence, NaviGenDataset, exact
 from recbole_navigen.data.loader import HistoryMaskedLoader, UserRowLoader
 from recbole_navigen.data.reader import read_header
@@ -108,7 +108,7 @@ def _check_files(config: Config, knowledge: bool) -> None:
     if knowledge:
         needed["kg"] = [config[f"{part}_FIELD"] for part in ("HEAD_ENTITY_ID", "RELATION_ID", "TAIL_ENTITY_ID")]
         needed["link"] = [config["ITEM_ID_FIELD"], config["ENTITY_ID_FIELD"]]
-    lists = {key: check_column_lists(key, config[key]) for key in ("load_col", "unload_col")}
+    lists = {key: config[key] or {} for key in ("load_col", "unload_col")}
     for suffix, columns in needed.items():
         loaded = lists["load_col"].get(suffix, [] if lists["load_col"] else "*")
         for column in columns:

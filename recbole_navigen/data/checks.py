@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,19 +22,6 @@ def check_columns(path: str | Path, header: Iterable[str], wanted: Iterable[str]
     for name in wanted:
         if name not in header:
             raise InputError(f"{path} has no column {name}, which {why} asks for; its columns are {', '.join(header)}")
-
-
-def check_column_lists(key: str, lists: object) -> dict[str, Any]:
-    """Refuse a `load_col` or `unload_col` that is not file ending -> list of columns ("*": all); returns it."""
-    if lists is None:
-        return {}
-    if not isinstance(lists, dict):
-        raise InputError(f"{key} must give files their columns, such as {{inter: [user_id, item_id]}}, not {lists!r}")
-    for suffix, columns in lists.items():
-        names = isinstance(columns, list | tuple | set) and all(isinstance(column, str) for column in columns)
-        if not names and not (columns == "*" and key == "load_col"):
-            raise InputError(f"{key} must list the columns of {suffix}, such as [item_id, title], not {columns!r}")
-    return lists
 
 
 def check_history_lengths(users: np.ndarray, tokens: Sequence[str], least: int, split: str) -> None:
