@@ -118,7 +118,7 @@ def command_inputs(world: World) -> Iterator[Input]:
             "command: words",
             f"{name} {word}",
             (*TRAINS[name], word),
-            (word.strip("—-").partition("=")[0][:8] or "argument", "argument"),
+            (word.strip("—-").partition("=")[0][:8] or "config", "argument"),
         )
     for name, given in TRAINS.items():
         bare = given[: given.index("--config_files")]

@@ -110,7 +110,7 @@ def _runs_that_are_none(world: World) -> Iterator[Input]:
         for reader, call in named(name).items():
             # An empty --run is as if there were none.
             right = None if not name and reader != "load" else False
-            yield Input("runs: places", f"{what}, {reader}", call, (name or "run", "run"), files, right)
+            yield Input("runs: places", f"{what}, {reader}", call, (name or "folder", "run"), files, right)
     for reader, call in named(str(world.baseline)).items():
         if reader != "compare":
             yield Input("runs: places", f"a run of BPR, {reader}", call, ("BPR", "NaviGen"))

@@ -38,8 +38,8 @@ def bad_values(kind: Any) -> Iterator[tuple[str, Any]]:
     if word == "bool":
         yield from (("a word", "maybe"), ("two", 2), ("a list", [True]))
     elif word in ("int", "float"):
-        yield from (("a word", "many"), ("a list of words", ["x"]), ("a mapping", {"a": 1}))
-        yield from (("NaN", math.nan), ("infinity", math.inf), ("minus infinity", -math.inf), ("a bool", True))
+        yield from (("a word", "many"), ("a list of words", ["x"]), ("a bool", True))
+        yield from (("NaN", math.nan), ("infinity", math.inf))
         if word == "int":
             yield ("a fraction", max(kind.low, 0) + 1.5)
         if kind.low > -math.inf:

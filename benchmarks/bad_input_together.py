@@ -127,11 +127,6 @@ def together_inputs(world: World) -> Iterator[Input]:
         ),
         (
             navigen,
-            ("--supervision={tid_source: teacher}", "--training_stages=[align,finetune,write]"),
-            ("tid_source", "teacher"),
-        ),
-        (
-            navigen,
             ("--supervision={teacher: transformers}", "--training_stages=[align,finetune,write]"),
             ("path", "transformers"),
         ),
@@ -210,7 +205,7 @@ def together_inputs(world: World) -> Iterator[Input]:
                 "mode": {"valid": "pop5", "test": "pop5"},
             },
         ),
-        (bpr, ("--wandb_project=100%: [a]",), "wandb_project", "100%: [a]"),
+        (bpr, ("--wandb_project=100% [a] #1",), "wandb_project", "100% [a]"),
     ]
     for command, arguments, key, value in goods:
 

@@ -27,6 +27,11 @@ def dataset_folder(data_path: str | Path, name: str) -> Path:
     Raises:
         InputError: no such data set, with the nearest names and the folder that was searched.
     """
+    if "/" in name or "\\" in name:
+        raise InputError(
+            f"dataset={name} is a path; give the data set's name, and --data_path=FOLDER for the folder that holds its "
+            "folder"
+        )
     root = Path(data_path)
     folder = root / name
     if name and folder.is_dir():

@@ -23,6 +23,14 @@ _NUMBERS = ("int", "float", "timestamp")  # what yaml 1.1 takes for numbers and 
 _YAML_ERRORS = (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError)
 
 
+def _refuse_circles(value: Any, outer: tuple[int, ...]) -> None:
+    """Refuse a list or mapping that holds itself, which an anchor can make."""
+    if id(value) in outer:
+        raise yaml.constructor.ConstructorError(None, None, "a value holds itself", None)
+    for entry in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _refuse_circles(entry, (*outer, id(value)))
+
+
 class SettingsLoader(yaml.SafeLoader):
     """Safe yaml. No key stands twice, and numbers are what they look like: 1e-3 is one (yaml 1.1 asks for a dot),
     while 2020-10-10, 1:30 (ninety, to yaml) and 010 (eight) stay text.
@@ -32,6 +40,11 @@ class SettingsLoader(yaml.SafeLoader):
         first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in _NUMBERS]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def get_single_data(self) -> Any:
+        data = super().get_single_data()
+        _refuse_circles(data, ())
+        return data
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()

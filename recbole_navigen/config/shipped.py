@@ -115,7 +115,7 @@ def sections(word: str, name: str) -> Mapping[str, Setting]:
     """Describes settings that hold settings, see `checking.fitted`."""
     if word == "settings of":
         return section(name)
-    refuse_unknown_model(name)
+    refuse_unknown_model(name, "collaborative_config")
     return {**described(name), "steps": _STEPS}
 
 
@@ -150,8 +150,9 @@ def anywhere(name: str) -> Setting:
 
 @functools.cache
 def argument_names() -> tuple[str, ...]:
-    """Names in RecBole's lists of arguments."""
-    return tuple(_ARGUMENTS.findall((recbole_folder() / "utils" / "argument_list.py").read_text("utf-8")))
+    """Names in RecBole's lists of arguments, but for `config_file`, which nothing reads."""
+    text = (recbole_folder() / "utils" / "argument_list.py").read_text("utf-8")
+    return tuple(name for name in _ARGUMENTS.findall(text) if name != "config_file")
 
 
 @functools.cache

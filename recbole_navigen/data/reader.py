@@ -97,7 +97,7 @@ def _no_header(path: Path, line: str, separator: str) -> InputError:
             f"pandas as p; p.read_csv(r'{path}', sep='{delimiter}', dtype=str, keep_default_na=False).to_csv("
             f"r'{path}', sep='\\t', index=False, quoting=3)\" and leave out field_separator"
         )
-    has = f"has {wrong[:60]!r}"
+    has = f"has {repr(wrong[:60])[:70]}"
     if "\r" in line:
         has = "its lines end in carriage returns; save it with line feeds"
     elif len(cells) > 1 and separator not in line:

@@ -132,7 +132,7 @@ class ClipEncoder:
         except InputError:
             raise
         except Exception as error:  # malformed files make transformers raise whatever there is
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             raise InputError(f"no CLIP-like model can be loaded from {path}: {reason}") from error
         if not hasattr(self.model, "get_text_features") or not hasattr(self.model, "get_image_features"):
             raise InputError(f"{path} is a {type(self.model).__name__}, which does not encode text and images alike.")

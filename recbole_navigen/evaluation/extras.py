@@ -42,7 +42,7 @@ def load_extras(names: Sequence[str]) -> dict[str, Measure]:
         # A torchvision that was built for another torch, weights that cannot be fetched, a file with more in it than
         # weights: each library has an error of its own.
         except Exception as error:
-            reason = " ".join(str(error).split())[:300]
+            reason = " ".join(str(error).split())[:200]
             raise InputError(f"extra metric {name} needs {pip} ({reason}); install it or leave {name} out.") from error
     return measures
 

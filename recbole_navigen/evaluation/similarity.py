@@ -49,7 +49,7 @@ class SentenceSpace:
             self._tokenizer = AutoTokenizer.from_pretrained(path, **SAFE_CODE)
             self._model = AutoModel.from_pretrained(path, **SAFE).eval()
         except Exception as error:  # malformed files make transformers raise whatever there is
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             raise InputError(f"the sentence encoder in {path} cannot be loaded: {reason}") from error
         self._known: dict[str, np.ndarray] = {}
 

@@ -25,7 +25,7 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.clip import ClipEncoder
 from recbole_navigen.evaluation.media import MediaCase, MediaScores, score_media
 from recbole_navigen.generation.protocol import MEDIA, Catalogue, Generator, Request, text_lines
-from recbole_navigen.generation.settings import RETRIEVAL
+from recbole_navigen.generation.settings import RETRIEVAL, device_of
 from recbole_navigen.leftovers import remove_leftovers
 from recbole_navigen.redaction import hide
 
@@ -74,15 +74,10 @@ def build_encoder(
     """
     if settings["clip_model"] is None:
         return None
-    device = settings["generation_device"]
-    if device == "auto":
-        import torch
-
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     return ClipEncoder(
         settings["clip_model"],
         settings["clip_revision"],
-        device,
+        device_of(settings),
         settings["clip_batch_size"],
         settings["long_text"],
         settings["clip_framing"],

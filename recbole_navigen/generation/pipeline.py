@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recbole_navigen.errors import InputError
+from recbole_navigen.generation.settings import device_of
 from recbole_navigen.sources import SAFE, find_source
 
 _UNBOUNDED = 10**6  # tokenizers without a limit say 10^30
@@ -43,8 +44,7 @@ class Pipeline:
             kind = diffusers.DiffusionPipeline
         else:
             kind = diffusers.AutoPipelineForText2Image if start is None else diffusers.AutoPipelineForImage2Image
-        device = settings["generation_device"]
-        device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        device = device_of(settings)
         dtype = settings["generation_dtype"]
         dtype = ("bfloat16" if device.startswith("cuda") else "float32") if dtype == "auto" else dtype
         try:
@@ -60,7 +60,7 @@ class Pipeline:
         except InputError:
             raise
         except Exception as error:  # malformed files make diffusers raise whatever there is
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             raise InputError(f"{media}_model={path} cannot be loaded as a diffusers pipeline: {reason}") from error
         self.pipe.set_progress_bar_config(disable=True)
 

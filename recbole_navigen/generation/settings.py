@@ -85,6 +85,27 @@ def _refuse_ignored(settings: Mapping[str, Any], own: Mapping[str, Any]) -> None
         raise InputError(f"retrieval shows pictures as they are and has no use for {', '.join(ignored)}; leave it out.")
 
 
+def device_of(settings: Mapping[str, Any]) -> str:
+    """The device of the setting `generation_device`; one that torch does not reach here is refused, and so is
+    offloading without an accelerator.
+    """
+    import torch
+
+    device = settings["generation_device"]
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0][:120]
+        raise InputError(
+            f"generation_device={device} cannot be used here ({reason}); set auto, cpu or cuda."
+        ) from error
+    if settings["offload"] != "none" and torch.device(device).type == "cpu":
+        raise InputError(f"offload={settings['offload']} needs an accelerator, and the device is cpu; leave it out.")
+    return device
+
+
 def blocked_words(block_list: Any) -> list[str]:
     """The block list as words, from a list or a file with one a line."""
     if isinstance(block_list, str):

@@ -112,7 +112,7 @@ def _as_input_error(path: str) -> Iterator[None]:
         raise
     except Exception as error:  # malformed files make libraries raise whatever there is
         place = "is not a model folder" if Path(path).exists() else "is neither a folder here nor a model on the hub"
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise InputError(
             f"backbone={path} {place} ({reason}); give `scratch`, a folder with config.json and safetensors, or a hub "
             "id."

@@ -104,6 +104,10 @@ def run_generate(
         require_writable(output, "output")
     if run is None:
         config = Config("NaviGen", dataset, config_file_list, config_dict, argv)
+        if (named := config.given.external.get("model", "NaviGen")) != "NaviGen":
+            raise InputError(
+                f"model={named} writes no instructions; run_generate takes NaviGen alone, so leave it out."
+            )
         refuse_absent_teachers(settings_of(config))  # the writer's; the ranking model is trained before it
         found, apart = find_run(config), not learns_instructions(config)
         if found is None or (apart and not has_writer(config, found)):

@@ -48,7 +48,9 @@ class MediaHead:
         pictures = settings["item_images"]
         self.catalogue = Catalogue(titles, item_images(pictures, list(titles)) if pictures else {})
         if settings["reference_image"]:
-            open_picture(settings["reference_image"])  # refused here, before anything is written
+            open_picture(
+                settings["reference_image"], f"reference_image={settings['reference_image']}"
+            )  # refused here, before anything is written
         self.encoder: ClipEncoder | None = build_encoder(settings, self.cache, show_progress)
         self.measures = load_extras(settings["extra_metrics"])
         self.generators = build_generators(kinds, settings, self.catalogue, self.encoder)
