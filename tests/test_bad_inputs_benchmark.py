@@ -13,9 +13,9 @@ from recbole_navigen.errors import DamagedArtefact, InputError
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "benchmarks"))
 
-from bad_input_trials import outcomes
-from bad_input_world import Input
-from bad_inputs import chosen, judged
+from bad_input_trials import outcomes  # noqa: E402
+from bad_input_world import Input  # noqa: E402
+from bad_inputs import chosen, judged  # noqa: E402
 
 
 def test_a_tenth_of_the_bad_inputs(own_folder: Path) -> None:
