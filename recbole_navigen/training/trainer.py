@@ -260,8 +260,8 @@ class SafeCheckpoint(DataParallel):
         if not self.go_on():
             self._refuse_other_model(load_checkpoint(resume_file), resume_file)
             raise InputError(
-                f"{resume_file} holds the best epoch of a training that is through, and nothing to go on from; train anew "
-                "with more epochs"
+                f"{resume_file} holds the best epoch of a training that is through, and nothing to go on from; train "
+                "anew with more epochs"
             )
 
     def go_on(self, progress: Progress | None = None) -> bool:
