@@ -132,7 +132,7 @@ def cases(endpoint: str, models: Path) -> Iterator[Case]:
 
     averaged = {**SHARED, **SASREC, "epochs": 8, "average_epochs": 2.0}
     yield Case("SASRec", "navigen", ["--model=SASRec", *data], averaged, EPOCHS)
-    yield Case("BPR", "navigen", ["--model=BPR", *data], {**SHARED, "epochs": 8}, EPOCHS)
+    yield Case("BPR", "navigen", ["--model=BPR", *data], {**SHARED, "train_batch_size": 128, "epochs": 8}, EPOCHS)
 
     sweep = ["--model=BPR", *data, "--params_file=space.yaml", "--sampler=grid", "--pruner=none"]
     sweep += ["--storage=journal:study.log", "--output=report"]

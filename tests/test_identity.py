@@ -17,7 +17,7 @@ from test_local_lm import tiny_model  # noqa: F401 (a fixture)
 
 import recbole_navigen
 from recbole_navigen.config import Config
-from recbole_navigen.config.reading import settings_file
+from recbole_navigen.config.sections import section_settings
 from recbole_navigen.data import create_dataset
 from recbole_navigen.quick_start import compare_runs, run_compare, run_navigen
 from recbole_navigen.quick_start.comparison import Contender, compare
@@ -186,7 +186,7 @@ def test_reinforcement_counts_as_it_is_merged(tiny):
         return identity(Config("NaviGen", "tiny", config_dict={**stages, **own}))
 
     shipped = named()
-    assert named(reinforce={"steps": settings_file("reinforce", {})["steps"]}) == shipped
+    assert named(reinforce={"steps": section_settings("reinforce", {})["steps"]}) == shipped
     assert named(reinforce={"steps": 7}) != shipped
     Path("properties").mkdir()
     Path("properties/reinforce.yaml").write_text(yaml.safe_dump({"steps": 7}))

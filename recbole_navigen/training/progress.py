@@ -8,7 +8,7 @@ from typing import Any
 from recbole_navigen.artefacts import restore
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 
-WRITING_SHARE = 0.1  # of the time of a training, at most, goes into writing its state
+WRITING_SHARE = 0.25  # of the time between two states, at most, goes into writing one
 
 
 class Progress:
@@ -17,7 +17,7 @@ class Progress:
     It is replaced as a whole, so a kill at any moment leaves the old state or the new one.
 
     Args:
-        folder: the checkpoint. seconds: that lie between two states at least; where writing takes long, ten times as
+        folder: the checkpoint. seconds: that lie between two states at least; where writing takes long, four times as
             much as it takes.
     """
 
