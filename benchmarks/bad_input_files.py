@@ -110,8 +110,10 @@ def atomic_inputs(world: World) -> Iterator[Input]:
     """Faults of atomic files."""
     for suffix, make in FILES.items():
         for what, change in FAULTS.items():
-            # Cells may be missing at the end of what is said about items and users.
-            right = None if suffix != "inter" and what in MAY_BE_MISSING else False
+            # Cells may be missing at the end of what is said about items and users, and an id of an interaction, which
+            # is then left out with a warning.
+            may = ("an empty id",) if suffix == "inter" else MAY_BE_MISSING
+            right = None if what in may else False
             yield _of_file("atomic: lines", suffix, what, _lines(suffix, change(make())), right=right)
         for what, change in BYTES.items():
             yield _of_file("atomic: bytes", suffix, what, _bytes(suffix, change))
@@ -120,8 +122,8 @@ def atomic_inputs(world: World) -> Iterator[Input]:
             if column.endswith(":float"):
                 for number in NUMBERS:
                     changed = _row(lambda row, place=place, number=number: _with_cell(row, place, number))
-                    # Outside the interactions an empty cell is a missing value.
-                    right = None if not number and suffix != "inter" else False
+                    # An empty cell is a missing value, but no row can do without its time.
+                    right = None if not number and column != "timestamp:float" else False
                     about = (FILE.format(suffix), column.partition(":")[0])
                     yield _of_file(
                         "atomic: numbers",
@@ -423,7 +425,13 @@ def _good_files() -> Iterator[Input]:
         "form feeds": lambda data: data.replace(b"i3\t", b"i3\x0c\t"),
     }.items():
         yield Input(
-            "atomic: good", what, _loads("SASRec", {}), ("tiny.inter",), _bytes("inter", change), None, rows(count)
+            "atomic: good",
+            what,
+            _loads("SASRec", {}),
+            ("tiny.inter", "tiny.item"),
+            _bytes("inter", change),
+            None,
+            rows(count),
         )
 
 
