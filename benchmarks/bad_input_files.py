@@ -34,7 +34,7 @@ def _head(change: Callable[[str], str]) -> Callable[[Lines], Lines]:
     return lambda lines: [change(lines[0]), *lines[1:]]
 
 
-def _row(change: Callable[[str], str]) -> Callable[[Lines], Lines]:
+def one_row(change: Callable[[str], str]) -> Callable[[Lines], Lines]:
     """Change the row in the middle of a file."""
     return lambda lines: [change(line) if place == len(lines) // 2 else line for place, line in enumerate(lines)]
 
@@ -70,12 +70,12 @@ FAULTS: dict[str, Callable[[Lines], Lines]] = {
     "a file with semicolons": lambda lines: [line.replace("\t", ";") for line in lines],
     "a file with spaces": lambda lines: [line.replace("\t", " ") for line in lines],
     "a csv in quotes": lambda lines: [",".join(f'"{cell}"' for cell in line.split("\t")) for line in lines],
-    "a row with a column too many": _row(lambda row: f"{row}\t5"),
-    "a row with a column too few": _row(lambda row: row.rpartition("\t")[0]),
-    "a row of one cell": _row(lambda row: row.partition("\t")[0]),
+    "a row with a column too many": one_row(lambda row: f"{row}\t5"),
+    "a row with a column too few": one_row(lambda row: row.rpartition("\t")[0]),
+    "a row of one cell": one_row(lambda row: row.partition("\t")[0]),
     "every row with a separator at its end": lambda lines: [lines[0], *(f"{line}\t" for line in lines[1:])],
-    "an empty id": _row(lambda row: "\t" + row.partition("\t")[2]),
-    "the id [PAD]": _row(lambda row: "[PAD]\t" + row.partition("\t")[2]),
+    "an empty id": one_row(lambda row: "\t" + row.partition("\t")[2]),
+    "the id [PAD]": one_row(lambda row: "[PAD]\t" + row.partition("\t")[2]),
 }
 MAY_BE_MISSING = ("a row with a column too few", "a row of one cell", "an empty id", "the id [PAD]")
 # What can be wrong with its bytes.
@@ -110,24 +110,26 @@ def atomic_inputs(world: World) -> Iterator[Input]:
     """Faults of atomic files."""
     for suffix, make in FILES.items():
         for what, change in FAULTS.items():
-            # Cells may be missing at the end of what is said about items and users.
-            right = None if suffix != "inter" and what in MAY_BE_MISSING else False
-            yield _of_file("atomic: lines", suffix, what, _lines(suffix, change(make())), right=right)
+            # Cells may be missing at the end of what is said about items and users, and an id of an interaction, which
+            # is then left out with a warning.
+            may = ("an empty id",) if suffix == "inter" else MAY_BE_MISSING
+            right = None if what in may else False
+            yield _of_file("atomic: lines", suffix, what, lines_of(suffix, change(make())), right=right)
         for what, change in BYTES.items():
-            yield _of_file("atomic: bytes", suffix, what, _bytes(suffix, change))
+            yield _of_file("atomic: bytes", suffix, what, bytes_of(suffix, change))
         header = make()[0].split("\t")
         for place, column in enumerate(header):
             if column.endswith(":float"):
                 for number in NUMBERS:
-                    changed = _row(lambda row, place=place, number=number: _with_cell(row, place, number))
-                    # Outside the interactions an empty cell is a missing value.
-                    right = None if not number and suffix != "inter" else False
+                    changed = one_row(lambda row, place=place, number=number: with_cell(row, place, number))
+                    # An empty cell is a missing value, but no row can do without its time.
+                    right = None if not number and column != "timestamp:float" else False
                     about = (FILE.format(suffix), column.partition(":")[0])
                     yield _of_file(
                         "atomic: numbers",
                         suffix,
                         f"{column} {number!r}",
-                        _lines(suffix, changed(make())),
+                        lines_of(suffix, changed(make())),
                         about=about,
                         right=right,
                     )
@@ -136,20 +138,19 @@ def atomic_inputs(world: World) -> Iterator[Input]:
     yield from _missing_items()
     yield from _filters()
     yield from _columns()
-    yield from _good_files()
 
 
-def _with_cell(row: str, place: int, text: str) -> str:
+def with_cell(row: str, place: int, text: str) -> str:
     cells = row.split("\t")
     cells[place] = text
     return "\t".join(cells)
 
 
-def _lines(suffix: str, lines: Lines) -> Callable[[World], None]:
+def lines_of(suffix: str, lines: Lines) -> Callable[[World], None]:
     return lambda world: write_lines(suffix, lines)
 
 
-def _bytes(suffix: str, change: Callable[[bytes], bytes]) -> Callable[[World], None]:
+def bytes_of(suffix: str, change: Callable[[bytes], bytes]) -> Callable[[World], None]:
     def files(world: World) -> None:
         path = _path(suffix)
         path.write_bytes(change(path.read_bytes()))
@@ -196,8 +197,10 @@ def _histories() -> Iterator[Input]:
     once = [lines[0], *(f"u{number}\ti{number}\t3\t{number}" for number in range(20))]
     alone = [lines[0], *(f"u{number}\ti0\t3\t{number * 9 + step}" for number in range(9) for step in range(4))]
     for what, own in {"a user with two rows": short, "users with one row": once, "one row": lines[:2]}.items():
-        yield _of_file("atomic: histories", "inter", what, _lines("inter", own), about=("interactions", "tiny.inter"))
-    yield _of_file("atomic: histories", "inter", "one item alone", _lines("inter", alone), about=("item",), right=None)
+        yield _of_file("atomic: histories", "inter", what, lines_of("inter", own), about=("interactions", "tiny.inter"))
+    yield _of_file(
+        "atomic: histories", "inter", "one item alone", lines_of("inter", alone), about=("item",), right=None
+    )
 
 
 def _missing_items() -> Iterator[Input]:
@@ -208,9 +211,9 @@ def _missing_items() -> Iterator[Input]:
             "one id missing": lines[:-1],
             "all ids others": [lines[0], f"x\t{lines[1].partition(chr(9))[2]}"],
         }.items():
-            yield _of_file("atomic: ids", suffix, what, _lines(suffix, own), right=right)
-        twice = [*lines, _with_cell(lines[-1], 1, "1" if suffix == "user" else "Another title")]
-        yield _of_file("atomic: ids", suffix, "an id twice", _lines(suffix, twice), right=None)
+            yield _of_file("atomic: ids", suffix, what, lines_of(suffix, own), right=right)
+        twice = [*lines, with_cell(lines[-1], 1, "1" if suffix == "user" else "Another title")]
+        yield _of_file("atomic: ids", suffix, "an id twice", lines_of(suffix, twice), right=None)
 
 
 INTERVALS = (
@@ -235,16 +238,16 @@ def _filters() -> Iterator[Input]:
     nothing = ("filter", "interval", "empty", "no interactions", "none")
     for key in ("user_inter_num_interval", "item_inter_num_interval"):
         yield _of_file(
-            "atomic: filters", "inter", f"{key} leaves nothing", _nothing, f"--{key}=[99,inf)", about=(*nothing, key)
+            "atomic: filters", "inter", f"{key} leaves nothing", nothing, f"--{key}=[99,inf)", about=(*nothing, key)
         )
         for text in INTERVALS:
-            yield _of_file("atomic: intervals", "inter", f"{key}={text}", _nothing, f"--{key}={text}", about=(key,))
+            yield _of_file("atomic: intervals", "inter", f"{key}={text}", nothing, f"--{key}={text}", about=(key,))
     for value in ("{rating: '[99,inf)'}", "{timestamp: '[0,1]'}"):
         yield _of_file(
             "atomic: filters",
             "inter",
             f"val_interval={value}",
-            _nothing,
+            nothing,
             f"--val_interval={value}",
             about=(*nothing, "val_interval"),
         )
@@ -263,13 +266,13 @@ def _filters() -> Iterator[Input]:
             "atomic: intervals",
             "inter",
             f"val_interval={value}",
-            _nothing,
+            nothing,
             f"--val_interval={value}",
             about=("val_interval", "nosuch"),
         )
 
 
-def _nothing(world: World) -> None:
+def nothing(world: World) -> None:
     """Leave the files as they are."""
 
 
@@ -292,7 +295,7 @@ def _columns() -> Iterator[Input]:
         "an unknown text": ("--rm_dup_inter=middle", "rm_dup_inter"),
     }
     for what, (argument, about) in texts.items():
-        yield _of_file("atomic: columns", "inter", what, _nothing, argument, about=(about,))
+        yield _of_file("atomic: columns", "inter", what, nothing, argument, about=(about,))
     loads = {
         "{inter: [user_id, item_id, timestamp, colour]}": "colour",
         "{inter: [user_id, item_id]}": "timestamp",
@@ -313,152 +316,3 @@ def _columns() -> Iterator[Input]:
         yield Input(
             "atomic: places", f"dataset={name!r}", given, ("data set", "dataset"), right=None if "/" in name else False
         )
-
-
-def _good_files() -> Iterator[Input]:
-    def rows(count: int, column: str = "", values: tuple[str, ...] = ()) -> Callable[[Any], Any]:
-        def check(seen: Any) -> None:
-            data = seen.result
-            assert len(data.inter_feat) == count, f"{len(data.inter_feat)} of {count} rows"
-            known = set(map(str, data.field2id_token[column])) if column else set()
-            assert set(values) <= known, f"{set(values) - known} are lost"
-
-        return check
-
-    lines, items = FILES["inter"](), FILES["item"]()
-    words = (
-        "NA",
-        "null",
-        "None",
-        "nan",
-        "N/A",
-        "",
-        "NULL",
-        "-nan",
-        "#N/A",
-        "<NA>",
-        "True",
-        "1e5",
-        "007",
-        "0x1",
-        '"',
-        "'",
-        " x",
-        "é",
-        "日本",
-        "=1+1",
-    )
-    names = [word or "n/a" for word in words]
-    renamed = [
-        lines[0],
-        *(f"{names[number % len(names)]}\ti{number % 24}\t3\t{1000 + number}" for number in range(120)),
-    ]
-    as_items = [
-        lines[0],
-        *(f"u{number // 6}\t{names[number % len(names)]}\t3\t{1000 + number}" for number in range(120)),
-    ]
-    quoted = [
-        items[0],
-        *(
-            _with_cell(line, 1, f'"Tale {number}' if number % 2 else f'Tale" {number}')
-            for number, line in enumerate(items[1:])
-        ),
-    ]
-    count = len(lines) - 1
-    cases: dict[str, tuple[Any, ...]] = {
-        "as it is": (_nothing, {}, rows(count)),
-        "CRLF": (lambda world: write_lines("inter", lines, "\r\n"), {}, rows(count)),
-        "no line end behind the last row": (_bytes("inter", lambda data: data.rstrip(b"\n")), {}, rows(count)),
-        "a byte-order mark and utf-8-sig": (
-            lambda world: write_lines("inter", lines, "\n", "utf-8-sig"),
-            {"encoding": "utf-8-sig"},
-            rows(count),
-        ),
-        "NA words as users": (_lines("inter", renamed), {}, rows(120, "user_id", tuple(names))),
-        "NA words as items": (
-            _both(as_items, [items[0], *(f"{name}\tTale\tdrama\t1990" for name in names)]),
-            {},
-            rows(120, "item_id", tuple(names)),
-        ),
-        "quotation marks in titles": (
-            _lines("item", quoted),
-            {"load_col": {"inter": LOAD["inter"], "item": LOAD["item"]}},
-            rows(count),
-        ),
-        "two colons as separator": (_separated("::"), {"field_separator": "::"}, rows(count)),
-        "commas as separator": (_separated(","), {"field_separator": ","}, rows(count)),
-        "bars as separator": (_separated("|"), {"field_separator": "|"}, rows(count)),
-        "Latin-1 with its encoding": (
-            lambda world: write_lines("item", [line.replace("Tale", "Mär") for line in items], "\n", "latin-1"),
-            {"encoding": "latin-1"},
-            rows(count),
-        ),
-        "columns of other names": (
-            _renamed,
-            {
-                "USER_ID_FIELD": "member",
-                "ITEM_ID_FIELD": "product",
-                "TIME_FIELD": "when",
-                "load_col": {"inter": ["member", "product", "when"]},
-            },
-            rows(count),
-        ),
-        "an interval": (_nothing, {"user_inter_num_interval": "[3,inf)"}, rows(count)),
-        "an open interval": (
-            _nothing,
-            {"val_interval": {"rating": "(0,9]"}, "load_col": {"inter": LOAD["inter"]}},
-            rows(count),
-        ),
-        "numbers in every spelling": (
-            _lines("inter", _row(lambda row: _with_cell(row, 2, "1e0"))(lines)),
-            {"load_col": {"inter": LOAD["inter"]}},
-            rows(count),
-        ),
-    }
-    for (what, (files, settings, check)), model in zip(cases.items(), itertools.cycle(("BPR", "SASRec", "NaviGen"))):
-        yield Input("atomic: good", f"{what}, {model}", _loads(model, settings), (), files, True, check)
-    for what, change in {
-        "a byte-order mark": b"\xef\xbb\xbf".__add__,
-        "a blank line": lambda data: data.replace(b"\n", b"\n\n", 3),
-        "form feeds": lambda data: data.replace(b"i3\t", b"i3\x0c\t"),
-    }.items():
-        yield Input(
-            "atomic: good", what, _loads("SASRec", {}), ("tiny.inter",), _bytes("inter", change), None, rows(count)
-        )
-
-
-def _both(inter: Lines, item: Lines) -> Callable[[World], None]:
-    def files(world: World) -> None:
-        write_lines("inter", inter)
-        write_lines("item", item)
-
-    return files
-
-
-def _separated(separator: str) -> Callable[[World], None]:
-    def files(world: World) -> None:
-        for suffix, make in FILES.items():
-            write_lines(suffix, [line.replace("\t", separator) for line in make()])
-
-    return files
-
-
-def _renamed(world: World) -> None:
-    for suffix, make in FILES.items():
-        head, *rest = make()
-        for old, new in (("user_id", "member"), ("item_id", "product"), ("timestamp", "when")):
-            head = head.replace(old, new)
-        write_lines(suffix, [head, *rest])
-
-
-def _loads(model: str, settings: dict[str, Any]) -> Callable[[World], Any]:
-    def load(world: World) -> Any:
-        from recbole_navigen.config import Config
-        from recbole_navigen.data import create_dataset, read_item_text
-
-        config = Config(model, DATASET, [BASE], settings)
-        data = create_dataset(config)
-        read_item_text(config, data)
-        return data
-
-    return load

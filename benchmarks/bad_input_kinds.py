@@ -3,10 +3,11 @@
 import itertools
 from collections.abc import Callable, Iterator
 
-from bad_input_calls import call_inputs
+from bad_input_api import call_inputs
 from bad_input_commands import command_inputs
 from bad_input_files import atomic_inputs
 from bad_input_folders import model_inputs, run_inputs
+from bad_input_good_files import good_files
 from bad_input_media import media_inputs
 from bad_input_settings import good_settings, settings_inputs
 from bad_input_sweeps import space_inputs
@@ -22,6 +23,7 @@ SOURCES: tuple[Callable[[World], Iterator[Input]], ...] = (
     command_inputs,
     yaml_inputs,
     atomic_inputs,
+    good_files,
     run_inputs,
     model_inputs,
     space_inputs,
