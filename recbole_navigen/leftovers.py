@@ -31,6 +31,14 @@ def beside(path: Path, kind: str) -> Path:
     return path.parent / f".{path.name}.{_place()}-{pid:x}-{_started(pid) or 0:x}-{uuid.uuid4().hex[:12]}.{kind}"
 
 
+def remove_whole(folder: Path) -> None:
+    """Remove a folder, if it is there, at once for all who look for it: a kill in the middle leaves none half there."""
+    doomed = beside(folder, NEW)
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(folder, doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
 def older_versions(path: Path) -> list[Path]:
     """What `path` was before replacements that did not come to their end, the newest last."""
     versions = []

@@ -275,14 +275,14 @@ def test_a_trial_whose_worker_died_before_its_first_sign_of_life(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"n_trials": 0}, "n_trials must be a whole number above zero"),
-        ({"sampler": "tpee"}, "--sampler=tpee is unknown; use tpe, random, grid, cmaes, nsga2"),
-        ({"pruner": "best"}, "--pruner=best is unknown"),
+        ({"n_trials": 0}, "n_trials must be a whole number of at least 1"),
+        ({"sampler": "tpee"}, "sampler must be one of tpe, random, grid, cmaes, nsga2, not 'tpee'; the nearest is tpe"),
+        ({"pruner": "best"}, "pruner must be one of median, hyperband, halving, none, not 'best'"),
         ({"storage": "sweep.db"}, "--storage=sweep.db is no storage; use sqlite:///FILE"),
         ({"storage": "oracle99://me:secret@host/db"}, "cannot be kept in --storage=oracle99://"),
         ({"storage": "sqlite:////no/such/folder/sweep.db"}, "cannot be kept in --storage=sqlite"),
         ({"sampler": "grid"}, "learning_rate, which is continuous"),
-        ({"heartbeat": 0}, "heartbeat must be whole seconds above zero"),
+        ({"heartbeat": 0}, "heartbeat must be a whole number of at least 1"),
     ],
 )
 def test_refusals(played: Any, given: dict[str, Any], message: str) -> None:

@@ -23,9 +23,10 @@ from recbole_navigen.generation.settings import (
     split_generation,
 )
 from recbole_navigen.language.tags import DRAFTS, DRAWS, MEDIA, TEMPERATURE, TOP_P
+from recbole_navigen.quick_start.answers import Instruction
 from recbole_navigen.quick_start.display import titles_of
 from recbole_navigen.quick_start.preflight import refuse_broken_teachers
-from recbole_navigen.quick_start.recommender import Instruction, Recommender, known_user
+from recbole_navigen.quick_start.recommender import Recommender, known_user
 from recbole_navigen.quick_start.run import find_run, finished_run, require_writable
 from recbole_navigen.quick_start.runs import STARTED
 from recbole_navigen.quick_start.supervised import learns_instructions, settings_of

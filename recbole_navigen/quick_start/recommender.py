@@ -1,8 +1,7 @@
 """A plain Python API for a trained run: any history of item ids in, exact recommendations and instructions out."""
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from recbole_navigen.model.scoring import ExactScorer
 from recbole_navigen.model.text import TextModel
 from recbole_navigen.model.topk import TopKSearch
 from recbole_navigen.model.topk import recommend as search_items
+from recbole_navigen.quick_start.answers import Instruction, Recommendation, Recommendations
 from recbole_navigen.quick_start.display import titles_of
 from recbole_navigen.quick_start.drafts import draft_scores, written_drafts
 from recbole_navigen.quick_start.pipeline import IDENTIFIERS, saved_tokenizer
@@ -40,63 +40,6 @@ from recbole_navigen.supervision.space import TermSpace
 from recbole_navigen.training.checkpoint import load_checkpoint
 
 POOL = 50  # most probable items among which an instruction's is chosen
-
-
-@dataclass(frozen=True, slots=True)
-class Recommendation:
-    """One recommended item: its raw id, its terms, and its exact probability of being next."""
-
-    item: str
-    terms: tuple[str, ...]
-    probability: float
-    log_probability: float
-
-
-@dataclass(frozen=True, slots=True)
-class Recommendations(Sequence[Recommendation]):
-    """The exact top-k of one history, best first.
-
-    Attributes:
-        items: the k items.
-        expansions: trie prefixes the search expanded.
-        certified: True if the k-th item beats the bound of every prefix left unexpanded.
-    """
-
-    items: tuple[Recommendation, ...]
-    expansions: int
-    certified: bool
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.items[index]
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __iter__(self) -> Iterator[Recommendation]:
-        return iter(self.items)
-
-
-@dataclass(frozen=True, slots=True)
-class Instruction:
-    """What the model wrote for one history.
-
-    Attributes:
-        recommended: the item that it is for.
-        domain, media: what it was told to write for.
-        reasoning: its thought, None if it was asked for none.
-        target_tid: the terms it expects of the next item. target_ins: the instruction for an image or video model.
-        answer: the raw text that these were read from.
-        log_probability: of the answer behind its item, in nats, under the distribution it was drawn from.
-    """
-
-    recommended: Recommendation
-    domain: str
-    media: str
-    reasoning: str | None
-    target_tid: tuple[str, ...]
-    target_ins: str
-    answer: str
-    log_probability: float
 
 
 class Recommender:

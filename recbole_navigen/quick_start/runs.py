@@ -5,7 +5,6 @@ import glob
 import itertools
 import json
 import logging
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.evaluation.similarity import encoder_folder
 from recbole_navigen.evaluation.user_ranks import UserRanks
 from recbole_navigen.language.adapters import LORA_KEYS
-from recbole_navigen.leftovers import remove_leftovers
+from recbole_navigen.leftovers import remove_leftovers, remove_whole
 from recbole_navigen.sources import folder_hash, versions
 from recbole_navigen.training.precision import use_bf16
 from recbole_navigen.training.rewards import CODE_REWARDS
@@ -241,7 +240,7 @@ def own_folder(root: str | Path, stem: str, wanted: dict[str, Any]) -> Iterator[
             yield path, goes_on
         except BaseException as error:
             if isinstance(error, StopRun) or {file.name for file in path.iterdir()} <= {STARTED, LOCK}:
-                shutil.rmtree(path)
+                remove_whole(path)
             raise
 
 

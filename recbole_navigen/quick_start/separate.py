@@ -172,9 +172,14 @@ def _run(answers: TextIO, verdicts: int, model: str, dataset: str, settings: dic
         pass
 
     def judge(epoch: int, score: float) -> None:
-        print(json.dumps({"epoch": epoch, "score": float(score)}), file=answers)
-        # An empty answer means that the process that judges has ended.
-        if os.read(verdicts, 1) != GO_ON:
+        try:
+            print(json.dumps({"epoch": epoch, "score": float(score)}), file=answers)
+            verdict = os.read(verdicts, 1)
+        except OSError:
+            verdict = b""
+        if not verdict:  # the process that judges was killed; whoever starts it again goes on with this run
+            os._exit(1)
+        if verdict == STOP:
             raise StopRun
 
     # Its log is in log/MODEL/; the terminal belongs to the comparison.

@@ -25,11 +25,11 @@ from tqdm import tqdm
 from recbole_navigen.artefacts import write_bytes
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.adapters import add_lora, has_lora, lora_parameters, merge_lora, without_lora
+from recbole_navigen.training.generators import random_states, set_random_states
 from recbole_navigen.training.objective import action_weights, advantages, grpo_loss, paired_gain
 from recbole_navigen.training.policies import Policy, Rollout
 from recbole_navigen.training.progress import Progress
 from recbole_navigen.training.schedule import rate
-from recbole_navigen.training.trainer import random_states, set_random_states
 
 LOG, PROGRESS = "reinforce.jsonl", "reinforce-in-training"  # of a run's folder
 

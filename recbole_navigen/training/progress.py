@@ -1,11 +1,11 @@
 """The state of a training in progress: what a training that was killed goes on from."""
 
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 from recbole_navigen.artefacts import restore
+from recbole_navigen.leftovers import remove_whole
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 
 WRITING_SHARE = 0.25  # of the time between two states, at most, goes into writing one
@@ -44,4 +44,4 @@ class Progress:
 
     def remove(self) -> None:
         """The training is through: nothing is to be gone on from."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_whole(self.folder)

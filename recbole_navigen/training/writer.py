@@ -9,11 +9,11 @@ from tqdm import tqdm
 
 from recbole_navigen.model.writer import Writer
 from recbole_navigen.training.averaging import WeightAverage
+from recbole_navigen.training.generators import random_states, set_random_states
 from recbole_navigen.training.instructions import InstructionRows
 from recbole_navigen.training.precision import use_bf16
 from recbole_navigen.training.progress import Progress
 from recbole_navigen.training.schedule import RATE_FLOOR, rate
-from recbole_navigen.training.trainer import random_states, set_random_states
 
 AVERAGED_SHARE = 0.1  # of the steps: the weights that are kept are averaged over about so many last ones
 WARMUP_SHARE = 0.05

@@ -1,0 +1,62 @@
+"""What a `Recommender` answers: recommended items, and instructions."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """One recommended item: its raw id, its terms, and its exact probability of being next."""
+
+    item: str
+    terms: tuple[str, ...]
+    probability: float
+    log_probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendations(Sequence[Recommendation]):
+    """The exact top-k of one history, best first.
+
+    Attributes:
+        items: the k items.
+        expansions: trie prefixes the search expanded.
+        certified: True if the k-th item beats the bound of every prefix left unexpanded.
+    """
+
+    items: tuple[Recommendation, ...]
+    expansions: int
+    certified: bool
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.items[index]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Recommendation]:
+        return iter(self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """What the model wrote for one history.
+
+    Attributes:
+        recommended: the item that it is for.
+        domain, media: what it was told to write for.
+        reasoning: its thought, None if it was asked for none.
+        target_tid: the terms it expects of the next item. target_ins: the instruction for an image or video model.
+        answer: the raw text that these were read from.
+        log_probability: of the answer behind its item, in nats, under the distribution it was drawn from.
+    """
+
+    recommended: Recommendation
+    domain: str
+    media: str
+    reasoning: str | None
+    target_tid: tuple[str, ...]
+    target_ins: str
+    answer: str
+    log_probability: float
