@@ -11,6 +11,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -227,34 +228,33 @@ def _read(place: Path, done: bool, seconds: float) -> Outcome:
     return Outcome(**{**left, "lines": lines, "seconds": seconds})
 
 
-def through_command(given: Input, world: World, place: Path) -> Outcome:
-    """Try an input through the real command, in a new process."""
+def through_commands(inputs: Sequence[Input], world: World, jobs: int) -> list[Outcome]:
+    """Try inputs through the real commands, in new processes."""
+    with tempfile.TemporaryDirectory(prefix="bad-") as root, ThreadPoolExecutor(jobs) as pool:
+        places = [Path(root, str(number)) for number in range(len(inputs))]
+        before = Path.cwd()
+        for given, place in zip(inputs, places, strict=True):
+            world.enter(place)
+            if given.files is not None:
+                given.files(world)
+            os.chdir(before)
+        return list(pool.map(_through_command, inputs, places))
+
+
+def _through_command(given: Input, place: Path) -> Outcome:
     name, *arguments = given.call
-    with _in_folder(given, world, place / "in"):
-        done = subprocess.run(
-            [sys.executable, str(ROOT / f"{COMMANDS[name]}.py"), *arguments],
-            capture_output=True,
-            text=True,
-            env={**os.environ, **given.environment, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-            check=False,
-            timeout=2 * PATIENCE,
-        )
+    done = subprocess.run(
+        [sys.executable, str(ROOT / f"{COMMANDS[name]}.py"), *arguments],
+        capture_output=True,
+        text=True,
+        cwd=place,
+        env={**os.environ, **given.environment, "PYTHONPATH": str(ROOT), "PWD": str(place)},
+        check=False,
+        timeout=2 * PATIENCE,
+    )
     lines = tuple(line for line in done.stderr.split("\n") if line.strip())
     how = {0: "accepted", 1: "damaged", 2: "sentence"}.get(done.returncode, "crash")
-    how = "crash" if any("Traceback" in line for line in lines) else how
-    return Outcome(how, "", "", lines)
-
-
-@contextlib.contextmanager
-def _in_folder(given: Input, world: World, place: Path) -> Iterator[None]:
-    before = Path.cwd()
-    world.enter(place)
-    try:
-        if given.files is not None:
-            given.files(world)
-        yield
-    finally:
-        os.chdir(before)
+    return Outcome("crash" if any("Traceback" in line for line in lines) else how, "", "", lines)
 
 
 def warm(world: World) -> None:

@@ -15,13 +15,12 @@ import random
 import re
 import shlex
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from bad_input_kinds import all_inputs
-from bad_input_trials import COMMANDS, Outcome, apart, outcomes, through_command, warm
+from bad_input_trials import COMMANDS, Outcome, apart, outcomes, through_commands, warm
 from bad_input_world import Input, World, build
 from common import Bar, write_results
 
@@ -111,17 +110,13 @@ def try_all(inputs: Sequence[Input], world: World, jobs: int, show: bool = False
     return faults
 
 
-def through_commands(inputs: Sequence[Input], world: World, seed: int, each: int) -> list[str]:
-    """Bad inputs through the real commands: those that end otherwise than in one line and exit code 1 or 2."""
-    draws, wrong = random.Random(seed), []
+def sampled(inputs: Sequence[Input], seed: int, each: int) -> list[Input]:
+    """Bad inputs of each command, to go through the real ones."""
+    draws, found = random.Random(seed), []
     for name in COMMANDS:
         own = [one for one in inputs if not callable(one.call) and one.call[0] == name and one.right is False]
-        for given in draws.sample(own, min(each, len(own))):
-            with tempfile.TemporaryDirectory() as place:
-                fault, words = judged(given, through_command(given, world, Path(place)))
-            if fault:
-                wrong.append(f"{fault}: {rerun(given)}: {words}")
-    return wrong
+        found += draws.sample(own, min(each, len(own)))
+    return found
 
 
 def main() -> int:
@@ -151,7 +146,9 @@ def main() -> int:
     if given.only or given.share < 1:
         print(f"{len(inputs)} inputs, {wrong} of them wrong")
         return int(wrong > 0)
-    real = through_commands(inputs, world, given.seed, SAMPLE)
+    sample = sampled(inputs, given.seed, SAMPLE)
+    ends = [judged(*pair) for pair in zip(sample, through_commands(sample, world, given.jobs), strict=True)]
+    real = [f"{fault}: {rerun(one)}: {words}" for one, (fault, words) in zip(sample, ends, strict=True) if fault]
     minutes = (time.perf_counter() - start) / 60
     total = {name: sum(row[name] for row in rows.values()) for name in ("bad", "good", *FAULTS)}
     write_results(
