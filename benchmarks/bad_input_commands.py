@@ -104,7 +104,7 @@ def command_inputs(world: World) -> Iterator[Input]:
                     "command: values",
                     f"{name} {argument}={value}",
                     _with(name, world, argument, value),
-                    (argument.strip("-").removesuffix("s"), value or "empty"),
+                    (argument.strip("-").removesuffix("s"), value or "folder"),
                 )
             yield Input(
                 "command: values",

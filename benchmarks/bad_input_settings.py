@@ -28,7 +28,7 @@ SPLITS = (
     "LS",
     5,
 )
-MODES = ("half", "uni0", "uni-5", "uni", "pop1.5", "unifull", "full100", 5, {"valid": "half"}, {"valid": "full"}, [])
+MODES = ("half", "uni0", "uni-5", "uni", "pop1.5", "unifull", "full100", 5, {"valid": "half"}, [])
 ENCODINGS = ("klingon", "", 8, [])
 
 

@@ -173,7 +173,7 @@ def together_inputs(world: World) -> Iterator[Input]:
         (navigen, ("--clip_grad_norm.max_norm=2",), "clip_grad_norm", {"max_norm": 2}),
         (navigen, ("--epochs=1e1",), "epochs", 10),
         (navigen, ("--learning_rate=1e-3",), "learning_rate", 1e-3),
-        (navigen, ("--codes=~",), "codes", None),
+        (navigen, ("--batch_items=~",), "batch_items", None),
         (navigen, ("--validation_users=None",), "validation_users", None),
         (navigen, ("--topk=5",), "topk", [5]),
         (navigen, ("--metrics=[ndcg, recall]",), "metrics", ["ndcg", "recall"]),

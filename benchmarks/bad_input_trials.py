@@ -54,6 +54,7 @@ class Outcome:
 @contextlib.contextmanager
 def observed(seen: Seen, began: list[str], stops: bool, writing: bool) -> Iterator[None]:
     """Note where work begins, writing too where it counts as work, and end there if it `stops`; note runs' settings."""
+    import recbole_navigen.quick_start.pipeline as pipeline
     import recbole_navigen.quick_start.recommender as recommender
     from recbole_navigen.config import Config
     from recbole_navigen.quick_start.run import run_navigen
@@ -61,6 +62,7 @@ def observed(seen: Seen, began: list[str], stops: bool, writing: bool) -> Iterat
     from recbole_navigen.quick_start.stages import Stages
 
     stage, write, construct = Stages.__call__, recommender.written_drafts, Config.__init__
+    trainer = pipeline.get_trainer
 
     def begin(name: str) -> None:
         began.append(name)
@@ -68,9 +70,14 @@ def observed(seen: Seen, began: list[str], stops: bool, writing: bool) -> Iterat
             raise WorkBegins(name)
 
     def noted_stage(self: Stages, name: str) -> Any:
-        if name != "data":
+        # The collaborative stage begins with its data and its model, which may be refused.
+        if name not in ("data", "collaborative"):
             begin(name)
         return stage(self, name)
+
+    def noted_trainer(*arguments: Any) -> Any:
+        begin("collaborative")
+        return trainer(*arguments)
 
     def noted_writing(*arguments: Any) -> Any:
         if writing:
@@ -90,6 +97,7 @@ def observed(seen: Seen, began: list[str], stops: bool, writing: bool) -> Iterat
 
     with (
         mock.patch.object(Stages, "__call__", noted_stage),
+        mock.patch.object(pipeline, "get_trainer", noted_trainer),
         mock.patch.object(recommender, "written_drafts", noted_writing),
         mock.patch.object(Config, "__init__", noted_settings),
         mock.patch.object(SeparateRuns, "__call__", run_here),

@@ -135,7 +135,7 @@ def test_a_failing_run_is_recorded_and_the_others_go_on(finished: dict) -> None:
         assert "multiple of the number of attention heads" in failure["error"] and "Traceback" in failure["details"]
     markdown = (finished["written"] / "table.md").read_text()
     assert "| SASRec (3 heads) | failed | failed | 0 of 2 |" in markdown
-    assert "SASRec (3 heads), seed 2021 failed: ValueError" in markdown
+    assert "SASRec (3 heads), seed 2021 failed: " in markdown
     assert all(not rows[label]["failures"] and len(rows[label]["runs"]) == 2 for label in WHOLE)
 
 
@@ -314,7 +314,7 @@ def test_runs_that_do_not_belong_together_are_refused(folders: dict[str, Path]) 
         ([], "name what to compare"),
         (["--models=Pop", "--model=BPR"], "--models=NAME,NAME"),
         (["--models=Pop,BPR", "--epochz=3"], "unknown setting `epochz` .*nearest valid name is `epochs`"),
-        (["--models=Pop", "--seeds=0"], "seeds must be a number"),
+        (["--models=Pop", "--seeds=0"], "seeds must be a whole number of at least 1"),
         (["--models=Pop", "--seeds=[1,1]"], "seeds must be a number"),
         (["--models=Pop", "--seeds=many"], "neither a number of seeds nor a list"),
         (["--models=Pop,NaviGen", "--topk=[10,200]"], "ndcg@200 looks at 200 places and NaviGen tells the first 20"),

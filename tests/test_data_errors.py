@@ -97,18 +97,18 @@ def test_pickles_are_refused(key: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"eval_args": {"split": {"LS": "last_two"}}}, r"cannot be split as eval_args says: .*last_two"),
-        ({"eval_args": {"split": {"XX": 1}}}, r"cannot be split as eval_args says: .*XX"),
+        ({"eval_args": {"split": {"LS": "last_two"}}}, r"eval_args\.split must be .*last_two"),
+        ({"eval_args": {"split": {"XX": 1}}}, r"eval_args\.split must be .*XX"),
         ({"eval_args": {"order": "RO"}}, r"cannot be split as eval_args says: .*has to be 'TO'"),
         ({"exclude_history": True, "eval_args": {"mode": "uni5"}}, r"exclude_history works with full ranking only"),
-        ({"eval_args": {"split": {"RS": [0.0, 1.0, 0.0]}}}, r"no user has two training interactions"),
+        ({"eval_args": {"split": {"RS": [0.0, 1.0, 0.0]}}}, r"eval_args\.split must be "),
     ],
 )
 def test_splits(settings: dict, message: str, tmp_path: Path) -> None:
-    config = make_config("SASRec", write_atomic(tmp_path, "tiny"), train_rows="user", **settings)
-    dataset = create_dataset(config)
+    path = write_atomic(tmp_path, "tiny")
     with pytest.raises(InputError, match=message):
-        data_preparation(config, dataset)
+        config = make_config("SASRec", path, train_rows="user", **settings)
+        data_preparation(config, create_dataset(config))
 
 
 def test_pre_split_files_have_no_user_rows(tmp_path: Path) -> None:

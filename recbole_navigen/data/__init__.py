@@ -17,6 +17,7 @@ from recbole.utils import ModelType, set_color
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.config.intervals import check_filters
 from recbole_navigen.config.locate import dataset_folder
+from recbole_navigen.config.reading import nearest
 from recbole_navigen.data.checks import check_columns, check_history_lengths
 from recbole_navigen.data.dataset import ExactSequence, NaviGenDataset, exact
 from recbole_navigen.data.loader import HistoryMaskedLoader, UserRowLoader
@@ -46,6 +47,7 @@ _BY_TYPE = {
     ModelType.TRADITIONAL: "Dataset",
     ModelType.DECISIONTREE: "Dataset",
 }
+_SUFFIXES = ("inter", "user", "item", "kg", "link", "net")  # of atomic files
 _PICKLES = ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path")
 
 
@@ -109,6 +111,14 @@ def _check_files(config: Config, knowledge: bool) -> None:
         needed["kg"] = [config[f"{part}_FIELD"] for part in ("HEAD_ENTITY_ID", "RELATION_ID", "TAIL_ENTITY_ID")]
         needed["link"] = [config["ITEM_ID_FIELD"], config["ENTITY_ID_FIELD"]]
     lists = {key: config[key] or {} for key in ("load_col", "unload_col")}
+    more = config["additional_feat_suffix"] or []
+    known = (*_SUFFIXES, *([more] if isinstance(more, str) else more))
+    for key, files in lists.items():
+        if unknown := [suffix for suffix in files if suffix not in known]:
+            raise InputError(
+                f"{key} names {unknown[0]}, and there is no such atomic file; the nearest is "
+                f"{nearest(str(unknown[0]), known)}, others are named by additional_feat_suffix"
+            )
     for suffix, columns in needed.items():
         loaded = lists["load_col"].get(suffix, [] if lists["load_col"] else "*")
         for column in columns:
@@ -119,9 +129,10 @@ def _check_files(config: Config, knowledge: bool) -> None:
     stems = [f"{name}.{part}" for part in pre_split] if pre_split else [name]
     for suffix in dict.fromkeys((*needed, *lists["load_col"], *lists["unload_col"])):
         for path in [folder / f"{stem}.{suffix}" for stem in (stems if suffix == "inter" else [name])]:
-            # RecBole goes on without a user or item file that is not there, and so do we.
-            if suffix not in needed and not path.is_file():
-                continue
+            if suffix not in needed and not path.exists():
+                raise InputError(
+                    f"load_col or unload_col names {suffix}, and there is no file {path}; add it, or leave {suffix} out"
+                )
             header = read_header(path, config["field_separator"], config["encoding"])
             check_columns(path, header, needed.get(suffix, ()), "the model")
             for key, columns in lists.items():

@@ -69,18 +69,14 @@ def read_requests(path: str | Path) -> list[Request]:
 def _request(row: Any) -> Request:
     """One line of a file of instructions."""
     checked("a line", "whole dict", row)
-    ids = [str(checked(name, "str or int", row[name])) for name in ("user", "target")]
-    if not all(map(str.strip, ids)):
+    user = str(checked("user", "str or int", row["user"]))
+    instruction = checked("instruction", "str", row["instruction"])
+    target = str(checked("target", "str or int", row["target"]))
+    if not user.strip() or not target.strip():
         raise InputError("user or target is empty")
     history = checked("history", "list of [str or int]", row.get("history", ()))
-    return Request(
-        ids[0],
-        row.get("media", "image"),
-        checked("instruction", "str", row["instruction"]),
-        ids[1],
-        tuple(map(str, history)),
-        checked("reasoning", "str or None", row.get("reasoning")) or "",
-    )
+    reasoning = checked("reasoning", "str or None", row.get("reasoning"))
+    return Request(user, row.get("media", "image"), instruction, target, tuple(map(str, history)), reasoning or "")
 
 
 @dataclass(frozen=True, slots=True)
