@@ -235,8 +235,12 @@ def collaborative_vectors(config: Config, train_part: Any) -> tuple[np.ndarray, 
     """
     name, own = config["collaborative_model"], collaborative_config(config)
     settings = {key: value for key, value in own.items() if key != "steps"}
-    with alone():  # its device is this process's own already
-        sub = Config(name, config["dataset"], None, {**settings, "data_path": str(Path(config["data_path"]).parent)})
+    settings["data_path"] = str(Path(config["data_path"]).parent)
+    try:
+        with alone():  # its device is this process's own already
+            sub = Config(name, config["dataset"], None, settings)
+    except InputError as error:
+        raise InputError(f"collaborative_model={name} cannot be used here: {error}") from error
     inputs = {
         **trained_by(sub),
         "seed": sub["seed"],
