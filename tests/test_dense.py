@@ -5,7 +5,6 @@ import pytest
 import torch
 from small_model import random_histories, small_model
 
-from recbole_navigen.errors import InputError
 from recbole_navigen.model.dense import DenseScore, item_softmax_loss, softmax_size
 from recbole_navigen.model.scoring import ExactScorer
 from recbole_navigen.model.topk import TopKSearch
@@ -72,9 +71,3 @@ def test_both_exact_paths_mix_the_dense_score_in(share):
 )
 def test_the_catalogue_decides_the_softmax_unless_the_setting_does(setting, n_items, size):
     assert softmax_size(setting, n_items) == size
-
-
-@pytest.mark.parametrize("setting", [-1, 2.5, True, "full"])
-def test_a_softmax_over_no_number_of_items_is_refused(setting):
-    with pytest.raises(InputError, match="sampled_softmax must be a number of items"):
-        softmax_size(setting, 100)

@@ -300,7 +300,7 @@ def test_the_recommender_says_what_is_wrong(tiny, own_folder):
         recommender.recommend(["i1", "I33"])
     with pytest.raises(InputError, match="history 0 is empty"):
         recommender.recommend([])
-    with pytest.raises(InputError, match="give a list of item ids"):
+    with pytest.raises(InputError, match="must be a list of item ids"):
         recommender.recommend("i1")
     with pytest.raises(InputError, match="only 79 are left"):
         recommender.recommend(["i1"], k=80, exclude_history=True)

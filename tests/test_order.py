@@ -158,7 +158,7 @@ def test_shuffle_ties_setting(tmp_path: Path) -> None:
     assert len({plain.content_hash, one.content_hash, two.content_hash}) == 3 and one.content_hash == same.content_hash
     stable, drawn, again = (held_out(dataset)[1] for dataset in (plain, one, same))
     assert set(stable.values()) == {"i5"} and drawn == again != stable
-    with pytest.raises(InputError, match="shuffle_ties must be a seed"):
+    with pytest.raises(InputError, match="shuffle_ties must be a whole number of at least 0"):
         create_dataset(make_config("SASRec", tmp_path, "ties", shuffle_ties=-1))
 
 

@@ -136,14 +136,14 @@ def test_commands_print_no_secret(capsys, debug, error):
         except ValueError as cause:
             raise error("--api_key=sk_live_0123456789 is given twice") from cause
 
-    assert exit_code(fails, debug) == (2 if error is InputError else 1)
+    assert exit_code(fails, ["--debug"] if debug else []) == (2 if error is InputError else 1)
     printed = "".join(capsys.readouterr())
     assert "sk_live_0123456789" not in printed and HIDDEN in printed
 
 
 def test_a_yaml_that_cannot_be_read_is_shown_without_its_secrets(own_folder, capsys):
     Path("wrong.yaml").write_text("password: @correct-horse-battery\nseed: 1\n")
-    assert exit_code(lambda: read_settings("wrong.yaml"), debug=True) == 2
+    assert exit_code(lambda: read_settings("wrong.yaml"), ["--debug"]) == 2
     assert "correct-horse" not in "".join(capsys.readouterr())
 
 

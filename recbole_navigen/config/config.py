@@ -141,7 +141,7 @@ class Config(RecBoleConfig):
         shown.final_config_dict = without_secrets(self.final_config_dict)
         # What the user gave stands in these as it was given.
         shown.file_config_dict = shown.variable_config_dict = shown.cmd_config_dict = shown.external_config_dict = {}
-        shown._argv = ()
+        shown.given = None
         return shown
 
     def public(self) -> dict[str, Any]:

@@ -233,12 +233,16 @@ def _floats(result: Mapping[str, Any]) -> dict[str, float]:
 
 
 def require_writable(folder: str, key: str) -> None:
-    """Refuse an output folder in which no file can be made."""
+    """Refuse an output folder in which no file can be made. One that is not there yet is not left behind."""
     probe = Path(folder) / f".write-test-{os.getpid()}"
+    new = [place for place in (probe.parent, *probe.parent.parents) if not place.exists()]
     try:
         probe.parent.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
+        for place in new:
+            with contextlib.suppress(OSError):  # another process has put something there meanwhile
+                place.rmdir()
     except OSError as error:
         raise InputError(
             f"{key} {Path(folder).resolve()} cannot be written ({error.strerror}); choose another with --{key}=FOLDER"

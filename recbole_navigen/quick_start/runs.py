@@ -150,7 +150,7 @@ def _own_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
         leave_out += WRITING_KEYS
     if "reinforce" in stages:
         reinforced = reinforce_settings(config["reinforce"])
-        rewards = filter(None, (SCORERS[reinforced["scorer"]], CODE_REWARDS.get(reinforced["reward"])))
+        rewards = filter(None, (SCORERS.get(reinforced["scorer"]), CODE_REWARDS.get(reinforced["reward"])))
         own["reinforce_hash"] = content_hash(reinforced, code_hash(*rewards))
     # Of the settings of collaborative models, those of the one that is used.
     name = config["collaborative_model"]

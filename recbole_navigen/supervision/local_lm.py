@@ -87,8 +87,8 @@ class LocalChat:
                 raise InputError(f"{path} holds no {self.settings.gguf_file}; set gguf_file to a file in that folder.")
             return
         try:
-            config = AutoConfig.from_pretrained(path, local_files_only=True)
-            AutoTokenizer.from_pretrained(path, local_files_only=True)
+            config = AutoConfig.from_pretrained(path, local_files_only=True, **SAFE_CODE)
+            AutoTokenizer.from_pretrained(path, local_files_only=True, **SAFE_CODE)
         except Exception as error:  # malformed files make transformers raise whatever there is
             raise InputError(f"the language model in {path} cannot be loaded: {_first_line(error)}") from error
         if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
@@ -106,11 +106,9 @@ class LocalChat:
             else:
                 refuse_pickles(self.settings.path)
             try:
-                tokenizer = AutoTokenizer.from_pretrained(
-                    self.settings.path, local_files_only=True, **extra, **SAFE_CODE
-                )
+                tokenizer = AutoTokenizer.from_pretrained(self.settings.path, **extra, **SAFE_CODE)
                 model = AutoModelForCausalLM.from_pretrained(
-                    self.settings.path, local_files_only=True, **extra, **(SAFE_CODE if file else SAFE)
+                    self.settings.path, **extra, **(SAFE_CODE if file else SAFE)
                 )
             except Exception as error:  # malformed files make transformers raise whatever there is
                 reason = _first_line(error)

@@ -65,7 +65,8 @@ class TemplateJudge:
                     if other is None:
                         other = known[rival.prompt] = set(content_words(rival.prompt))
                     distances.append(len(own[draft.prompt] - other) / max(len(own[draft.prompt]), 1))
-                distance = min(1.0, min(distances, default=FULL_DISTANCE) / FULL_DISTANCE)
+                alone = FULL_DISTANCE if own[draft.prompt] else 0.0
+                distance = min(1.0, min(distances, default=alone) / FULL_DISTANCE)
                 video = review.sample.media == "video"
                 missing, aesthetic = self._aesthetic(words[at], video)
                 problems, executability = self._executability(
