@@ -167,11 +167,11 @@ def run_hyper(
 
 def _refuse_output(output: str | Path | None) -> None:
     """Refuse a folder that holds something else: the report replaces the whole folder."""
-    if output and not Path(output).exists():
-        require_writable(output, "output")
     if not output or (Path(output) / TABLE).is_file():
         return
-    if not Path(output).is_dir() or any(Path(output).iterdir()):
+    if not Path(output).exists():
+        require_writable(output, "output")
+    elif not Path(output).is_dir() or any(Path(output).iterdir()):
         raise InputError(f"--output={output} is there already and is no sweep's report; name a new folder")
 
 
