@@ -382,7 +382,7 @@ def test_requests_and_names(tmp_path: Path, catalogue: Catalogue) -> None:
     file.write_text(json.dumps(row) + "\n")
     assert read_requests(file) == [Request("7", "video", "a ball", "3", ("1", "2"))]
     file.write_text(json.dumps(row) + '\n{"user": 1}\n')
-    with pytest.raises(InputError, match=r"line 2 is no instruction .*it has no 'target'"):
+    with pytest.raises(InputError, match=r"line 2 is no instruction .*it has no 'instruction'"):
         read_requests(file)
     with pytest.raises(InputError, match="media must be image or video, not 'song'"):
         Request("u", "song", "a ball", "s0")
