@@ -103,7 +103,8 @@ def test_no_cell_of_a_csv_begins_a_formula(values):
     for value, cell in zip(values, cells.values(), strict=True):
         if cell.lstrip(" ").startswith(FORMULAS):
             float(cell)  # a number, which nothing executes
-        assert cell.removeprefix("'") == value.replace("\r\n", "\n").replace("\r", "\n") or "(hidden)" in cell
+        lines = value.replace("\r\n", "\n").replace("\r", "\n")
+        assert cell in (lines, "'" + lines) or "(hidden)" in cell
 
 
 @given(st.floats(allow_nan=False) | st.integers())
