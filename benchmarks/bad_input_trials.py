@@ -1,6 +1,7 @@
 """Trying inputs: each in a process of its own that ends where work would begin, some through the real command."""
 
 import contextlib
+import gc
 import json
 import os
 import shutil
@@ -176,12 +177,16 @@ def forked(work: Callable[[], None], place: Path) -> int:
         os._exit(1)
 
 
-def apart(work: Callable[[], None]) -> None:
-    """Do something in a process of its own."""
-    with tempfile.TemporaryDirectory() as place:
-        child = forked(work, Path(place))
-        if os.waitpid(child, 0)[1]:
-            raise RuntimeError(Path(place, "stderr").read_text(errors="replace")[-4000:])
+def apart(*works: Callable[[], None]) -> None:
+    """Do several things at once, each in a process of its own."""
+    with tempfile.TemporaryDirectory() as root:
+        places = [Path(root, str(number)) for number in range(len(works))]
+        for place in places:
+            place.mkdir()
+        children = [forked(work, place) for work, place in zip(works, places, strict=True)]
+        codes = [os.waitpid(child, 0)[1] for child in children]
+        for place in (place for place, code in zip(places, codes, strict=True) if code):
+            raise RuntimeError((place / "stderr").read_text(errors="replace")[-4000:])
 
 
 def outcomes(inputs: Sequence[Input], world: World, stops: bool, jobs: int, tell: Callable[[int, Outcome], None]):
@@ -257,22 +262,39 @@ def _through_command(given: Input, place: Path) -> Outcome:
     return Outcome("crash" if any("Traceback" in line for line in lines) else how, "", "", lines)
 
 
-def warm(world: World) -> None:
-    """Import what commands import, once for all children: most of it by loading the world's models."""
+def import_all() -> None:
+    """Import what commands import, once for all children."""
     import torch
+    from diffusers import AnimateDiffPipeline, StableDiffusionPipeline  # noqa: F401
+    from transformers import BertModel, CLIPImageProcessorPil, CLIPModel, Qwen3ForCausalLM  # noqa: F401
 
     import recbole_navigen.quick_start.compare
     import recbole_navigen.quick_start.generate
+    import recbole_navigen.quick_start.media
+    import recbole_navigen.quick_start.pipeline
     import recbole_navigen.quick_start.tune  # noqa: F401
+
+    torch.set_num_threads(1)
+
+
+def warm(world: World) -> None:
+    """Do once, for all children, what takes long at its first time: models are loaded, and runs compared."""
     from recbole_navigen.evaluation.similarity import SentenceSpace
     from recbole_navigen.generation.settings import generation_settings
     from recbole_navigen.language.backbone import pretrained_lm, pretrained_tokenizer
+    from recbole_navigen.quick_start.compare import compare_runs
     from recbole_navigen.quick_start.media import MediaHead
 
-    torch.set_num_threads(1)
     media = {name: str(world.models / name.partition("_")[0]) for name in ("clip_model", "image_model", "video_model")}
     MediaHead({"i1": "a tale"}, world.folder / "cache", generation_settings(media), ("image", "video"), False)
     SentenceSpace(str(world.models / "encoder"))(["a text"])
     pretrained_lm(str(world.models / "backbone"))
     pretrained_tokenizer(str(world.models / "backbone"))
-    recommender(world)
+    recommender(world).instruct([["i1", "i2"]], drafts=1)
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(None):
+        os.chdir(folder)
+        compare_runs([world.navigen, world.baseline])  # draws with what is slow to import
+        os.chdir(before)
+    gc.collect()
+    gc.freeze()  # children share what is there, for as long as nobody looks through it

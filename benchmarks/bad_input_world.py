@@ -125,43 +125,40 @@ def users() -> list[str]:
 FILES: dict[str, Callable[[], list[str]]] = {"inter": interactions, "item": items, "user": users}
 
 
-def write_lines(suffix: str, lines: Sequence[str], end: str = "\n", encoding: str = "utf-8") -> None:
-    """Write an atomic file of the data set in the working directory."""
-    path = Path("dataset", DATASET, f"{DATASET}.{suffix}")
+def write_lines(
+    suffix: str, lines: Sequence[str], end: str = "\n", encoding: str = "utf-8", folder: str | Path = "."
+) -> None:
+    """Write an atomic file of the data set in a folder, by default the working directory."""
+    path = Path(folder, "dataset", DATASET, f"{DATASET}.{suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes("".join(line + end for line in lines).encode(encoding))
 
 
-def build(folder: Path, apart: Callable[[Callable[[], None]], None]) -> World:
+def build(folder: Path, apart: Callable[..., None]) -> World:
     """Make the world, or find the one that is there.
 
     Args:
-        folder: of the world. apart: calls a function in a process of its own.
+        folder: of the world. apart: calls functions at once, each in a process of its own.
     """
     made = folder / "world.json"
     if not made.is_file():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        apart(lambda: _build_models(folder / "models"))
-        apart(lambda: _build_data(folder))
-        runs = {
-            "navigen": ("NaviGen", {"training_stages": ["align", "finetune", "write"]}),
-            "other": ("NaviGen", {"training_stages": ["align", "finetune", "write"], "seed": 1}),
-            "baseline": ("BPR", {}),
-        }
-        for name, (model, settings) in runs.items():
-            apart(lambda name=name, model=model, settings=settings: _run(folder, name, model, settings))
+        _build_data(folder)
+        writes = {"training_stages": ["align", "finetune", "write"]}
+        runs = {"navigen": ("NaviGen", writes), "other": ("NaviGen", {**writes, "seed": 1}), "baseline": ("BPR", {})}
+        makes = [functools.partial(_run, folder, name, *own) for name, own in runs.items()]
+        apart(functools.partial(_build_models, folder / "models"), *makes)
         apart(lambda: _export(folder, read_json(folder / "navigen.json")))
         write_json(made, {name: read_json(folder / f"{name}.json") for name in runs})
     return World(folder, **{name: Path(run) for name, run in read_json(made).items()})
 
 
 def _build_data(folder: Path) -> None:
-    os.chdir(folder)
     for suffix, lines in FILES.items():
-        write_lines(suffix, lines())
-    Path(BASE).write_text(yaml.safe_dump(SETTINGS), encoding="utf-8")
-    Path("space.yaml").write_text("learning_rate: [0.001, 0.002]\n", encoding="utf-8")
+        write_lines(suffix, lines(), folder=folder)
+    (folder / BASE).write_text(yaml.safe_dump(SETTINGS), encoding="utf-8")
+    (folder / "space.yaml").write_text("learning_rate: [0.001, 0.002]\n", encoding="utf-8")
 
 
 def _run(folder: Path, name: str, model: str, settings: dict[str, Any]) -> None:

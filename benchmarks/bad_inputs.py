@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bad_input_kinds import all_inputs
-from bad_input_trials import COMMANDS, Outcome, apart, outcomes, through_commands, warm
+from bad_input_trials import COMMANDS, Outcome, apart, import_all, outcomes, through_commands, warm
 from bad_input_world import Input, World, build
 from common import Bar, write_results
 
@@ -131,6 +131,7 @@ def main() -> int:
     given = parser.parse_args()
     start = time.perf_counter()
     os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+    import_all()
     world = build(Path(given.world).resolve(), apart)
     everything = all_inputs(world)
     inputs = chosen(everything, given.only, given.share, given.seed)

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
+import recbole_navigen.quick_start.recommender
+import recbole_navigen.quick_start.run  # noqa: F401 (children are forked with both)
 from recbole_navigen.errors import DamagedArtefact, InputError
 
 ROOT = Path(__file__).resolve().parent.parent
