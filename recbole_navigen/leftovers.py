@@ -1,34 +1,31 @@
 """Names of what stands beside an artefact while it is written, and what is done with what a killed process left.
 
 `.NAME.OWNER.tmp` is being filled; `.NAME.OWNER.old` is the version before, on its way out.
-OWNER says which process made it (place, number, start and random digits), so that another one can tell whether that
-still lives.
+OWNER says which process made it (see `owners`), and ends in random digits.
 """
 
 import contextlib
 import os
 import re
 import shutil
-import socket
 import time
 import uuid
 from collections.abc import Iterator
-from functools import cache
-from hashlib import sha256
 from pathlib import Path
+
+from recbole_navigen.owners import OWNER, lives, this_process
 
 NEW, OLD = "tmp", "old"
 DEEPEST = 3  # folders below the one that is cleaned: saved/RUN/writer-in-training/
 UNTOUCHED_SECONDS = 24 * 3600.0  # after which what a process elsewhere was writing is given up: nothing takes so long
 # Random digits alone were the owner before processes were told apart.
-_OWNER = "[0-9a-f]{8}-[0-9a-f]+-[0-9a-f]+-[0-9a-f]{12}|[0-9a-f]{32}"
+_OWNER = f"{OWNER}-[0-9a-f]{{12}}|[0-9a-f]{{32}}"
 _NAME = re.compile(rf"\.(?P<name>.+)\.(?P<owner>{_OWNER})\.(?P<kind>{NEW}|{OLD})")
 
 
 def beside(path: Path, kind: str) -> Path:
     """A new name beside an artefact, of `kind` NEW or OLD, that nobody else uses."""
-    pid = os.getpid()
-    return path.parent / f".{path.name}.{_place()}-{pid:x}-{_started(pid) or 0:x}-{uuid.uuid4().hex[:12]}.{kind}"
+    return path.parent / f".{path.name}.{this_process()}-{uuid.uuid4().hex[:12]}.{kind}"
 
 
 def remove_whole(folder: Path) -> None:
@@ -58,9 +55,9 @@ def remove_leftovers(folder: str | Path, name: str | None = None) -> list[Path]:
         folder: where it is looked for, and in the folders below it.
         name: of one artefact in that very folder; None: all.
 
-    A process of this machine is dead if there is none of its number that started when it did. One of another machine,
-    or of another container, that writes into the same shared folder cannot be asked: what it left goes only when it has
-    not been touched for a day. An older version is kept while what was to replace it is not there.
+    A process of another machine or container that writes into the same shared folder cannot be asked whether it lives:
+    what it left goes only when it has not been touched for a day. An older version is kept while what was to replace it
+    is not there.
     """
     removed = []
     for path, match in _leftovers(Path(folder), DEEPEST if name is None else 0):
@@ -92,11 +89,8 @@ def _leftovers(folder: Path, depth: int) -> Iterator[tuple[Path, re.Match]]:
 
 
 def _abandoned(path: Path, owner: str) -> bool:
-    place, *process = owner.split("-")
-    if place == _place() and len(process) == 3:
-        pid, started = (int(part, 16) for part in process[:2])
-        return not _lives(pid, started)
-    return time.time() - _touched(path) > UNTOUCHED_SECONDS
+    alive = lives(owner.rpartition("-")[0])
+    return time.time() - _touched(path) > UNTOUCHED_SECONDS if alive is None else not alive
 
 
 def _touched(path: Path) -> float:
@@ -106,34 +100,3 @@ def _touched(path: Path) -> float:
         return max(each.lstat().st_mtime for each in (path, *inside))
     except OSError:
         return time.time()
-
-
-def _lives(pid: int, started: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # somebody else's
-        pass
-    now = _started(pid)
-    return not started or now is None or now == started
-
-
-def _started(pid: int) -> int | None:
-    """When a process started, in the machine's own ticks; None where the system does not say."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        return int(stat.rpartition(")")[2].split()[19])  # the name in brackets may hold anything
-    except (OSError, ValueError, IndexError):
-        return None
-
-
-@cache
-def _place() -> str:
-    """Names where process numbers mean what they mean here: this machine since it was started, and this container."""
-    known = [socket.gethostname()]
-    with contextlib.suppress(OSError):
-        known.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-    with contextlib.suppress(OSError):
-        known.append(os.readlink("/proc/self/ns/pid"))
-    return sha256("\n".join(known).encode()).hexdigest()[:8]

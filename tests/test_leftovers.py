@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from recbole_navigen import leftovers
+from recbole_navigen import leftovers, owners
 from recbole_navigen.artefacts import atomic_directory, write_bytes
 from recbole_navigen.leftovers import NEW, OLD, UNTOUCHED_SECONDS, beside, remove_leftovers
 from recbole_navigen.quick_start.runs import own_folder as own_folder_of_a_run
@@ -73,9 +73,26 @@ def test_another_process_of_the_same_number_is_not_the_one_that_wrote(own_folder
     leftover = beside(own_folder / "stage", NEW)
     leftover.mkdir()
     assert remove_leftovers(own_folder) == []
-    started = leftovers._started
-    monkeypatch.setattr(leftovers, "_started", lambda pid: started(pid) + 1)
+    started = owners._started
+    monkeypatch.setattr(owners, "_started", lambda pid: started(pid) + 1)
     assert remove_leftovers(own_folder) == [leftover]
+
+
+def test_a_process_that_ended_lives_no_more_though_its_number_is_not_given_back(own_folder):
+    code = "from recbole_navigen.owners import this_process; print(this_process(), flush=True); input()"
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    owner = child.stdout.readline().strip()
+    assert owners.lives(owner) is True and owners.lives(owners.this_process()) is True
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
+    assert owners.lives(owner) is False
+    child.communicate()
+    assert owners.lives(owner) is False
+
+
+@pytest.mark.parametrize("owner", [None, "", "deadbeef-1-2", ["boot", "pid:[1]", "7", "9"], "0123" * 8])
+def test_of_a_process_elsewhere_and_of_nobody_it_cannot_be_told(owner):
+    assert owners.lives(owner) is None
 
 
 @pytest.mark.parametrize("name", [".stage." + "0123" * 8 + ".tmp", ".stage.deadbeef-1-2-0123456789ab.tmp"])
@@ -94,7 +111,7 @@ def test_what_is_written_elsewhere_is_left_alone_until_nobody_touched_it_for_a_d
 def test_who_writes_an_artefact_anew_removes_what_was_left_of_it_and_nothing_else(own_folder, monkeypatch):
     mine, others = beside(own_folder / "stage", NEW), beside(own_folder / "stage.2", NEW)
     mine.mkdir(), others.mkdir()
-    monkeypatch.setattr(leftovers, "_lives", lambda pid, started: False)
+    monkeypatch.setattr(leftovers, "lives", lambda owner: False)
     with atomic_directory(own_folder / "stage"):
         assert not mine.exists()
     assert names(own_folder) == sorted([others.name, "stage"])
@@ -104,7 +121,7 @@ def test_a_run_begins_by_removing_what_killed_ones_left(own_folder, monkeypatch)
     for place in ("", "cache", "Pop-tiny-1", "Pop-tiny-1/writer-in-training-0123"):
         (own_folder / "saved" / place).mkdir(parents=True, exist_ok=True)
         beside(own_folder / "saved" / place / "checkpoint", NEW).mkdir()
-    monkeypatch.setattr(leftovers, "_lives", lambda pid, started: False)
+    monkeypatch.setattr(leftovers, "lives", lambda owner: False)
     with own_folder_of_a_run("saved", "Pop-tiny", {"model": "Pop"}):
         assert not list(Path("saved").rglob("*.tmp"))
 
@@ -112,7 +129,7 @@ def test_a_run_begins_by_removing_what_killed_ones_left(own_folder, monkeypatch)
 def test_an_older_version_goes_when_there_is_a_newer_one(own_folder, monkeypatch):
     older = beside(own_folder / "stage", OLD)
     older.mkdir()
-    monkeypatch.setattr(leftovers, "_lives", lambda pid, started: False)
+    monkeypatch.setattr(leftovers, "lives", lambda owner: False)
     assert remove_leftovers(own_folder) == []
     with atomic_directory(own_folder / "stage"):
         pass

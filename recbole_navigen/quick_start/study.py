@@ -15,6 +15,7 @@ from typing import Any
 
 from recbole_navigen.artefacts import content_hash
 from recbole_navigen.errors import InputError
+from recbole_navigen.owners import lives
 from recbole_navigen.quick_start.search_space import Parameter
 from recbole_navigen.redaction import hide, remember
 
@@ -35,7 +36,7 @@ SAMPLERS = ("tpe", "random", "grid", "cmaes", "nsga2")
 PRUNERS = ("median", "hyperband", "halving", "none")
 JOURNAL = "journal:"
 FAILURE = "failure"  # attribute of trials that ended in an error of their own, not with their worker
-PROCESS = "process"  # attribute of trials: `this_process` of their worker
+PROCESS = "process"  # attribute of trials: `owners.this_process` of their worker
 _IDENTITY = "identity"  # attribute of studies: what they search
 _RETRIES = 3  # of a trial whose worker was killed
 _ATTEMPTS = 5  # to open a storage that others are making
@@ -228,7 +229,7 @@ def _fail_dead(study: "optuna.Study") -> None:
     no heartbeat. Of several workers that see it, the first does it.
     """
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if _is_dead(trial.user_attrs.get(PROCESS)):
+        if lives(trial.user_attrs.get(PROCESS)) is False:
             with contextlib.suppress(UpdateFinishedTrialError):
                 study._storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
                 _retry(study, copy.deepcopy(study._storage.get_trial(trial._trial_id)))
@@ -260,24 +261,3 @@ def has_heartbeats(storage: str | None) -> bool:
 def worker_name() -> str:
     """This process on this machine."""
     return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def this_process() -> list[str] | None:
-    """What tells this process from all others that ever ran on this machine; None where the system does not say."""
-    return _process(os.getpid())
-
-
-def _process(pid: int) -> list[str] | None:
-    """Boot, namespace of process ids, id and start of a process that is running."""
-    try:
-        state, *numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        place = [Path("/proc/sys/kernel/random/boot_id").read_text().strip(), os.readlink("/proc/self/ns/pid")]
-    except OSError:
-        return None
-    return None if state in "ZX" else [*place, str(pid), numbers[18]]
-
-
-def _is_dead(process: list[str] | None) -> bool:
-    """Whether a worker can be known to run no more: one of another machine or container cannot."""
-    here = this_process()
-    return bool(process and here) and process[:2] == here[:2] and _process(int(process[2])) != process

@@ -10,6 +10,7 @@ from typing import Any
 from recbole_navigen.config import Config
 from recbole_navigen.config.calls import SETTINGS, checks
 from recbole_navigen.errors import InputError
+from recbole_navigen.owners import this_process
 from recbole_navigen.quick_start.display import progress_bar
 from recbole_navigen.quick_start.preflight import refuse_bad_data
 from recbole_navigen.quick_start.run import require_writable
@@ -39,7 +40,6 @@ from recbole_navigen.quick_start.study import (
     optuna,
     others_running,
     put_up_again,
-    this_process,
     worker_name,
 )
 from recbole_navigen.quick_start.sweep_report import TABLE, Sweep, write_report
