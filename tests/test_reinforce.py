@@ -20,7 +20,7 @@ from test_navigen import SMALL, build
 
 from recbole_navigen.artefacts import read_json
 from recbole_navigen.config import Config
-from recbole_navigen.config.reinforcement import refuse_unfit_stages
+from recbole_navigen.config.reinforcement import refuse_unfit_stages, reinforce_settings
 from recbole_navigen.config.shipped import described as described_for
 from recbole_navigen.config.shipped import section
 from recbole_navigen.data import create_dataset, data_preparation
@@ -30,8 +30,7 @@ from recbole_navigen.language.parsing import Answer
 from recbole_navigen.model.topk import TopKSearch, recommend
 from recbole_navigen.quick_start import Recommender, reinforcing, run_generate, run_navigen, writing
 from recbole_navigen.quick_start.pipeline import load_navigen
-from recbole_navigen.quick_start.scorers import SCORERS
-from recbole_navigen.quick_start.training_stages import refuse_unknown_scorer, reinforce_settings
+from recbole_navigen.quick_start.scorers import SCORERS, refuse_unknown_scorer
 from recbole_navigen.supervision.protocol import Judgement
 from recbole_navigen.training import grpo
 from recbole_navigen.training.checkpoint import load_checkpoint

@@ -20,8 +20,8 @@ from recbole_navigen.evaluation.similarity import SentenceSpace
 from recbole_navigen.language.adapters import prepare
 from recbole_navigen.language.backbone import empty_lm, pretrained_tokenizer, revision_of
 from recbole_navigen.model.build import SCRATCH
+from recbole_navigen.quick_start.scorers import refuse_unknown_scorer
 from recbole_navigen.quick_start.supervised import settings_of
-from recbole_navigen.quick_start.training_stages import refuse_unknown_scorer
 from recbole_navigen.sources import refuse_broken_weights
 from recbole_navigen.supervision.local_lm import LocalChat, LocalSettings
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from recbole_navigen.artefacts import read_record, write_bytes, write_record
 from recbole_navigen.config import Config
+from recbole_navigen.config.reinforcement import reinforce_settings
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.instructions import diversity
 from recbole_navigen.evaluation.page import to_html
@@ -24,7 +25,6 @@ from recbole_navigen.quick_start.pipeline import supervision_stage
 from recbole_navigen.quick_start.recommender import Recommender
 from recbole_navigen.quick_start.scorers import SCORERS
 from recbole_navigen.quick_start.stages import Stages
-from recbole_navigen.quick_start.training_stages import reinforce_settings
 from recbole_navigen.quick_start.writing import load_writer, save_weights
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 from recbole_navigen.training.grpo import PROGRESS, Grpo, Learner, Validate

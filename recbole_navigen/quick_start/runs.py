@@ -137,9 +137,9 @@ def _own_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
     """What decides the result of a NaviGen beside what decides that of any model; and the settings that do not, or that
     are named here in another way.
     """
+    from recbole_navigen.config.reinforcement import reinforce_settings
     from recbole_navigen.quick_start.scorers import SCORERS
     from recbole_navigen.quick_start.supervised import WRITING_KEYS, learns_instructions, made_of, settings_of
-    from recbole_navigen.quick_start.training_stages import reinforce_settings
 
     own, leave_out = {}, ("reinforce", "collaborative_config")
     # A model that learns to rank alone is the same whatever a writer beside it may learn.
