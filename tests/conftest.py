@@ -8,6 +8,8 @@ import pytest
 from hypothesis import settings
 from synthetic import write_atomic
 
+from recbole_navigen import redaction
+
 # How long an example takes is no property of the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -25,6 +27,13 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
         root.removeHandler(handler)
         handler.close()
     root.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def own_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test forget the secrets of its settings: the password "secret" would hide the word in all others."""
+    monkeypatch.setattr(redaction, "_known", set(redaction._known))
+    monkeypatch.setattr(redaction, "_known_pattern", redaction._known_pattern)
 
 
 @pytest.fixture

@@ -199,12 +199,15 @@ def test_no_run_sweep_or_comparison_leaves_a_secret_behind(
     supervision |= {"rounds": 0, "population": 2, "samples": 4, "moments_per_user": 1, "traces": True}
     own = {"show_progress": False, "use_gpu": False, "epochs": 1, "train_batch_size": 16, "MAX_ITEM_LIST_LENGTH": 8}
     whole = {**SMALL, **own, "supervision": supervision, "training_stages": ["align", "finetune", "write"]}
-    unread = {"SASRec": {**SMALL["collaborative_config"]["SASRec"]}, "Other": {"api_key": NESTED}}
-    whole["collaborative_config"] = unread
     Path("given.yaml").write_text(yaml.safe_dump(whole))
     Path("space.yaml").write_text("learning_rate: [0.01, 0.02]\n")
     caplog.set_level(logging.DEBUG)
 
+    # What no part reads is refused, and the refusal does not repeat it.
+    misplaced = {"collaborative_config": {"Caser": {"api_key": NESTED}}}
+    with pytest.raises(InputError, match=r"unknown setting `api_key` of collaborative_config\.Caser") as refused:
+        run_generate("tiny", ["given.yaml"], config_dict=misplaced, users=2, output="out")
+    assert NESTED not in str(refused.value)
     run_generate("tiny", ["given.yaml"], users=2, output="out")
     sweep = run_hyper("NaviGen", "tiny", "space.yaml", 1, ["given.yaml"], storage="sqlite:///sweep.db", output="sweep")
     run_compare(["NaviGen"], "tiny", config_file_list=["given.yaml"])
@@ -226,7 +229,7 @@ def test_no_run_sweep_or_comparison_leaves_a_secret_behind(
     again = read_settings("sweep/best.yaml")
     assert HIDDEN not in str(again) and "# supervision.teacher_model.base_url is left out" in best
     assert again["supervision"]["judge_model"]["api_key_env"] == "JUDGE_KEY"
-    assert again["supervision"]["teacher_model"] == {"model": "tiny"} and "collaborative_config.Other.api_key" in best
+    assert again["supervision"]["teacher_model"] == {"model": "tiny"}
     assert sweep["best"]["settings"]["supervision"]["teacher_model"]["base_url"] == teacher["base_url"]
 
 

@@ -28,7 +28,7 @@ def to_html(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=lambda value: hide(value) if isinstance(value, str) and not value.startswith("data:") else value,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -36,6 +36,12 @@ def to_html(
     return environment.get_template("page.html").render(
         title=title, facts=facts, tables=tables, plots=plots, cards=cards
     )
+
+
+def _shown(value: Any) -> Any:
+    """A value as the page shows it: a text without its secrets. Pictures, and what the template made itself, stay."""
+    plain = isinstance(value, str) and not hasattr(value, "__html__") and not value.startswith("data:")
+    return hide(value) if plain else value
 
 
 def _data_url(svg: str) -> str:
