@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from recbole.utils import init_seed
 from synthetic import make_config
 
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.ranks import full_sort_ranks, ndcg, rank_among, recall
 from recbole_navigen.evaluation.statistics import bootstrap
+from recbole_navigen.training.checkpoint import load_checkpoint
 from recbole_navigen.training.trainer import get_trainer
 
 
@@ -24,6 +26,26 @@ def test_metrics_from_ranks_equal_recboles(tiny, exclude):
     assert len(ranks) == 60 and ranks.min() >= 0
     assert ndcg(ranks, 5).mean() == pytest.approx(result["ndcg@5"], abs=1e-6)
     assert recall(ranks, 5).mean() == pytest.approx(result["recall@5"], abs=1e-6)
+
+
+@pytest.mark.parametrize("model", ["BPR", "SASRec"])
+def test_epochs_are_chosen_by_scores_that_are_not_rounded(tiny, model):
+    """Rounding is for the eye: with one decimal place all epochs look alike, and the same one is kept as with eight."""
+    runs = []
+    for places in (1, 8):
+        settings = {"epochs": 6, "stopping_step": 2, "metric_decimal_place": places, "reproducibility": True}
+        config = make_config(model, tiny, **settings)
+        train_data, valid_data, _ = data_preparation(config, create_dataset(config))
+        init_seed(1, True)
+        net = config.model_class(config, train_data._dataset)
+        trainer = get_trainer(config, net)(config, net)
+        score, result = trainer.fit(train_data, valid_data, saved=True, show_progress=False)
+        assert result["ndcg@5"] == round(score, places)
+        epoch = load_checkpoint(trainer.saved_model_file)["epoch"]
+        runs.append((score, epoch, [row["score"] for row in trainer.validations]))
+    assert runs[0] == runs[1]
+    score, epoch, scores = runs[0]
+    assert score == max(scores) and scores[epoch] == score and len({round(one, 1) for one in scores}) < len(set(scores))
 
 
 def test_equal_scores_do_not_put_the_target_first():

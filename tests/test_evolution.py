@@ -12,6 +12,9 @@ from recbole_navigen.supervision.drawing import draw_trace
 from recbole_navigen.supervision.evolution import SearchSettings, evolve
 from recbole_navigen.supervision.protocol import Draft, Judgement, Sample
 from recbole_navigen.supervision.scoring import names_target, score
+from recbole_navigen.supervision.space import TermSpace
+from recbole_navigen.supervision.template import TemplateTeacher
+from recbole_navigen.supervision.template_judge import TemplateJudge
 
 
 class NumberTeacher:
@@ -102,6 +105,35 @@ def test_a_search_keeps_the_best_and_judges_each_draft_once(users, population, r
             assert candidate["parents"][:1] == ([] if elite is None else [elite])
             assert len(candidate["parents"]) == {"crossover": 2, "mutation": 1}.get(candidate["operator"], 0)
         assert json.loads(json.dumps(result.trace)) == result.trace
+
+
+@pytest.mark.parametrize("media", ["image", "video"])
+def test_the_smallest_search_finds_something_better(media):
+    """A lone child has no rival that could be near, so it is as novel as can be: the founders' novelty is no head start
+    that no child could make up for.
+    """
+    words = (
+        "robot",
+        "galaxy",
+        "battle",
+        "romance",
+        "wedding",
+        "murder",
+        "detective",
+        "river",
+        "forest",
+        "music",
+        "dance",
+    )
+    terms = [(word, words[place * 5 % len(words)]) for place, word in enumerate(words)]
+    space = TermSpace(terms)
+    samples = [Sample(f"u{user}", (terms[user - 1],), own, media=media) for user, own in enumerate(terms)]
+    teacher, judge = TemplateTeacher(space, 0), TemplateJudge(space)
+    found = evolve(samples, teacher, judge, SearchSettings(population=2, rounds=6, patience=0)).results
+    better = [result.score.overall > max(one["overall"] for one in result.trace["candidates"][:2]) for result in found]
+    assert sum(better) > len(better) / 2
+    lone = [candidate for result in found for candidate in result.trace["candidates"] if candidate["round"]]
+    assert lone and all("distance 1.00" in candidate["reason"] for candidate in lone)
 
 
 def test_a_result_does_not_depend_on_who_else_is_searched():

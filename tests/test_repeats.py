@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 from small_model import random_histories, small_model
 from test_navigen import build
 
-from recbole_navigen.model.fitting import SHARES, TEMPERATURES, fit_mixture
+from recbole_navigen.errors import InputError
+from recbole_navigen.model.fitting import SHARES, TEMPERATURES, fit_mixture, last_training_targets, validation_targets
 from recbole_navigen.model.repeats import RepeatFactor, distinct, fit_log_factor, seen_items
 from recbole_navigen.model.scoring import ExactScorer
 from recbole_navigen.model.topk import TopKSearch, log_normaliser, recommend
+from recbole_navigen.training.checkpoint import load_checkpoint
 
 
 @pytest.mark.parametrize("log_factor", [-6.0, -0.5, 0.0, 2.0])
@@ -73,7 +75,7 @@ def test_the_mixture_with_the_best_ranking_is_chosen(tiny):
     with torch.no_grad():
         model.lm.dense.query.weight.mul_(40)  # far too sure of itself
         model.lm.code_rows.mul_(20)
-    fit_mixture(model, valid)
+    fit_mixture(model, validation_targets(valid))
     lm, generative, dense, targets, histories = model.lm, [], [], [], []
     with torch.no_grad():
         for batch in valid:
@@ -96,3 +98,52 @@ def test_the_mixture_with_the_best_ranking_is_chosen(tiny):
         quality.append(float(torch.where(rank < 10, 1 / torch.log2(rank + 2.0), 0.0).sum()))
     chosen = SHARES.index(pytest.approx(float(lm.dense.share)))
     assert quality[chosen] == pytest.approx(max(quality), rel=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["full", "uni50", "pop5"])
+def test_the_mixture_is_fitted_on_true_targets_whatever_the_evaluation_mode(tiny, mode):
+    _, (train, valid, _), model, _ = build(tiny, eval_args={"mode": {"valid": mode, "test": "full"}})
+    rows = list(validation_targets(valid))
+    users, items, histories = (
+        torch.cat([row[name] for row in rows]) for name in ("user_id", "item_id", "item_id_list")
+    )
+    timeline = valid._dataset.timeline
+    # Leave one out: the target is the user's last item but one, and what comes before it is the history.
+    last = dict(zip(timeline.users[timeline.last()].tolist(), timeline.last().tolist(), strict=True))
+    assert len(users) == len(set(users.tolist())) == 60
+    for user, item, history in zip(users.tolist(), items.tolist(), histories, strict=True):
+        target = last[user] - 1
+        assert item == timeline.items[target]
+        seen = timeline.items[timeline.starts[target] : target][-8:]
+        assert [one for one in history.tolist() if one] == seen.tolist()
+
+    # Without a validation split: the last item of the training split, behind the training items before it.
+    kept = train.dataset.sequences
+    rows = [
+        row
+        for part in last_training_targets(train)
+        for row in zip(*(part[name].tolist() for name in part), strict=True)
+    ]
+    expected = [kept.items[begin:end].tolist() for begin, end in zip(kept.offsets, kept.offsets[1:], strict=False)]
+    expected = [items for items in expected if len(items) > 1]
+    assert [target for _, _, target in rows] == [items[-1] for items in expected]
+    for (history, length, _), items in zip(rows, expected, strict=True):
+        assert history[:length] == items[:-1][-8:] and not any(history[length:])
+
+    fit_mixture(model, last_training_targets(train))
+    assert torch.isfinite(model.lm.repeats.log_factor)
+
+
+def test_without_a_validation_split_the_mixture_that_is_kept_is_fitted_too(tiny):
+    split = {"eval_args": {"split": {"LS": "test_only"}}}
+    _, (train, valid, test), model, trainer = build(tiny, epochs=2, **split)
+    assert not valid and float(model.lm.repeats.log_factor) == 0
+    trainer.fit(train, valid, saved=True, show_progress=False)
+    kept = load_checkpoint(trainer.saved_model_file)["state_dict"]["lm.repeats.log_factor"]
+    assert float(kept) != 0
+    trainer.evaluate(test, load_best_model=True)
+    fitted = float(model.lm.repeats.log_factor), float(model.lm.dense.share)
+    fit_mixture(model, last_training_targets(train))
+    assert (float(model.lm.repeats.log_factor), float(model.lm.dense.share)) == pytest.approx(fitted, rel=1e-4)
+    with pytest.raises(InputError, match="leave no validation split"):
+        build(tiny, training_stages=["finetune", "reinforce"], reinforce={"tasks": ["cid2cid"]}, **split)

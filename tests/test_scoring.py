@@ -102,6 +102,31 @@ def test_a_second_score_is_mixed_in_probability_space_by_both_paths(case, weight
     assert top.certified.all()
 
 
+@given(catalogues, st.integers(0, 4), st.sampled_from(["state", "second", "shifts"]))
+@few
+def test_nothing_is_certified_where_a_score_is_no_number(case, user, place):
+    """Of the user whose scores are broken; the others of the batch keep their certificate."""
+    model, renderer = small_model(**case)
+    n_items = case["n_items"]
+    rendered = renderer.cid2cid(*random_histories(n_items, 5, 6, case["seed"]))
+    search, read = TopKSearch(ExactScorer(model, memory=64)), model.read
+    log_probs = torch.randn(5, n_items).log_softmax(dim=1)
+    shifts = torch.zeros(5, n_items)
+    broken = {"second": log_probs, "shifts": shifts}.get(place)
+    if broken is not None:
+        broken[user] = torch.nan
+
+    def broken_read(*args):
+        context = read(*args)
+        if place == "state":
+            context.state[user] = torch.nan
+        return context
+
+    model.read = broken_read
+    top = search.top_k(rendered, min(2, n_items), None, lambda c: SecondScore(log_probs[c.rows], 0.5), shifts)
+    assert top.certified.tolist() == [row != user for row in range(5)]
+
+
 @pytest.mark.parametrize("weight", [0.0, 1.0, -0.1, float("nan")])
 def test_the_weight_of_a_second_score_lies_between_0_and_1(weight):
     with pytest.raises(InputError, match="weight of a second score must lie between 0 and 1"):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers import textual
+from recbole_navigen.identifiers.collaborative import nearest_items
 from recbole_navigen.identifiers.textual import STOP_WORDS, extract_terms, words_of
 
 WORDS = ["Space", "opera", "operas", "café", "the", "of", "1999", "3D", "#HomeCooking", "Sci-Fi", "don't", "children's"]
@@ -204,6 +205,23 @@ def test_the_nearest_neighbour_has_the_most_to_say():
         neighbours = np.full((5, 2), -1)
         neighbours[4] = nearest, 1 - nearest
         assert extract_terms(texts, neighbours).terms[4][0] == term
+
+
+@given(st.data(), st.integers(1, 40), st.integers(0, 45), st.integers(1, 3), st.integers(1, 50))
+def test_the_nearest_items_are_those_of_a_full_sort(data, items, count, width, chunk):
+    """With many ties: few different vectors, some of them zero."""
+    rows = st.lists(st.integers(-1, 1), min_size=width, max_size=width)
+    vectors = np.array(data.draw(st.lists(rows, min_size=items, max_size=items)), dtype=np.float32)
+    kept = min(count, items - 1)
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    nearest = nearest_items(vectors, count, chunk)
+    assert nearest.shape == (items, kept)
+    for begin in range(0, items, chunk):
+        similarity = unit[begin : begin + chunk] @ unit.T
+        for row, place in enumerate(range(begin, min(begin + chunk, items))):
+            similarity[row, place] = -np.inf
+            expected = np.argsort(-similarity[row], kind="stable")[:kept]
+            assert nearest[place].tolist() == expected.tolist()
 
 
 def test_a_catalogue_without_any_text_still_has_terms():

@@ -12,6 +12,7 @@ from recbole_navigen.artefacts import atomic_directory, content_hash, stage_is_c
 from recbole_navigen.errors import InputError
 
 EMBEDDINGS_FILE = "embeddings.safetensors"
+SIMILARITIES = 1 << 25  # that are held at once
 
 
 def item_embeddings(model) -> np.ndarray:
@@ -65,13 +66,21 @@ def cached_embeddings(folder: str | Path, inputs: dict, train: Callable[[], np.n
 def nearest_items(vectors: np.ndarray, count: int, chunk: int = 2048) -> np.ndarray:
     """The items most similar to each item by cosine, itself left out.
 
-    (N, D) -> (N, min(count, N - 1)), nearest first.
+    (N, D) -> (N, C = min(count, N - 1)), nearest first; of equally similar ones those that come first in the catalogue.
+
+    It costs a partition of each row, not a sort: only what is at least as similar as the C-th is put in order.
     """
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     count = min(count, len(vectors) - 1)
     result = np.empty((len(vectors), count), dtype=np.int64)
-    for begin in range(0, len(vectors), chunk):
+    chunk = min(chunk, max(1, SIMILARITIES // max(1, len(vectors))))
+    for begin in range(0, len(vectors) if count > 0 else 0, chunk):
         similarity = unit[begin : begin + chunk] @ unit.T
         similarity[np.arange(len(similarity)), begin + np.arange(len(similarity))] = -np.inf
-        result[begin : begin + chunk] = np.argsort(-similarity, axis=1, kind="stable")[:, :count]
+        least = np.partition(similarity, -count, axis=1)[:, -count, None]
+        rows, items = np.nonzero(similarity >= least)
+        # `nonzero` goes row by row and item by item, and the sort is stable: ties stay in the order of the catalogue.
+        order = np.lexsort((-similarity[rows, items], rows))
+        first = np.searchsorted(rows, np.arange(len(similarity)))
+        result[begin : begin + chunk] = items[order[first[:, None] + np.arange(count)]]
     return result

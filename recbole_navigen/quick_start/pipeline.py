@@ -29,7 +29,7 @@ from recbole_navigen.processes import alone, is_main
 from recbole_navigen.quick_start.runs import STARTED, refuse_other_backbone
 from recbole_navigen.quick_start.stages import Stages
 from recbole_navigen.quick_start.supervised import learns_instructions, settings_of, supervision_of, terms_by_teacher
-from recbole_navigen.quick_start.training_stages import check_stages
+from recbole_navigen.quick_start.training_stages import check_stages, reinforces_items
 from recbole_navigen.config.reading import without_secrets
 from recbole_navigen.supervision.rows import InstructionRow
 from recbole_navigen.training.checkpoint import load_checkpoint
@@ -50,7 +50,7 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
 
     Args:
         config: settings of the run. dataset: the whole data set, for ids and text.
-        train_data: user rows of the training split. valid_data: not looked at here.
+        train_data: user rows of the training split. valid_data: of it only whether there is any.
         stages: records what each step took.
 
     Returns:
@@ -62,6 +62,11 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
             f"{config['dataset']}; lower it with --codes=K."
         )
     check_stages(config)
+    if not valid_data and reinforces_items(config):
+        raise InputError(
+            "reinforce validates the ranking model, and eval_args leave no validation split; set split: {LS: "
+            "valid_and_test}, or take cid2cid out of reinforce: tasks."
+        )
     text = read_item_text(config, dataset)
     with stages("collaborative") as stage:
         vectors, cached, stage.spared = collaborative_vectors(config, train_data._dataset)

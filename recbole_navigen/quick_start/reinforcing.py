@@ -18,7 +18,7 @@ from recbole_navigen.evaluation.page import to_html
 from recbole_navigen.evaluation.plots import curve_plot
 from recbole_navigen.evaluation.ranks import METRICS, metric_values
 from recbole_navigen.language.parsing import parse_answer
-from recbole_navigen.model.fitting import fit_mixture
+from recbole_navigen.model.fitting import fit_mixture, validation_targets
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.quick_start.pipeline import supervision_stage
 from recbole_navigen.quick_start.recommender import Recommender
@@ -115,9 +115,9 @@ def save_learned(run_dir: Path, policy: Policy, trainer: NaviGenTrainer, valid_d
     if policy.name == "cid2ins":
         save_weights(run_dir, policy.module)
         return
-    fit_mixture(trainer.model, valid_data)
+    fit_mixture(trainer.model, validation_targets(valid_data))
     trainer.best_valid_result = trainer.evaluate(valid_data, load_best_model=False)
-    trainer.best_valid_score = trainer.best_valid_result[trainer.config["valid_metric"].lower()]
+    trainer.best_valid_score = trainer.exact_result[trainer.valid_metric]
     learned = {
         "state_dict": trainer.model.state_dict(),
         "best_valid_score": trainer.best_valid_score,
@@ -140,7 +140,7 @@ def _validate_items(trainer: NaviGenTrainer, valid_data: Any) -> Validate:
     def validate() -> tuple[np.ndarray, dict[str, float]]:
         # Shares are fitted for the score alone: what is drawn from keeps its own until the stage ends.
         kept = {name: value.clone() for name, value in lm.named_buffers() if name in lm.state_dict()}
-        fit_mixture(trainer.model, valid_data)
+        fit_mixture(trainer.model, validation_targets(valid_data))
         values, result = _user_values(trainer, valid_data)
         for name, value in lm.named_buffers():
             if name in kept:
@@ -168,7 +168,7 @@ def _user_values(trainer: NaviGenTrainer, valid_data: Any) -> tuple[np.ndarray, 
         trainer.evaluator.evaluate = evaluate
     metric = trainer.config["valid_metric"].lower()
     if metric.partition("@")[0] not in METRICS or not seen or (seen[0][:, -1] != 1).any():
-        return np.array([result[metric]]), result
+        return np.array([trainer.exact_result[metric]]), result
     hits = seen[0][:, :-1].bool()
     ranks = torch.where(hits.any(dim=1), hits.int().argmax(dim=1), hits.shape[1])
     return metric_values(metric, ranks.cpu().numpy()), result

@@ -61,6 +61,13 @@ def holds_rows_out(settings: Mapping[str, Any]) -> bool:
     )
 
 
+def reinforces_items(settings: Mapping[str, Any]) -> bool:
+    """Whether the ranking model is reinforced, and so has to be validated."""
+    return (
+        "reinforce" in settings["training_stages"] and "cid2cid" in reinforce_settings(settings["reinforce"])["tasks"]
+    )
+
+
 def reinforce_settings(given: Mapping[str, Any] | None) -> dict[str, Any]:
     """properties/reinforce.yaml with a run's own `reinforce` above it, checked."""
     settings = settings_file(FILE, given)

@@ -105,10 +105,13 @@ class _Search:
         return Task(self.sample, tuple(orders), len(self.rounds))
 
     def _plan(self, children: int) -> list[tuple[str, list[int]]]:
-        """Operator and parents of each child: the elite with the next best in turn, or the elite alone."""
+        """Operator and parents of each child: the elite with the next best in turn, or the elite alone. A lone child is
+        by turns, round by round, the one and the other.
+        """
         elite, *mates = self.population
+        first = len(self.rounds) - 1 if children == 1 else 0
         return [
-            (CROSSOVER, [elite, mates[child // 2 % len(mates)]]) if child % 2 == 0 else (MUTATION, [elite])
+            (CROSSOVER, [elite, mates[child // 2 % len(mates)]]) if (first + child) % 2 == 0 else (MUTATION, [elite])
             for child in range(children)
         ]
 

@@ -2,7 +2,7 @@
 
     consistency    = 10 min(1, s / .75),        s = .8 cos(prompt, target) + .2 cos(prompt, history)
     novelty        = 10 (.5 d + .5 b),          d = share of the prompt's content words that its nearest rival lacks,
-                                                    over .1 and at most 1
+                                                    over .1 and at most 1; 1 without a rival
                                                 b = entropy of the prompt's themes over ln 10, at most 1
     aesthetic      = 10 (.6 c + .2 v + .2 r),       c = share of the visual aspects that the prompt speaks of, by marker
                                                     words (for video, motion and duration in place of the medium)
@@ -65,7 +65,7 @@ class TemplateJudge:
                     if other is None:
                         other = known[rival.prompt] = set(content_words(rival.prompt))
                     distances.append(len(own[draft.prompt] - other) / max(len(own[draft.prompt]), 1))
-                distance = min(1.0, min(distances, default=0.0) / FULL_DISTANCE)
+                distance = min(1.0, min(distances, default=FULL_DISTANCE) / FULL_DISTANCE)
                 video = review.sample.media == "video"
                 missing, aesthetic = self._aesthetic(words[at], video)
                 problems, executability = self._executability(

@@ -20,7 +20,7 @@ from recbole.utils import EvaluatorType
 from torch import Tensor
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
-from recbole_navigen.model.fitting import fit_mixture
+from recbole_navigen.model.fitting import fit_mixture, last_training_targets, validation_targets
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.training.averaging import AveragedTraining
 from recbole_navigen.training.instructions import InstructionRows
@@ -131,7 +131,14 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
 
     def before_validation(self, valid_data: AbstractDataLoader) -> None:
         """Fit what mixes the scores."""
-        fit_mixture(self.model, valid_data)
+        fit_mixture(self.model, validation_targets(valid_data))
+
+    def _save_checkpoint(self, epoch: int, *args: Any, **kwargs: Any) -> None:
+        # Nothing was fitted if there is no validation, and the last epoch is then the one that is kept.
+        if not self.validations and epoch == self.epochs - 1:
+            with self.averaged():
+                fit_mixture(self.model, last_training_targets(self._train_data))
+        super()._save_checkpoint(epoch, *args, **kwargs)
 
     def extra_state(self) -> dict[str, Any]:
         return {**super().extra_state(), "steps_done": self._steps_done, "items": self._items.get_state()}

@@ -27,6 +27,7 @@ from recbole_navigen.training.parallel import DataParallel
 
 # Model -> module and class of its trainer. Imported when asked for.
 _OURS = {"NaviGen": ("recbole_navigen.training.sft", "NaviGenTrainer")}
+EXACT = 15  # decimal places of metrics as they are computed: all that a float has
 _USER_ROWS = ("recbole_navigen.training.user_rows", "UserRowTrainer")
 
 
@@ -71,6 +72,8 @@ class SafeCheckpoint(DataParallel):
     `checkpoint_dir/MODEL-TIME/checkpoint`. As in RecBole it holds the best epoch so far. `resume_checkpoint` before
     `fit` continues from it, and restores what RecBole leaves out: the best result and the states of all random
     generators, so that a resumed run ends with the same numbers as an uninterrupted one.
+
+    Epochs are chosen by scores as they are; `metric_decimal_place` rounds only the metrics that are shown and kept.
     """
 
     stage = "train"  # what the progress bar says is going on
@@ -81,6 +84,9 @@ class SafeCheckpoint(DataParallel):
         super().__init__(config, model)
         folder = config["run_dir"] or f"{config['checkpoint_dir']}/{config['model']}-{get_local_time()}"
         self.saved_model_file = str(Path(folder) / "checkpoint")
+        for metric in self.evaluator.metric_class.values():
+            metric.decimal_place = EXACT
+        self.exact_result: dict[str, float] = {}  # of the last `evaluate`, not rounded
         # Trainers of models that train in one go lower `epochs`; without this they would never be evaluated nor saved.
         self.eval_step = min(self.eval_step, self.epochs)
         # A line for each validation: epoch, score, `seconds` since training began and `training_seconds` without
@@ -142,7 +148,8 @@ class SafeCheckpoint(DataParallel):
             return super()._train_epoch(bar, epoch_idx, shown_loss)
 
     def _valid_epoch(self, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:
-        score, self._last_valid_result = super()._valid_epoch(*args, **kwargs)
+        _, self._last_valid_result = super()._valid_epoch(*args, **kwargs)
+        score = self.exact_result[self.valid_metric]
         epoch = max(self.train_loss_dict, default=-1)
         self.validations.append({"epoch": epoch, "score": float(score), **self._spent()})
         return score, self._last_valid_result
@@ -222,8 +229,9 @@ class SafeCheckpoint(DataParallel):
         start = time.perf_counter()
         result = super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
         self.evaluation_seconds = time.perf_counter() - start
-        for metric, value in result.items():
-            result[metric] = float(value)
+        self.exact_result = {metric: float(value) for metric, value in result.items()}
+        for metric, value in self.exact_result.items():
+            result[metric] = round(value, self.config["metric_decimal_place"])
         return result
 
     def _refuse_other_model(self, state: dict[str, Any], directory: str | Path) -> None:
