@@ -17,8 +17,8 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],
-    # `properties/` lies beside the package in the source tree and inside it in a wheel; config.reading.properties_folders
-    # finds it in both places.
+    # `properties/` lies beside the package in the source tree and inside it in a wheel; properties_folders of
+    # config/reading.py finds it in both places.
     packages=[*find_packages(include=["recbole_navigen", "recbole_navigen.*"]), "recbole_navigen.properties"],
     package_dir={"recbole_navigen.properties": "properties"},
     package_data={

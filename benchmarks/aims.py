@@ -23,6 +23,7 @@ from instructions import held_out_users
 from quality import ranking_run
 
 from recbole_navigen.config import Config
+from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.data import create_dataset, read_item_text
 from recbole_navigen.evaluation.instructions import mismatched
 from recbole_navigen.evaluation.similarity import SentenceSpace, packaged_encoder
@@ -31,7 +32,6 @@ from recbole_navigen.identifiers.agreement import Agreement
 from recbole_navigen.quick_start import Recommender
 from recbole_navigen.quick_start.recommender import POOL
 from recbole_navigen.quick_start.supervised import settings_of
-from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.supervision.protocol import FOUNDERS, Order, Sample, Task
 from recbole_navigen.supervision.space import TermSpace
 from recbole_navigen.supervision.template import TemplateTeacher

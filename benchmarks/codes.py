@@ -12,10 +12,10 @@ from pathlib import Path
 from common import Bar, write_results
 
 from recbole_navigen.config import Config
+from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.quick_start.pipeline import build_navigen, code_count
 from recbole_navigen.quick_start.stages import Stages
-from recbole_navigen.config.reading import parse_argv
 
 RUNS = Path(__file__).resolve().parent / "runs" / "codes"
 

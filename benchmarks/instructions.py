@@ -29,6 +29,7 @@ from quality import ranking_run
 
 from recbole_navigen.artefacts import file_hash
 from recbole_navigen.config import Config
+from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.data import create_dataset, read_item_text
 from recbole_navigen.evaluation.instructions import PERSONAL, InstructionScores, score_instructions
 from recbole_navigen.evaluation.similarity import SentenceSpace, TfidfSpace, packaged_encoder
@@ -37,7 +38,6 @@ from recbole_navigen.language.tags import MEDIA
 from recbole_navigen.quick_start import Recommender
 from recbole_navigen.quick_start.supervised import settings_of
 from recbole_navigen.quick_start.writing import PROGRESS, WRITER, add_writer
-from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.supervision.build import Roles, build_roles, search_settings
 from recbole_navigen.supervision.evolution import evolve
 from recbole_navigen.supervision.protocol import Sample

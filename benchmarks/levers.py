@@ -22,6 +22,7 @@ from common import RESULTS, Bar, commit, write_results
 
 from recbole_navigen.artefacts import content_hash, read_json, write_json
 from recbole_navigen.config import Config
+from recbole_navigen.config.reading import read_settings
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.data.dataset import TARGET_POSITION
 from recbole_navigen.evaluation.ranks import ndcg, searched_ranks
@@ -32,7 +33,6 @@ from recbole_navigen.model.legal import LegalCodes
 from recbole_navigen.model.repeats import distinct
 from recbole_navigen.quick_start import run_navigen
 from recbole_navigen.quick_start.pipeline import load_navigen
-from recbole_navigen.config.reading import read_settings
 
 HERE = Path(__file__).resolve().parent
 RUNS = HERE / "runs" / "levers"

@@ -13,11 +13,11 @@ from common import Bar, write_results
 from quality import ranking_run, ratio
 
 from recbole_navigen.config import Config
+from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.evaluation.ranks import ndcg
 from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.quick_start.comparison import PROTOCOLS
 from recbole_navigen.quick_start.runs import Run
-from recbole_navigen.config.reading import parse_argv
 
 LEAST = 0.99
 

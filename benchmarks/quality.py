@@ -24,6 +24,7 @@ import numpy as np
 from common import Bar, write_results
 
 from recbole_navigen.artefacts import write_json
+from recbole_navigen.config.reading import nearest, parse_value, read_settings
 from recbole_navigen.evaluation.ranks import ndcg
 from recbole_navigen.evaluation.statistics import Interval, interval, resampled_means
 from recbole_navigen.evaluation.user_ranks import UserRanks
@@ -33,7 +34,6 @@ from recbole_navigen.quick_start.report import report
 from recbole_navigen.quick_start.run import finished_run
 from recbole_navigen.quick_start.runs import Run
 from recbole_navigen.quick_start.tables import tables
-from recbole_navigen.config.reading import nearest, parse_value, read_settings
 
 RUNS = Path(__file__).resolve().parent / "runs" / "quality"
 TUNED = Path(__file__).resolve().parent / "tuned.yaml"
@@ -77,10 +77,10 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     for contender in comparison.contenders:
         for run in contender.runs:
-            columns = {column: getattr(run.ranks, column).tolist() for column in UserRanks.__slots__[:-2]}
+            columns = {column: getattr(run.ranks, column).tolist() for column in UserRanks.__slots__[:-1]}
             slug = re.sub(r"[^A-Za-z0-9]+", "-", contender.label).strip("-")
             file = RUNS / f"{name}-{slug}-{run.record['seed']}.json"
-            ranks = {"depth": run.ranks.depth, "catalogue": run.ranks.catalogue, **columns}
+            ranks = {"catalogue": run.ranks.catalogue, **columns}
             write_json(file, {**run.record, "label": contender.label, "ranks": ranks})
 
     # 2. Bars.

@@ -40,6 +40,7 @@ from released_bugs import with_bugs
 
 from recbole_navigen.artefacts import MANIFEST, atomic_directory, content_hash, file_hash, read_json
 from recbole_navigen.config import Config
+from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.data import create_dataset, data_preparation, read_item_text
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.instructions import InstructionScores, score_instructions
@@ -54,7 +55,6 @@ from recbole_navigen.quick_start.reinforcing import DONE, reinforce, save_learne
 from recbole_navigen.quick_start.stages import Stages
 from recbole_navigen.quick_start.training_stages import STAGES, reinforce_settings
 from recbole_navigen.quick_start.writing import WRITER, add_writer, load_writer
-from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.training.grpo import Learner
 from recbole_navigen.training.instructions import InstructionRows
 from recbole_navigen.training.policies import InstructionPolicy, ItemPolicy

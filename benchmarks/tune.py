@@ -13,8 +13,8 @@ from pathlib import Path
 from common import Bar, write_results
 
 from recbole_navigen.artefacts import content_hash, write_json
-from recbole_navigen.quick_start import run_navigen
 from recbole_navigen.config.reading import read_settings
+from recbole_navigen.quick_start import run_navigen
 
 HERE = Path(__file__).resolve().parent
 RUNS = HERE / "runs" / "tune"

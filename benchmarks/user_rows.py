@@ -15,8 +15,8 @@ from quality import TUNED
 from recbole.utils import init_seed
 
 from recbole_navigen.config import Config
-from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.config.reading import read_settings
+from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.training.trainer import get_trainer
 
 SASREC = read_settings(TUNED)["ml-100k"]["SASRec"]

@@ -124,8 +124,8 @@ def compare(argv: Sequence[str] | None = None) -> int:
 
     def run() -> int:
         refuse_torchrun("run_compare.py")
-        from recbole_navigen.quick_start.compare import compare_runs, run_compare
         from recbole_navigen.config.reading import parse_value
+        from recbole_navigen.quick_start.compare import compare_runs, run_compare
 
         if arguments.runs:
             if arguments.models or arguments.dataset or arguments.seeds or arguments.config_files:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from recbole.utils import ModelType
 
 from recbole_navigen.config import Config
+from recbole_navigen.config.reading import parse_argv, parse_value, properties_folders, without_secrets
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
-from recbole_navigen.config.reading import parse_argv, parse_value, properties_folders, without_secrets
 
 PROPERTIES = properties_folders()[0]
 BASELINES = ["Pop", "ItemKNN", "BPR", "LightGCN", "GRU4Rec", "SASRec", "BERT4Rec"]

@@ -14,11 +14,11 @@ from test_navigen import SMALL
 
 from recbole_navigen.commands import generate
 from recbole_navigen.config import Config
+from recbole_navigen.config.media_metrics import NAMES
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.agreement import Agreement
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.parsing import parse_answer
-from recbole_navigen.config.media_metrics import NAMES
 from recbole_navigen.quick_start import Recommender, run_generate, run_navigen, writing
 from recbole_navigen.quick_start.writing import add_writer
 from recbole_navigen.supervision.rows import InstructionRow, Supervision

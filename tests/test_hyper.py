@@ -21,12 +21,12 @@ import pytest
 
 from recbole_navigen.artefacts import write_json
 from recbole_navigen.commands import hyper
+from recbole_navigen.config.reading import read_settings
 from recbole_navigen.errors import InputError
 from recbole_navigen.quick_start import run_hyper, run_navigen
 from recbole_navigen.quick_start.search_space import Parameter
 from recbole_navigen.quick_start.separate import RunFailed, RunStopped, SeparateRuns
 from recbole_navigen.quick_start.study import is_drawn, open_study, others_running, put_up_again
-from recbole_navigen.config.reading import read_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 QUIET = {"show_progress": False, "use_gpu": False, "state": "ERROR", "epochs": 2}

@@ -27,6 +27,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from recbole_navigen.config.reading import properties_folders, read_settings
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.adapters import add_lora, has_lora, merge_lora, prepare
@@ -37,7 +38,6 @@ from recbole_navigen.model.build import build_lm
 from recbole_navigen.model.scoring import ExactScorer
 from recbole_navigen.quick_start import Recommender, run_navigen
 from recbole_navigen.quick_start.runs import identity, refuse_other_backbone
-from recbole_navigen.config.reading import properties_folders, read_settings
 from recbole_navigen.training.checkpoint import load_checkpoint
 from recbole_navigen.training.grpo import Grpo, Learner
 

@@ -16,9 +16,7 @@ from recbole.utils import ModelType
 
 import recbole_navigen.compat  # noqa: F401 (must run before anything of RecBole is imported)
 from recbole_navigen.artefacts import content_hash
-from recbole_navigen.errors import InputError
 from recbole_navigen.config.media_metrics import NAMES, register_media_metrics
-from recbole_navigen.processes import own_gpu, size
 from recbole_navigen.config.reading import (
     SettingsLoader,
     fit_types,
@@ -31,6 +29,8 @@ from recbole_navigen.config.reading import (
     refuse_unknown,
     without_secrets,
 )
+from recbole_navigen.errors import InputError
+from recbole_navigen.processes import own_gpu, size
 
 DEFAULT_MODEL = "NaviGen"
 DEFAULT_DATASET = "ml-100k"
@@ -71,9 +71,7 @@ NOT_LEARNED = frozenset(
         "topk",
         "metric_decimal_place",
         "eval_batch_size",
-        "rank_depth",
         "scoring_memory",
-        "evaluate_top_only",
     }
 )
 _WITHOUT_K = frozenset({"gauc", "auc", "mae", "rmse", "logloss"})

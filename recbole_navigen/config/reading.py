@@ -25,12 +25,11 @@ POSITIVE = frozenset(
         "codes",
         "validation_users",
         "batch_items",
-        "rank_depth",
     }
 )
 POSITIVE_ENDINGS = ("_size", "_heads")
 RATE_ENDING = "learning_rate"  # above zero, fractions welcome
-REQUIRED = frozenset({"epochs", "topk", "learning_rate", "train_batch_size", "eval_batch_size", "rank_depth"})
+REQUIRED = frozenset({"epochs", "topk", "learning_rate", "train_batch_size", "eval_batch_size"})
 FOLDERS = frozenset({"data_path", "checkpoint_dir"})
 # Settings whose value is an interval such as [3,inf) or [3,10]: text that looks like a yaml list but is none.
 INTERVAL_ENDING = "_interval"

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from recbole_navigen.config.reading import settings_file
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.tags import MEDIA
-from recbole_navigen.config.reading import settings_file
 
 RETRIEVAL = "retrieval"
 _CHOICES = {

@@ -8,6 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
+from recbole_navigen.identifiers.trie import CatalogueTrie
 from recbole_navigen.language.adapters import prepare
 from recbole_navigen.language.backbone import Backbone, pretrained_lm, scratch_lm
 from recbole_navigen.language.grammar import Grammar
@@ -15,9 +16,12 @@ from recbole_navigen.language.rendering import Renderer
 from recbole_navigen.language.vocabulary import Vocabulary
 from recbole_navigen.model.legal import LegalCodes
 from recbole_navigen.model.lm import DualIdentifierLM
+from recbole_navigen.model.softmax import softmax_size
+from recbole_navigen.model.tokens import TokenDecoder
+from recbole_navigen.model.tree import TreeDecoder
 
 SCRATCH = "scratch"
-FUSIONS = ("dense", "none")
+DECODERS = ("tree", "tokens")
 
 
 def build_lm(
@@ -34,8 +38,6 @@ def build_lm(
         tokenizer: of the text part of the stream; the backbone's own, or one trained on the catalogue.
         lm: the causal LM to take, None to make or load what the settings say.
     """
-    if settings["fusion"] not in FUSIONS:
-        raise InputError(f"fusion must be {' or '.join(FUSIONS)}, not {settings['fusion']!r}.")
     lm = new_lm(settings, len(tokenizer), lm)
     vocabulary, codes = vocabulary_of(tokenizer, lm, table), codes_by_id(table)
     grammar = Grammar(vocabulary, settings)
@@ -43,7 +45,7 @@ def build_lm(
     model = DualIdentifierLM(
         backbone=Backbone(lm, settings["dropout"]),
         grammar=grammar,
-        legal=LegalCodes(table.trie),
+        decoder=new_decoder(settings, table.trie, lm.config.hidden_size),
         codes=codes,
         codebooks=table.codebooks,
         residuals=table.residuals if settings["item_rows"] else None,
@@ -51,10 +53,18 @@ def build_lm(
         dropout=settings["embedding_dropout"],
         seed=settings["seed"],
         start_text=settings["backbone"] == SCRATCH,
-        dense=settings["fusion"] == "dense",
         sentences=table.sentences,
     )
     return model, renderer
+
+
+def new_decoder(settings: Mapping[str, Any], trie: CatalogueTrie, width: int) -> TreeDecoder | TokenDecoder:
+    """What turns states (B, D) into probabilities of items, by the setting `decoder`."""
+    if settings["decoder"] == "tree":
+        return TreeDecoder(trie, width, softmax_size(settings["sampled_softmax"], trie.n_items))
+    if settings["decoder"] == "tokens":
+        return TokenDecoder(LegalCodes(trie), settings["label_smoothing"])
+    raise InputError(f"decoder must be {' or '.join(DECODERS)}, not {settings['decoder']!r}.")
 
 
 def new_lm(settings: Mapping[str, Any], text_size: int, lm: PreTrainedModel | None = None) -> PreTrainedModel:

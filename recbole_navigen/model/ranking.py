@@ -78,9 +78,7 @@ class Ranking:
         return result
 
     @torch.no_grad()
-    def top_k(
-        self, rendered: Rendered, k: int, histories: Tensor | None = None, banned: Tensor | None = None
-    ) -> TopK:
+    def top_k(self, rendered: Rendered, k: int, histories: Tensor | None = None, banned: Tensor | None = None) -> TopK:
         """The k most probable items after each context.
 
         Args:

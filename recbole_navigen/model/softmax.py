@@ -1,4 +1,4 @@
-"""The softmax over items that training minimises: over the whole catalogue, or over a sample of it with an unbiased sum.
+"""The softmax over items that training minimises: over all of them, or over a sample with an unbiased sum.
 
 Symbols: M rows, N items, S sampled items, D width.
 """

@@ -256,7 +256,9 @@ class TokenDecoder(nn.Module):
             hidden = lm.backbone.run_nodes(embeddings.expand(users, -1, -1), positions, tree)
             for (level, start, _, nodes), scored in zip(chunk.levels, chunk.scored, strict=True):
                 if len(scored):
-                    self._add_edges(lm, edges[level], level, hidden[:, start + scored.to(device)], nodes[scored].to(device))
+                    self._add_edges(
+                        lm, edges[level], level, hidden[:, start + scored.to(device)], nodes[scored].to(device)
+                    )
 
         # 2. Two gathers a level: the parent's score and the edge's.
         score = edges[0]

@@ -1,7 +1,8 @@
 """The distribution over items, factorised along the codes (`decoder: tree`): as good, and as cheap, as a dot product.
 
     p(i | s)    = product over the levels of  p(child on the way to i | node, s)
-    p(c | n, s) = softmax over the children c of n of  log sum over items j below c of exp(q(s) . v_j),    q(s) = W s + b
+    p(c | n, s) = softmax over the children c of n of  log sum over items j below c of exp(q(s) . v_j)
+    q(s)        = W s + b
 
 s is the state behind the history and v_j the vector of item j: its code rows, its TID vector and, where there are any,
 its text embedding and its own row. So an inner node knows the items below it exactly, a code carries what its items
@@ -53,7 +54,10 @@ class TreeDecoder(nn.Module):
         return (self.query(lm.read(rendered).state) @ vectors.T).float().log_softmax(dim=1)
 
     def log_probs_of(self, lm: "DualIdentifierLM", rendered: Rendered, items: Tensor) -> Tensor:
-        """Log-probability of some items after each context: internal ids (B, R), 0 for none -> (B, R), -inf for none."""
+        """Log-probability of some items after each context, (B, R), float32; -inf where there is none.
+
+        items: internal ids, 0 for none. Shape (B, R).
+        """
         every = self.log_probs(lm, rendered)
         return every.gather(1, (items - 1).clamp(min=0)).masked_fill(items == 0, -torch.inf)
 

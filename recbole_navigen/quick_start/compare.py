@@ -9,9 +9,16 @@ from typing import Any
 
 from recbole_navigen.artefacts import content_hash
 from recbole_navigen.config.config import NOT_LEARNED, Config, refuse_unknown_metrics
+from recbole_navigen.config.reading import (
+    parse_argv,
+    read_settings,
+    refuse_no_folder,
+    refuse_nonpositive,
+    refuse_unknown,
+)
 from recbole_navigen.data import uses_user_rows
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.ranks import METRICS, metric_values, places
+from recbole_navigen.evaluation.ranks import METRICS, metric_values
 from recbole_navigen.evaluation.user_ranks import why_no_ranks
 from recbole_navigen.quick_start.comparison import (
     PROTOCOLS,
@@ -26,7 +33,6 @@ from recbole_navigen.quick_start.report import report
 from recbole_navigen.quick_start.runs import Run, find_finished, identity, protocol
 from recbole_navigen.quick_start.separate import RunFailed, SeparateRuns
 from recbole_navigen.quick_start.tables import shown_name
-from recbole_navigen.config.reading import parse_argv, read_settings, refuse_no_folder, refuse_nonpositive, refuse_unknown
 
 SECTION = "models"  # of config files: label -> settings of its own
 SHOWN = {"metrics": ["NDCG", "Recall"], "topk": [10]}  # unless the user asks for others
@@ -88,7 +94,7 @@ def run_compare(
             bar(number - 1, name)
             config, start = entry.config, time.perf_counter()
             wanted = {**identity(config), "seed": seed}
-            run = find_finished(config["checkpoint_dir"], wanted, config["rank_depth"])
+            run = find_finished(config["checkpoint_dir"], wanted)
             done = "found"
             if run is None:
                 settings = {**config.external_config_dict, "seed": seed, "show_progress": False}
@@ -198,12 +204,6 @@ def _refuse_incomparable(entries: Sequence[Entry], metrics: Sequence[str]) -> No
         if reason:
             raise InputError(f"{entry.label} cannot be compared user by user: {reason}; leave it out or change that")
         uses_user_rows(entry.config)  # refuses train_rows that the model cannot have
-        deepest = max(metrics, key=places)
-        if hasattr(entry.config.model_class, "recommend") and places(deepest) > entry.config["rank_depth"]:
-            raise InputError(
-                f"{deepest} looks at {places(deepest)} places and {entry.label} tells the first "
-                f"{entry.config['rank_depth']} apart; set --rank_depth={places(deepest)} or lower topk"
-            )
     kinds = {entry.label: str(entry.config.public()["MODEL_TYPE"]) for entry in entries}
     refuse_different({entry.label: protocol_aspects(protocol(entry.config), kinds[entry.label]) for entry in entries})
 

@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreT
 
 import recbole_navigen
 from recbole_navigen.artefacts import atomic_directory, plain, read_json, verify_manifest, write_json, write_manifest
+from recbole_navigen.config.reading import without_secrets
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.adapters import has_lora, merge_lora
@@ -26,7 +27,6 @@ from recbole_navigen.language.vocabulary import Vocabulary
 from recbole_navigen.model.build import SCRATCH, build_lm
 from recbole_navigen.model.text import TextModel
 from recbole_navigen.model.writer import build_writer
-from recbole_navigen.config.reading import without_secrets
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 
 if TYPE_CHECKING:
@@ -108,8 +108,8 @@ def export_transformers(recommender: "Recommender", folder: str | Path) -> Path:
     """Write a model as a plain causal LM with its tokenizer: `AutoModelForCausalLM.from_pretrained(folder)`.
 
     Adapters are merged. Special tokens and codes become rows of the vocabulary, behind the text, with the numbers they
-    have here. What a plain LM has no place for is left out: the bias of codes, the legality of codes, the dense score
-    and the rows of single items; so probabilities differ from NaviGen's.
+    have here. What a plain LM has no place for is left out: the bias and the legality of codes, the query of items and
+    the rows of single items; so probabilities differ from NaviGen's.
     """
     if recommender.settings["history"] != "tokens":
         raise InputError(
@@ -209,8 +209,8 @@ def _card(recommender: "Recommender", about: Mapping[str, Any], plain_lm: bool =
         "and the habits of the users in them. Instructions it writes are not checked for truth.",
         *(
             [
-                "As a plain language model it may write codes that no item has, and its probabilities lack the bias of "
-                "codes, the dense score and the rows of single items that NaviGen has."
+                "As a plain language model it may write codes that no item has, and it lacks the bias of codes, the "
+                "query of items and the rows of single items that NaviGen has."
             ]
             if plain_lm
             else []

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from recbole_navigen.artefacts import write_bytes
 from recbole_navigen.config import Config
+from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.errors import InputError
 from recbole_navigen.generation.settings import RETRIEVAL, generation_settings
 from recbole_navigen.language.tags import DRAFTS, MEDIA, TEMPERATURE, TOP_P
@@ -20,7 +21,6 @@ from recbole_navigen.quick_start.run import finished_run
 from recbole_navigen.quick_start.runs import STARTED
 from recbole_navigen.quick_start.supervised import learns_instructions
 from recbole_navigen.quick_start.writing import add_writer
-from recbole_navigen.config.reading import parse_argv
 
 FILE = "instructions.jsonl"
 USERS_AT_ONCE = 64  # between two movements of the progress bar

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from recbole_navigen.artefacts import write_json
+from recbole_navigen.config.media_metrics import NAMES, media_result
 from recbole_navigen.evaluation.clip import ClipEncoder
 from recbole_navigen.evaluation.extras import extra_scores, load_extras
 from recbole_navigen.evaluation.media import MediaCase, MediaScores
@@ -15,7 +16,6 @@ from recbole_navigen.generation.cards import user_cards
 from recbole_navigen.generation.head import Generated, build_encoder, build_generators, generate, media_cases, score
 from recbole_navigen.generation.protocol import MEDIA, Catalogue, Request, item_images
 from recbole_navigen.generation.retrieval import picture_terms
-from recbole_navigen.config.media_metrics import NAMES, media_result
 from recbole_navigen.quick_start.recommender import Recommender
 from recbole_navigen.quick_start.runs import RESULT, read_result
 from recbole_navigen.quick_start.sections import run_sections

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from recbole_navigen.artefacts import atomic_directory, content_hash, read_json, stage_is_current, write_json
 from recbole_navigen.config import Config
+from recbole_navigen.config.reading import without_secrets
 from recbole_navigen.data import create_dataset, data_preparation, read_item_text
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.similarity import SentenceSpace, packaged_encoder
@@ -30,7 +31,6 @@ from recbole_navigen.quick_start.runs import STARTED, refuse_other_backbone
 from recbole_navigen.quick_start.stages import Stages
 from recbole_navigen.quick_start.supervised import learns_instructions, settings_of, supervision_of, terms_by_teacher
 from recbole_navigen.quick_start.training_stages import check_stages, reinforces_items
-from recbole_navigen.config.reading import without_secrets
 from recbole_navigen.supervision.rows import InstructionRow
 from recbole_navigen.training.checkpoint import load_checkpoint
 from recbole_navigen.training.instructions import InstructionRows

@@ -12,6 +12,7 @@ from recbole.utils.argument_list import dataset_arguments
 
 from recbole_navigen.artefacts import content_hash
 from recbole_navigen.config import Config
+from recbole_navigen.config.reading import nearest
 from recbole_navigen.data import NaviGenDataset, create_dataset
 from recbole_navigen.data.sequences import padded
 from recbole_navigen.errors import InputError
@@ -22,17 +23,14 @@ from recbole_navigen.language.rendering import Renderer
 from recbole_navigen.language.tags import DOMAINS, DRAFTS, MEDIA, TEMPERATURE, TOP_P
 from recbole_navigen.model.build import build_lm
 from recbole_navigen.model.lm import DualIdentifierLM
-from recbole_navigen.model.scoring import ExactScorer
+from recbole_navigen.model.ranking import Ranking
 from recbole_navigen.model.text import TextModel
-from recbole_navigen.model.topk import TopKSearch
-from recbole_navigen.model.topk import recommend as search_items
 from recbole_navigen.quick_start.display import item_names
 from recbole_navigen.quick_start.drafts import draft_scores, written_drafts
 from recbole_navigen.quick_start.pipeline import IDENTIFIERS, TOKENIZER
 from recbole_navigen.quick_start.runs import read_result, refuse_other_backbone
 from recbole_navigen.quick_start.supervised import learns_instructions, settings_of
 from recbole_navigen.quick_start.writing import load_writer
-from recbole_navigen.config.reading import nearest
 from recbole_navigen.supervision.build import supervision_settings
 from recbole_navigen.supervision.protocol import Sample
 from recbole_navigen.supervision.space import TermSpace
@@ -57,12 +55,10 @@ class Recommendations(Sequence[Recommendation]):
 
     Attributes:
         items: the k items.
-        expansions: trie prefixes the search expanded.
-        certified: True if the k-th item beats the bound of every prefix left unexpanded.
+        certified: True if every item of the catalogue was scored by a number, so that no other one can belong here.
     """
 
     items: tuple[Recommendation, ...]
-    expansions: int
     certified: bool
 
     def __getitem__(self, index: Any) -> Any:
@@ -127,8 +123,7 @@ class Recommender:
         self.dataset_hash = dataset_hash
         self.author = author
         self.max_length = settings["MAX_ITEM_LIST_LENGTH"]
-        self.scorer = ExactScorer(lm, settings["scoring_memory"])
-        self.search = TopKSearch(self.scorer)
+        self.ranking = Ranking(lm, settings["scoring_memory"])
         self._index = {token: index for index, token in enumerate(table.item_tokens)}
 
     @classmethod
@@ -235,7 +230,7 @@ class Recommender:
         exclude: Sequence[Iterable[str]] | None = None,
         exclude_history: bool = False,
     ) -> list[Recommendations]:
-        """As `recommend`, for many histories in one search."""
+        """As `recommend`, for many histories at once."""
         if not histories:
             return []
         indices = [self._indices(history, f"history {row}") for row, history in enumerate(histories)]
@@ -251,18 +246,17 @@ class Recommender:
         histories, lengths = self._padded(indices)
         device = self.lm.code_rows.device
         rendered = self.renderer.cid2cid(histories, lengths).to(device)
-        top = search_items(self.search, rendered, histories.to(device), k, banned.to(device))
-        rows = (top.items, top.log_probs, top.expansions, top.certified)
+        top = self.ranking.top_k(rendered, k, histories.to(device), banned.to(device))
+        rows = (top.items, top.log_probs, top.certified)
         return [
             Recommendations(
                 tuple(
                     Recommendation(self.table.item_tokens[item], self.table.terms[item], math.exp(score), score)
                     for item, score in zip(items, scores, strict=True)
                 ),
-                expansions,
                 certified,
             )
-            for items, scores, expansions, certified in zip(*(part.tolist() for part in rows), strict=True)
+            for items, scores, certified in zip(*(part.tolist() for part in rows), strict=True)
         ]
 
     @torch.no_grad()
@@ -326,7 +320,7 @@ class Recommender:
         named = not free_terms and (settings["name_item"] or not settings["choose_item"])
         written = written_drafts(
             self.author,
-            self.scorer,
+            self.ranking,
             self._padded([self._indices(histories[row], "the history") for row in rows]),
             [self._index[aims[row].item] + 1 for row in rows],
             [(domain, media[row]) for row in rows],
@@ -385,7 +379,7 @@ class Recommender:
     def item_of_terms(self, terms: Sequence[str]) -> str:
         """Raw id of the item that some terms name most probably (tid2cid)."""
         rendered = self.renderer.named_by([terms]).to(self.lm.code_rows.device)
-        return self.table.item_tokens[int(self.search.top_k(rendered, 1).items[0, 0])]
+        return self.table.item_tokens[int(self.ranking.top_k(rendered, 1).items[0, 0])]
 
     def _padded(self, indices: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """The newest items of histories as internal ids, right-padded (B, W), and how many they are, (B,)."""

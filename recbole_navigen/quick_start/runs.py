@@ -17,10 +17,10 @@ from filelock import FileLock, Timeout
 from recbole_navigen import processes
 from recbole_navigen.artefacts import content_hash, file_hash, plain, read_json, write_json
 from recbole_navigen.config import Config
+from recbole_navigen.config.reading import added_settings, without_secrets
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.evaluation.user_ranks import UserRanks
 from recbole_navigen.language.adapters import LORA_KEYS
-from recbole_navigen.config.reading import added_settings, without_secrets
 
 RESULT = "result.json"  # written last: a folder that holds it is a finished run
 STARTED = "started.json"  # written first, with the run's identity
@@ -138,16 +138,13 @@ def protocol(config: Config) -> dict[str, Any]:
     return {key: public[key] for key in ("eval_args", "exclude_history", "repeatable")}
 
 
-def find_finished(root: str | Path, wanted: dict[str, Any], depth: int) -> Run | None:
-    """The newest finished run with an identity, whose ranks are whole and tell at least `depth` places apart."""
+def find_finished(root: str | Path, wanted: dict[str, Any]) -> Run | None:
+    """The newest finished run with an identity whose ranks are whole."""
     for folder in finished_folders(root, wanted):
         try:
-            run = Run.load(folder)
+            return Run.load(folder)
         except DamagedArtefact as error:
             logger.warning("%s; running it again", error)
-            continue
-        if run.ranks.depth is None or run.ranks.depth >= depth:
-            return run
     return None
 
 

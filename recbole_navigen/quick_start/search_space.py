@@ -11,8 +11,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from recbole_navigen.errors import InputError
 from recbole_navigen.config.reading import INTERVAL_ENDING, nearest, parse_value, read_settings, settings_file
+from recbole_navigen.errors import InputError
 
 _KEYS = {"float": {"low", "high", "step", "log"}, "int": {"low", "high", "step", "log"}, "choice": {"values"}}
 _HOW = "write `key: {type: float, low: 0.0, high: 0.5}`, with type int alike, or `key: [a, b, c]`"
@@ -222,7 +222,7 @@ def _lists(value: Any) -> Any:
 
 
 def nested(values: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings from values by dotted name: `task_weights.dense` changes that entry of the task_weights of `base`."""
+    """Settings from values by dotted name: `task_weights.cid2tid` changes that entry of the task_weights of `base`."""
     settings: dict[str, Any] = {}
     for name, value in values.items():
         key, *path = name.split(".")

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from recbole_navigen.artefacts import content_hash
+from recbole_navigen.config.reading import without_secrets
 from recbole_navigen.errors import InputError
 from recbole_navigen.quick_start.search_space import Parameter
-from recbole_navigen.config.reading import without_secrets
 
 try:
     import optuna

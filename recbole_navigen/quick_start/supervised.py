@@ -10,10 +10,10 @@ from typing import Any
 
 from recbole_navigen.artefacts import content_hash, stage_is_current
 from recbole_navigen.config import Config
+from recbole_navigen.config.reading import without_secrets
 from recbole_navigen.data.sequences import UserSequences
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.textual import TermResult
-from recbole_navigen.config.reading import without_secrets
 from recbole_navigen.supervision.build import Roles, build_roles, search_settings, supervision_settings
 from recbole_navigen.supervision.rows import Supervision, samples_of, supervise
 from recbole_navigen.supervision.terms import teacher_terms

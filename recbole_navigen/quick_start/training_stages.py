@@ -4,11 +4,10 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from recbole_navigen.config.reading import settings_file
 from recbole_navigen.errors import InputError
 from recbole_navigen.quick_start.scorers import SCORERS
-from recbole_navigen.config.reading import settings_file
 from recbole_navigen.training.objective import ADVANTAGES, AVERAGES
-from recbole_navigen.training.policies import POLICIES
 from recbole_navigen.training.rewards import CODE_REWARDS, REWARDS
 
 STAGES = ("align", "finetune", "write", "reinforce")
@@ -45,8 +44,6 @@ def check_stages(settings: Mapping[str, Any]) -> None:
     own = reinforce_settings(settings["reinforce"])
     if own["tasks"] == ["cid2ins"] and "write" not in named:
         raise InputError("reinforce: tasks=[cid2ins] needs a writer; put `write` before it in training_stages.")
-    if "cid2cid" in own["tasks"] and own["policy"] == "mixture" and settings["fusion"] == "none":
-        raise InputError("reinforce: policy=mixture needs the dense score; set fusion: dense or policy: codes.")
     if settings["lora"] and own["lora_rank"]:
         raise InputError(
             f"reinforce: lora_rank={own['lora_rank']} puts adapters on a body that has some already (lora: True); "
@@ -82,7 +79,6 @@ def reinforce_settings(given: Mapping[str, Any] | None) -> dict[str, Any]:
         _choose("reward", settings["reward"], REWARDS)
     _choose("scorer", settings["scorer"], SCORERS)
     _choose("behind", settings["behind"], BEHIND)
-    _choose("policy", settings["policy"], (None, *POLICIES))
     _choose("advantage", settings["advantage"], ADVANTAGES)
     _choose("average", settings["average"], AVERAGES)
     for name, least in WHOLE.items():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_navigen.config import Config
+from recbole_navigen.config.reading import properties_folders
 from recbole_navigen.errors import InputError
 from recbole_navigen.quick_start.display import progress_bar
 from recbole_navigen.quick_start.runs import identity, new_folder, read_result
@@ -29,7 +30,6 @@ from recbole_navigen.quick_start.study import (
 )
 from recbole_navigen.quick_start.sweep_report import TABLE, Sweep, write_report
 from recbole_navigen.quick_start.tables import shown_name
-from recbole_navigen.config.reading import properties_folders
 
 HEARTBEAT = 30  # seconds
 _WAITING = 2.0  # seconds between two looks at the trials of other workers

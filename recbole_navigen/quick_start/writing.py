@@ -18,6 +18,7 @@ from recbole_navigen.artefacts import (
     write_manifest,
 )
 from recbole_navigen.config import Config
+from recbole_navigen.config.reading import without_secrets
 from recbole_navigen.data import create_dataset, data_preparation, read_item_text
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.adapters import LORA_KEYS
@@ -36,7 +37,6 @@ from recbole_navigen.quick_start.pipeline import (
 from recbole_navigen.quick_start.stages import Stages
 from recbole_navigen.quick_start.supervised import WRITING_KEYS, settings_of
 from recbole_navigen.quick_start.training_stages import holds_rows_out
-from recbole_navigen.config.reading import without_secrets
 from recbole_navigen.supervision.rows import InstructionRow
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 from recbole_navigen.training.instructions import InstructionRows, split_by_user

@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from recbole_navigen.errors import InputError
 from recbole_navigen.config.reading import refuse_unknown, settings_file
+from recbole_navigen.errors import InputError
 from recbole_navigen.supervision.evolution import SearchSettings
 from recbole_navigen.supervision.llm import Chat, LanguageModel, ModelTeacher
 from recbole_navigen.supervision.protocol import Judge, Teacher
