@@ -124,10 +124,11 @@ def test_the_released_bugs_train_on_each_samples_own_states(benchmark, history):
     """Below the stream the model leaves out nodes that decide nothing; forced codes are scored from just those."""
     from released_bugs import with_bugs
 
-    policy, lm = item_policy("codes", history=history)
+    policy, lm = item_policy(history=history, decoder="tokens")
     buggy = with_bugs(policy)
     together = buggy.roll(3, 16, torch.Generator().manual_seed(1), torch.Generator().manual_seed(2))
-    assert (policy.log_probs(together, lm) == 0).any()  # forced codes are there
+    levels = lm.decoder.target_log_probs(lm, together.rendered)
+    assert (levels == 0).any()  # forced codes are there
     found = buggy.log_probs(together, lm).view(3, 16, lm.levels)
     for place in range(16):
         alone = Alone(together, place)

@@ -14,6 +14,7 @@ Symbols: B users, M rows, R items a row, N items, L levels, V_l nodes of level l
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -67,7 +68,7 @@ class TreeDecoder(nn.Module):
         Nodes are ranges of the tree's leaves; each sum is taken relative to its own largest term, so a node far below
         the best one keeps its digits.
         """
-        lengths = torch.from_numpy(self.trie.leaf_start[level]).to(log_probs.device).diff()
+        lengths = torch.from_numpy(np.diff(self.trie.leaf_start[level])).to(log_probs.device)
         leaves = log_probs.T[self.leaf_item].contiguous()
         largest = torch.segment_reduce(leaves, "max", lengths=lengths, axis=0)
         above = leaves - largest.repeat_interleave(lengths, dim=0)
