@@ -18,6 +18,7 @@ from recbole_navigen.language.rendering import Origin
 from recbole_navigen.model.legal import LegalCodes
 from recbole_navigen.model.lm import DualIdentifierLM
 from recbole_navigen.model.text import TextModel
+from recbole_navigen.model.tree import TreeDecoder
 from recbole_navigen.training.policies import InstructionPolicy, ItemPolicy, Policy, Rollout
 
 
@@ -85,7 +86,9 @@ class BuggyInstructions(InstructionPolicy):
 
 
 def with_bugs(policy: Policy) -> Policy:
-    """The same task with the bugs; next items of `decoder: tokens`."""
+    """The same task with the bugs; next items of `decoder: tree`, where they have no place, stay as they are."""
+    if isinstance(policy, ItemPolicy) and isinstance(policy.module.decoder, TreeDecoder):
+        return policy
     buggy = copy.copy(policy)
     buggy.__class__ = BuggyItems if isinstance(buggy, ItemPolicy) else BuggyInstructions
     return buggy
