@@ -43,7 +43,7 @@ from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.data import create_dataset, data_preparation, read_item_text
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.instructions import InstructionScores, score_instructions
-from recbole_navigen.evaluation.ranks import ndcg
+from recbole_navigen.evaluation.ranks import full_sort_ranks, ndcg
 from recbole_navigen.evaluation.similarity import SentenceSpace, cosines, packaged_encoder
 from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.language.parsing import parse_answer
