@@ -28,7 +28,8 @@ class BuggyItems(ItemPolicy):
     def roll(self, prompts, group, moments, draws) -> Rollout:
         """See `Policy`."""
         rollout = super().roll(prompts, group, moments, draws)
-        rendered = replace(rollout.rendered, targets=rollout.items)
+        anchors = rollout.rendered.anchors[:, :1].expand_as(rollout.items)
+        rendered = replace(rollout.rendered, targets=rollout.items, anchors=anchors)
         owner = rollout.owner.repeat_interleave(self.module.levels)
         rollout = replace(rollout, rendered=rendered, owner=owner)
         with torch.no_grad():
@@ -37,7 +38,6 @@ class BuggyItems(ItemPolicy):
     def log_probs(self, rollout: Rollout, module: DualIdentifierLM) -> Tensor:
         """See `Policy`."""
         rendered, decoder = rollout.rendered, module.decoder
-        rendered = replace(rendered, anchors=rendered.anchors[:, :1].expand_as(rendered.targets))
         codes = module.codes[rendered.targets]
         with every_node(decoder.legal):
             states = decoder.target_states(module, rendered)
