@@ -95,7 +95,7 @@ def generate_beam(plain: Plain, lm: DualIdentifierLM, trie: dict, rendered: Rend
 def vectorised_beam(plain: Plain, lm: DualIdentifierLM, rendered: Rendered, beams: int) -> tuple[Tensor, Tensor]:
     """(b) Beam search with tensor masks and a KV cache repeated per beam. Items (B, beams) by index, and scores."""
     tokens, mask = flat_tokens(plain, rendered)
-    users, legal = len(tokens), lm.legal
+    users, legal = len(tokens), lm.decoder.legal
     body = plain.model.model
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     cache = DynamicCache(config=plain.model.config)
@@ -103,7 +103,7 @@ def vectorised_beam(plain: Plain, lm: DualIdentifierLM, rendered: Rendered, beam
         input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
     ).last_hidden_state[:, -1]
     root = torch.zeros(users, dtype=torch.long)
-    scores, nodes, _ = legal.children_log_probs(0, lm.code_logits(0, hidden), root)
+    scores, nodes, _ = legal.children_log_probs(0, lm.decoder.code_logits(lm, 0, hidden), root)
     width = min(beams, scores.shape[1])
     scores, place = scores.topk(width, dim=1)
     nodes = nodes.gather(1, place)
@@ -121,7 +121,7 @@ def vectorised_beam(plain: Plain, lm: DualIdentifierLM, rendered: Rendered, beam
             past_key_values=cache,
             use_cache=True,
         ).last_hidden_state[:, -1]
-        steps, child, _ = legal.children_log_probs(level, lm.code_logits(level, hidden), nodes.flatten())
+        steps, child, _ = legal.children_log_probs(level, lm.decoder.code_logits(lm, level, hidden), nodes.flatten())
         total = (scores.flatten()[:, None] + steps).view(users, -1)
         kept = min(beams, total.shape[1])
         scores, place = total.topk(kept, dim=1)
@@ -136,7 +136,7 @@ def vectorised_beam(plain: Plain, lm: DualIdentifierLM, rendered: Rendered, beam
 @torch.no_grad()
 def brute_force(plain: Plain, lm: DualIdentifierLM, rendered: Rendered) -> Tensor:
     """Log-probability of every item, each item's codes decoded by the plain model behind each context. (B, N)."""
-    legal = lm.legal
+    legal = lm.decoder.legal
     items = torch.arange(legal.trie.n_items)
     nodes, path = legal.path_nodes(items), legal.item_path
     steps = plain.first_code + lm.codes[1:, :-1] + torch.arange(lm.levels - 1) * lm.codebook_size
@@ -149,5 +149,7 @@ def brute_force(plain: Plain, lm: DualIdentifierLM, rendered: Rendered) -> Tenso
         below = run(input_ids=steps, past_key_values=cache, use_cache=True).last_hidden_state
         states = [root.expand(len(items), -1), *below.unbind(dim=1)]
         for level, state in enumerate(states):
-            scores[user] += legal.log_prob(level, lm.code_logits(level, state), nodes[:, level], path[:, level])
+            scores[user] += legal.log_prob(
+                level, lm.decoder.code_logits(lm, level, state), nodes[:, level], path[:, level]
+            )
     return scores

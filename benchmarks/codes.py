@@ -38,8 +38,6 @@ def measure(dataset: str, codes: int | None, epochs: int, settings: dict) -> dic
     }
     if epochs:
         row["valid_ndcg@10"] = round(trainer.fit(train, valid, saved=False, show_progress=False)[0], 4)
-        if model.lm.dense is not None:
-            row["share_of_dense_score"] = round(float(model.lm.dense.share), 3)
     return row
 
 

@@ -6,8 +6,7 @@
 All validation users, one seed, few epochs (so that a lever costs minutes); intervals are paired over users and leave
 out what another seed would change, which the lever `another seed` shows. The levers stand in `levers.yaml`. Finished
 ones are kept in runs/levers. Rows measured before, with the same epochs and seed, stay in the results as long as the
-defaults come out the same. Where both models are there, their codes are also fused as two channels, on at most 5,000
-validation users: items by the log of the mean of both models' probabilities (log-sum-exp in item space).
+defaults come out the same.
 """
 
 import argparse
@@ -25,24 +24,17 @@ from recbole_navigen.config import Config
 from recbole_navigen.config.reading import read_yaml
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.data.dataset import TARGET_POSITION
-from recbole_navigen.evaluation.ranks import ndcg, searched_ranks
+from recbole_navigen.evaluation.ranks import full_sort_ranks, ndcg
 from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.evaluation.user_ranks import popularity_thirds
 from recbole_navigen.language.rendering import Rendered, Renderer
 from recbole_navigen.model.legal import LegalCodes
-from recbole_navigen.model.repeats import distinct
 from recbole_navigen.quick_start import run_navigen
 from recbole_navigen.quick_start.pipeline import load_navigen
 
 HERE = Path(__file__).resolve().parent
 RUNS = HERE / "runs" / "levers"
-DEPTH = 20
-CANDIDATES = 64  # best items of each channel
 PROTOCOLS = ("all items", "unseen items")
-CHANNELS = {  # row -> the two levers whose models are fused
-    "codes of SASRec and of LightGCN": ("defaults", "codes of LightGCN"),
-    "codes of SASRec from two seeds (control)": ("defaults", "another seed"),
-}
 
 
 def main() -> None:
@@ -61,9 +53,6 @@ def main() -> None:
     for name in names:
         records[name] = measured(arguments, levers[name])
         report(arguments, records, tail)
-    pairs = {row: pair for row, pair in CHANNELS.items() if set(pair) <= records.keys()}
-    if pairs:
-        report(arguments, records, tail, channels(arguments, records, pairs))
 
 
 def measured(arguments: argparse.Namespace, lever: dict) -> dict:
@@ -82,8 +71,7 @@ def measured(arguments: argparse.Namespace, lever: dict) -> dict:
         "settings": lever,
         "commit": commit(),
         "run": str(run.relative_to(RUNS)),
-        "ranks": [part.tolist() for part in searched_ranks(model, valid_data, DEPTH)],
-        "share": None if model.lm.dense is None else float(model.lm.dense.share),
+        "ranks": [part.tolist() for part in full_sort_ranks(model, valid_data)],
         "parameters": result["parameters"]["total"],
         "minutes": result["training_seconds"] / 60,
     }
@@ -126,7 +114,7 @@ def load(settings: dict, dataset: str, run: Path, users: int | None = None):
 
 
 def without_legal_softmax() -> contextlib.AbstractContextManager:
-    """Training normalises over all K codes of a level; validation and ranking over legal ones, as ever."""
+    """With decoder: tokens, training normalises over all K codes of a level; ranking over legal ones, as ever."""
     legal = LegalCodes.log_prob
 
     def log_prob(self, level, logits, nodes, child, smoothing=0.0):
@@ -139,7 +127,7 @@ def without_legal_softmax() -> contextlib.AbstractContextManager:
 
 
 def without_all_positions() -> contextlib.AbstractContextManager:
-    """Only the last item of each window is a target, of codes and dense score alike."""
+    """Only the last item of each window is a target."""
     render = Renderer.cid2cid
 
     def cid2cid(self, histories, lengths, targets=False) -> Rendered:
@@ -155,82 +143,19 @@ def without_all_positions() -> contextlib.AbstractContextManager:
 WITHOUT = {"legal softmax": without_legal_softmax, "all positions": without_all_positions}
 
 
-# ---- Two channels ---------------------------------------------------------------------------------------------------
-
-
-def channels(arguments: argparse.Namespace, records: dict, pairs: dict[str, tuple[str, str]]) -> dict[str, dict]:
-    """Codes of two models alone and fused, NDCG@10 on at most 5,000 validation users."""
-    found: dict[str, np.ndarray] = {}
-    for row, names in pairs.items():
-        models = []
-        for name in names:
-            # One seed for all, so that the same validation users are drawn.
-            own = {**shared_settings(arguments), **records[name]["settings"], "seed": arguments.seed}
-            model, valid_data = load(own, arguments.dataset, RUNS / records[name]["run"], 5000)
-            models.append(model)
-        ranks = fused_ranks(models, valid_data)
-        found |= {f"codes alone, {name}": ndcg(alone, 10) for name, alone in zip(names, ranks, strict=False)}
-        found[f"{row}, fused"] = ndcg(ranks[-1], 10)
-    table, base = {}, found["codes alone, defaults"]
-    for name, values in found.items():
-        row = table[name] = {}
-        for protocol, ours, theirs in zip(PROTOCOLS, values, base, strict=True):
-            row[f"valid ndcg@10, {protocol}"] = f"{ours.mean():.4f}"
-            row[f"less the codes of SASRec alone, {protocol}"] = str(bootstrap(ours - theirs))
-    return table
-
-
-@torch.no_grad()
-def fused_ranks(models: list, loader) -> np.ndarray:
-    """Ranks of the targets under the codes of each of two models, and under the mean of their probabilities.
-
-    Candidates are the best CANDIDATES items of either model. An item outside both lists is at most as probable as the
-    mean of the lists' last ones; what is as probable as that, or less, gets the rank CANDIDATES.
-
-    Returns:
-        Shape (3, 2, B), int64: among all items, and among unseen ones. B users in the loader's order.
-    """
-    timeline, ranks = loader._dataset.timeline, []
-    for interaction, *_ in loader:
-        rendered = [model.history(interaction) for model in models]
-        tops = [model.search.top_k(own, CANDIDATES) for model, own in zip(models, rendered, strict=True)]
-        target = interaction[models[0].ITEM_ID][:, None]
-        items = distinct(torch.cat([top.items + 1 for top in tops], dim=1))
-        items = torch.cat([target, items.masked_fill(items == target, 0)], dim=1)
-        scores = [model.scorer.of_items(own, items).double().exp() for model, own in zip(models, rendered, strict=True)]
-        scores.append((scores[0] + scores[1]) / 2)
-        last = [top.log_probs[:, -1:].double().exp() for top in tops]
-        last.append((last[0] + last[1]) / 2)
-        rows, seen = (torch.from_numpy(part) for part in timeline.history(interaction[TARGET_POSITION].numpy()))
-        hidden = torch.zeros(len(items), models[0].n_items, dtype=torch.bool)
-        hidden[rows, seen] = True
-        hidden = hidden.gather(1, items)
-        hidden[:, 0] = False
-        found = []
-        for score, least in zip(scores, last, strict=True):
-            score = score.masked_fill(items == 0, 0.0)
-            sure = score[:, 0] > least[:, 0]
-            above = score > score[:, :1]
-            both = [above.sum(dim=1), (above & ~hidden).sum(dim=1)]
-            found.append(torch.stack([torch.where(sure, rank, CANDIDATES) for rank in both]))
-        ranks.append(torch.stack(found))
-    return torch.cat(ranks, dim=2).numpy()
-
-
-def report(arguments: argparse.Namespace, records: dict, tail: np.ndarray, fused: dict | None = None) -> None:
+def report(arguments: argparse.Namespace, records: dict, tail: np.ndarray) -> None:
     """Write what there is so far."""
     base, table = ndcg(np.array(records["defaults"]["ranks"]), 10), {}
     for label, record in records.items():
         values = ndcg(np.array(record["ranks"]), 10)
         row = table[label] = {"parameters": f"{record['parameters']:,}", "minutes": f"{record['minutes']:.1f}"}
-        row["share of the dense score"] = "-" if record["share"] is None else f"{record['share']:.2f}"
         for protocol, ours, theirs in zip(PROTOCOLS, values, base, strict=True):
             row[f"valid ndcg@10, {protocol}"] = f"{ours.mean():.4f}"
             row[f"less the defaults, {protocol}"] = str(bootstrap(ours - theirs))
         row["less the defaults, unseen items, tail"] = str(bootstrap((values[1] - base[1])[tail]))
         row["commit"] = record["commit"]
     name = "-".join(filter(None, ("levers", arguments.dataset, arguments.part)))
-    details = {"table": table, "channels": fused, "epochs": arguments.epochs, "seed": arguments.seed}
+    details = {"table": table, "epochs": arguments.epochs, "seed": arguments.seed}
     file = RESULTS / f"{name}.json"
     before = read_json(file) if file.is_file() else {}
     figures = [f"valid ndcg@10, {protocol}" for protocol in PROTOCOLS]
@@ -238,7 +163,6 @@ def report(arguments: argparse.Namespace, records: dict, tail: np.ndarray, fused
         before["table"]["defaults"][figure] == table["defaults"][figure] for figure in figures
     ):
         details["table"] = {**before["table"], **table}
-        details["channels"] = fused or before["channels"]
     bar = Bar("levers measured, of those in levers.yaml", len(details["table"]) - 1, "reported", True)
     write_results(name, [bar], details)
 

@@ -82,7 +82,7 @@ def train(trainer: Any, train_data: Any, valid_data: Any, seconds: float) -> tup
         trainer._train_epoch(timed, epoch)
         epoch += 1
     spent = time.perf_counter() - start
-    # The factor of repeats and the share of the dense score are fitted on validation, outside the clock.
+    # The factor of repeats is fitted on validation, outside the clock.
     trainer.before_validation(valid_data)
     return timed.steps, spent
 

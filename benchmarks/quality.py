@@ -78,10 +78,10 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     for contender in comparison.contenders:
         for run in contender.runs:
-            columns = {column: getattr(run.ranks, column).tolist() for column in UserRanks.__slots__[:-2]}
+            columns = {column: getattr(run.ranks, column).tolist() for column in UserRanks.__slots__[:-1]}
             slug = re.sub(r"[^A-Za-z0-9]+", "-", contender.label).strip("-")
             file = RUNS / f"{name}-{slug}-{run.record['seed']}.json"
-            ranks = {"depth": run.ranks.depth, "catalogue": run.ranks.catalogue, **columns}
+            ranks = {"catalogue": run.ranks.catalogue, **columns}
             write_json(file, {**run.record, "label": contender.label, "ranks": ranks})
 
     # 2. Bars.

@@ -13,8 +13,7 @@ reward uses (all-MiniLM-L6-v2, extra `offline`). Differences are paired over use
     paper             the released reward
     no triangle       the default without self-consistency
     no novelty        the default without what a sample says that no other does
-    codes             the default with next items drawn code by code; instructions would be those of the default
-    released bugs     both learned as the released loop does (`released_bugs.py`), next items code by code
+    released bugs     learned as the released loop does (`released_bugs.py`); next items with decoder: tokens alone
 
 What does not validate better is not kept (`kept` tells), so a variant loses nothing on validation by construction. What
 it would have done stands beside it: `last weights` are those of the last step, whatever they are worth.
@@ -45,11 +44,10 @@ from recbole_navigen.config.reinforcement import STAGES, reinforce_settings
 from recbole_navigen.data import create_dataset, data_preparation, read_item_text
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.instructions import InstructionScores, score_instructions
-from recbole_navigen.evaluation.ranks import ndcg, searched_ranks
+from recbole_navigen.evaluation.ranks import full_sort_ranks, ndcg
 from recbole_navigen.evaluation.similarity import SentenceSpace, cosines, packaged_encoder
 from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.language.parsing import parse_answer
-from recbole_navigen.model.sampling import sample
 from recbole_navigen.quick_start import Recommender
 from recbole_navigen.quick_start.pipeline import load_navigen, supervision_stage
 from recbole_navigen.quick_start.reinforcing import DONE, reinforce, save_learned
@@ -69,14 +67,9 @@ VARIANTS: dict[str, tuple[dict[str, Any], Any]] = {
     "paper": ({"reward": "paper"}, None),
     "no triangle": ({"triangle": False}, None),
     "no novelty": ({"weights": {"novel": 0}}, None),
-    "codes": ({"policy": "codes", "tasks": ["cid2cid"]}, None),
-    "released bugs": ({"policy": "codes"}, with_bugs),
+    "released bugs": ({}, with_bugs),
 }
-PAIRS = (
-    *(("prefix", "paper"), ("prefix", "no triangle"), ("prefix", "no novelty")),
-    # What the bugs cost: next items against `codes`, instructions against `prefix`.
-    *(("codes", "released bugs"), ("prefix", "released bugs")),
-)
+PAIRS = (("prefix", "paper"), ("prefix", "no triangle"), ("prefix", "no novelty"), ("prefix", "released bugs"))
 LAST = "{}, last weights"
 MEASURED = "measured"
 LATER = ("training_stages", "reinforce")  # settings that the ranking model does not depend on
@@ -206,7 +199,7 @@ def _measured(folder: Path, arguments: argparse.Namespace, settings: dict, space
 def _measure(folder: Path, arguments: argparse.Namespace, settings: dict, space: SentenceSpace) -> dict[str, Any]:
     config, dataset, (train_data, _, test_data) = _opened(arguments.dataset, settings)
     model = load_navigen(config, train_data._dataset, folder)
-    rank, unseen = searched_ranks(model, test_data, 20)
+    rank, unseen = full_sort_ranks(model, test_data)
     recommender = Recommender.load(folder)
     _, histories, targets, media = held_out_users(recommender, arguments.users)
     texts = dict(zip(model.table.item_tokens, read_item_text(config, dataset).text[1:], strict=True))
@@ -279,8 +272,8 @@ def _bars(found: dict[str, list[dict[str, Any]]]) -> list[Bar]:
 
 @torch.no_grad()
 def _rollouts(folder: Path, dataset: str, settings: dict) -> dict[str, float]:
-    """Samples a second in one run: items as training rolls them out, code by code, and by `generate` with a prefix
-    function; and instructions.
+    """Samples a second in one run: items as training rolls them out, and by `generate` with a prefix function; and
+    instructions.
     """
     config, data, (train_data, _, test_data) = _opened(dataset, settings)
     model, sequences = load_navigen(config, train_data._dataset, folder), train_data._dataset.sequences
@@ -290,7 +283,7 @@ def _rollouts(folder: Path, dataset: str, settings: dict) -> dict[str, float]:
     tokens, mask = flat_tokens(plain, rendered)
     width = tokens.shape[1]
     moments, draws = torch.Generator().manual_seed(0), torch.Generator(model.device).manual_seed(0)
-    items = ItemPolicy(model, sequences, "codes" if lm.dense is None else "mixture", "prefix")
+    items = ItemPolicy(model, sequences, "prefix")
     author, renderer, own = load_writer(folder, lm, model.table)
     rows = supervision_stage(config, data, train_data._dataset, model.table, Stages())
     rows = InstructionRows(rows, sequences, renderer, model.max_seq_length, own["think_share"], own["choose_item"])
@@ -313,7 +306,6 @@ def _rollouts(folder: Path, dataset: str, settings: dict) -> dict[str, float]:
 
     timed: dict[str, tuple[int, Callable[[], Any]]] = {
         "items/s, as in training": (ROLLOUT_USERS, lambda: items.roll(ROLLOUT_USERS, GROUP, moments, draws)),
-        "items/s, code by code": (ROLLOUT_USERS, lambda: sample(model.scorer, rendered, GROUP)),
         "items/s, generate": (ROLLOUT_USERS, generate),
         "instructions/s, as in training": (ROLLOUT_TEXTS, lambda: texts.roll(ROLLOUT_TEXTS, GROUP, moments, draws)),
     }

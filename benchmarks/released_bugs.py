@@ -3,7 +3,7 @@
 - Log-probabilities ignore the constraint: tokens are drawn among the legal ones, the loss takes the softmax over all.
 - Forced tokens and padding are in the loss as if they had been drawn.
 
-Next items are drawn code by code, so what they cost is told beside `policy: codes`.
+Next items are those of `decoder: tokens`, an action a code.
 """
 
 import contextlib
@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from recbole_navigen.language.rendering import Origin
+from recbole_navigen.model.legal import LegalCodes
 from recbole_navigen.model.lm import DualIdentifierLM
 from recbole_navigen.model.text import TextModel
+from recbole_navigen.model.tree import TreeDecoder
 from recbole_navigen.training.policies import InstructionPolicy, ItemPolicy, Policy, Rollout
 
 
@@ -26,33 +28,37 @@ class BuggyItems(ItemPolicy):
     def roll(self, prompts, group, moments, draws) -> Rollout:
         """See `Policy`."""
         rollout = super().roll(prompts, group, moments, draws)
+        anchors = rollout.rendered.anchors[:, :1].expand_as(rollout.items)
+        rendered = replace(rollout.rendered, targets=rollout.items, anchors=anchors)
+        owner = rollout.owner.repeat_interleave(self.module.levels)
+        rollout = replace(rollout, rendered=rendered, owner=owner)
         with torch.no_grad():
             return replace(rollout, log_probs=self.log_probs(rollout, self.module))
 
     def log_probs(self, rollout: Rollout, module: DualIdentifierLM) -> Tensor:
         """See `Policy`."""
-        rendered = rollout.rendered
+        rendered, decoder = rollout.rendered, module.decoder
         codes = module.codes[rendered.targets]
-        with every_node(module):
-            states = module.target_states(rendered)
+        with every_node(decoder.legal):
+            states = decoder.target_states(module, rendered)
         levels = [
-            module.code_logits(level, state).float().log_softmax(dim=-1).gather(-1, codes[..., level, None])[..., 0]
+            decoder.code_logits(module, level, state).float().log_softmax(dim=-1).gather(-1, codes[..., level, None])
             for level, state in enumerate(states)
         ]
-        return torch.stack(levels, dim=-1).flatten()
+        return torch.cat(levels, dim=-1).flatten()
 
 
 @contextlib.contextmanager
-def every_node(module: DualIdentifierLM) -> Iterator[None]:
+def every_node(legal: LegalCodes) -> Iterator[None]:
     """The model runs every node on the way to a target, also those with one item below, which decide nothing and are
     otherwise left out.
     """
-    only_item = module.legal.only_item
-    module.legal.only_item = torch.full_like(only_item, -1)
+    only_item = legal.only_item
+    legal.only_item = torch.full_like(only_item, -1)
     try:
         yield
     finally:
-        module.legal.only_item = only_item
+        legal.only_item = only_item
 
 
 class BuggyInstructions(InstructionPolicy):
@@ -80,7 +86,9 @@ class BuggyInstructions(InstructionPolicy):
 
 
 def with_bugs(policy: Policy) -> Policy:
-    """The same task with the bugs; next items with `policy: codes`."""
+    """The same task with the bugs; next items of `decoder: tree`, where they have no place, stay as they are."""
+    if isinstance(policy, ItemPolicy) and isinstance(policy.module.decoder, TreeDecoder):
+        return policy
     buggy = copy.copy(policy)
     buggy.__class__ = BuggyItems if isinstance(buggy, ItemPolicy) else BuggyInstructions
     return buggy

@@ -1,7 +1,6 @@
 """Models over catalogues that do not exist: random codes of any number, weights that nobody trained.
 
-They serve where only the work is measured. Random weights know nothing of the trie; `peaked` biases give the codes the
-uneven popularity that a trained model shows, without which the best-first search would have nothing to go by.
+They serve where only the work is measured.
 """
 
 import numpy as np
@@ -14,6 +13,8 @@ from recbole_navigen.language.rendering import Rendered, Renderer
 from recbole_navigen.language.vocabulary import Vocabulary, train_tokenizer
 from recbole_navigen.model.legal import LegalCodes
 from recbole_navigen.model.lm import DualIdentifierLM
+from recbole_navigen.model.tokens import TokenDecoder
+from recbole_navigen.model.tree import TreeDecoder
 
 
 def random_codes(n_items: int, codes: int, levels: int, seed: int) -> np.ndarray:
@@ -24,13 +25,13 @@ def random_codes(n_items: int, codes: int, levels: int, seed: int) -> np.ndarray
 
 
 def model_over(
-    codes: np.ndarray, codebook_size: int, lm, peaked: float, seed: int
+    codes: np.ndarray, codebook_size: int, lm, decoder: str, seed: int = 0, sampled: int = 0
 ) -> tuple[DualIdentifierLM, Renderer]:
     """A language model of dual identifiers over some codes.
 
     Args:
-        codes: (N, L). codebook_size: K. lm: a causal LM with NaviGen's attention. peaked: standard deviation of the
-            codes' biases, in nats. seed: of everything random.
+        codes: (N, L). codebook_size: K. lm: a causal LM with NaviGen's attention. decoder: `tree` or `tokens`.
+        seed: of everything random. sampled: items that the loss is normalised over, 0 for all.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -40,10 +41,13 @@ def model_over(
     by_id = np.concatenate([np.zeros((1, levels), dtype=np.int64), codes])
     grammar = Grammar(vocabulary, {"thought_tokens": 1, "instruction_tokens": 1})
     renderer = Renderer(vocabulary, by_id, [("term",)] * len(codes), "pooled", grammar)
+    trie = CatalogueTrie.build(codes, codebook_size)
+    tree = decoder == "tree"
+    head = TreeDecoder(trie, lm.config.hidden_size, sampled) if tree else TokenDecoder(LegalCodes(trie))
     model = DualIdentifierLM(
         backbone=Backbone(lm),
         grammar=grammar,
-        legal=LegalCodes(CatalogueTrie.build(codes, codebook_size)),
+        decoder=head,
         codes=by_id,
         codebooks=rng.standard_normal((levels, codebook_size, 16)).astype(np.float32),
         residuals=None,
@@ -51,10 +55,7 @@ def model_over(
         dropout=0.0,
         seed=seed,
         start_text=False,
-        dense=False,
     )
-    with torch.no_grad():
-        model.code_bias.normal_(std=peaked)
     return model.eval(), renderer
 
 

@@ -14,7 +14,9 @@ from recbole_navigen.language.rendering import Renderer
 from recbole_navigen.language.vocabulary import Vocabulary, train_tokenizer
 from recbole_navigen.model.legal import LegalCodes
 from recbole_navigen.model.lm import DualIdentifierLM
-from recbole_navigen.model.scoring import ExactScorer
+from recbole_navigen.model.ranking import Ranking
+from recbole_navigen.model.tokens import TokenDecoder
+from recbole_navigen.model.tree import TreeDecoder
 from recbole_navigen.training.policies import ItemPolicy
 
 WORDS = ("red", "green", "blue", "space", "war", "love", "robot", "river")
@@ -40,7 +42,7 @@ def small_model(
     lm=None,
     dropout=0.0,
     item_rows=False,
-    dense_score=False,
+    decoder="tree",
 ) -> tuple[DualIdentifierLM, Renderer]:
     """A model in evaluation mode whose weights are far from uniform, and its renderer."""
     torch.manual_seed(seed)
@@ -53,10 +55,11 @@ def small_model(
     by_id = np.concatenate([np.zeros((1, levels), dtype=np.int64), cids])
     grammar = Grammar(vocabulary, {"thought_tokens": 20, "instruction_tokens": 30})
     renderer = Renderer(vocabulary, by_id, terms, history, grammar)
+    trie = CatalogueTrie.build(cids, codes)
     model = DualIdentifierLM(
         backbone=Backbone(lm, dropout),
         grammar=grammar,
-        legal=LegalCodes(CatalogueTrie.build(cids, codes), dense),
+        decoder=TreeDecoder(trie, 16) if decoder == "tree" else TokenDecoder(LegalCodes(trie, dense)),
         codes=by_id,
         codebooks=rng.standard_normal((levels, codes, 8)).astype(np.float32),
         residuals=rng.standard_normal((n_items, 8)).astype(np.float32) if item_rows else None,
@@ -64,11 +67,11 @@ def small_model(
         dropout=dropout,
         seed=seed,
         start_text=True,
-        dense=dense_score,
     )
     with torch.no_grad():
         model.code_rows.mul_(20)
-        model.code_bias.normal_()
+        if decoder == "tokens":
+            model.decoder.code_bias.normal_()
     return model.eval(), renderer
 
 
@@ -80,15 +83,15 @@ def random_histories(n_items: int, users: int, width: int, seed: int) -> tuple[t
     return torch.where(torch.arange(width) < lengths[:, None], items, 0), lengths
 
 
-def item_policy(kind, **changes) -> tuple[ItemPolicy, DualIdentifierLM]:
+def item_policy(**changes) -> tuple[ItemPolicy, DualIdentifierLM]:
     """A policy on two short training sequences, and its model."""
-    lm, renderer = small_model(dense_score=True, **changes)
+    lm, renderer = small_model(**changes)
     items = np.array([4, 9, 2, 7, 7, 1, 3])
     sequences = UserSequences(np.array([1, 2]), items, np.array([0, 3, 7]))
     model = SimpleNamespace(
-        lm=lm, renderer=renderer, scorer=ExactScorer(lm, 64), device=torch.device("cpu"), max_seq_length=5
+        lm=lm, renderer=renderer, ranking=Ranking(lm, 64), device=torch.device("cpu"), max_seq_length=5
     )
-    return ItemPolicy(model, sequences, kind, "prefix"), lm
+    return ItemPolicy(model, sequences, "prefix"), lm
 
 
 def llama(vocabulary: int):

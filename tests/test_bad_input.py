@@ -18,7 +18,6 @@ SIZES = [
     "eval_step",
     "embedding_size",
     "topk",
-    "rank_depth",
 ]
 
 

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,6 @@ from recbole_navigen.artefacts import read_record, write_record
 from recbole_navigen.commands import compare as command
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.evaluation.ranks import metric_values
-from recbole_navigen.evaluation.user_ranks import UserRanks
 from recbole_navigen.quick_start import compare_runs, run_compare
 from recbole_navigen.quick_start.runs import Run
 from recbole_navigen.quick_start.separate import RunFailed, SeparateRuns
@@ -32,13 +30,12 @@ from recbole_navigen.quick_start.separate import RunFailed, SeparateRuns
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = {"hidden_size": 16, "inner_size": 16}
 SASREC = {**SMALL, "train_rows": "user", "epochs": 6, "train_batch_size": 16}
-NO_INSTRUCTIONS = {"cid2cid": 1.0, "dense": 1.0, "cid2tid": 0.05, "tid2cid": 0.05}
+NO_INSTRUCTIONS = {"cid2cid": 1.0, "cid2tid": 0.05, "tid2cid": 0.05}
 VARIANTS = {
     "item_text_fields": ["title", "genre"],
     "MAX_ITEM_LIST_LENGTH": 8,
     "use_gpu": False,
     "epochs": 2,
-    "rank_depth": 20,
     "collaborative_config": {"SASRec": {**SASREC, "epochs": 4}},
     "models": {
         "Pop": {},
@@ -163,7 +160,6 @@ def test_the_numbers_are_those_of_the_runs(finished: dict) -> None:
                 value = metric_values("ndcg@10", getattr(run.ranks, own)).mean()
                 assert run.record["test_result"]["ndcg@10"] == pytest.approx(value, abs=1e-4)
         assert rows[label]["training_minutes"] > 0 and rows[label]["users_per_second"] > 0
-    assert runs[0].ranks.depth == 20
     best = max(WHOLE, key=lambda label: rows[label]["overall"]["all items"]["recall@10"]["interval"]["mean"])
     for label in WHOLE:
         found = rows[label]["overall"]["all items"]["recall@10"]
@@ -278,10 +274,6 @@ def test_runs_that_do_not_belong_together_are_refused(folders: dict[str, Path]) 
         with pytest.raises(InputError, match=rf"different {aspect} cannot stand in one table: .*BPR; .* in .*SASRec"):
             compare_runs([ours, theirs])
         change(theirs, **record)
-    ranks = UserRanks.load(theirs)
-    replace(ranks, depth=9).save(theirs)
-    with pytest.raises(InputError, match=r"ndcg@10 looks at 10 places and .*SASRec tells the first 9 apart"):
-        compare_runs([ours, theirs])
     assert compare_runs([ours, theirs], ["--topk=[9]"])["comparison"].metrics == ("ndcg@9", "recall@9")
     shutil.copytree(ours, "twin")
     with pytest.raises(InputError, match="the same model with the same settings, data files and seed"):
@@ -323,8 +315,6 @@ def test_runs_that_do_not_belong_together_are_refused(folders: dict[str, Path]) 
             ["--models=SASRec,Pop", "--train_rows=user"],
             "needs a sequential model, and Pop is none; remove it or set it for others alone",
         ),
-        (["--models=Pop", "--rank_depth=-5"], "rank_depth must be a whole number of at least 1, not -5"),
-        (["--models=Pop", "--rank_depth=None"], "rank_depth must be a whole number of at least 1, not None"),
         (["--models=Pop", "--checkpoint_dir=None"], "checkpoint_dir must be the path of a file or folder"),
         (["--models=Pop", "--eval_args={mode: uni50}"], "does not rank the whole catalogue"),
         (["--models=Pop", "--metrics=[ItemCoverage,NDCG]", "--dataset=none"], "unknown data set `none`"),

@@ -86,7 +86,7 @@ def test_a_run_is_trained_once_and_writes_for_anyone(tiny, capsys, monkeypatch):
 
 
 def test_a_run_without_the_task_says_so(tiny):
-    settings = {**SMALL, **SHORT, "task_weights": {"cid2cid": 1.0, "dense": 1.0, "cid2tid": 0.0, "tid2cid": 0.0}}
+    settings = {**SMALL, **SHORT, "task_weights": {"cid2cid": 1.0, "cid2tid": 0.0, "tid2cid": 0.0}}
     result = run_navigen("NaviGen", "tiny", config_dict={**settings, "data_path": str(tiny)})
     assert "supervision" not in json.loads((Path(result["run_dir"]) / "result.json").read_text())["seconds"]
     with pytest.raises(InputError, match="has not learned to write instructions"):

@@ -37,14 +37,12 @@ def levers(monkeypatch: pytest.MonkeyPatch):
     return levers
 
 
-def test_every_lever_is_measured_once_and_channels_are_fused(
-    tiny: Path, levers, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_lever_is_measured_once(tiny: Path, levers, monkeypatch: pytest.MonkeyPatch) -> None:
     some = {
         "defaults": SMALL,
         "codes of LightGCN": {**SMALL, "collaborative_model": "LightGCN"},
         "another seed": {**SMALL, "seed": 7},
-        "one code for all": {**SMALL, "without": "legal softmax"},
+        "one code for all": {**SMALL, "decoder": "tokens", "without": "legal softmax"},
     }
     monkeypatch.setattr(levers, "read_yaml", lambda file: some)
     monkeypatch.setattr(sys, "argv", ["levers.py", "--dataset=tiny", "--epochs=1"])
@@ -52,8 +50,6 @@ def test_every_lever_is_measured_once_and_channels_are_fused(
     result = json.loads(Path("results/levers-tiny.json").read_text())
     assert list(result["table"]) == list(some) and result["bars"][0]["value"] == 3
     assert result["table"]["defaults"]["less the defaults, unseen items"] == "0.0000 [0.0000, 0.0000]"
-    fused = [name for name in result["channels"] if name.endswith("fused")]
-    assert len(fused) == 2 and len(result["channels"]) == 5
     records = [json.loads(file.read_text()) for file in Path("runs/tiny").glob("*.json")]
     assert len({record["run"] for record in records}) == 4
     tail = levers.in_tail(argparse.Namespace(dataset="tiny", data_path="dataset/", epochs=1, seed=2020))
@@ -65,36 +61,19 @@ def test_every_lever_is_measured_once_and_channels_are_fused(
     assert json.loads(Path("results/levers-tiny.json").read_text())["table"] == result["table"]
 
 
-def test_fused_channels_rank_as_whole_distributions_do(tiny: Path, levers) -> None:
-    settings = {**SMALL, "epochs": 1, "checkpoint_dir": "runs/saved", "show_progress": False}
-    models = []
-    for seed in (1, 2):
-        run = Path(levers.run_navigen("NaviGen", "tiny", config_dict={**settings, "seed": seed})["run_dir"])
-        model, loader = levers.load({**settings, "seed": 1}, "tiny", run)
-        models.append(model)
-    ranks = levers.fused_ranks(models, loader)
-    for interaction, *_ in loader:
-        both = torch.stack([model.scorer.full_sort(model.history(interaction)) for model in models])
-        for score, rank in zip((*both, both.exp().mean(dim=0).log()), ranks, strict=True):
-            own = score.gather(1, interaction["item_id"][:, None] - 1)
-            expected, inside = (score > own).sum(dim=1), torch.from_numpy(rank[0]) < levers.CANDIDATES
-            assert inside.float().mean() > 0.5 and torch.equal(torch.from_numpy(rank[0])[inside], expected[inside])
-            assert (rank[1] <= rank[0]).all()
-
-
 def test_what_is_taken_out_of_training_is_put_back(levers) -> None:
-    lm, renderer = small_model()
+    lm, renderer = small_model(decoder="tokens")
     histories, lengths = torch.tensor([[3, 7, 9, 1], [2, 5, 0, 0], [8, 4, 6, 0]]), torch.tensor([4, 2, 3])
 
     def log_probs() -> torch.Tensor:
-        return lm.target_log_probs(renderer.cid2cid(histories, lengths, targets=True))
+        return lm.decoder.target_log_probs(lm, renderer.cid2cid(histories, lengths, targets=True))
 
     before = log_probs()
     with levers.without_legal_softmax():
         assert torch.equal(log_probs(), before)  # validation is not touched
-        lm.legal.train()
+        lm.decoder.legal.train()
         over_all = log_probs()
-        lm.legal.eval()
+        lm.decoder.legal.eval()
     with levers.without_all_positions():
         last = log_probs()
     assert (over_all < before + 1e-6).all() and over_all.sum() < before.sum() - 0.1

@@ -1,53 +1,10 @@
 """The dual-identifier language model: padding, gradients, starts."""
 
 import numpy as np
-import pytest
 import torch
-from small_model import random_histories, small_model
+from small_model import small_model
 
-from recbole_navigen.model.legal import LegalCodes
 from recbole_navigen.model.starts import collaborative_start
-
-
-def test_padding_changes_nothing():
-    model, renderer = small_model()
-    histories, lengths = random_histories(30, 4, 6, 0)
-    wide = torch.cat([histories, torch.zeros(4, 5, dtype=torch.long)], dim=1)
-    narrow_loss = model.target_log_probs(renderer.cid2cid(histories, lengths, targets=True))
-    wide_loss = model.target_log_probs(renderer.cid2cid(wide, lengths, targets=True))
-    assert torch.allclose(narrow_loss, wide_loss, atol=1e-6)
-
-
-def test_no_gradient_reaches_codes_that_are_not_legal():
-    """The softmax runs over legal children only, so the bias of an illegal sibling has no gradient."""
-    model, renderer = small_model(n_items=10, codes=8, seed=6)
-    model.code_rows.data.mul_(0.01)  # far from saturation, where legal gradients would round to 0
-    rendered = renderer.tid2cid(torch.tensor([3]))
-    model.target_log_probs(rendered).sum().backward()
-    codes, path = model.codes[1:].numpy(), model.codes[3].numpy()
-    for level in range(3):
-        legal = np.zeros(8, dtype=bool)
-        legal[codes[(codes[:, :level] == path[:level]).all(axis=1), level]] = True
-        gradient = model.code_bias.grad[level].numpy()
-        assert (gradient[~legal] == 0).all()
-        assert legal.sum() == 1 or (gradient[legal] != 0).all()
-
-
-@pytest.mark.parametrize("dense", [True, False])
-def test_smoothed_labels_are_spread_over_legal_siblings(dense):
-    model, _ = small_model(n_items=40, codes=6, seed=1)
-    legal = LegalCodes(model.legal.trie, dense)
-    items, smoothing = torch.arange(40), 0.3
-    nodes, path = legal.path_nodes(items), legal.item_path[items]
-    logits = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
-    for level in range(3):
-        smoothed = legal.log_prob(level, logits, nodes[:, level], path[:, level], smoothing)
-        log_probs, child, exists = legal.children_log_probs(level, logits, nodes[:, level])
-        for row in range(40):
-            siblings = log_probs[row][exists[row]]
-            own = log_probs[row][exists[row] & (child[row] == path[row, level])]
-            expected = (1 - smoothing) * own + smoothing * siblings.mean()
-            assert torch.allclose(smoothed[row], expected, atol=1e-5)
 
 
 def test_text_loss_is_over_target_tokens_only():
@@ -74,7 +31,7 @@ def test_a_model_can_learn_its_catalogue():
     items = torch.arange(1, 13)
     losses = []
     for _ in range(60):
-        loss = model.text_loss(renderer.cid2tid(items)) - model.target_log_probs(renderer.tid2cid(items)).sum(0).mean()
+        loss = model.text_loss(renderer.cid2tid(items)) + model.decoder.loss(model, renderer.tid2cid(items))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -112,8 +69,7 @@ def test_both_identifiers_at_the_input_cost_no_token_and_tell_nothing_early():
     items = torch.tensor([4, 9, 2])
     codes = model.item_vectors(items) - model.item_vectors(items, codes=False)
     assert torch.allclose(extra[0, [3, 6, 9]] + codes, model.item_vectors(items), atol=1e-6)
-    before = [states[0, 1] for states in model.target_states(rendered)]
+    before = model.anchor_states(rendered)[0, 1]
     with torch.no_grad():
         model.item_rows[2] += 1.0
-    after = [states[0, 1] for states in model.target_states(rendered)]
-    assert all(torch.equal(*pair) for pair in zip(before, after, strict=True))
+    assert torch.equal(before, model.anchor_states(rendered)[0, 1])

@@ -59,7 +59,7 @@ def build(data_path, run_dir="run", **settings):
 @pytest.mark.parametrize("history", ["pooled", "tokens"])
 def test_a_run_learns_and_leaves_everything_behind(tiny, capsys, history):
     settings = {**SMALL, "dropout": 0.1, "embedding_dropout": 0.1, "hidden_size": 32, "history": history}
-    settings["task_weights"] = {"cid2cid": 1.0, "dense": 1.0, "cid2tid": 0.05, "tid2cid": 0.05, "cid2ins": 0.5}
+    settings["task_weights"] = {"cid2cid": 1.0, "cid2tid": 0.05, "tid2cid": 0.05, "cid2ins": 0.5}
     result = run_navigen(
         "NaviGen",
         "tiny",
@@ -180,27 +180,8 @@ def test_ranking_paths_agree(tiny):
     assert torch.allclose(full[:, 1:].exp().sum(dim=1), torch.ones(len(full)), atol=1e-5)
     targets = interaction[model.ITEM_ID]
     assert torch.allclose(model.predict(interaction), full.gather(1, targets[:, None])[:, 0], atol=1e-5)
-    model.evaluation_top_k = 5
-    top = model.full_sort_predict(interaction)
-    assert torch.equal(top.topk(5).indices, full.topk(5).indices)
-    assert torch.isfinite(top[:, 1:]).all()
     histories, lengths = interaction[model.ITEM_SEQ], interaction[model.ITEM_SEQ_LEN]
     assert torch.equal(model.recommend(histories, lengths, 5).items + 1, full.topk(5).indices)
-
-
-@pytest.mark.parametrize("exclude", [False, True])
-def test_evaluating_the_top_gives_the_metrics_of_the_whole_ranking(tiny, exclude):
-    results = []
-    for top_only in (True, False):
-        _, (_, valid, _), _, trainer = build(
-            tiny,
-            evaluate_top_only=top_only,
-            exclude_history=exclude,
-            topk=[1, 5, 20],
-            metrics=["NDCG", "MRR", "Recall"],
-        )
-        results.append(trainer.evaluate(valid, load_best_model=False))
-    assert results[0] == results[1]
 
 
 def test_align_trains_identifiers_and_text_only(tiny):
@@ -209,7 +190,7 @@ def test_align_trains_identifiers_and_text_only(tiny):
     trainer._align(train, show_progress=False)
     changed = {name for name, weight in model.state_dict().items() if not torch.equal(weight, before[name])}
     body = {name for name in changed if "layers" in name or name.endswith("norm.weight")}
-    assert {"lm.code_rows", "lm.code_bias", "lm.special_rows"} <= changed and not body
+    assert {"lm.code_rows", "lm.decoder.query.weight", "lm.special_rows"} <= changed and not body
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
@@ -278,7 +259,7 @@ def test_the_recommender_ranks_new_histories_as_the_model_does(tiny):
     assert not {item.item for item in without} & {*history, got[0].item}
     many = recommender.recommend_all([history, ["i7"] * 30], k=4)
     assert [item.item for item in many[0]] == [item.item for item in got] and len(many[1]) == 4
-    assert got.certified and got.expansions >= 1 and got[0].log_probability == pytest.approx(float(best.values[0]))
+    assert got.certified and got[0].log_probability == pytest.approx(float(best.values[0]))
     lines = [line.split("\t") for line in (tiny / "tiny" / "tiny.inter").read_text().splitlines()[1:]]
     own = [(float(time), item) for user, item, *_, time in lines if user == "u5"]
     by_time = sorted(own, key=lambda entry: entry[0])  # equal times keep the order of the file

@@ -35,7 +35,7 @@ from recbole_navigen.language.attention import ATTENTION
 from recbole_navigen.language.backbone import Backbone, pretrained_tokenizer
 from recbole_navigen.language.vocabulary import train_tokenizer
 from recbole_navigen.model.build import build_lm
-from recbole_navigen.model.scoring import ExactScorer
+from recbole_navigen.model.ranking import Ranking
 from recbole_navigen.quick_start import Recommender, run_navigen
 from recbole_navigen.quick_start.runs import identity, refuse_other_backbone
 from recbole_navigen.training.checkpoint import load_checkpoint
@@ -71,7 +71,8 @@ def make(name: str, size: int = 300):
 
 
 def settings(**own: Any) -> dict[str, Any]:
-    return {**DEFAULTS, "seed": 0, "dataset": "tiny", "MAX_ITEM_LIST_LENGTH": 8, "history": "tokens", **own}
+    shared = {"seed": 0, "dataset": "tiny", "MAX_ITEM_LIST_LENGTH": 8, "sampled_softmax": None}
+    return {**DEFAULTS, **shared, "history": "tokens", "decoder": "tokens", **own}
 
 
 @pytest.fixture(params=ARCHITECTURES)
@@ -91,9 +92,9 @@ def test_text_is_read_as_the_model_itself_reads_it(architecture: str) -> None:
 
 def test_trie_nodes_score_as_plain_streams(architecture: str) -> None:
     reference, _ = small_model(seed=7)
-    model, renderer = small_model(seed=7, lm=make(architecture, reference.vocabulary.text_size))
+    model, renderer = small_model(seed=7, decoder="tokens", lm=make(architecture, reference.vocabulary.text_size))
     rendered = renderer.cid2cid(*random_histories(30, 2, 5, 7))
-    scores = ExactScorer(model, memory=64).full_sort(rendered)
+    scores = Ranking(model, memory=64).log_probs(rendered)
     assert torch.allclose(scores, brute_force(model, rendered), atol=1e-4)
 
 
@@ -109,13 +110,13 @@ def gradients(architecture: str, passes: list[int] | None = None, **own: Any) ->
     for name, parameter in lm.named_parameters():
         if "lora_" in name:
             parameter.data.normal_(std=0.1)
-    model, renderer = small_model(seed=7, lm=lm)
+    model, renderer = small_model(seed=7, decoder="tokens", lm=lm)
     model.train()
     first = next(layer for name, layer in lm.named_modules() if name.endswith("mlp"))
     # Before the block: a recomputation stops at the last tensor that is needed, which lies in it.
     first.register_forward_pre_hook(lambda *_: passes.append(1) if passes is not None else None)
     histories, lengths = random_histories(30, 3, 6, 7)
-    loss = -model.target_log_probs(renderer.cid2cid(histories, lengths.clamp(min=2), True)).sum(dim=0).mean()
+    loss = model.decoder.loss(model, renderer.cid2cid(histories, lengths.clamp(min=2), True))
     (loss + model.text_loss(renderer.cid2tid(torch.arange(1, 5)))).backward()
     return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
@@ -134,7 +135,7 @@ def test_checkpointing_changes_no_gradient(architecture: str, lora: bool) -> Non
 
 def test_adapters_alone_are_trained(architecture: str) -> None:
     found = gradients(architecture, lora=True, lora_rank=2)
-    own = {"code_rows", "code_bias", "special_rows"}
+    own = {"code_rows", "decoder.code_bias", "special_rows"}
     assert own < set(found) and all("lora_" in name or name in own for name in found)
     assert sum("lora_" in name and bool(gradient.any()) for name, gradient in found.items()) >= 8
     assert any("backbone" in name for name in gradients(architecture) if "lora_" not in name)
@@ -211,7 +212,7 @@ def around(folder: Path, noise: float = 0.3, **own: Any) -> Recommender:
     torch.manual_seed(8)
     with torch.no_grad():
         for name, parameter in lm.named_parameters():
-            if "lora_" in name or name in ("code_bias", "item_rows"):
+            if "lora_" in name or name in ("decoder.code_bias", "item_rows"):
                 parameter.add_(torch.randn_like(parameter) * noise)
     return Recommender(table, lm, renderer, given, "hash", test_result={"ndcg@10": 0.125})
 
@@ -276,7 +277,7 @@ def test_smollm2_learns_by_adapters_and_leaves_as_a_plain_model(own_folder: Path
     optimizer = torch.optim.AdamW(learned, lr=0.001)
     rendered, losses = model.renderer.cid2cid(*random_histories(30, 4, 4, 7), True), []
     for _ in range(4):
-        loss = -lm.target_log_probs(rendered).sum(dim=0).mean()
+        loss = lm.decoder.loss(lm, rendered)
         losses.append(loss.item())
         optimizer.zero_grad()
         loss.backward()
@@ -296,8 +297,9 @@ def test_smollm2_learns_by_adapters_and_leaves_as_a_plain_model(own_folder: Path
 
 
 def test_pooled_histories_have_no_plain_form(own_folder: Path) -> None:
-    with pytest.raises(InputError, match="train with --history=tokens to export"):
-        recommender("Llama", own_folder / "base", history="pooled").export_transformers("plain")
+    for own in ({"history": "pooled"}, {"decoder": "tree"}):
+        with pytest.raises(InputError, match="train with --history=tokens --decoder=tokens to export"):
+            recommender("Llama", own_folder / "base", **own).export_transformers("plain")
 
 
 def test_a_run_with_adapters(tiny: Path, own_folder: Path) -> None:
@@ -352,7 +354,7 @@ def test_a_run_with_adapters(tiny: Path, own_folder: Path) -> None:
         Grpo([Learner(SimpleNamespace(module=model.lm), 1, 2, 0.1, None)], {"seed": 0, "lora_rank": 2}, folder, "cpu")
 
 
-def test_the_benchmark_fits_the_mixture_after_training() -> None:
+def test_the_benchmark_fits_the_factor_after_training() -> None:
     """Once, on validation rows, before anything is evaluated."""
     calls = []
 

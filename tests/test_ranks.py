@@ -1,4 +1,4 @@
-"""Ranks of test users against brute force and RecBole's evaluator, by scores and by search, and how they are kept."""
+"""Ranks of test users against brute force and RecBole's evaluator, and how they are kept."""
 
 import logging
 from pathlib import Path
@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import make_config
 from test_baselines import SMALL as SMALL_MODELS
-from test_navigen import build
 
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import DamagedArtefact
-from recbole_navigen.evaluation.ranks import METRICS, full_sort_ranks, metric_values, rank_among, searched_ranks
+from recbole_navigen.evaluation.ranks import METRICS, full_sort_ranks, metric_values, rank_among
 from recbole_navigen.evaluation.user_ranks import FILE, FOLDER, UserRanks, rank_users
 from recbole_navigen.training.trainer import get_trainer
 
@@ -47,7 +46,7 @@ def test_both_protocols_equal_brute_force_and_recboles_evaluator(model: str, tin
     config, (_, _, test), net, trainer = prepared(model, tiny, **settings)
     rank, rank_unseen = full_sort_ranks(net, test)
     ranks = rank_users(config, test, net)
-    assert ranks.depth is None and (ranks.rank == rank).all() and (ranks.rank_unseen == rank_unseen).all()
+    assert (ranks.rank == rank).all() and (ranks.rank_unseen == rank_unseen).all()
 
     # 1. Brute force, from the file: who did what in which order.
     lines = [line.split("\t") for line in (tiny / "tiny" / "tiny.inter").read_text().splitlines()[1:]]
@@ -100,48 +99,12 @@ def test_models_agree_on_everything_but_the_ranks(tiny: Path) -> None:
         assert (found[0].popularity[found[0].item_third == number] >= third["from"]).all()
 
 
-@pytest.mark.parametrize("fused", [False, True])
-@pytest.mark.parametrize("depth", [1, 6, 9, 30, 79])
-def test_a_search_finds_the_ranks_of_the_full_sort(tiny: Path, depth: int, fused: bool) -> None:
-    # Histories of 5 to 13 items: a small depth takes two lists for long ones, one above 66 needs the whole catalogue.
-    config, (_, _, test), model, _ = build(tiny, rank_depth=depth)
-    if fused:
-        # Whatever `recommend` ranks by counts, not the language model: turn its order around.
-        flip(model)
-    full, found = full_sort_ranks(model, test), searched_ranks(model, test, depth)
-    for exact, searched in zip(full, found, strict=True):
-        assert (np.minimum(exact, depth) == searched).all()
-    assert (full[1] <= full[0]).all() and (full[1] < full[0]).any()
-    ranks = rank_users(config, test, model)
-    assert ranks.depth == depth and (ranks.rank == found[0]).all() and (ranks.rank_unseen == found[1]).all()
-
-
-def flip(model) -> None:
-    """Give a model another score: the old one turned around."""
-    from recbole_navigen.model.topk import TopK
-
-    scores_of = model.full_sort_predict
-
-    def full_sort_predict(interaction):
-        scores = -scores_of(interaction)
-        scores[:, 0] = -torch.inf
-        return scores
-
-    def recommend(histories, lengths, k, banned=None, normalised=True):
-        interaction = {model.ITEM_SEQ: histories, model.ITEM_SEQ_LEN: lengths}
-        scores = full_sort_predict(interaction)[:, 1:]
-        values, items = (scores if banned is None else scores.masked_fill(banned, -torch.inf)).topk(k, dim=1)
-        return TopK(items, values, torch.ones(len(items)), torch.ones(len(items), dtype=torch.bool))
-
-    model.full_sort_predict, model.recommend = full_sort_predict, recommend
-
-
 def test_ranks_survive_the_disk_and_damage_is_noticed(tiny: Path) -> None:
     config, (_, _, test), net, _ = prepared("SASRec", tiny)
     ranks = rank_users(config, test, net)
     ranks.save("run")
     again = UserRanks.load("run")
-    assert again.split_hash == ranks.split_hash and again.catalogue == ranks.catalogue and again.depth is None
+    assert again.split_hash == ranks.split_hash and again.catalogue == ranks.catalogue
     assert (again.rank == ranks.rank).all() and (again.rank_unseen == ranks.rank_unseen).all()
     file = Path("run") / FOLDER / FILE
     file.write_bytes(file.read_bytes()[:-1])

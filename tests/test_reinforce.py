@@ -27,7 +27,6 @@ from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.adapters import add_lora, merge_lora, without_lora
 from recbole_navigen.language.parsing import Answer
-from recbole_navigen.model.topk import TopKSearch, recommend
 from recbole_navigen.quick_start import Recommender, reinforcing, run_generate, run_navigen, writing
 from recbole_navigen.quick_start.pipeline import load_navigen
 from recbole_navigen.quick_start.scorers import SCORERS, refuse_unknown_scorer
@@ -73,45 +72,30 @@ FAST = {
 }
 
 
-# log c of the factor of repeats: rare, fitted to nothing, and so frequent that most draws are refused.
-@pytest.mark.parametrize(
-    ("kind", "history", "log_factor"),
-    [
-        ("codes", "pooled", 0.0),
-        ("codes", "dual", 0.0),
-        ("mixture", "dual", 0.0),
-        ("mixture", "pooled", -2.0),
-        ("mixture", "dual", 3.0),
-    ],
-)
-def test_items_are_drawn_from_the_distribution_whose_probabilities_are_given(kind, history, log_factor):
-    policy, lm = item_policy(kind, history=history)
+# log c of the factor of repeats: rare, fitted to nothing, and frequent.
+@pytest.mark.parametrize("log_factor", [0.0, -2.0, 3.0])
+@pytest.mark.parametrize(("decoder", "history"), [("tree", "pooled"), ("tree", "dual"), ("tokens", "dual")])
+def test_items_are_drawn_from_the_distribution_whose_probabilities_are_given(decoder, history, log_factor):
+    policy, lm = item_policy(decoder=decoder, history=history)
     lm.repeats.log_factor.fill_(log_factor)
     policy.moments = policy.moments[1:2]  # behind items 4 and 9
     draws = torch.Generator().manual_seed(5)
     rollout = policy.roll(1, 6000, torch.Generator().manual_seed(1), draws)
-    log_probs = policy.log_probs(rollout, lm).view(6000, -1)
-    history = torch.tensor([[4, 9]])
-    context = policy.model.renderer.cid2cid(history, torch.tensor([2]))
-    exact = policy.model.scorer.full_sort(context)
-    if kind == "mixture":  # what `Recommender.recommend` gives
-        top = recommend(TopKSearch(policy.model.scorer), context, history, exact.shape[1])
-        exact = torch.empty_like(exact).scatter_(1, top.items, top.log_probs)
+    log_probs = policy.log_probs(rollout, lm)
+    read = torch.tensor([[4, 9]])
+    exact = policy.model.ranking.log_probs(policy.model.renderer.cid2cid(read, torch.tensor([2])), read)
     items = rollout.items[0] - 1
-    assert torch.allclose(log_probs.sum(dim=1), exact[0, items], atol=1e-4)
-    # Where drawing tells them, they are the same; the mixture's are left to `log_probs`.
-    assert (rollout.log_probs is None) == (kind == "mixture")
-    if kind == "codes":
-        assert torch.allclose(log_probs.flatten(), rollout.log_probs, atol=1e-5)
+    assert torch.allclose(log_probs, exact[0, items], atol=1e-4)
+    assert torch.allclose(log_probs, rollout.log_probs, atol=1e-4)
     expected = exact[0].double().exp().numpy() * 6000
     counts = np.bincount(items.numpy(), minlength=len(expected))
     rare = expected < 5
     merged = [np.append(values[~rare], values[rare].sum()) for values in (counts, expected)]
     assert chisquare(merged[0], merged[1] * merged[0].sum() / merged[1].sum()).pvalue > 1e-3
-    assert rollout.owner.tolist() == np.repeat(np.arange(6000), log_probs.shape[1]).tolist()
+    assert rollout.owner.tolist() == list(range(6000))
     target = lm.codes[2].numpy()
-    found = lm.codes[rollout.items[0]].numpy()
-    right = np.logical_and.accumulate(found == target, axis=1)
+    sampled = lm.codes[rollout.items[0]].numpy()
+    right = np.logical_and.accumulate(sampled == target, axis=1)
     assert rollout.rewards[0] == pytest.approx(right @ np.array([0.5, 0.3, 0.2]))
 
 
@@ -200,7 +184,6 @@ def test_a_scorer_may_add_a_part_and_give_it_a_weight():
         ({"tasks": ["cid2tid"]}, "each entry of reinforce.tasks must be one of cid2cid, cid2ins, not 'cid2tid'"),
         ({"tasks": []}, "reinforce.tasks is an empty list"),
         ({"reward": "papr"}, "reinforce.reward must be one of prefix, paper, not 'papr'"),
-        ({"policy": "y"}, "reinforce.policy must be one of codes, mixture or None, not 'y'"),
         ({"advantage": "rank"}, "advantage must be one of group, batch, none"),
         ({"average": "x"}, "average must be one of tokens, samples"),
         ({"steps": 0}, "steps must be a whole number of at least 1"),
@@ -224,14 +207,13 @@ def test_bad_settings_are_refused(wrong, message):
         reinforce_settings(wrong)
 
 
-PLAIN = {"training_stages": STAGES, "fusion": "dense", "lora": False}
+PLAIN = {"training_stages": STAGES, "lora": False}
 
 
 @pytest.mark.parametrize(
     "model, own, message",
     [
         ({"lora": True}, {"lora_rank": 4}, "lora_rank=4 puts adapters on a body that has some"),
-        ({"fusion": "none"}, {"policy": "mixture"}, "policy=mixture needs the dense score"),
         ({"training_stages": ["finetune", "reinforce"]}, {"tasks": ["cid2ins"]}, "needs a writer; put `write`"),
         ({}, {"reward": "papr"}, "not 'papr'"),
     ],
@@ -346,7 +328,7 @@ def test_a_run_with_adapters_is_loaded_like_any_other(tiny, monkeypatch):
     """And its result says what reinforcement reached, here whatever that is, not what it began with."""
     monkeypatch.setattr(grpo, "paired_gain", lambda after, before: (1.0, 1.0))
     settings = {**FAST, "data_path": str(tiny), "training_stages": ["align", "finetune", "reinforce"]}
-    settings["reinforce"] = {**REINFORCE, "lora_rank": 2, "policy": "codes", "tasks": ["cid2cid"]}
+    settings["reinforce"] = {**REINFORCE, "lora_rank": 2, "tasks": ["cid2cid"]}
     result = run_navigen("NaviGen", "tiny", config_dict=settings)
     run = result["run_dir"]
     config = Config("NaviGen", "tiny", config_dict=settings)

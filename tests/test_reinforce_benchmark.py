@@ -65,17 +65,17 @@ def test_variants_are_measured_with_what_was_kept_and_with_the_last_weights(tiny
         "--seeds=2",
         "--supervised=1",
         "--users=4",
-        "--variants=codes,released bugs",
+        "--variants=prefix,released bugs",
     ]
     monkeypatch.setattr(sys, "argv", ["reinforce.py", *words])
     benchmark.main()
     result = json.loads(Path("results/reinforce-tiny.json").read_text())
     table = result["table"]
     assert set(table) == {"supervised", "rollouts"} | {
-        form.format(name) for form in ("{}", "{}, last weights") for name in ("codes", "released bugs", PAIR)
+        form.format(name) for form in ("{}", "{}, last weights") for name in ("prefix", "released bugs", PAIR)
     }
-    assert "cid2cid kept in" in table["codes"]["kept"] and "kept" not in table["codes, last weights"]
-    assert "items/s, as in training" in table["rollouts"] and len(result["bars"]) == 1
+    assert "cid2cid kept in" in table["prefix"]["kept"] and "kept" not in table["prefix, last weights"]
+    assert "items/s, as in training" in table["rollouts"] and result["bars"][-1]["name"].startswith("item rollouts")
     # Both are there at each variant and seed, from one run, and nothing is made twice.
     assert result["supervised runs"] == 1 and len(list(Path("runs/supervised").iterdir())) == 1
     folders = sorted(folder.name for folder in Path("runs/variants").iterdir())
@@ -94,10 +94,10 @@ def test_variants_are_measured_with_what_was_kept_and_with_the_last_weights(tiny
     monkeypatch.setattr(benchmark, "reinforce", lambda *args, **more: None)
     own = {**SETTINGS, "data_path": str(tiny), "training_stages": ["align", "finetune", "write", "reinforce"]}
     own["reinforce"] = {**SETTINGS["reinforce"], "steps": 2}
-    assert benchmark._reinforced(base, "codes", "tiny", own)[0].name not in folders
+    assert benchmark._reinforced(base, "prefix", "tiny", own)[0].name not in folders
 
 
-PAIR = "codes - released bugs"
+PAIR = "prefix - released bugs"
 
 
 def load(folder: Path) -> dict:
@@ -124,10 +124,11 @@ def test_the_released_bugs_train_on_each_samples_own_states(benchmark, history):
     """Below the stream the model leaves out nodes that decide nothing; forced codes are scored from just those."""
     from released_bugs import with_bugs
 
-    policy, lm = item_policy("codes", history=history)
+    policy, lm = item_policy(history=history, decoder="tokens")
     buggy = with_bugs(policy)
     together = buggy.roll(3, 16, torch.Generator().manual_seed(1), torch.Generator().manual_seed(2))
-    assert (policy.log_probs(together, lm) == 0).any()  # forced codes are there
+    levels = lm.decoder.target_log_probs(lm, together.rendered)
+    assert (levels == 0).any()  # forced codes are there
     found = buggy.log_probs(together, lm).view(3, 16, lm.levels)
     for place in range(16):
         alone = Alone(together, place)

@@ -21,8 +21,6 @@ def refuse_unfit_stages(settings: Mapping[str, Any]) -> None:
         return
     if own["tasks"] == ["cid2ins"] and "write" not in named:
         raise InputError("reinforce: tasks=[cid2ins] needs a writer; put `write` before it in training_stages.")
-    if "cid2cid" in own["tasks"] and own["policy"] == "mixture" and settings["fusion"] == "none":
-        raise InputError("reinforce: policy=mixture needs the dense score; set fusion: dense or policy: codes.")
     if settings["lora"] and own["lora_rank"]:
         raise InputError(
             f"reinforce: lora_rank={own['lora_rank']} puts adapters on a body that has some already (lora: True); "

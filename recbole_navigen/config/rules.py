@@ -44,9 +44,7 @@ NOT_LEARNED = frozenset(
         "topk",
         "metric_decimal_place",
         "eval_batch_size",
-        "rank_depth",
         "scoring_memory",
-        "evaluate_top_only",
         "save_seconds",
     }
 )
@@ -164,11 +162,8 @@ def _refuse_unfit_navigen(final: Mapping[str, Any]) -> None:
                 "take terms or sentences."
             )
     weights = final["task_weights"]
-    if not weights["cid2cid"] and not (weights["dense"] and final["fusion"] == "dense"):
-        raise InputError(
-            f"task_weights={weights} leave nothing that ranks items; give a weight to cid2cid, or to dense with "
-            "fusion: dense."
-        )
+    if not weights["cid2cid"]:
+        raise InputError(f"task_weights={weights} leave nothing that ranks items; give a weight to cid2cid.")
     shipped.refuse_unknown_model(final["collaborative_model"], "collaborative_model")
     if final["collaborative_model"] in shipped.OURS:
         raise InputError(

@@ -14,9 +14,6 @@ import torch
 from torch import Tensor
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
-from recbole_navigen.data.dataset import TARGET_POSITION
-
-_CHUNK = 256  # users searched at once
 
 
 def rank_among(scores: Tensor, own: Tensor) -> Tensor:
@@ -53,64 +50,6 @@ def full_sort_ranks(model, loader) -> tuple[np.ndarray, np.ndarray]:
         rows = np.searchsorted(data.timeline.users[last], interaction[data.uid_field].cpu().numpy())
         ranks[:, rows] = _both(_scores(model, interaction), data.timeline, last[rows])
     return ranks[0], ranks[1]
-
-
-@torch.no_grad()
-def searched_ranks(model, loader, depth: int) -> tuple[np.ndarray, np.ndarray]:
-    """`full_sort_ranks` for a model with an exact top-k search, which is cheaper than all scores of a large catalogue.
-
-    Args:
-        model: a sequential model with `recommend`, such as NaviGen.
-        loader: the full-ranking test loader of a leave-one-out split, with one row a user.
-        depth: how many places are told apart; every rank from there on is given as `depth`.
-
-    Returns:
-        Ranks among all items and among unseen items, int64, in the order of internal user ids. Shapes (B,), (B,).
-    """
-    model.eval()
-    data = loader._dataset
-    tests, timeline, n_items = data.inter_feat, data.timeline, data.item_num - 1
-    positions = tests[TARGET_POSITION].numpy()
-    # Users with histories of a like length go together: the longest one of a chunk decides how long its lists must be.
-    order = np.argsort(positions - timeline.starts[positions], kind="stable")
-    ranks = np.full((2, len(order)), -1)
-    for begin in range(0, len(order), _CHUNK):
-        chunk = order[begin : begin + _CHUNK]
-        interaction = tests[torch.from_numpy(chunk)].to(model.device)
-        histories, lengths = interaction[model.ITEM_SEQ], interaction[model.ITEM_SEQ_LEN]
-        target = interaction[model.ITEM_ID][:, None] - 1
-        seen = torch.zeros(len(chunk), n_items, dtype=torch.bool, device=model.device)
-        seen_rows, seen_items = (torch.from_numpy(part) for part in timeline.history(positions[chunk]))
-        seen[seen_rows, seen_items - 1] = True
-        most = int(seen.sum(dim=1).max())
-
-        if most <= depth or n_items - most < depth:
-            # Short histories (or a catalogue that is nearly used up): one list, long enough to hold `depth` unseen
-            # items whatever else is in it.
-            top = model.recommend(histories, lengths, min(depth + most, n_items), normalised=False)
-            both = [_place(top, target), _place(top, target, seen)]
-        else:
-            tops = (model.recommend(histories, lengths, depth, banned, normalised=False) for banned in (None, seen))
-            both = [_place(top, target) for top in tops]
-        ranks[:, np.searchsorted(timeline.last(), positions[chunk])] = np.minimum(both, depth)
-    return ranks[0], ranks[1]
-
-
-def _place(top, target: Tensor, hidden: Tensor | None = None) -> np.ndarray:
-    """Rank of each target within a list, or as many as the list could hold where it is absent.
-
-    Args:
-        top: `TopK` of k items. target: item indices. Shape (B, 1).
-        hidden: True for items that do not count. Shape (B, N), bool.
-
-    Returns:
-        (B,), int64.
-    """
-    hit = top.items == target
-    own = top.log_probs.masked_fill(~hit, -torch.inf).amax(dim=1, keepdim=True)
-    scores = top.log_probs if hidden is None else top.log_probs.masked_fill(hidden.gather(1, top.items), -torch.inf)
-    rank = rank_among(scores, own)
-    return torch.where(hit.any(dim=1), rank, top.items.shape[1]).cpu().numpy()
 
 
 def _scores(model, interaction) -> Tensor:

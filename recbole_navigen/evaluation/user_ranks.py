@@ -16,7 +16,7 @@ from recbole.model.abstract_recommender import AbstractRecommender
 
 from recbole_navigen.artefacts import atomic_directory, content_hash, verify_manifest, write_manifest
 from recbole_navigen.errors import DamagedArtefact, InputError
-from recbole_navigen.evaluation.ranks import full_sort_ranks, searched_ranks
+from recbole_navigen.evaluation.ranks import full_sort_ranks
 from recbole_navigen.evaluation.statistics import thirds
 
 FOLDER, FILE = "ranks", "ranks.parquet"
@@ -38,7 +38,6 @@ class UserRanks:
         item_third: the target's place in `ITEM_THIRDS`. Shape (B,), int64.
         rank: of the target among all items, from 0. Shape (B,), int64.
         rank_unseen: of the target among the items that the user has not consumed before. Shape (B,), int64.
-        depth: None, or D: ranks are exact below D, and D stands for "not within the first D".
         catalogue: what each third of items holds: name -> `items`, `interactions` and `from`, its least popularity.
     """
 
@@ -49,7 +48,6 @@ class UserRanks:
     item_third: np.ndarray
     rank: np.ndarray
     rank_unseen: np.ndarray
-    depth: int | None
     catalogue: dict[str, dict[str, int]]
 
     @property
@@ -62,7 +60,7 @@ class UserRanks:
         columns = {name: getattr(self, name) for name in _COLUMNS}
         with atomic_directory(Path(run_dir) / FOLDER) as folder:
             pq.write_table(pa.table(columns), folder / FILE)
-            write_manifest(folder, {"depth": self.depth, "catalogue": self.catalogue, "split_hash": self.split_hash})
+            write_manifest(folder, {"catalogue": self.catalogue, "split_hash": self.split_hash})
 
     @classmethod
     def load(cls, run_dir: str | Path) -> "UserRanks":
@@ -73,10 +71,10 @@ class UserRanks:
         if table.column_names != list(_COLUMNS):
             raise DamagedArtefact(f"{folder / FILE} has other columns than {', '.join(_COLUMNS)}; run the model again")
         columns = {name: np.asarray(table[name].to_pylist()) for name in _COLUMNS}
-        return cls(**columns, depth=inputs["depth"], catalogue=inputs["catalogue"])
+        return cls(**columns, catalogue=inputs["catalogue"])
 
 
-_COLUMNS = tuple(field.name for field in fields(UserRanks))[:-2]
+_COLUMNS = tuple(field.name for field in fields(UserRanks))[:-1]
 
 
 def rank_users(config: Any, test_data: Any, model: Any) -> UserRanks | None:
@@ -107,9 +105,8 @@ def rank_users(config: Any, test_data: Any, model: Any) -> UserRanks | None:
         for number, name in enumerate(ITEM_THIRDS)
     }
 
-    # 2. Ranks: by search where the model has one, else from all scores.
-    depth = config["rank_depth"] if hasattr(model, "recommend") and config["rank_depth"] < data.item_num - 1 else None
-    rank, rank_unseen = searched_ranks(model, test_data, depth) if depth else full_sort_ranks(model, test_data)
+    # 2. Ranks, from all scores.
+    rank, rank_unseen = full_sort_ranks(model, test_data)
     if min(rank.min(), rank_unseen.min()) < 0:
         raise InputError(
             f"the test part of {config['dataset']} leaves out the last item of some users; check its filters"
@@ -123,7 +120,6 @@ def rank_users(config: Any, test_data: Any, model: Any) -> UserRanks | None:
         item_third=third[targets - 1],
         rank=rank,
         rank_unseen=rank_unseen,
-        depth=depth,
         catalogue=catalogue,
     )
 

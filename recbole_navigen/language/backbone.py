@@ -169,6 +169,12 @@ class Backbone(nn.Module):
         """Scores over the text vocabulary. (..., D) -> (..., text vocabulary)."""
         return self.lm.get_output_embeddings()(hidden)
 
+    def token_bytes(self, context: int) -> float:
+        """Working memory of one token that reads so many others in a pass, in bytes (an upper estimate)."""
+        config = self.lm.config
+        inner = getattr(config, "intermediate_size", None) or 4 * self.width
+        return 4.0 * (16 * self.width + 3 * inner + 3 * config.num_attention_heads * context)
+
     def run_context(self, embeddings: Tensor, lengths: Tensor) -> tuple[Tensor, list[KeyValue]]:
         """Causal pass over right-padded contexts.
 

@@ -7,6 +7,7 @@ import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from recbole_navigen.identifiers.table import DualIdentifierTable
+from recbole_navigen.identifiers.trie import CatalogueTrie
 from recbole_navigen.language.adapters import prepare
 from recbole_navigen.language.backbone import Backbone, pretrained_lm, revision_of, scratch_lm
 from recbole_navigen.language.grammar import Grammar
@@ -14,6 +15,9 @@ from recbole_navigen.language.rendering import Renderer
 from recbole_navigen.language.vocabulary import Vocabulary
 from recbole_navigen.model.legal import LegalCodes
 from recbole_navigen.model.lm import DualIdentifierLM
+from recbole_navigen.model.softmax import softmax_size
+from recbole_navigen.model.tokens import TokenDecoder
+from recbole_navigen.model.tree import TreeDecoder
 
 SCRATCH = "scratch"
 
@@ -39,7 +43,7 @@ def build_lm(
     model = DualIdentifierLM(
         backbone=Backbone(lm, settings["dropout"]),
         grammar=grammar,
-        legal=LegalCodes(table.trie),
+        decoder=new_decoder(settings, table.trie, lm.config.hidden_size),
         codes=codes,
         codebooks=table.codebooks,
         residuals=table.residuals if settings["item_rows"] else None,
@@ -47,10 +51,16 @@ def build_lm(
         dropout=settings["embedding_dropout"],
         seed=settings["seed"],
         start_text=settings["backbone"] == SCRATCH,
-        dense=settings["fusion"] == "dense",
         sentences=table.sentences,
     )
     return model, renderer
+
+
+def new_decoder(settings: Mapping[str, Any], trie: CatalogueTrie, width: int) -> TreeDecoder | TokenDecoder:
+    """What turns states (B, D) into probabilities of items, by the setting `decoder`."""
+    if settings["decoder"] == "tree":
+        return TreeDecoder(trie, width, softmax_size(settings["sampled_softmax"], trie.n_items))
+    return TokenDecoder(LegalCodes(trie), settings["label_smoothing"])
 
 
 def new_lm(settings: Mapping[str, Any], text_size: int, lm: PreTrainedModel | None = None) -> PreTrainedModel:

@@ -44,35 +44,14 @@ class LegalCodes(nn.Module):
         """
         trie, levels = self.trie, range(1, self.levels + 1)
         self.base = [0, *np.cumsum([trie.n_nodes(level) for level in levels]).tolist()]
-        self._keep("level_end", np.array(self.base[1:-1], dtype=np.int64))
         rows = [trie.token[level] + (level - 1) * self.codebook_size for level in levels]
         self._keep("code_row", np.concatenate(rows))
-        none = np.empty(0, dtype=np.int64)  # a trie of one level has no inner nodes but the root
-        first = [trie.child_start[level][:-1] + self.base[level] for level in levels[:-1]]
-        self._keep("first_child", np.concatenate([none, *first]))
-        self._keep("child_count", np.concatenate([none, *(trie.n_children(level) for level in levels[:-1])]))
         # A prefix with one leaf below it is as good as complete: its score is the item's.
         only = []
         for level in levels:
             start = trie.leaf_start[level]
             only.append(np.where(np.diff(start) == 1, trie.leaf_item[start[:-1]], -1))
         self._keep("only_item", np.concatenate(only))
-
-    def levels_of(self, numbers: Tensor) -> Tensor:
-        """Levels 1..L of nodes in the numbering of all levels. Any shape."""
-        return torch.bucketize(numbers, self.level_end, right=True) + 1
-
-    def subtree_max(self, values: Tensor) -> Tensor:
-        """The largest value below each node of levels 1..L, in the numbering of all levels.
-
-        values by item index (M, N) -> (M, V).
-        """
-        parts = [values[:, self.leaf_item]]
-        for level in range(self.levels, 1, -1):
-            parent = getattr(self, f"parent{level}").expand(len(values), -1)
-            above = values.new_full((len(values), self.trie.n_nodes(level - 1)), float("-inf"))
-            parts.insert(0, above.scatter_reduce_(1, parent, parts[0], "amax"))
-        return torch.cat(parts, dim=1)
 
     def _keep(self, name: str, array: np.ndarray) -> None:
         self.register_buffer(name, torch.from_numpy(array.copy()), persistent=False)

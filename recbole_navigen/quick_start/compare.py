@@ -16,7 +16,7 @@ from recbole_navigen.config.entries import gather_entries
 from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.config.rules import NOT_LEARNED, refuse_unknown_metrics
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.ranks import METRICS, metric_values, places
+from recbole_navigen.evaluation.ranks import METRICS, metric_values
 from recbole_navigen.evaluation.user_ranks import why_no_ranks
 from recbole_navigen.quick_start.comparison import (
     PROTOCOLS,
@@ -97,7 +97,7 @@ def run_compare(
             bar(number - 1, name)
             config, start = entry.config, time.perf_counter()
             wanted = {**identity(config), "seed": seed}
-            run = find_finished(config["checkpoint_dir"], wanted, config["rank_depth"])
+            run = find_finished(config["checkpoint_dir"], wanted)
             done = "found"
             if run is None:
                 settings = {**config.external_config_dict, "seed": seed, "show_progress": False}
@@ -189,12 +189,6 @@ def _refuse_incomparable(entries: Sequence[Entry], metrics: Sequence[str]) -> No
         reason = why_no_ranks(entry.config)
         if reason:
             raise InputError(f"{entry.label} cannot be compared user by user: {reason}; leave it out or change that")
-        deepest = max(metrics, key=places)
-        if hasattr(entry.config.model_class, "recommend") and places(deepest) > entry.config["rank_depth"]:
-            raise InputError(
-                f"{deepest} looks at {places(deepest)} places and {entry.label} tells the first "
-                f"{entry.config['rank_depth']} apart; set --rank_depth={places(deepest)} or lower topk"
-            )
     kinds = {entry.label: str(entry.config.public()["MODEL_TYPE"]) for entry in entries}
     refuse_different({entry.label: protocol_aspects(protocol(entry.config), kinds[entry.label]) for entry in entries})
 

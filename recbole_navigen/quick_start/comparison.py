@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.ranks import metric_values, places
+from recbole_navigen.evaluation.ranks import metric_values
 from recbole_navigen.evaluation.statistics import (
     RESAMPLES,
     Interval,
@@ -114,17 +114,10 @@ def compare(contenders: Sequence[Contender], metrics: Sequence[str]) -> Comparis
         metrics: such as "ndcg@10"; the first one is the one that thirds are shown in.
 
     Raises:
-        InputError: runs that cannot stand in one table, or a metric that looks deeper than a run's ranks.
+        InputError: runs that cannot stand in one table.
     """
     runs = [run for contender in contenders for run in contender.runs]
     refuse_different({str(run): aspects_of(run) for run in runs})
-    deepest = max(metrics, key=places)
-    for run in runs:
-        if run.ranks.depth is not None and places(deepest) > run.ranks.depth:
-            raise InputError(
-                f"{deepest} looks at {places(deepest)} places and {run} tells the first {run.ranks.depth} apart; "
-                f"run its model again with --rank_depth={places(deepest)} or lower topk"
-            )
 
     # 1. A value a user: averaged over seeds, and the mean of each seed.
     ran = [contender for contender in contenders if contender.runs]

@@ -16,7 +16,7 @@ import torch
 from recbole_navigen.language.grammar import MAX_TERMS, TERM_TOKENS
 from recbole_navigen.language.parsing import Answer, parse_answer
 from recbole_navigen.language.rendering import Renderer
-from recbole_navigen.model.scoring import ExactScorer
+from recbole_navigen.model.ranking import Ranking
 from recbole_navigen.model.text import TextModel
 from recbole_navigen.model.writing import row_bytes, write
 from recbole_navigen.supervision.protocol import Draft, Review, Sample
@@ -30,7 +30,7 @@ PENALTY = 20.0  # above every difference of two scores
 
 def written_drafts(
     author: tuple[TextModel, Renderer, Mapping[str, Any]],
-    scorer: ExactScorer,
+    ranking: Ranking,
     read: tuple[torch.Tensor, torch.Tensor],
     items: Sequence[int],
     tags: Sequence[tuple[str, str]],
@@ -43,7 +43,7 @@ def written_drafts(
     """Write, as many at once as the memory holds.
 
     Args:
-        author: what writes, its renderer and its settings. scorer: knows the memory budget.
+        author: what writes, its renderer and its settings. ranking: knows the memory budget.
         read: histories as internal ids, right-padded, (M, W), and their lengths, (M,).
         items: internal ids of what the instructions are for, M. tags: domain and medium of each.
         seeds: of the draws. named: the terms that each answer names; None to draw them too.
@@ -55,7 +55,7 @@ def written_drafts(
     model, renderer, settings = author
     longest = renderer.longest_prompt(read[0].shape[1])
     most = longest + settings["thought_tokens"] + settings["instruction_tokens"] + MAX_TERMS * TERM_TOKENS
-    step = scorer.users_at_once(longest, 0, row_bytes(model, most))
+    step = ranking.users_at_once(model.backbone.token_bytes(longest) * longest + row_bytes(model, most))
     for begin in range(0, len(items), step):
         part = slice(begin, begin + step)
         chosen = torch.tensor(items[part]) if settings["choose_item"] else None

@@ -109,13 +109,14 @@ def export_transformers(recommender: "Recommender", folder: str | Path) -> Path:
     """Write a model as a plain causal LM with its tokenizer: `AutoModelForCausalLM.from_pretrained(folder)`.
 
     Adapters are merged. Special tokens and codes become rows of the vocabulary, behind the text, with the numbers they
-    have here. What a plain LM has no place for is left out: the bias of codes, the legality of codes, the dense score
-    and the rows of single items; so probabilities differ from NaviGen's.
+    have here. What a plain LM has no place for is left out: the bias and the legality of codes and the rows of single
+    items; so probabilities differ from NaviGen's.
     """
-    if recommender.settings["history"] != "tokens":
+    history, decoder = (recommender.settings[key] for key in ("history", "decoder"))
+    if history != "tokens" or decoder != "tokens":
         raise InputError(
-            f"history={recommender.settings['history']} reads an item as one sum of rows, which a plain language model "
-            "cannot; train with --history=tokens to export."
+            f"a plain language model reads and writes items as tokens, and this one was trained with history={history} "
+            f"and decoder={decoder}; train with --history=tokens --decoder=tokens to export."
         )
     folder = _free(folder)
     lm, vocabulary = recommender.lm, recommender.renderer.vocabulary
@@ -214,8 +215,8 @@ def _card(recommender: "Recommender", about: Mapping[str, Any], plain_lm: bool =
         "and the habits of the users in them. Instructions it writes are not checked for truth.",
         *(
             [
-                "As a plain language model it may write codes that no item has, and its probabilities lack the bias of "
-                "codes, the dense score and the rows of single items that NaviGen has."
+                "As a plain language model it may write codes that no item has, and it lacks the bias of codes and the "
+                "rows of single items that NaviGen has."
             ]
             if plain_lm
             else []

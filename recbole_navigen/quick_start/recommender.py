@@ -23,10 +23,8 @@ from recbole_navigen.language.rendering import Renderer
 from recbole_navigen.language.tags import DOMAINS, DRAFTS, DRAWS, MEDIA, TEMPERATURE, TOP_P
 from recbole_navigen.model.build import build_lm
 from recbole_navigen.model.lm import DualIdentifierLM
-from recbole_navigen.model.scoring import ExactScorer
+from recbole_navigen.model.ranking import Ranking
 from recbole_navigen.model.text import TextModel
-from recbole_navigen.model.topk import TopKSearch
-from recbole_navigen.model.topk import recommend as search_items
 from recbole_navigen.quick_start.answers import Instruction, Recommendation, Recommendations
 from recbole_navigen.quick_start.display import titles_of
 from recbole_navigen.quick_start.drafts import draft_scores, written_drafts
@@ -71,8 +69,7 @@ class Recommender:
         self.dataset_hash = dataset_hash
         self.author = author
         self.max_length = settings["MAX_ITEM_LIST_LENGTH"]
-        self.scorer = ExactScorer(lm, settings["scoring_memory"])
-        self.search = TopKSearch(self.scorer)
+        self.ranking = Ranking(lm, settings["scoring_memory"])
         self._index = {token: index for index, token in enumerate(table.item_tokens)}
 
     @classmethod
@@ -179,7 +176,7 @@ class Recommender:
         exclude: Sequence[Iterable[str]] | None = None,
         exclude_history: bool = False,
     ) -> list[Recommendations]:
-        """As `recommend`, for many histories in one search."""
+        """As `recommend`, for many histories at once."""
         indices = self._all_indices(histories)
         if not indices:
             return []
@@ -195,18 +192,17 @@ class Recommender:
         histories, lengths = self._padded(indices)
         device = self.lm.code_rows.device
         rendered = self.renderer.cid2cid(histories, lengths).to(device)
-        top = search_items(self.search, rendered, histories.to(device), k, banned.to(device))
-        rows = (top.items, top.log_probs, top.expansions, top.certified)
+        top = self.ranking.top_k(rendered, k, histories.to(device), banned.to(device))
+        rows = (top.items, top.log_probs, top.certified)
         return [
             Recommendations(
                 tuple(
                     Recommendation(self.table.item_tokens[item], self.table.terms[item], math.exp(score), score)
                     for item, score in zip(items, scores, strict=True)
                 ),
-                expansions,
                 certified,
             )
-            for items, scores, expansions, certified in zip(*(part.tolist() for part in rows), strict=True)
+            for items, scores, certified in zip(*(part.tolist() for part in rows), strict=True)
         ]
 
     @torch.no_grad()
@@ -279,7 +275,7 @@ class Recommender:
         named = not free_terms and (settings["name_item"] or not settings["choose_item"])
         written = written_drafts(
             self.author,
-            self.scorer,
+            self.ranking,
             self._padded([indices[row] for row in rows]),
             [self._index[aims[row].item] + 1 for row in rows],
             [(domain, media[row]) for row in rows],
@@ -343,7 +339,7 @@ class Recommender:
         if not any(term.strip() for term in terms):
             raise InputError("terms is empty; give at least one term.")
         rendered = self.renderer.named_by([terms]).to(self.lm.code_rows.device)
-        return self.table.item_tokens[int(self.search.top_k(rendered, 1).items[0, 0])]
+        return self.table.item_tokens[int(self.ranking.top_k(rendered, 1).items[0, 0])]
 
     def _padded(self, indices: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """The newest items of histories as internal ids, right-padded (B, W), and how many they are, (B,)."""

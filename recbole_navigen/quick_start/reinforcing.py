@@ -19,7 +19,7 @@ from recbole_navigen.evaluation.page import to_html
 from recbole_navigen.evaluation.plots import curve_plot
 from recbole_navigen.evaluation.ranks import METRICS, metric_values
 from recbole_navigen.language.parsing import parse_answer
-from recbole_navigen.model.fitting import fit_mixture, validation_targets
+from recbole_navigen.model.fitting import fit_repeats, validation_targets
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.quick_start.pipeline import supervision_stage
 from recbole_navigen.quick_start.recommender import Recommender
@@ -76,8 +76,7 @@ def reinforce(
             shutil.rmtree(run_dir / PROGRESS, ignore_errors=True)
         return
     if "cid2cid" in settings["tasks"]:
-        kind = settings["policy"] or ("codes" if model.lm.dense is None else "mixture")
-        policy = variant(ItemPolicy(model, part.sequences, kind, settings["reward"]))
+        policy = variant(ItemPolicy(model, part.sequences, settings["reward"]))
         own = (settings["prompts"], settings["group"], settings["learning_rate"])
         learners.append(Learner(policy, *own, _validate_items(trainer, valid_data)))
     written = load_writer(run_dir, model.lm, model.table) if "cid2ins" in settings["tasks"] else None
@@ -109,13 +108,13 @@ def reinforce(
 
 
 def save_learned(run_dir: Path, policy: Policy, trainer: NaviGenTrainer, valid_data: Any) -> None:
-    """Put the weights of a policy's module into a run; those of the ranking model with what mixes its scores fitted and
+    """Put the weights of a policy's module into a run; those of the ranking model with the factor of repeats fitted and
     validated anew, as the trainer and the checkpoint then say.
     """
     if policy.name == "cid2ins":
         save_weights(run_dir, policy.module)
         return
-    fit_mixture(trainer.model, validation_targets(valid_data))
+    fit_repeats(trainer.model, validation_targets(valid_data))
     trainer.best_valid_result = trainer.evaluate(valid_data, load_best_model=False)
     trainer.best_valid_score = trainer.exact_result[trainer.valid_metric]
     learned = {
@@ -138,9 +137,9 @@ def _validate_items(trainer: NaviGenTrainer, valid_data: Any) -> Validate:
     lm = trainer.model.lm
 
     def validate() -> tuple[np.ndarray, dict[str, float]]:
-        # Shares are fitted for the score alone: what is drawn from keeps its own until the stage ends.
+        # The factor is fitted for the score alone: what is drawn from keeps its own until the stage ends.
         kept = {name: value.clone() for name, value in lm.named_buffers() if name in lm.state_dict()}
-        fit_mixture(trainer.model, validation_targets(valid_data))
+        fit_repeats(trainer.model, validation_targets(valid_data))
         values, result = _user_values(trainer, valid_data)
         for name, value in lm.named_buffers():
             if name in kept:

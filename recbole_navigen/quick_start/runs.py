@@ -196,16 +196,13 @@ def protocol(config: Config) -> dict[str, Any]:
     return {key: public[key] for key in ("eval_args", "exclude_history", "repeatable")}
 
 
-def find_finished(root: str | Path, wanted: dict[str, Any], depth: int) -> Run | None:
-    """The newest finished run with an identity, whose ranks are whole and tell at least `depth` places apart."""
+def find_finished(root: str | Path, wanted: dict[str, Any]) -> Run | None:
+    """The newest finished run with an identity whose ranks are whole."""
     for folder in finished_folders(root, wanted):
         try:
-            run = Run.load(folder)
+            return Run.load(folder)
         except DamagedArtefact as error:
             logger.warning("%s; running it again", error)
-            continue
-        if run.ranks.depth is None or run.ranks.depth >= depth:
-            return run
     return None
 
 

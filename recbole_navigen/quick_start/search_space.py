@@ -233,7 +233,7 @@ def _lists(value: Any) -> Any:
 
 
 def nested(values: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings from values by dotted name: `task_weights.dense` changes that entry of the task_weights of `base`."""
+    """Settings from values by dotted name: `task_weights.cid2tid` changes that entry of the task_weights of `base`."""
     settings: dict[str, Any] = {}
     for name, value in values.items():
         key, *path = name.split(".")

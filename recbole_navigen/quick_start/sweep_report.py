@@ -26,7 +26,7 @@ from recbole_navigen.sources import versions
 BEST, TABLE, PAGE = "best.yaml", "trials.csv", "sweep.html"
 SHOWN = 10  # trials in the printed table
 # Settings of a place or a screen, which a file of settings that travels must not hold; the seed and the data belong in.
-_PLACES = NOT_LEARNED - {"seed", "data_path", "metrics", "topk", "rank_depth", "evaluate_top_only"}
+_PLACES = NOT_LEARNED - {"seed", "data_path", "metrics", "topk"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,14 +83,6 @@ def _costs(contender: Contender) -> list[Cell]:
 def _notes(comparison: Comparison) -> list[str]:
     notes = [_STATISTICS]
     notes.append("training min: mean over seeds, with identifiers and validation; users/s: the model's own evaluation.")
-    censored = {
-        f"{contender.label} (first {run.ranks.depth} places)"
-        for contender in comparison.contenders
-        for run in contender.runs
-        if run.ranks.depth is not None
-    }
-    if censored:
-        notes.append(f"Ranks from an exact top-k search: {', '.join(sorted(censored))}.")
     notes += _versions(comparison)
     for contender in comparison.contenders:
         notes += [f"{contender.label}, seed {failure.seed} failed: {failure.error}" for failure in contender.failures]

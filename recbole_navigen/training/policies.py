@@ -1,10 +1,10 @@
 """What reinforcement learns: next items after histories, and instructions. A policy draws groups of samples, has them
 rewarded, and gives the log-probabilities of exactly the distribution they were drawn from, with gradients.
 
-Prompts are moments of the training split. Only what the model chose counts: a code or token that was the only legal one
+Prompts are moments of the training split. Only what the model chose counts: a token that was the only legal one
 has log-probability 0 and no gradient, and prompts and padding are not seen at all.
 
-Symbols: B prompts, G samples of each, M = B G samples, A actions (codes, items or tokens) of all samples, L levels.
+Symbols: B prompts, G samples of each, M = B G samples, A actions (items or tokens) of all samples, L levels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,17 +20,12 @@ from recbole_navigen.data.sequences import UserSequences, padded
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.rendering import Origin, Rendered, Renderer
 from recbole_navigen.model.lm import DualIdentifierLM
-from recbole_navigen.model.mixture import SecondScore
 from recbole_navigen.model.navigen import NaviGen
-from recbole_navigen.model.repeats import distinct, seen_items
-from recbole_navigen.model.sampling import sample
+from recbole_navigen.model.repeats import distinct
 from recbole_navigen.model.text import TextModel
 from recbole_navigen.model.writing import write
 from recbole_navigen.training.instructions import InstructionRows
 from recbole_navigen.training.rewards import CODE_REWARDS, Case, Scorer, instruction_rewards
-
-POLICIES = ("codes", "mixture")
-PROPOSALS = 3  # items drawn for one that is wanted, where the factor of repeats refuses some
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,24 +78,18 @@ class Policy(Protocol):
 
 
 class ItemPolicy:
-    """Next items.
+    """Next items, drawn from the distribution that is recommended from, factor of repeats included: one action an item.
 
     Args:
         model: in evaluation mode, so that what is drawn and what is learned are one distribution.
         sequences: of the training split.
-        policy: `codes` draws level by level, an action a level; `mixture` draws items from the distribution that is
-            recommended from, dense score and factor of repeats included, one action an item.
         reward: one of `rewards.REWARDS`.
     """
 
     name = "cid2cid"
 
-    def __init__(self, model: NaviGen, sequences: UserSequences, policy: str, reward: str):
-        if policy not in POLICIES:
-            raise InputError(f"policy={policy!r} is unknown; use {' or '.join(POLICIES)}.")
-        if policy == "mixture" and model.lm.dense is None:
-            raise InputError("policy=mixture needs the dense score; set fusion: dense or policy: codes.")
-        self.model, self.module, self.mixture = model, model.lm, policy == "mixture"
+    def __init__(self, model: NaviGen, sequences: UserSequences, reward: str):
+        self.model, self.module = model, model.lm
         self.credit = CODE_REWARDS[reward]
         self.sequences = sequences
         # A place among all training items that has something before it.
@@ -118,82 +107,37 @@ class ItemPolicy:
         firsts = np.maximum(starts, drawn - model.max_seq_length)
         histories = [self.sequences.items[first:place] for first, place in zip(firsts, drawn, strict=True)]
         read, lengths = padded(histories)
-        rendered = model.renderer.cid2cid(read, lengths).to(model.device)
-        if self.mixture:
-            read = distinct(read.to(model.device))
-            items, log_probs = self._draw(rendered, read, group, draws), None
-            # What the factor of repeats is normalised by is read along: the history's own items.
-            targets = torch.cat([items, read], dim=1) if float(lm.repeats.log_factor) else items
-        else:
-            samples = sample(model.scorer, rendered, group, draws)
-            targets = items = samples.items + 1
-            log_probs = samples.log_probs.flatten()
-        rendered = replace(rendered, targets=targets, anchors=rendered.anchors[:, :1].expand_as(targets))
-        actions = 1 if self.mixture else lm.levels
-        owner = torch.arange(items.numel(), device=items.device).repeat_interleave(actions)
+        rendered, read = model.renderer.cid2cid(read, lengths).to(model.device), read.to(model.device)
+        every = model.ranking.log_probs(rendered, read)
+        items = 1 + torch.multinomial(every.exp(), group, replacement=True, generator=draws)
+        # What the factor of repeats is normalised by is read along: the history's own items.
+        targets = torch.cat([items, distinct(read)], dim=1) if float(lm.repeats.log_factor) else items
+        rendered = replace(rendered, targets=targets)
+        owner = torch.arange(items.numel(), device=items.device)
         codes = lm.codes.cpu().numpy()
         truth = np.repeat(codes[self.sequences.items[drawn]], group, axis=0)
-        found = codes[items.cpu().numpy().ravel()]
-        rewards = self.credit(found, truth).reshape(items.shape)
-        right = np.logical_and.accumulate(found == truth, axis=1)
+        sampled = codes[items.cpu().numpy().ravel()]
+        rewards = self.credit(sampled, truth).reshape(items.shape)
+        right = np.logical_and.accumulate(sampled == truth, axis=1)
         parts = {f"level_{level}": right[:, level].astype(float) for level in range(lm.levels)}
-        return Rollout(rewards, rendered, items, owner, log_probs, parts)
-
-    @torch.no_grad()
-    def _draw(self, rendered: Rendered, histories: Tensor, group: int, draws: torch.Generator) -> Tensor:
-        """Internal ids of items from the mixture with its factor of repeats. histories (B, H) -> (B, G).
-
-        Items are drawn by either score and kept as often as the factor says. Where too few are left, the full ranking
-        gives the others; those kept do not depend on how many they are, so all come from the same distribution.
-        """
-        lm, scorer = self.module, self.model.scorer
-        count = group * PROPOSALS if float(lm.repeats.log_factor) else group
-        chance = torch.rand(len(histories), count, generator=draws, device=histories.device)
-        by_dense = chance < float(lm.dense.share)
-        # As many codes as any history needs.
-        samples = sample(scorer, rendered, max(1, int((~by_dense).sum(dim=1).max())), draws)
-        dense = lm.dense.log_probs(samples.states, lm.catalogue_vectors()).exp()
-        items = torch.multinomial(dense, count, replacement=True, generator=draws)
-        place = ((~by_dense).cumsum(dim=1) - 1).clamp(min=0)
-        items = torch.where(by_dense, items, samples.items.gather(1, place))
-        if count == group:
-            return items + 1
-        shifts = lm.repeats.shifts(seen_items(histories, scorer.trie.n_items))
-        kept = torch.rand(items.shape, generator=draws, device=items.device) < shifts.gather(1, items).exp()
-        first = (~kept).int().argsort(dim=1, stable=True)[:, :group]
-        items, kept = items.gather(1, first), kept.gather(1, first)
-        short = (~kept).any(dim=1).nonzero()[:, 0]
-        if len(short):
-            every = (scorer.full_sort(rendered.rows(short), lm.second) + shifts[short]).softmax(dim=1)
-            other = torch.multinomial(every, group, replacement=True, generator=draws)
-            items[short] = torch.where(kept[short], items[short], other)
-        return items + 1
+        return Rollout(rewards, rendered, items, owner, every.gather(1, items - 1).flatten(), parts)
 
     def log_probs(self, rollout: Rollout, module: DualIdentifierLM) -> Tensor:
         """See `Policy`."""
         rendered, group = rollout.rendered, rollout.items.shape[1]
-        states = module.target_states(rendered)
-        by_level = module.target_log_probs(rendered, states)  # (L, M), and the items of histories
-        if not self.mixture:
-            return by_level.T.flatten()
         targets = rendered.targets
-        dense = SecondScore(
-            module.dense.log_probs(states[0][:, 0], module.catalogue_vectors()), float(module.dense.share)
-        )
-        scores = torch.zeros(targets.shape, device=targets.device)
-        scores[targets > 0] = by_level.sum(dim=0)
-        mixed, shown = dense.of(targets).mix(scores), targets[:, group:]
+        scores = module.decoder.log_probs_of(module, rendered, targets)
+        shown = targets[:, group:]
         if not shown.shape[1]:
-            return mixed.flatten()
+            return scores.flatten()
         seen = (rollout.items[:, :, None] == shown[:, None]).any(dim=2)
-        mass = mixed[:, group:].exp().masked_fill(shown == 0, 0.0).sum(dim=1, keepdim=True)
+        mass = scores[:, group:].exp().masked_fill(shown == 0, 0.0).sum(dim=1, keepdim=True)
         repeats = module.repeats
-        return (mixed[:, :group] + repeats.shifts(seen) - repeats.log_normaliser(mass)).flatten()
+        return (scores[:, :group] + repeats.shifts(seen) - repeats.log_normaliser(mass)).flatten()
 
     def trainable(self) -> list[nn.Parameter]:
         """See `Policy`."""
-        query = list(self.module.dense.query.parameters()) if self.mixture else []
-        return [*body_parameters(self.module), *query]
+        return [*body_parameters(self.module), *self.module.decoder.trainable()]
 
 
 class InstructionPolicy:

@@ -16,11 +16,10 @@ from recbole.config import Config
 from recbole.data.dataloader import AbstractDataLoader
 from recbole.data.interaction import Interaction
 from recbole.trainer import Trainer
-from recbole.utils import EvaluatorType
 from torch import Tensor
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
-from recbole_navigen.model.fitting import fit_mixture, last_training_targets, validation_targets
+from recbole_navigen.model.fitting import fit_repeats, last_training_targets, validation_targets
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.training.averaging import AveragedTraining
 from recbole_navigen.training.instructions import InstructionRows
@@ -30,7 +29,7 @@ from recbole_navigen.training.trainer import SafeCheckpoint
 
 
 class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
-    """RecBole's Trainer with NaviGen's two stages, its schedule and its cheap exact evaluation."""
+    """RecBole's Trainer with NaviGen's two stages and its schedule."""
 
     def __init__(self, config: Config, model: NaviGen, instructions: InstructionRows | None = None):
         """
@@ -47,8 +46,6 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
         self._steps_in_all = 1
         self._aligned = 0  # epochs
         self._aligning: dict[str, Any] | None = None  # optimizer of an alignment that was killed
-        topk = config["topk"] if isinstance(config["topk"], list) else [config["topk"]]
-        self._top = max(topk) if _only_top_matters(config) else None
 
     def before_epochs(self, train_data: AbstractDataLoader, show_progress: bool) -> None:
         """Align, or what is left of it after a kill."""
@@ -111,11 +108,11 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
         self._steps_done += 1
         weights, model = self._weights, self.model
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._bf16):
-            loss = sum(weights[task] * value for task, value in model.losses(batch).items())
+            loss = weights["cid2cid"] * model.calculate_loss(batch)
             items = torch.randint(1, model.n_items, (self.config["mapping_batch_size"],), generator=self._items)
             if weights["tid2cid"]:
                 rendered = model.renderer.tid2cid(items).to(self.device)
-                loss = loss - weights["tid2cid"] * model.lm.target_log_probs(rendered).sum(dim=0).mean()
+                loss = loss + weights["tid2cid"] * model.lm.decoder.loss(model.lm, rendered)
             if weights["cid2tid"]:
                 loss = loss + weights["cid2tid"] * model.lm.text_loss(model.renderer.cid2tid(items).to(self.device))
             if self._instructions is not None and self.stage == "finetune":
@@ -123,25 +120,15 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
                 loss = loss + weights["cid2ins"] * model.lm.text_loss(rendered.to(self.device))
         return loss
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float] | None:
-        """RecBole's evaluation; where only the top of the ranking counts,
-        the model ranks no further than that, exactly.
-        """
-        self.model.evaluation_top_k = self._top
-        try:
-            return super().evaluate(*args, **kwargs)
-        finally:
-            self.model.evaluation_top_k = None
-
     def before_validation(self, valid_data: AbstractDataLoader) -> None:
-        """Fit what mixes the scores."""
-        fit_mixture(self.model, validation_targets(valid_data))
+        """Fit the factor of repeats."""
+        fit_repeats(self.model, validation_targets(valid_data))
 
     def _save_checkpoint(self, epoch: int, *args: Any, **kwargs: Any) -> None:
         # Nothing was fitted if there is no validation, and the last epoch is then the one that is kept.
         if not self.validations and epoch == self.epochs - 1:
             with self.averaged():
-                fit_mixture(self.model, last_training_targets(self._train_data))
+                fit_repeats(self.model, last_training_targets(self._train_data))
         super()._save_checkpoint(epoch, *args, **kwargs)
 
     def extra_state(self) -> dict[str, Any]:
@@ -159,12 +146,3 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
             self._aligning = states
         else:
             super().load_optimizers(states)
-
-
-def _only_top_matters(config: Config) -> bool:
-    """True if the top-max(topk) of the exact ranking decides every metric, and nothing is masked after scoring."""
-    from recbole.evaluator.register import metric_types
-
-    ranking = all(metric_types[metric.lower()] == EvaluatorType.RANKING for metric in config["metrics"])
-    needs_more = {"gauc"} & {metric.lower() for metric in config["metrics"]}
-    return bool(config["evaluate_top_only"]) and ranking and not needs_more and not config["exclude_history"]

@@ -1,0 +1,108 @@
+"""The exact ranking of the catalogue: one vector of log-probabilities a user, from which everything is read.
+
+Full ranking, top-k, validation and rollouts of reinforcement see the same numbers: the decoder's, with the factor of
+repeats, normalised over all items. Users are ranked in blocks that fit into `scoring_memory`.
+
+Symbols: B users, N items, H items of a history.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recbole_navigen.errors import InputError
+from recbole_navigen.language.rendering import Rendered
+from recbole_navigen.model.lm import DualIdentifierLM
+from recbole_navigen.model.repeats import seen_items
+
+
+@dataclass(frozen=True, slots=True)
+class TopK:
+    """The k best items of each user, best first.
+
+    Attributes:
+        items: item indices. Shape (B, k), int64.
+        log_probs: exact log-probabilities. Shape (B, k), float32.
+        certified: True if all items were scored and every score is a number: then no other item can belong to the
+            list. Shape (B,), bool.
+    """
+
+    items: Tensor
+    log_probs: Tensor
+    certified: Tensor
+
+
+class Ranking:
+    """Ranks with a bound on memory.
+
+    Args:
+        lm: the model.
+        memory: budget of a pass, in MB. It sets how many users run at once; the result (B, N) itself is the caller's.
+    """
+
+    def __init__(self, lm: DualIdentifierLM, memory: float):
+        if not memory > 0:
+            raise InputError(f"scoring_memory={memory} must be a positive number of MB.")
+        self.lm = lm
+        self.budget = float(memory) * 2**20
+
+    @property
+    def n_items(self) -> int:
+        """N."""
+        return len(self.lm.codes) - 1
+
+    def users_at_once(self, user_bytes: float) -> int:
+        """How many users a pass may hold, at least 1, if each takes so many bytes."""
+        return max(1, int(self.budget / user_bytes))
+
+    def blocks(self, rendered: Rendered) -> list[slice]:
+        """Rows of contexts that are ranked at once."""
+        size = self.users_at_once(self.lm.decoder.user_bytes(self.lm, rendered.tokens.shape[1]))
+        return [slice(begin, begin + size) for begin in range(0, len(rendered.tokens), size)]
+
+    @torch.no_grad()
+    def log_probs(self, rendered: Rendered, histories: Tensor | None = None) -> Tensor:
+        """Log-probability of every item after each context.
+
+        Args:
+            rendered: contexts as `Renderer` makes them for inference, B rows.
+            histories: internal ids, padded with 0, for the factor of repeats; None leaves it out. Shape (B, H).
+
+        Returns:
+            (B, N) by item index, float32; each row's exponentials sum to 1.
+        """
+        result = torch.empty(len(rendered.tokens), self.n_items, device=rendered.tokens.device)
+        for rows in self.blocks(rendered):
+            result[rows] = self._block(rendered.rows(rows), None if histories is None else histories[rows])
+        return result
+
+    @torch.no_grad()
+    def top_k(self, rendered: Rendered, k: int, histories: Tensor | None = None, banned: Tensor | None = None) -> TopK:
+        """The k most probable items after each context.
+
+        Args:
+            rendered, histories: as in `log_probs`. k: how many.
+            banned: True where an item must not appear; the probabilities of the others stay as they are. (B, N), bool.
+        """
+        left = self.n_items if banned is None else self.n_items - int(banned.sum(dim=1).max())
+        if k < 1 or left < k:
+            raise InputError(
+                f"k={k} items were asked for but only {left} are left for some user after exclusions; lower k (at "
+                "least 1) or exclude fewer items."
+            )
+        parts = []
+        for rows in self.blocks(rendered):
+            scores = self._block(rendered.rows(rows), None if histories is None else histories[rows])
+            certified = ~scores.isnan().any(dim=1)
+            if banned is not None:
+                scores = scores.masked_fill(banned[rows], -torch.inf)
+            best = scores.topk(k, dim=1)
+            parts.append((best.indices, best.values, certified))
+        return TopK(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+    def _block(self, rendered: Rendered, histories: Tensor | None) -> Tensor:
+        scores = self.lm.decoder.log_probs(self.lm, rendered)
+        if histories is None or not float(self.lm.repeats.log_factor):
+            return scores
+        return (scores + self.lm.repeats.shifts(seen_items(histories, self.n_items))).log_softmax(dim=1)

@@ -1,0 +1,63 @@
+"""The loss over items: the whole catalogue, or a stratified sample whose sums are unbiased."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recbole_navigen.errors import InputError
+from recbole_navigen.model.softmax import item_softmax_loss, softmax_size, stratified_sample
+
+
+@given(st.integers(1, 300), st.data())
+@settings(deadline=None)
+def test_one_place_of_each_range_is_drawn_and_counts_for_its_range(n_items, data):
+    size = data.draw(st.integers(1, n_items))
+    places, log_widths = stratified_sample(n_items, size, generator=torch.Generator().manual_seed(n_items))
+    edges = np.arange(size + 1) * n_items // size
+    assert (places.numpy() >= edges[:-1]).all() and (places.numpy() < edges[1:]).all()
+    assert np.allclose(log_widths.exp().numpy(), np.diff(edges), rtol=1e-5)
+
+
+def test_sums_over_a_sample_are_unbiased_and_vary_less_than_those_of_a_plain_sample():
+    # Neighbours in the order of the tree are alike; a sample that meets every range does not miss any of them.
+    values = torch.linspace(-3, 3, 500).exp()
+    draws = torch.Generator().manual_seed(0)
+    sums = []
+    for _ in range(2000):
+        places, log_widths = stratified_sample(500, 40, generator=draws)
+        sums.append(float((values[places] * log_widths.exp()).sum()))
+    plain = [float(values[torch.randperm(500, generator=draws)[:40]].sum()) * 500 / 40 for _ in range(2000)]
+    assert np.mean(sums) == pytest.approx(float(values.sum()), rel=4 * np.std(sums) / np.mean(sums) / 2000**0.5)
+    assert np.std(sums) < np.std(plain) / 5
+
+
+@pytest.mark.parametrize("sampled", [0, 3, 40])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_loss_reads_vectors_by_internal_id(sampled, reverse):
+    torch.manual_seed(1)
+    table = torch.nn.Embedding(12, 8)  # row 0 is the padding item
+    states, targets = 0.2 * torch.randn(50, 8), torch.randint(1, 12, (50,))
+    draws = torch.Generator().manual_seed(0)
+    order = torch.arange(11).flip(0) if reverse else None
+    losses = [item_softmax_loss(states, targets, table, 11, sampled, draws, order).item() for _ in range(400)]
+    exact = torch.nn.functional.cross_entropy(states @ table.weight[1:].T, targets - 1).item()
+    if sampled == 3:
+        # The sum of exponentials is unbiased, so its logarithm is biased downwards, by Jensen's inequality.
+        assert exact - 0.1 < np.mean(losses) < exact
+    else:
+        assert np.allclose(losses, exact, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("setting", "n_items", "size"), [(None, 20_000, 0), (None, 20_001, 1_024), (0, 90_000, 0), (64, 100, 64)]
+)
+def test_the_catalogue_decides_the_softmax_unless_the_setting_does(setting, n_items, size):
+    assert softmax_size(setting, n_items) == size
+
+
+@pytest.mark.parametrize("setting", [-1, 2.5, True, "full"])
+def test_a_softmax_over_no_number_of_items_is_refused(setting):
+    with pytest.raises(InputError, match="sampled_softmax must be a number of items"):
+        softmax_size(setting, 100)
