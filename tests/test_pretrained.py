@@ -13,7 +13,7 @@ import pytest
 import torch
 from small_model import WORDS, random_codes, random_histories, small_model
 from synthetic import make_config
-from test_scoring import brute_force
+from test_tokens import brute_force
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,

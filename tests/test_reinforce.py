@@ -35,7 +35,7 @@ from recbole_navigen.training import grpo
 from recbole_navigen.training.checkpoint import load_checkpoint
 from recbole_navigen.training.instructions import split_by_user
 from recbole_navigen.training.objective import ADVANTAGES, AVERAGES
-from recbole_navigen.training.policies import POLICIES, InstructionPolicy
+from recbole_navigen.training.policies import InstructionPolicy
 from recbole_navigen.training.rewards import (
     REWARDS,
     Case,
@@ -240,7 +240,7 @@ def test_scorers_and_the_parts_they_do_not_give_are_refused_before_training():
 
 def test_the_choices_of_the_yaml_are_those_of_the_code():
     described = section("reinforce")
-    for name, code in (("policy", POLICIES), ("reward", REWARDS), ("advantage", ADVANTAGES), ("average", AVERAGES)):
+    for name, code in (("reward", REWARDS), ("advantage", ADVANTAGES), ("average", AVERAGES)):
         assert set(described[name].kinds[0].choices) == set(code)
     assert described["scorer"].default in SCORERS
     assert set(described_for("NaviGen")["training_stages"].kinds[0].inner[0].choices) == set(STAGES)

@@ -196,9 +196,9 @@ def test_dictionaries_are_merged_name_by_name() -> None:
     described = shipped.described("NaviGen")
 
     def weights(*ranks: dict) -> dict:
-        return merged(described, [{"task_weights": {"cid2cid": 1.0, "dense": 1.0}}, *ranks], shipped.sections)
+        return merged(described, [{"task_weights": {"cid2cid": 1.0, "tid2cid": 1.0}}, *ranks], shipped.sections)
 
-    assert weights({"task_weights": {"dense": 0}})["task_weights"] == {"cid2cid": 1.0, "dense": 0}
+    assert weights({"task_weights": {"tid2cid": 0}})["task_weights"] == {"cid2cid": 1.0, "tid2cid": 0}
     assert weights({"eval_args": {"split": {"LS": "x"}}}, {"eval_args": {"split": {"RS": [1]}}})["eval_args"] == {
         "split": {"RS": [1]}
     }
@@ -211,10 +211,10 @@ def test_dictionaries_are_merged_name_by_name() -> None:
 @pytest.mark.parametrize(
     ("argv", "key", "value"),
     [
-        (["--task_weights.dense=0"], "task_weights", {"dense": 0}),
-        (["--task_weights.dense=0", "--task_weights={dense: 0}"], "task_weights", {"dense": 0}),
-        (["--task_weights={cid2cid: 2}", "--task_weights.dense=0"], "task_weights", {"cid2cid": 2, "dense": 0}),
-        (["--task_weights.dense=0", "--task_weights={cid2cid: 2}"], "task_weights", {"cid2cid": 2, "dense": 0}),
+        (["--task_weights.tid2cid=0"], "task_weights", {"tid2cid": 0}),
+        (["--task_weights.tid2cid=0", "--task_weights={tid2cid: 0}"], "task_weights", {"tid2cid": 0}),
+        (["--task_weights={cid2cid: 2}", "--task_weights.tid2cid=0"], "task_weights", {"cid2cid": 2, "tid2cid": 0}),
+        (["--task_weights.tid2cid=0", "--task_weights={cid2cid: 2}"], "task_weights", {"cid2cid": 2, "tid2cid": 0}),
         (["--a.b.c=1", "--a.b.d=2"], "a", {"b": {"c": 1, "d": 2}}),
         (["--val_interval.rating=[3,inf)"], "val_interval", {"rating": "[3,inf)"}),
     ],
@@ -286,7 +286,7 @@ def test_partial_settings_of_collaborative_models_keep_the_rest() -> None:
         (["--backbone_dtype=bfloat16"], "--lora=True"),
         (["--backbone=./nowhere"], "neither a folder here nor a model on the hub"),
         (["--text_vectors=nowhere"], "no config.json"),
-        (["--fusion=none", "--task_weights.cid2cid=0"], "ranks items"),
+        (["--task_weights.cid2cid=0"], "ranks items"),
         (["--training_stages=[finetune, align]"], "in this order"),
         (["--reinforce.accumulation=3"], "divide"),
         (["--reinforce.stepz=3"], "`steps`"),

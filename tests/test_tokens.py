@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from small_model import llama, random_histories, small_model
 
 from recbole_navigen.model import tokens
-from recbole_navigen.model.decoder.legal import LegalCodes
+from recbole_navigen.model.legal import LegalCodes
 from recbole_navigen.model.ranking import Ranking
 from recbole_navigen.model.tokens import plan_chunks
 
@@ -78,7 +78,7 @@ def test_training_and_ranking_use_the_same_log_probabilities(case):
 def test_memory_decides_how_many_users_and_nodes_run_at_once_and_not_their_scores(monkeypatch):
     model, renderer = small_model(n_items=60, codes=6, seed=3, decoder="tokens")
     rendered = renderer.cid2cid(*random_histories(60, 16, 8, 1))
-    roomy, tight = Ranking(model, memory=64), Ranking(model, memory=1)
+    roomy, tight = Ranking(model, memory=64), Ranking(model, memory=0.1)
     whole = roomy.log_probs(rendered)
     monkeypatch.setattr(tokens, "CHUNK_BYTES", 0)
     monkeypatch.setattr(tokens, "MIN_CHUNK", 3)
@@ -88,7 +88,7 @@ def test_memory_decides_how_many_users_and_nodes_run_at_once_and_not_their_score
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
 def test_chunks_hold_every_node_that_matters_once_and_its_ancestors(size):
-    trie = small_model(n_items=80, levels=4, codes=5, seed=5, decoder="tokens")[0].legal.trie
+    trie = small_model(n_items=80, levels=4, codes=5, seed=5, decoder="tokens")[0].decoder.trie
     seen = {level: [] for level in range(1, 4)}
     for chunk in plan_chunks(trie, size):
         for (level, start, end, nodes), scored in zip(chunk.levels, chunk.scored, strict=True):

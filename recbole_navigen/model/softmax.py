@@ -10,8 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from recbole_navigen.errors import InputError
-
 WHOLE_UP_TO, SAMPLED_ABOVE = 20_000, 1_024  # items
 
 
@@ -24,8 +22,6 @@ def softmax_size(setting: int | None, n_items: int) -> int:
     """
     if setting is None:
         return 0 if n_items <= WHOLE_UP_TO else SAMPLED_ABOVE
-    if isinstance(setting, bool) or not isinstance(setting, int) or setting < 0:
-        raise InputError(f"sampled_softmax must be a number of items, 0 for the full softmax, or None, not {setting!r}")
     return setting
 
 

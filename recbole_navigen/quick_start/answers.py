@@ -21,12 +21,10 @@ class Recommendations(Sequence[Recommendation]):
 
     Attributes:
         items: the k items.
-        expansions: trie prefixes the search expanded.
-        certified: True if the k-th item beats the bound of every prefix left unexpanded.
+        certified: True if every item of the catalogue was scored by a number, so that no other one can belong here.
     """
 
     items: tuple[Recommendation, ...]
-    expansions: int
     certified: bool
 
     def __getitem__(self, index: Any) -> Any:
