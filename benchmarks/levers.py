@@ -18,6 +18,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from common import RESULTS, Bar, commit, write_results
+from corrections import corrected, without_code_rows
 
 from recbole_navigen.artefacts import content_hash, read_json, write_json
 from recbole_navigen.config import Config
@@ -60,23 +61,35 @@ def measured(arguments: argparse.Namespace, lever: dict) -> dict:
     file = RUNS / arguments.dataset / f"{content_hash([lever, arguments.epochs, arguments.seed])[:16]}.json"
     if file.is_file():
         return read_json(file)
-    own = {**shared_settings(arguments), **{key: value for key, value in lever.items() if key != "without"}}
-    if "without" in lever:  # no setting tells these apart, so that one would go on where another was killed
-        own["checkpoint_dir"] += f"-without-{lever['without'].replace(' ', '-')}"
-    with WITHOUT[lever["without"]]() if "without" in lever else contextlib.nullcontext():
+    own = {**shared_settings(arguments), **{key: value for key, value in lever.items() if key not in CHANGES}}
+    if changed := changes(lever):  # no setting tells these apart, so that one would go on where another was killed
+        own["checkpoint_dir"] = apart(RUNS / f"saved-{content_hash(lever)[:8]}")
+    with changed or contextlib.nullcontext():
         run = Path(run_navigen("NaviGen", arguments.dataset, config_dict=own)["run_dir"])
-    model, valid_data = load(own, arguments.dataset, run)
+        model, valid_data = load(own, arguments.dataset, run)
+        ranks = {"ranks": full_sort_ranks(model, valid_data)}
+        if "correction" in lever:
+            model.lm.decoder.off = True
+            ranks["ranks, correction off"] = full_sort_ranks(model, valid_data)
     result = read_json(run / "result.json")
     record = {
         "settings": lever,
         "commit": commit(),
         "run": str(run.relative_to(RUNS)),
-        "ranks": [part.tolist() for part in full_sort_ranks(model, valid_data)],
+        **{name: [part.tolist() for part in both] for name, both in ranks.items()},
         "parameters": result["parameters"]["total"],
         "minutes": result["training_seconds"] / 60,
     }
     write_json(file, record)
     return record
+
+
+def apart(folder: Path) -> str:
+    """A folder for runs that shares the stages kept by all others."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "cache").is_symlink():
+        (folder / "cache").symlink_to(RUNS / "saved" / "cache")
+    return str(folder)
 
 
 def in_tail(arguments: argparse.Namespace) -> np.ndarray:
@@ -140,7 +153,19 @@ def without_all_positions() -> contextlib.AbstractContextManager:
     return patch.object(Renderer, "cid2cid", cid2cid)
 
 
-WITHOUT = {"legal softmax": without_legal_softmax, "all positions": without_all_positions}
+WITHOUT = {
+    "legal softmax": without_legal_softmax,
+    "all positions": without_all_positions,
+    "code rows": without_code_rows,
+}
+CHANGES = ("without", "correction")
+
+
+def changes(lever: dict) -> contextlib.AbstractContextManager | None:
+    """What a lever changes that no setting of the product does, None for nothing."""
+    if "without" in lever:
+        return WITHOUT[lever["without"]]()
+    return corrected(**lever["correction"]) if "correction" in lever else None
 
 
 def report(arguments: argparse.Namespace, records: dict, tail: np.ndarray) -> None:
@@ -153,6 +178,9 @@ def report(arguments: argparse.Namespace, records: dict, tail: np.ndarray) -> No
             row[f"valid ndcg@10, {protocol}"] = f"{ours.mean():.4f}"
             row[f"less the defaults, {protocol}"] = str(bootstrap(ours - theirs))
         row["less the defaults, unseen items, tail"] = str(bootstrap((values[1] - base[1])[tail]))
+        if (off := record.get("ranks, correction off")) is not None:
+            lost = values[1] - ndcg(np.array(off[1]), 10)
+            row["less itself with the correction off, unseen items"] = str(bootstrap(lost))
         row["commit"] = record["commit"]
     name = "-".join(filter(None, ("levers", arguments.dataset, arguments.part)))
     details = {"table": table, "epochs": arguments.epochs, "seed": arguments.seed}
