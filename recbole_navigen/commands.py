@@ -11,13 +11,14 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from recbole_navigen import __version__
 from recbole_navigen.arguments import CommandLine
 from recbole_navigen.errors import DamagedArtefact, InputError, machine_trouble
+from recbole_navigen.interruption import Terminated, heed, interruptible
 from recbole_navigen.language.tags import DRAFTS, DRAWS, TEMPERATURE, TOP_P
 from recbole_navigen.processes import size
 from recbole_navigen.redaction import hide
@@ -77,30 +78,6 @@ def command_line(name: str, usage: str, description: str, epilog: str) -> Comman
     return commands
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM. Whatever tidies up after Ctrl-C does so after it, being of the same kind."""
-
-
-@contextlib.contextmanager
-def terminable() -> Iterator[None]:
-    """Let SIGTERM end a command as Ctrl-C does, for as long as the block lasts.
-
-    Processes that torchrun started are ended at once: one that waits for another would not hear of it.
-    """
-    if threading.current_thread() is not threading.main_thread() or size() > 1:
-        yield
-        return
-
-    def end(*_: object) -> None:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def exit_code(run: Callable[[], int], argv: Sequence[str] | None) -> int:
     """Run a command; bad input, damaged artefacts, a full disk and Ctrl-C become one line on standard error.
 
@@ -115,8 +92,9 @@ def exit_code(run: Callable[[], int], argv: Sequence[str] | None) -> int:
     debug = "--debug" in (sys.argv if argv is None else argv)
     threading.excepthook = _quiet_on_trouble
     try:
-        with terminable():
+        with interruptible():
             code = run()
+            heed()
         sys.stdout.flush()
         return code
     except Terminated as error:

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from recbole_navigen.artefacts import atomic_directory, verify_manifest, write_bytes, write_json
 from recbole_navigen.commands import exit_code
 from recbole_navigen.errors import DamagedArtefact, InputError, machine_trouble
+from recbole_navigen.interruption import Terminated, heed, interruptible
 
 ROOT = Path(__file__).parent.parent
 QUIET = ["--dataset=tiny", "--show_progress=False", "--use_gpu=False", "--train_batch_size=16"]
@@ -49,6 +50,23 @@ def test_ctrl_c_is_one_sentence_and_the_run_can_go_on(tiny: Path) -> None:
     (folder,) = Path("saved").glob("BPR-*")
     verify_manifest(folder / "checkpoint")
     assert not list(Path("saved").rglob("*.tmp"))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
+def test_a_signal_that_comes_while_an_object_is_tidied_away_is_not_lost(number: int, kind: type) -> None:
+    """Python drops what is raised in `__del__`."""
+
+    class Object:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(KeyboardInterrupt) as raised, interruptible():
+        Object()
+        heed()
+    assert type(raised.value) is kind
+    with interruptible():
+        heed()  # what came was dealt with
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_nothing_half(tiny: Path) -> None:

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from recbole_navigen.artefacts import write_bytes
 from recbole_navigen.errors import InputError
+from recbole_navigen.interruption import heed
 from recbole_navigen.language.adapters import add_lora, has_lora, lora_parameters, merge_lora, without_lora
 from recbole_navigen.training.generators import random_states, set_random_states
 from recbole_navigen.training.objective import action_weights, advantages, grpo_loss, paired_gain
@@ -150,6 +151,7 @@ class Grpo:
             while not self._ended():
                 entry = self._step()
                 self.log.append(entry)
+                heed()
                 self.step += 1
                 shown = {name.replace("cid2", ""): f"{value:.3f}" for name, value in entry.items() if "reward" in name}
                 bar.set_postfix(shown, refresh=False)

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.errors import InputError
+from recbole_navigen.interruption import heed
 from recbole_navigen.processes import is_main
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 from recbole_navigen.training.generators import random_states, set_random_states
@@ -166,6 +167,7 @@ class SafeCheckpoint(DataParallel):
         loss_func: Callable[[Interaction], Any] | None = None,
         show_progress: bool = False,
     ) -> Any:
+        heed()
         self._keep_last()  # here everything is through that belongs to the epoch before
         # Loaders of user rows are a function of the epoch's number; RecBole's go on from their generator's state.
         if hasattr(train_data, "set_epoch"):
