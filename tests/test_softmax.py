@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole_navigen.model.softmax import item_softmax_loss, softmax_size, stratified_sample
+from recbole_navigen.model import blockwise
+from recbole_navigen.model.softmax import sampled_softmax_loss, softmax_loss, softmax_size, stratified_sample
 
 
 @given(st.integers(1, 300), st.data())
@@ -32,25 +33,37 @@ def test_sums_over_a_sample_are_unbiased_and_vary_less_than_those_of_a_plain_sam
     assert np.std(sums) < np.std(plain) / 5
 
 
-@pytest.mark.parametrize("sampled", [0, 3, 40])
 @pytest.mark.parametrize("reverse", [False, True])
-def test_the_loss_reads_vectors_by_internal_id(sampled, reverse):
+def test_the_sampled_loss_is_close_to_the_whole_one_and_below_it(reverse):
     torch.manual_seed(1)
     table = torch.nn.Embedding(12, 8)  # row 0 is the padding item
     states, targets = 0.2 * torch.randn(50, 8), torch.randint(1, 12, (50,))
     draws = torch.Generator().manual_seed(0)
     order = torch.arange(11).flip(0) if reverse else None
-    losses = [item_softmax_loss(states, targets, table, 11, sampled, draws, order).item() for _ in range(400)]
-    exact = torch.nn.functional.cross_entropy(states @ table.weight[1:].T, targets - 1).item()
-    if sampled == 3:
-        # The sum of exponentials is unbiased, so its logarithm is biased downwards, by Jensen's inequality.
-        assert exact - 0.1 < np.mean(losses) < exact
-    else:
-        assert np.allclose(losses, exact, atol=1e-5)
+    losses = [sampled_softmax_loss(states, targets, table, 11, 3, draws, order).item() for _ in range(400)]
+    # The sum of exponentials is unbiased, so its logarithm is biased downwards, by Jensen's inequality.
+    assert (exact := softmax_loss(states, targets, table.weight[1:]).item()) - 0.1 < np.mean(losses) < exact
+
+
+@pytest.mark.parametrize("scores_at_once", [7, 10_000])
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_the_whole_loss_and_its_gradients_are_those_of_cross_entropy(scores_at_once, scale, monkeypatch):
+    """A block of rows at a time, also where scores reach +-80."""
+    monkeypatch.setitem(blockwise.SCORES, "cpu", scores_at_once)
+    torch.manual_seed(1)
+    states, targets = (scale * torch.randn(50, 8)).requires_grad_(), torch.randint(1, 12, (50,))
+    table = torch.randn(11, 8, requires_grad=True)
+    ours = softmax_loss(states, targets, 1.0 * table)
+    grads = torch.autograd.grad(2 * ours, [states, table])
+    plain = torch.nn.functional.cross_entropy(states @ table.T, targets - 1)
+    torch.testing.assert_close(ours, plain)
+    for grad, wanted in zip(grads, torch.autograd.grad(2 * plain, [states, table]), strict=True):
+        torch.testing.assert_close(grad, wanted, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("setting", "n_items", "size"), [(None, 20_000, 0), (None, 20_001, 1_024), (0, 90_000, 0), (64, 100, 64)]
+    ("setting", "n_items", "size"),
+    [(None, 20_000, 0), (None, 20_001, 1_024), (0, 90_000, 0), (64, 100, 64), (64, 64, 0)],
 )
 def test_the_catalogue_decides_the_softmax_unless_the_setting_does(setting, n_items, size):
     assert softmax_size(setting, n_items) == size

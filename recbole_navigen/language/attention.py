@@ -48,13 +48,13 @@ def tree_attention(
     """Attention interface of transformers. query (B, H, V, E), key and value (B, G, V, E) -> (B, V, H, E), None."""
     tree: Tree | None = kwargs.pop("tree", None)
     if tree is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
+        return _sequence_attention(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
     # A layer that runs again in the backward pass (gradient checkpointing) has been captured before.
     layer = module.layer_idx
     if layer == len(tree.captured):
         tree.captured.append((key, value))
     if not tree.context:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
+        return _sequence_attention(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
 
     context_key, context_value = tree.context[layer]
     users, heads, nodes, width = query.shape
@@ -81,6 +81,18 @@ def tree_attention(
     for place, (_, line_value, _) in enumerate(line, start=tokens):
         out = out + weights[..., place : place + 1] * line_value[:, :, None]
     return out.reshape(users, heads, nodes, width).transpose(1, 2).contiguous(), None
+
+
+def _sequence_attention(module, query: Tensor, key: Tensor, value: Tensor, *args, **kwargs):
+    """SDPA as transformers calls it, in float32 where a processor would train in bfloat16: torch's backward pass in
+    bfloat16 takes six times as long there.
+    """
+    half = torch.is_autocast_enabled("cpu") or query.dtype == torch.bfloat16
+    if query.device.type != "cpu" or not query.requires_grad or not half:
+        return sdpa_attention_forward(module, query, key, value, *args, **kwargs)
+    with torch.autocast("cpu", enabled=False):
+        out, weights = sdpa_attention_forward(module, query.float(), key.float(), value.float(), *args, **kwargs)
+    return out.to(value.dtype), weights
 
 
 def _line(tree: Tree, layer: int, key: Tensor, value: Tensor) -> list[tuple[Tensor, Tensor, Tensor | None]]:

@@ -3,6 +3,9 @@
 Symbols: B users, T tokens, R targets a row, L levels, K codes, D width, N items.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -88,6 +91,7 @@ class DualIdentifierLM(TextModel):
             self.sentence_map.weight.data.copy_(torch.from_numpy(identity) * scale / 2)
         self.repeats = RepeatFactor()
         self._catalogue: tuple[tuple[int, ...], Tensor] | None = None
+        self._step_vectors: Tensor | None = None
 
     # ---- embeddings -------------------------------------------------------------------------------------------------
 
@@ -106,12 +110,29 @@ class DualIdentifierLM(TextModel):
 
         (M,) -> (M, D). codes: False leaves the code rows out.
         """
+        if codes and self._step_vectors is not None:
+            return F.embedding(items - 1, self._step_vectors)
         vectors = self.tid_vectors(items)
         if codes:
             vectors = F.embedding(self._code_index(self.codes[items]), self.code_rows).sum(dim=1) + vectors
         if self.sentence_map is not None:
             vectors = vectors + self.sentence_map(F.embedding(items, self.sentences))
         return vectors if self.item_rows is None else vectors + F.embedding(items, self.item_rows)
+
+    def all_vectors(self) -> Tensor:
+        """Pooled vectors of all items by item index, (N, D), with gradients."""
+        if self._step_vectors is not None:
+            return self._step_vectors
+        return self.item_vectors(torch.arange(1, len(self.codes), device=self.codes.device))
+
+    @contextlib.contextmanager
+    def one_step(self) -> Iterator[None]:
+        """In here, where weights do not change, the vectors of all items are computed once if the loss reads all."""
+        self._step_vectors = self.all_vectors() if self.decoder.reads_all else None
+        try:
+            yield
+        finally:
+            self._step_vectors = None
 
     def train(self, mode: bool = True) -> "DualIdentifierLM":
         """Switch training mode. Fused optimizers change weights without a new version, so the cache goes here."""
@@ -126,7 +147,7 @@ class DualIdentifierLM(TextModel):
         rows += [] if self.sentence_map is None else [self.sentence_map.weight]
         version = tuple(row._version for row in rows)
         if self._catalogue is None or self._catalogue[0] != version:
-            self._catalogue = (version, self.item_vectors(torch.arange(1, len(self.codes), device=self.codes.device)))
+            self._catalogue = (version, self.all_vectors())
         return self._catalogue[1]
 
     def _code_index(self, codes: Tensor) -> Tensor:

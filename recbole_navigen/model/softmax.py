@@ -10,19 +10,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from recbole_navigen.model.blockwise import total_by_block
+
 WHOLE_UP_TO, SAMPLED_ABOVE = 20_000, 1_024  # items
 
 
 def softmax_size(setting: int | None, n_items: int) -> int:
-    """Items a softmax is normalised over in training, 0 for all of them.
+    """Items a softmax is normalised over in training, below N; 0 for all of them.
 
     Args:
         setting: `sampled_softmax`; None decides by the catalogue: all of up to 20,000 items, else 1,024 drawn ones.
         n_items: N.
     """
     if setting is None:
-        return 0 if n_items <= WHOLE_UP_TO else SAMPLED_ABOVE
-    return setting
+        setting = 0 if n_items <= WHOLE_UP_TO else SAMPLED_ABOVE
+    return setting if setting < n_items else 0
 
 
 def stratified_sample(
@@ -47,31 +49,41 @@ def stratified_sample(
     return places, widths.double().log().float()
 
 
-def item_softmax_loss(
+def softmax_loss(states: Tensor, targets: Tensor, vectors: Tensor) -> Tensor:
+    """Mean cross entropy of a softmax over all items, whose scores are dot products; (M, N) is never held.
+
+    Args:
+        states: (M, D). targets: internal item ids, (M,). vectors: of all items by item index, (N, D).
+    """
+
+    def log_probs(own: Tensor, rows: slice) -> Tensor:
+        return -F.cross_entropy((own @ vectors.T).float(), targets[rows] - 1, reduction="none")
+
+    return -total_by_block(log_probs, states, len(vectors), [vectors]) / len(states)
+
+
+def sampled_softmax_loss(
     states: Tensor,
     targets: Tensor,
     vectors: Callable[[Tensor], Tensor],
     n_items: int,
-    sampled: int = 0,
+    size: int,
     generator: torch.Generator | None = None,
     order: Tensor | None = None,
 ) -> Tensor:
-    """Mean cross entropy of a softmax over items, whose scores are dot products.
+    """`softmax_loss` normalised over a sample of items, drawn anew at each call (`stratified_sample`).
+
+    Each row's target is always in, as it is, and left out of the sample, so the sum of exponentials is unbiased.
 
     Args:
         states: (M, D). targets: internal item ids, (M,).
         vectors: gives the vectors of internal item ids, (any,) -> (any, D).
         n_items: N. The padding item takes no part.
-        sampled: number of items to normalise over, drawn anew at each call (`stratified_sample`); 0 = the whole
-            catalogue. Each row's target is always in, as it is, and left out of the sample, so the sum of exponentials
-            is unbiased.
+        size: S, below N.
         generator: draws the sampled items.
         order: item indices in the order in which the sample is stratified, (N,); None takes them by id.
     """
-    if not 0 < sampled < n_items:
-        everything = vectors(torch.arange(1, n_items + 1, device=states.device))
-        return F.cross_entropy((states @ everything.T).float(), targets - 1)
-    places, log_widths = stratified_sample(n_items, sampled, states.device, generator)
+    places, log_widths = stratified_sample(n_items, size, states.device, generator)
     sample = 1 + (places if order is None else order[places])
     logits = (states @ vectors(sample).T).float() + log_widths
     logits = logits.masked_fill(sample == targets[:, None], -math.inf)

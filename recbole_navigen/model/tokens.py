@@ -127,6 +127,8 @@ class TokenDecoder(nn.Module):
         self.code_bias = nn.Parameter(torch.zeros(legal.levels, legal.codebook_size))
         self._plans: dict[int, list[Chunk]] = {}
 
+    reads_all = False  # the loss reads rows of codes
+
     # ---- training ---------------------------------------------------------------------------------------------------
 
     def loss(self, lm: "DualIdentifierLM", rendered: Rendered) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from recbole_navigen.identifiers.trie import CatalogueTrie
 from recbole_navigen.language.rendering import Rendered
-from recbole_navigen.model.softmax import item_softmax_loss
+from recbole_navigen.model.softmax import sampled_softmax_loss, softmax_loss
 
 if TYPE_CHECKING:
     from recbole_navigen.model.lm import DualIdentifierLM
@@ -42,12 +42,19 @@ class TreeDecoder(nn.Module):
         nn.init.zeros_(self.query.bias)
         self.register_buffer("leaf_item", torch.from_numpy(trie.leaf_item.copy()), persistent=False)
 
+    @property
+    def reads_all(self) -> bool:
+        """Whether the loss reads the vectors of all items."""
+        return not self.sampled
+
     def loss(self, lm: "DualIdentifierLM", rendered: Rendered) -> Tensor:
         """Mean negative log-probability of the targets that are not 0, in nats an item; a scalar."""
         wanted = rendered.targets > 0
         states = self.query(lm.anchor_states(rendered)[wanted])
         n_items, targets = self.trie.n_items, rendered.targets[wanted]
-        return item_softmax_loss(states, targets, lm.item_vectors, n_items, self.sampled, order=self.leaf_item)
+        if not self.sampled:
+            return softmax_loss(states, targets, lm.all_vectors())
+        return sampled_softmax_loss(states, targets, lm.item_vectors, n_items, self.sampled, order=self.leaf_item)
 
     def log_probs(self, lm: "DualIdentifierLM", rendered: Rendered) -> Tensor:
         """Log-probability of every item after each context, (B, N) by item index, float32; with gradients if asked."""

@@ -107,7 +107,7 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
             group["lr"] = self.learning_rate * share
         self._steps_done += 1
         weights, model = self._weights, self.model
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._bf16):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._bf16), model.lm.one_step():
             loss = weights["cid2cid"] * model.calculate_loss(batch)
             items = torch.randint(1, model.n_items, (self.config["mapping_batch_size"],), generator=self._items)
             if weights["tid2cid"]:

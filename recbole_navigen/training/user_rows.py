@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.data import UserRowLoader
 from recbole_navigen.errors import InputError
-from recbole_navigen.model.softmax import item_softmax_loss, softmax_size
+from recbole_navigen.model.softmax import sampled_softmax_loss, softmax_loss, softmax_size
 from recbole_navigen.training.averaging import AveragedTraining
 from recbole_navigen.training.precision import use_bf16
 from recbole_navigen.training.schedule import rate
@@ -49,7 +49,7 @@ def next_item_loss(
     Args:
         model: a RecBole model of SASRec's layout.
         rows: windows, right-padded with 0: inputs are row[:-1], targets row[1:]. Shape (B, T).
-        sampled_softmax: number of items to normalise over, see `item_softmax_loss`; 0 = the whole catalogue.
+        sampled_softmax: number of items to normalise over, see `sampled_softmax_loss`; 0 = the whole catalogue.
         generator: draws the sampled items.
 
     Returns:
@@ -59,7 +59,9 @@ def next_item_loss(
     wanted = targets != 0
     # Padding goes before the product with the item matrix, which is where the time is spent.
     states = encode_windows(model, inputs)[wanted]
-    return item_softmax_loss(
+    if not sampled_softmax:
+        return softmax_loss(states, targets[wanted], model.item_embedding.weight[1:])
+    return sampled_softmax_loss(
         states, targets[wanted], model.item_embedding, model.n_items - 1, sampled_softmax, generator
     )
 
