@@ -4,9 +4,11 @@ The product's tree gives a node exactly what the items below it give. Here the l
 
     delta_l(s, n, c) = (U_l s * gate(n)) . code row of c  +  (w_l . s) log(1 + items of the history below c)
 
-whose first part starts at zero (U = 0) and whose second is what a dot product cannot see. Each level is then a softmax
-of its own over the children of each node. The other levers here keep the softmax as it is and change the loss: targets
-spread over an item's siblings, or the probability of its nodes learned beside its own.
+whose first part starts at zero (U = 0) and whose second is what a dot product cannot see; or each level has a query of
+its own, so that its logits are log sum exp(q_l(s) . v_i) over the items below. Each level is then a softmax of its own
+over the children of each node. The other levers here keep the softmax as it is and change the loss: targets spread over
+an item's siblings, the probability of its nodes learned beside its own, or items that lose their own rows for a step,
+so that codes and terms must carry them.
 
 Symbols: M rows, N items, V_l nodes of level l, L levels, D width.
 """
@@ -33,7 +35,8 @@ class CorrectedTree(TreeDecoder):
 
     Args:
         rows: correct by code rows. gate: and gate that by the mean vector of the node's items. history: correct by what
-            of the history lies below. levels: that are corrected, from 1; None for all.
+            of the history lies below. levels: that are corrected, from 1; None for all. queries: one for each level.
+        row_dropout: share of the items whose own row is left out of a training step, as a new item's would be.
         smoothing: share of a target that is spread over the items of its node of the last level but one.
         coarse: weight of the log-probability of the target's node of the first level, beside that of the item.
         late: corrections are zero for so large a share of the steps.
@@ -51,8 +54,14 @@ class CorrectedTree(TreeDecoder):
         smoothing: float = 0.0,
         coarse: float = 0.0,
         late: float = 0.0,
+        queries: bool = False,
+        row_dropout: float = 0.0,
     ):
         super().__init__(trie, width, 0)
+        self.row_dropout = row_dropout
+        self.by_queries = nn.ModuleList(
+            _zero(nn.Linear(width, width)) for _ in range(trie.levels - 1 if queries else 0)
+        )
         self.smoothing, self.coarse, self.late, self.progress, self.off = smoothing, coarse, late, 0.0, False
         chosen = levels or range(1, trie.levels + 1)
         self.by_rows, self.gates, self.by_history = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
@@ -75,14 +84,14 @@ class CorrectedTree(TreeDecoder):
     @property
     def corrects(self) -> bool:
         """Whether any correction is in use now."""
-        some = len(self.by_rows) + len(self.by_history) > 0
+        some = len(self.by_rows) + len(self.by_history) + len(self.by_queries) > 0
         return some and not self.off and not (self.training and self.progress < self.late)
 
     def loss(self, lm: DualIdentifierLM, rendered: Rendered) -> Tensor:
         wanted = rendered.targets > 0
         states = lm.anchor_states(rendered)[wanted]
         targets = rendered.targets[wanted] - 1
-        vectors = lm.item_vectors(torch.arange(1, self.trie.n_items + 1, device=states.device))
+        vectors = lm.all_vectors()
         scores = self.all_log_probs(lm, states, vectors, self.counts(rendered, wanted))
         own = scores.gather(1, targets[:, None])[:, 0]
         loss = -own
@@ -129,7 +138,12 @@ class CorrectedTree(TreeDecoder):
             return scores.log_softmax(dim=1)
         up: list[Tensor] = [scores.T[self.leaf_item].contiguous()]
         for level in range(self.trie.levels - 1, 0, -1):
-            up.insert(0, _segment_logsumexp(up[0], getattr(self, f"children{level + 1}")))
+            if self.by_queries:
+                own = self.by_queries[level - 1](states) @ vectors.T
+                leaves = (scores + own.float()).T[self.leaf_item].contiguous()
+                up.insert(0, _segment_logsumexp(leaves, getattr(self, f"widths{level}")))
+            else:
+                up.insert(0, _segment_logsumexp(up[0], getattr(self, f"children{level + 1}")))
         result: Tensor | None = None
         for level in range(1, self.trie.levels + 1):
             logits = up[level - 1] + self.delta(level, lm, states, vectors, counts)
@@ -179,7 +193,7 @@ def corrected(rate: float = 1.0, decay: float = 0.1, **form) -> Iterator[None]:
     """Models made in here have a `CorrectedTree`; its corrections learn at `rate` times the rate and decay by
     `decay` times weight_decay.
     """
-    groups, step = NaviGenTrainer._build_optimizer, NaviGenTrainer._loss
+    groups, step, vectors = NaviGenTrainer._build_optimizer, NaviGenTrainer._loss, DualIdentifierLM.all_vectors
 
     def optimizer(self, **kwargs):
         made = groups(self, **kwargs)
@@ -199,7 +213,14 @@ def corrected(rate: float = 1.0, decay: float = 0.1, **form) -> Iterator[None]:
             group["lr"] = group["lr"] * group.get("correction", 1.0)
         return result
 
+    def all_vectors(self):
+        if self._step_vectors is not None or not (self.training and self.decoder.row_dropout):
+            return vectors(self)
+        dropped = torch.rand(len(self.codes) - 1, 1) < self.decoder.row_dropout
+        return vectors(self) - self.item_rows[1:] * dropped
+
     with (
+        patch.object(DualIdentifierLM, "all_vectors", all_vectors),
         patch.object(build, "TreeDecoder", partial(CorrectedTree, **form)),
         patch.object(NaviGenTrainer, "_build_optimizer", optimizer),
         patch.object(NaviGenTrainer, "_loss", loss),

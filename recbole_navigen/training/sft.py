@@ -4,7 +4,7 @@
 2. *finetune*: all weights learn the same tasks and cid2ins, through the same renderer, with early stopping on RecBole's
    `valid_metric`.
 
-In cid2cid every position of a history is a target. Beside each batch of histories the mapping tasks see a few items,
+In cid2cid every position of a history is a target. Beside the batches of histories the mapping tasks see a few items,
 and cid2ins a few instructions.
 """
 
@@ -26,6 +26,8 @@ from recbole_navigen.training.instructions import InstructionRows
 from recbole_navigen.training.precision import use_bf16
 from recbole_navigen.training.schedule import RATE_FLOOR, rate
 from recbole_navigen.training.trainer import SafeCheckpoint
+
+MAPPING_EVERY = 4  # steps between two of the mapping tasks, which then see as many times the items, and count as much
 
 
 class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
@@ -109,15 +111,24 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
         weights, model = self._weights, self.model
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._bf16), model.lm.one_step():
             loss = weights["cid2cid"] * model.calculate_loss(batch)
-            items = torch.randint(1, model.n_items, (self.config["mapping_batch_size"],), generator=self._items)
-            if weights["tid2cid"]:
-                rendered = model.renderer.tid2cid(items).to(self.device)
-                loss = loss + weights["tid2cid"] * model.lm.decoder.loss(model.lm, rendered)
-            if weights["cid2tid"]:
-                loss = loss + weights["cid2tid"] * model.lm.text_loss(model.renderer.cid2tid(items).to(self.device))
+            if self._steps_done % MAPPING_EVERY == 0:
+                loss = loss + MAPPING_EVERY * self._mapping_loss()
             if self._instructions is not None and self.stage == "finetune":
                 rendered = self._instructions.batch(self.config["instruction_batch_size"], self._items)
                 loss = loss + weights["cid2ins"] * model.lm.text_loss(rendered.to(self.device))
+        return loss
+
+    def _mapping_loss(self) -> Tensor:
+        """Weighted sum of the losses of terms to item and item to terms, on items drawn anew."""
+        weights, model = self._weights, self.model
+        count = MAPPING_EVERY * self.config["mapping_batch_size"]
+        items = torch.randint(1, model.n_items, (count,), generator=self._items)
+        loss = torch.zeros((), device=self.device)
+        if weights["tid2cid"]:
+            rendered = model.renderer.tid2cid(items).to(self.device)
+            loss = loss + weights["tid2cid"] * model.lm.decoder.loss(model.lm, rendered)
+        if weights["cid2tid"]:
+            loss = loss + weights["cid2tid"] * model.lm.text_loss(model.renderer.cid2tid(items).to(self.device))
         return loss
 
     def before_validation(self, valid_data: AbstractDataLoader) -> None:
