@@ -135,7 +135,7 @@ def command_inputs(world: World) -> Iterator[Input]:
         yield Input(
             "command: words",
             f"{name} a setting and its entry",
-            (*given, "--task_weights={dense: 1}", "--task_weights.dense=0"),
+            (*given, "--task_weights={tid2cid: 1}", "--task_weights.tid2cid=0"),
             ("task_weights",),
         )
         yield Input(
@@ -154,8 +154,8 @@ def command_inputs(world: World) -> Iterator[Input]:
                 environment={"WORLD_SIZE": "2", "RANK": "0"},
             )
         yield Input("command: good", name, given, (), None, True)
-        mapping = (*given, "--task_weights={dense: 0}")
-        yield Input("command: good", f"{name} a mapping behind files", mapping, (), None, True, _without_dense)
+        mapping = (*given, "--task_weights={tid2cid: 0}")
+        yield Input("command: good", f"{name} a mapping behind files", mapping, (), None, True, _without_terms)
     both = (
         ("compare", "--runs", str(world.navigen), "--models=BPR"),
         ("compare", "--runs", str(world.navigen), "--epochs=3"),
@@ -189,6 +189,6 @@ def _with(name: str, world: World, argument: str, value: str) -> tuple[str, ...]
     return (*own, f"{argument}={value}")
 
 
-def _without_dense(seen: Any) -> bool:
-    shipped = {"cid2cid": 1.0, "dense": 1.0, "cid2tid": 0.05, "tid2cid": 0.05, "cid2ins": 0.0}
-    return seen.configs[0]["task_weights"] == {**shipped, "dense": 0}
+def _without_terms(seen: Any) -> bool:
+    shipped = {"cid2cid": 1.0, "cid2tid": 0.05, "tid2cid": 0.05, "cid2ins": 0.0}
+    return seen.configs[0]["task_weights"] == {**shipped, "tid2cid": 0}

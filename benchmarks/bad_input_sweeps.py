@@ -48,9 +48,9 @@ n_layers: {type: int, low: 0, high: 3}
 droppout: [0.1, 0.2]
 task_weights.dens: [0, 1]
 task_weights: [0, 1]
-task_weights.dense: [0, -1, 1]
-task_weights.dense.more: [0, 1]
-task_weights..dense: [0, 1]
+task_weights.tid2cid: [0, -1, 1]
+task_weights.tid2cid.more: [0, 1]
+task_weights..tid2cid: [0, 1]
 .dense: [0, 1]
 dropout: [0.1]\ndropout: [0.2]
 dropout: [0.1\n
@@ -86,7 +86,7 @@ GOOD = r"""
 dropout: [0.1, 0.2]
 dropout: {type: float, low: 0.0, high: 0.5}
 levels: {type: int, low: 2, high: 3}
-task_weights.dense: [0.5, 1]
+task_weights.tid2cid: [0.5, 1]
 dropout uniform 0.1,0.5\n\n# more\nlabel_smoothing choice [0.0,0.1]
 batch_items: [~, 60]
 """

@@ -30,15 +30,7 @@ def together_inputs(world: World) -> Iterator[Input]:
         (navigen, ("--training_stages=[align, finetune, polish]",), ("training_stages",)),
         (navigen, ("--training_stages=finetune",), ("training_stages",)),
         (navigen, ("--training_stages=[align, finetune, reinforce]", "--reinforce={tasks: [cid2ins]}"), ("write",)),
-        (
-            navigen,
-            (
-                "--training_stages=[align, finetune, reinforce]",
-                "--fusion=none",
-                "--reinforce={tasks: [cid2cid], policy: mixture}",
-            ),
-            ("fusion", "policy"),
-        ),
+        (navigen, ("--task_weights={cid2cid: 0}",), ("cid2cid",)),
         (
             navigen,
             (
@@ -154,21 +146,21 @@ def together_inputs(world: World) -> Iterator[Input]:
     goods: list[tuple[tuple[str, ...], tuple[str, ...], str, Any]] = [
         (
             navigen,
-            ("--task_weights={dense: 0}",),
+            ("--task_weights={tid2cid: 0}",),
             "task_weights",
-            {"cid2cid": 1.0, "dense": 0, "cid2tid": 0.05, "tid2cid": 0.05, "cid2ins": 0.0},
+            {"cid2cid": 1.0, "cid2tid": 0.05, "tid2cid": 0, "cid2ins": 0.0},
         ),
         (
             navigen,
-            ("--task_weights.dense=0",),
+            ("--task_weights.tid2cid=0",),
             "task_weights",
-            {"cid2cid": 1.0, "dense": 0, "cid2tid": 0.05, "tid2cid": 0.05, "cid2ins": 0.0},
+            {"cid2cid": 1.0, "cid2tid": 0.05, "tid2cid": 0, "cid2ins": 0.0},
         ),
         (
             navigen,
-            ("--task_weights.dense=0", "--task_weights.cid2tid=0.5"),
+            ("--task_weights.tid2cid=0", "--task_weights.cid2tid=0.5"),
             "task_weights",
-            {"cid2cid": 1.0, "dense": 0, "cid2tid": 0.5, "tid2cid": 0.05, "cid2ins": 0.0},
+            {"cid2cid": 1.0, "cid2tid": 0.5, "tid2cid": 0, "cid2ins": 0.0},
         ),
         (navigen, ("--clip_grad_norm.max_norm=2",), "clip_grad_norm", {"max_norm": 2}),
         (navigen, ("--epochs=1e1",), "epochs", 10),

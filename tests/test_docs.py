@@ -110,7 +110,7 @@ def real(text: str, page: str) -> str:
     for found in set(re.findall(r"saved/(\w+)-ml-100k-\.\.\.", text)):
         own: dict[str, Any] = {"training_stages": ["align", "finetune", "write"]}  # one that also writes
         if page == "docs/pretrained.md":
-            own = {"history": "tokens"}  # one that has a plain form
+            own = {"history": "tokens", "decoder": "tokens"}  # one that has a plain form
         text = text.replace(f"saved/{found}-ml-100k-...", newest_run(found, **(own if found == "NaviGen" else {})))
     text = re.sub(r"(backbone=)FOLDER_OR_HUB_ID", r"\1backbone", text)
     text = re.sub(r"\b(image|video|clip)(_model=)FOLDER\w*", r"\1\2models/\1", text)
