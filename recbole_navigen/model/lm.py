@@ -105,6 +105,10 @@ class DualIdentifierLM(TextModel):
         sums = F.embedding_bag(tokens, self.backbone.text_rows, offsets, mode="sum")
         return sums / counts.clamp(min=1).sqrt()[:, None]
 
+    def code_vectors(self, items: Tensor) -> Tensor:
+        """Sums of the code rows of internal item ids, (M,) -> (M, D)."""
+        return F.embedding(self._code_index(self.codes[items]), self.code_rows).sum(dim=1)
+
     def item_vectors(self, items: Tensor, codes: bool = True) -> Tensor:
         """Pooled vectors of internal item ids: code rows, TID vector, text embedding and item row, summed.
 
@@ -114,7 +118,7 @@ class DualIdentifierLM(TextModel):
             return F.embedding(items - 1, self._step_vectors)
         vectors = self.tid_vectors(items)
         if codes:
-            vectors = F.embedding(self._code_index(self.codes[items]), self.code_rows).sum(dim=1) + vectors
+            vectors = self.code_vectors(items) + vectors
         if self.sentence_map is not None:
             vectors = vectors + self.sentence_map(F.embedding(items, self.sentences))
         return vectors if self.item_rows is None else vectors + F.embedding(items, self.item_rows)

@@ -40,6 +40,7 @@ from recbole_navigen.model.build import SCRATCH
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.processes import alone, is_main
 from recbole_navigen.quick_start.preflight import code_count, refuse_unfit_navigen
+from recbole_navigen.quick_start.recoding import recode, start_from
 from recbole_navigen.quick_start.runs import STARTED, encoder_weights, refuse_other_backbone, trained_by
 from recbole_navigen.quick_start.stages import Stages
 from recbole_navigen.quick_start.supervised import (
@@ -88,10 +89,11 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
     with stages("identifiers") as stage:
         # Processes may compute on different machines, so all read what the main one made.
         # A run that goes on keeps the table it began with: a teacher may answer now what it did not answer then.
-        folder, inputs = Path(config["run_dir"]) / IDENTIFIERS, table_inputs(config, dataset, vectors, text.text[1:])
-        if is_main() and not stage_is_current(folder, inputs):
-            build_table(config, dataset, vectors, text.text[1:]).save(folder, inputs)
-        table = DualIdentifierTable.load(folder)
+        place, inputs = Path(config["run_dir"]) / IDENTIFIERS, table_inputs(config, dataset, vectors, text.text[1:])
+        again = {**inputs, "recode_epochs": config["recode_epochs"]} if config["recode_epochs"] else inputs
+        if is_main() and not any(stage_is_current(place, each) for each in (again, inputs)):
+            build_table(config, dataset, vectors, text.text[1:]).save(place, inputs)
+        table = DualIdentifierTable.load(place)
         logger.info(table.describe())
         codes = table.report["codes"]
         stage.metric = f"{table.levels} x {table.codebook_size} codes, {codes['items_moved']} collisions resolved"
@@ -106,7 +108,16 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
             write_manifest(folder, {"kind": TOKENIZER})
     else:
         tokenizer = saved_tokenizer(config["run_dir"])
+    if config["recode_epochs"]:
+        with stages("recode") as stage:
+            if is_main() and not stage_is_current(place, again):
+                recode(config, part, table, tokenizer, train_data, again).save(place, again)
+            table = DualIdentifierTable.load(place)
+            stage.metric = f"codes of the model itself after {config['recode_epochs']} epochs"
+        init_seed(config["seed"], config["reproducibility"])  # a run that goes on has drawn nothing in this stage
     model = NaviGen(config, part, table, tokenizer).to(config["device"])
+    if config["recode_epochs"]:
+        start_from(model, config["run_dir"])
     if not learns_instructions(config):
         return model, NaviGenTrainer(config, model)
     instructions = InstructionRows(
