@@ -43,7 +43,8 @@ def plain_causal_lm(lm: DualIdentifierLM) -> Plain:
     head.weight.zero_()
     head.bias.fill_(NEVER)
     codes = slice(vocabulary.first_code, vocabulary.size)
-    head.weight[codes], head.bias[codes] = lm.code_rows, lm.code_bias.flatten()
+    head.weight[codes] = lm.code_rows
+    head.bias[codes] = lm.decoder.code_bias.flatten() if hasattr(lm.decoder, "code_bias") else 0.0
     model.lm_head, model.config.vocab_size = head, vocabulary.size
     return Plain(model.eval(), vocabulary.first_code, vocabulary.size)
 

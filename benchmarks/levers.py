@@ -88,7 +88,7 @@ def apart(folder: Path) -> str:
     """A folder for runs that shares the stages kept by all others."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "cache").is_symlink():
-        (folder / "cache").symlink_to(RUNS / "saved" / "cache")
+        (folder / "cache").symlink_to((RUNS / "saved" / "cache").resolve())
     return str(folder)
 
 

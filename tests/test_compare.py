@@ -305,7 +305,6 @@ def test_runs_that_do_not_belong_together_are_refused(folders: dict[str, Path]) 
         (["--models=Pop", "--seeds=0"], "seeds must be a whole number of at least 1"),
         (["--models=Pop", "--seeds=[1,1]"], "seeds must be a number"),
         (["--models=Pop", "--seeds=many"], "neither a number of seeds nor a list"),
-        (["--models=Pop,NaviGen", "--topk=[10,200]"], "ndcg@200 looks at 200 places and NaviGen tells the first 20"),
         (["--models=Pop,FM"], "FM cannot be compared"),
         (
             ["--models=SASRec,Pop", "--train_rows=user"],

@@ -166,7 +166,7 @@ def test_settings_with_a_file_of_their_own() -> None:
     domains = read_settings(properties_folders()[0] / "supervision.yaml")["domains"]
     assert found["supervision"] == {"domains": {**domains, "ml-100k": "game"}}
     assert defaults((Parameter("reinforce.steps", "int", 1, 10_000),), base) == {"reinforce.steps": file["steps"]}
-    with pytest.raises(InputError, match=r"reinforce has no entry `stepps`; it has tasks, policy"):
+    with pytest.raises(InputError, match=r"reinforce has no entry `stepps`; it has tasks, reward"):
         refuse_unfit((Parameter("reinforce.stepps", "int", 1, 2),), base, {}, "space.yaml")
 
 
