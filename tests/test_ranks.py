@@ -39,6 +39,15 @@ def test_a_rank_is_what_stands_above_and_half_of_the_ties(scores: list[int], dat
     assert rank_among(torch.full_like(row, torch.nan), torch.tensor([[torch.nan]])).item() == (len(scores) - 1) // 2
 
 
+@pytest.mark.parametrize("model", ["SASRec", "GRU4Rec"])
+def test_ranks_of_the_validation_part_are_those_of_its_own_targets(model: str, tiny: Path) -> None:
+    config, (_, valid, _), net, trainer = prepared(model, tiny, metrics=["NDCG"], topk=[5], metric_decimal_place=8)
+    rank, rank_unseen = full_sort_ranks(net, valid)
+    result = trainer.evaluate(valid, load_best_model=False)
+    assert metric_values("ndcg@5", rank).mean() == pytest.approx(result["ndcg@5"], abs=1e-6)
+    assert (rank_unseen <= rank).all() and (rank_unseen < rank).any()
+
+
 @pytest.mark.parametrize("model", ["Pop", "BPR", "ItemKNN", "LightGCN", "GRU4Rec", "SASRec", "BERT4Rec"])
 def test_both_protocols_equal_brute_force_and_recboles_evaluator(model: str, tiny: Path) -> None:
     metrics = {"metrics": ["NDCG", "Recall", "MRR", "Hit", "Precision", "MAP"], "topk": [3, 5]}

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
+from recbole_navigen.data.dataset import TARGET_POSITION
 
 
 def rank_among(scores: Tensor, own: Tensor) -> Tensor:
@@ -33,11 +34,12 @@ def rank_among(scores: Tensor, own: Tensor) -> Tensor:
 
 @torch.no_grad()
 def full_sort_ranks(model, loader) -> tuple[np.ndarray, np.ndarray]:
-    """Rank the last item of every user in both protocols, from one pass over all scores.
+    """Rank the target of every user in both protocols, from one pass over all scores.
 
     Args:
         model: a RecBole model with `full_sort_predict`, on its device.
-        loader: the full-ranking test loader of a leave-one-out split, with one row a user.
+        loader: a full-ranking loader of a leave-one-out split, with one row a user: of the test part, or for models that
+            read histories, whose rows know the places of their targets, of either part.
 
     Returns:
         Ranks among all items and among unseen items, int64, in the order of internal user ids. Shapes (B,), (B,).
@@ -48,7 +50,8 @@ def full_sort_ranks(model, loader) -> tuple[np.ndarray, np.ndarray]:
     ranks = np.full((2, len(last)), -1)
     for interaction, *_ in loader:
         rows = np.searchsorted(data.timeline.users[last], interaction[data.uid_field].cpu().numpy())
-        ranks[:, rows] = _both(_scores(model, interaction), data.timeline, last[rows])
+        targets = interaction[TARGET_POSITION].cpu().numpy() if TARGET_POSITION in interaction else last[rows]
+        ranks[:, rows] = _both(_scores(model, interaction), data.timeline, targets)
     return ranks[0], ranks[1]
 
 
