@@ -41,7 +41,7 @@ def test_a_rank_is_what_stands_above_and_half_of_the_ties(scores: list[int], dat
 
 @pytest.mark.parametrize("model", ["SASRec", "GRU4Rec"])
 def test_ranks_of_the_validation_part_are_those_of_its_own_targets(model: str, tiny: Path) -> None:
-    config, (_, valid, _), net, trainer = prepared(model, tiny, metrics=["NDCG"], topk=[5], metric_decimal_place=8)
+    _, (_, valid, _), net, trainer = prepared(model, tiny, metrics=["NDCG"], topk=[5], metric_decimal_place=8)
     rank, rank_unseen = full_sort_ranks(net, valid)
     result = trainer.evaluate(valid, load_best_model=False)
     assert metric_values("ndcg@5", rank).mean() == pytest.approx(result["ndcg@5"], abs=1e-6)

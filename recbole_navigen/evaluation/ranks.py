@@ -38,8 +38,8 @@ def full_sort_ranks(model, loader) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
         model: a RecBole model with `full_sort_predict`, on its device.
-        loader: a full-ranking loader of a leave-one-out split, with one row a user: of the test part, or for models that
-            read histories, whose rows know the places of their targets, of either part.
+        loader: a full-ranking loader of a leave-one-out split, with one row a user: of the test part, or of either part
+            for models that read histories, whose rows know the places of their targets.
 
     Returns:
         Ranks among all items and among unseen items, int64, in the order of internal user ids. Shapes (B,), (B,).
