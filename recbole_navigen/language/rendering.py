@@ -110,11 +110,11 @@ class Renderer:
         self.grammar = grammar
         self.name_item = name_item
         offsets = vocabulary.first_code + np.arange(vocabulary.levels) * vocabulary.codebook_size
-        self.code_tokens = torch.from_numpy(codes + offsets)
+        self.code_tokens = self._codes = torch.from_numpy(codes + offsets)
         self.term_tokens = [vocabulary.encode_terms(item) for item in terms]
 
     def cid2cid(self, histories: Tensor, lengths: Tensor, targets: bool = False) -> Rendered:
-        """History -> next item.
+        """History -> next item, on the device of the histories.
 
         Args:
             histories: internal item ids in order of time, right-padded with 0. Shape (B, W).
@@ -122,29 +122,30 @@ class Renderer:
             targets: True for training: every item but the first is a target, decoded from what stands before it.
                 False for inference: the target is unknown and is decoded after the last token.
         """
-        rows, width = histories.shape
+        (rows, width), device = histories.shape, histories.device
         read = (lengths - 1 if targets else lengths).clamp(min=0)
         streamed = self.history != "pooled" and targets
         shown = lengths if streamed else read
-        items = torch.where(torch.arange(width) < shown[:, None], histories, 0)
+        items = torch.where(torch.arange(width, device=device) < shown[:, None], histories, 0)
         if self.history == "pooled":
             items = items[:, : max(int(shown.max()), 0)]
             slots, per_item = torch.zeros_like(items), 1
             origin = torch.where(items > 0, Origin.PROMPT, Origin.PAD)
         else:
             per_item = self.vocabulary.levels
-            slots = self.code_tokens[items].flatten(1)
+            slots = self._codes_on(device)[items].flatten(1)
             real = (items > 0).repeat_interleave(per_item, dim=1)
             origin = torch.where(real, Origin.TARGET if streamed else Origin.PROMPT, Origin.PAD)
             slots = torch.where(real, slots, 0)
             origin[:, :per_item] = torch.where(real[:, :per_item], Origin.PROMPT, Origin.PAD)
             items = self._borne(items)
-        head = torch.full((rows, 1), self.vocabulary.task("cid2cid"))
+        head = torch.full((rows, 1), self.vocabulary.task("cid2cid"), device=device)
         if targets:
-            anchors = (torch.arange(1, width) * per_item).expand(rows, -1)
-            wanted = torch.where(torch.arange(1, width) < lengths[:, None], histories[:, 1:], 0)
+            places = torch.arange(1, width, device=device)
+            anchors = (places * per_item).expand(rows, -1)
+            wanted = torch.where(places < lengths[:, None], histories[:, 1:], 0)
         else:
-            anchors, wanted = (read * per_item)[:, None], torch.zeros(rows, 1, dtype=torch.long)
+            anchors, wanted = (read * per_item)[:, None], torch.zeros(rows, 1, dtype=torch.long, device=device)
         return Rendered(
             tokens=torch.cat([head, slots], dim=1),
             items=torch.cat([torch.zeros_like(head), items], dim=1),
@@ -260,9 +261,15 @@ class Renderer:
             borne = self._borne(torch.tensor([items], dtype=torch.long))[0]
             row.add(self.code_tokens[items].flatten().tolist(), items=borne.tolist())
 
+    def _codes_on(self, device: torch.device) -> Tensor:
+        """Code tokens by internal item id, (N + 1, L), moved to a device once."""
+        if self._codes.device != device:
+            self._codes = self.code_tokens.to(device)
+        return self._codes
+
     def _borne(self, items: Tensor) -> Tensor:
         """Items by code token: none, or each at its last code. (B, W) -> (B, W * L)."""
-        borne = torch.zeros(*items.shape, self.vocabulary.levels, dtype=torch.long)
+        borne = torch.zeros(*items.shape, self.vocabulary.levels, dtype=torch.long, device=items.device)
         if self.history == "dual":
             borne[..., -1] = items
         return borne.flatten(1)

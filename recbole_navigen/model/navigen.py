@@ -50,8 +50,8 @@ class NaviGen(SequentialRecommender):
         Args:
             interaction: ITEM_SEQ (B, T) windows of user rows and ITEM_SEQ_LEN (B,), as UserRowLoader yields them.
         """
-        rendered = self.renderer.cid2cid(interaction[self.ITEM_SEQ].cpu(), interaction[self.ITEM_SEQ_LEN].cpu(), True)
-        return self.lm.decoder.loss(self.lm, rendered.to(self.device))
+        rendered = self._rendered(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN], targets=True)
+        return self.lm.decoder.loss(self.lm, rendered)
 
     def predict(self, interaction: Interaction) -> Tensor:
         """Exact log-probability of one given item a row, shape (B,)."""
@@ -79,5 +79,5 @@ class NaviGen(SequentialRecommender):
         """The histories of a batch as the model reads them."""
         return self._rendered(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])
 
-    def _rendered(self, histories: Tensor, lengths: Tensor) -> Rendered:
-        return self.renderer.cid2cid(histories.cpu(), lengths.cpu()).to(self.device)
+    def _rendered(self, histories: Tensor, lengths: Tensor, targets: bool = False) -> Rendered:
+        return self.renderer.cid2cid(histories.to(self.device), lengths.to(self.device), targets)
