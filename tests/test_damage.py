@@ -70,7 +70,7 @@ def test_a_damaged_result_of_any_shape_is_one_sentence(run, own_folder, shape, c
     assert is_named(capsys.readouterr().err, result)
     with pytest.raises(DamagedArtefact, match=r"result\.json is damaged"):
         Recommender.load(folder)
-    assert list(finished_folders("saved", wanted)) == [] and find_finished("saved", wanted, 10) is None
+    assert list(finished_folders("saved", wanted)) == [] and find_finished("saved", wanted) is None
     assert f"{result} is damaged" in caplog.text
 
 

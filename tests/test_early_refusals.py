@@ -20,8 +20,8 @@ REFUSED = {
         (["--model=SASRecc"], "SASRec"),
         (["--dropout=2"], "below 1"),
         (["--dataset=ml-10k"], "ml-100k"),
-        (["--config_files", "fine.yaml", "--task_weights={dens: 0}"], "`dense`"),
-        (["--task_weights={dens: 0, tid2cid: 1}", "--config_files", "fine.yaml"], "`dense`"),
+        (["--config_files", "fine.yaml", "--task_weights={tid2ci: 0}"], "`tid2cid`"),
+        (["--task_weights={tid2ci: 0, tid2cid: 1}", "--config_files", "fine.yaml"], "`tid2cid`"),
         (["--config_files", "absent.yaml"], "absent.yaml"),
         (["--config_files", "twice.yaml"], "twice"),
         (["--epochs", "3"], "--key=value"),
@@ -100,11 +100,11 @@ def commands() -> CommandLine:
 @pytest.mark.parametrize("place", range(4))
 def test_settings_are_settings_wherever_they_stand(place: int, commands: CommandLine) -> None:
     argv = ["--config_files", "a.yaml", "b.yaml"]
-    argv.insert(place, "--task_weights={dense: 0}")
+    argv.insert(place, "--task_weights={tid2cid: 0}")
     if place == 1:  # between the option and its files
-        argv = ["--config_files", "a.yaml", "--task_weights={dense: 0}", "--config_files", "b.yaml"]
+        argv = ["--config_files", "a.yaml", "--task_weights={tid2cid: 0}", "--config_files", "b.yaml"]
     arguments, settings = commands.split(argv)
-    assert arguments.config_files == ["a.yaml", "b.yaml"] and settings == ["--task_weights={dense: 0}"]
+    assert arguments.config_files == ["a.yaml", "b.yaml"] and settings == ["--task_weights={tid2cid: 0}"]
 
 
 def test_named_arguments_are_given_once(commands: CommandLine) -> None:

@@ -302,6 +302,6 @@ def test_how_metrics_are_shown_is_no_part_of_what_a_run_is(tiny):
 def test_an_identity_is_found_again_in_the_file_that_keeps_it(tiny):
     folder = Path(run_navigen("Pop", "tiny", config_dict=QUIET)["run_dir"])
     wanted = identity(Config("Pop", "tiny", config_dict=QUIET))
-    assert find_finished("saved", wanted, 10).folder == folder
+    assert find_finished("saved", wanted).folder == folder
     change(folder, identity={**wanted, "versions": {**wanted["versions"], "torch": "1.0"}})
-    assert find_finished("saved", wanted, 10) is None
+    assert find_finished("saved", wanted) is None
