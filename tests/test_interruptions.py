@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,9 @@ for limit in sys.argv[1].split(","):
 def child(*arguments: str, **streams: object) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
-    return subprocess.Popen([sys.executable, *arguments], env=environment, text=True, **streams)
+    # A shell lets what it runs in the background ignore Ctrl-C, and these tests with it.
+    heard = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    return subprocess.Popen([sys.executable, *arguments], env=environment, text=True, preexec_fn=heard, **streams)
 
 
 def errors(said: str) -> list[str]:
