@@ -64,9 +64,13 @@ def test_a_signal_that_comes_while_an_object_is_tidied_away_is_not_lost(number: 
         def __del__(self) -> None:
             os.kill(os.getpid(), number)
 
-    with pytest.raises(KeyboardInterrupt) as raised, interruptible():
-        Object()
-        heed()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt) as raised, interruptible():
+            Object()
+            heed()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert type(raised.value) is kind
     with interruptible():
         heed()  # what came was dealt with
