@@ -56,7 +56,7 @@ STAGES = [
     ("collaborative", Kill(KILL, r"INFO +epoch 4 training", 0.05), "Resume training from epoch [1-5]"),
     ("identifiers", Kill(TERM, "stage identifiers started", 0.05), ""),
     ("align", Kill(KILL, "align epoch 0 training", 0.1), "Resume training from epoch 0"),
-    ("finetune", Kill(TERM, r"INFO +epoch 1 training", 0.02), "Resume training from epoch 1"),
+    ("finetune", Kill(TERM, r"INFO +epoch 0 evaluating", 0.02), "Resume training from epoch [01]"),
     ("validation", Kill(KILL, r"INFO +epoch 1 evaluating", 0.02), "Resume training from epoch [12]"),
     ("supervision", Kill(TERM, "stage supervision started", 0.1), ""),
     ("write", Kill(KILL, "write: step", 0.1), r"write: going on from step \d+ of 24"),
