@@ -29,16 +29,14 @@ class Tree:
     Attributes:
         context: per layer the keys and values of the context, (B, G, T, E) each; empty while the context itself is run.
         context_mask: True where a node may read a context token. Shape (B or 1, V or 1, T), bool.
-        ancestors: for each node, where its strict ancestors stand in [store, nodes of this pass]; -1 for none.
-            Shape (V, A) when all users share the nodes, or (B, V, A).
-        store: per layer keys and values of nodes run in earlier passes, (B, G, P, E); empty for none.
+        ancestors: for each node, where its strict ancestors stand among the nodes of this pass; -1 for none. Shape
+            (V, A) when all users share the nodes, or (B, V, A).
         captured: filled by the pass: per layer the keys and values of the tokens just run.
     """
 
     context: list[KeyValue] = field(default_factory=list)
     context_mask: Tensor | None = None
     ancestors: Tensor | None = None
-    store: list[KeyValue] = field(default_factory=list)
     captured: list[KeyValue] = field(default_factory=list)
 
 
@@ -104,9 +102,6 @@ def _line(tree: Tree, layer: int, key: Tensor, value: Tensor) -> list[tuple[Tens
     line: list[tuple[Tensor, Tensor, Tensor | None]] = [(key, value, None)]
     if tree.ancestors is None or tree.ancestors.shape[-1] == 0:
         return line
-    if tree.store:
-        key = torch.cat([tree.store[layer][0], key], dim=2)
-        value = torch.cat([tree.store[layer][1], value], dim=2)
     for place in tree.ancestors.unbind(dim=-1):
         index, missing = place.clamp(min=0), place < 0
         if place.ndim == 1:
@@ -115,16 +110,6 @@ def _line(tree: Tree, layer: int, key: Tensor, value: Tensor) -> list[tuple[Tens
             index = index[:, None, :, None].expand(-1, key.shape[1], -1, key.shape[3])
             line.append((key.gather(2, index), value.gather(2, index), missing))
     return line
-
-
-def extend_store(store: list[KeyValue], captured: list[KeyValue]) -> list[KeyValue]:
-    """Keys and values of nodes run in earlier passes, followed by those of the pass just run, per layer."""
-    if not store:
-        return captured
-    return [
-        (torch.cat([key, new_key], dim=2), torch.cat([value, new_value], dim=2))
-        for (key, value), (new_key, new_value) in zip(store, captured, strict=True)
-    ]
 
 
 ALL_ATTENTION_FUNCTIONS.register(ATTENTION, tree_attention)

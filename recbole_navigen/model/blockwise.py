@@ -39,7 +39,7 @@ def total_by_block(valued: Valued, states: Tensor, outputs: int, learned: Sequen
     """Sum of the values of all states, a scalar; gradients reach the states and what `valued` learns.
 
     Args:
-        valued, states, outputs: as of `values_by_block`. learned: leaves that `valued` reads; those that require no
+        valued, states, outputs: as of `values_by_block`. learned: tensors that `valued` reads; those that require no
             gradient get none.
     """
     if not torch.is_grad_enabled():

@@ -4,7 +4,7 @@
 
 An encoder that reads a history finds its items near; in most data sets nobody buys, watches or reviews the same thing
 twice, and the ranking fills with what the user knows. In others repeats are the rule. One number c, fitted on
-validation, tells the two apart. The model stays a distribution over all items, and both exact paths stay exact.
+validation, tells the two apart. The model stays an exact distribution over all items.
 
 Symbols: B users, N items, H items of a history.
 """
@@ -28,7 +28,7 @@ class RepeatFactor(nn.Module):
             seen: True for items of the history. Any shape, bool.
 
         Returns:
-            The same shape, float32. A search may bound p' by p.
+            The same shape, float32.
         """
         log_factor = float(self.log_factor)
         return torch.zeros(seen.shape, device=seen.device).masked_fill(

@@ -26,18 +26,11 @@ class Context:
         state: hidden state from which the next item's first code is decoded. Shape (B, D).
         layers: keys and values per layer, (B, G, T, E) each.
         lengths: tokens of each context that count. Shape (B,).
-        rows: number of each context in the batch it was rendered in. Shape (B,).
     """
 
     state: Tensor
     layers: list[KeyValue]
     lengths: Tensor
-    rows: Tensor
-
-    def select(self, rows: Tensor) -> "Context":
-        """The contexts of some users. rows: (M,) -> B = M."""
-        layers = [(key[rows], value[rows]) for key, value in self.layers]
-        return Context(self.state[rows], layers, self.lengths[rows], self.rows[rows])
 
     @property
     def mask(self) -> Tensor:
@@ -91,11 +84,11 @@ class TextModel(nn.Module):
             embeddings = embeddings.masked_scatter(shown[..., None], vectors)
         return self.dropout(embeddings)
 
-    def read(self, rendered: Rendered, first: int = 0) -> Context:
-        """Run contexts once; the next item is decoded after each row's last token. first: number of the first row."""
+    def read(self, rendered: Rendered) -> Context:
+        """Run contexts once; the next item is decoded after each row's last token."""
         hidden, layers = self.backbone.run_context(self.embed(rendered), rendered.lengths)
         rows = torch.arange(len(hidden), device=hidden.device)
-        return Context(hidden[rows, rendered.lengths - 1], layers, rendered.lengths, rows + first)
+        return Context(hidden[rows, rendered.lengths - 1], layers, rendered.lengths)
 
     def token_vectors(self, tokens: Tensor) -> Tensor:
         """Input embeddings of text and special tokens, (...) -> (..., D)."""
