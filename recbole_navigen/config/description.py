@@ -124,11 +124,6 @@ class Setting:
     entries: Mapping[str, "Setting"] = field(default_factory=dict)
 
     @property
-    def is_dict(self) -> bool:
-        """Whether it may be a dictionary or a section of settings."""
-        return any(kind.word in (*DICTS, *SETTINGS) for kind in self.kinds)
-
-    @property
     def merged(self) -> bool:
         """Whether a dictionary given for it is laid over the shipped one, name by name, and does not replace it."""
         return any(kind.word in ("dict", "open dict", *SETTINGS) for kind in self.kinds)
