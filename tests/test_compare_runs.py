@@ -9,6 +9,7 @@ import pytest
 from test_compare import change
 
 from recbole_navigen.config import Config
+from recbole_navigen.errors import InputError
 from recbole_navigen.quick_start import compare_runs, run_compare, run_navigen
 from recbole_navigen.quick_start.runs import identity
 
@@ -27,6 +28,9 @@ def test_metrics_are_shown_once_and_left_out_aloud(tiny: Path, caplog: pytest.Lo
     assert found.metrics == ("ndcg@5",)
     (line,) = caplog.messages
     assert line.startswith("the comparison leaves out gauc: ")
+    with pytest.raises(InputError, match=r"ndcg@81 looks at 81 places, and .* ranks 80 items; lower topk\."):
+        compare_runs([run], ["--topk=[81]"])
+    assert compare_runs([run], ["--topk=[80]"])["comparison"].metrics == ("ndcg@80", "recall@80")
 
 
 def test_a_row_holds_runs_that_differ_in_their_seed_alone(tiny: Path) -> None:

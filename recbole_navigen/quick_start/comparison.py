@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.ranks import metric_values
+from recbole_navigen.evaluation.ranks import metric_values, places
 from recbole_navigen.evaluation.statistics import (
     RESAMPLES,
     Interval,
@@ -114,10 +114,15 @@ def compare(contenders: Sequence[Contender], metrics: Sequence[str]) -> Comparis
         metrics: such as "ndcg@10"; the first one is the one that thirds are shown in.
 
     Raises:
-        InputError: runs that cannot stand in one table.
+        InputError: runs that cannot stand in one table, or a metric that looks at more places than there are items.
     """
     runs = [run for contender in contenders for run in contender.runs]
     refuse_different({str(run): aspects_of(run) for run in runs})
+    n_items = sum(third["items"] for third in runs[0].ranks.catalogue.values())
+    if places(deepest := max(metrics, key=places)) > n_items:
+        raise InputError(
+            f"{deepest} looks at {places(deepest)} places, and {runs[0]} ranks {n_items} items; lower topk."
+        )
 
     # 1. A value a user: averaged over seeds, and the mean of each seed.
     ran = [contender for contender in contenders if contender.runs]
