@@ -21,6 +21,7 @@ def interruptible() -> Iterator[None]:
     Ctrl-C stays ignored where it was, as in a job in the background of a shell. Processes that torchrun started are
     ended at once: one that waits for another would not hear of it.
     """
+    global _came
     if threading.current_thread() is not threading.main_thread() or size() > 1:
         yield
         return
@@ -37,7 +38,7 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     finally:
-        forget()
+        _came = None  # what came is on its way, or was dealt with
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -46,9 +47,3 @@ def heed() -> None:
     """Raise again what came and was lost: Python drops whatever is raised while it tidies an object away."""
     if _came is not None:
         raise _came
-
-
-def forget() -> None:
-    """What came was dealt with."""
-    global _came
-    _came = None
