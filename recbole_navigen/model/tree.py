@@ -83,7 +83,7 @@ class TreeDecoder(nn.Module):
 
     def user_bytes(self, lm: "DualIdentifierLM", tokens: int) -> float:
         """Working memory of one user's ranking behind a context of so many tokens, in bytes (an upper estimate)."""
-        return lm.backbone.token_bytes(tokens) * tokens + 16.0 * self.trie.n_items
+        return lm.backbone.token_bytes(tokens) * tokens + 20.0 * self.trie.n_items
 
     def trainable(self) -> list[nn.Parameter]:
         """What reinforcement may change of it."""
