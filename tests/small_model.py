@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 
 from recbole_navigen.data.sequences import UserSequences
 from recbole_navigen.identifiers.trie import CatalogueTrie
@@ -73,6 +75,28 @@ def small_model(
         if decoder == "tokens":
             model.decoder.code_bias.normal_()
     return model.eval(), renderer
+
+
+def catalogues(**more: st.SearchStrategy) -> st.SearchStrategy[dict]:
+    """Arguments of `small_model` for small catalogues of all shapes, and `more`."""
+    shapes = {
+        "n_items": st.integers(2, 30),
+        "levels": st.integers(1, 4),
+        "codes": st.integers(4, 9),
+        "seed": st.integers(0, 10_000),
+        "history": st.sampled_from(["pooled", "tokens", "dual"]),
+    }
+    return st.fixed_dictionaries({**shapes, **more}).filter(lambda c: c["codes"] ** c["levels"] >= 2 * c["n_items"])
+
+
+few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def ranked(case: dict) -> tuple:
+    """A small model of a case, contexts of three users, and their ranking, (3, N)."""
+    model, renderer = small_model(**case)
+    rendered = renderer.cid2cid(*random_histories(case["n_items"], 3, 6, case["seed"]))
+    return model, rendered, Ranking(model, memory=64).log_probs(rendered)
 
 
 def random_histories(n_items: int, users: int, width: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

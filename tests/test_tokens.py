@@ -5,27 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from small_model import llama, random_histories, small_model
+from small_model import catalogues as shapes
+from small_model import few, llama, random_histories, ranked, small_model
 
 from recbole_navigen.model import tokens
 from recbole_navigen.model.legal import LegalCodes
 from recbole_navigen.model.ranking import Ranking
 from recbole_navigen.model.tokens import plan_chunks
 
-catalogues = st.fixed_dictionaries(
-    {
-        "n_items": st.integers(2, 30),
-        "levels": st.integers(1, 4),
-        "codes": st.integers(4, 9),
-        "seed": st.integers(0, 10_000),
-        "history": st.sampled_from(["pooled", "tokens", "dual"]),
-        "dense": st.sampled_from([True, False]),
-        "decoder": st.just("tokens"),
-    }
-).filter(lambda c: c["codes"] ** c["levels"] >= 2 * c["n_items"])
-few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+catalogues = shapes(dense=st.sampled_from([True, False]), decoder=st.just("tokens"))
 
 
 @torch.no_grad()
@@ -50,9 +40,7 @@ def brute_force(model, rendered):
 @given(catalogues)
 @few
 def test_full_sort_equals_brute_force_and_sums_to_one(case):
-    model, renderer = small_model(**case)
-    rendered = renderer.cid2cid(*random_histories(case["n_items"], 3, 6, case["seed"]))
-    scores = Ranking(model, memory=64).log_probs(rendered)
+    model, rendered, scores = ranked(case)
     assert torch.allclose(scores, brute_force(model, rendered), atol=1e-4)
     assert torch.allclose(scores.exp().sum(dim=1), torch.ones(3), atol=1e-5)
 

@@ -3,25 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from small_model import llama, random_histories, small_model
+from small_model import catalogues as shapes
+from small_model import few, llama, random_histories, ranked, small_model
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.model.ranking import Ranking
 from recbole_navigen.model.repeats import seen_items
 
-catalogues = st.fixed_dictionaries(
-    {
-        "n_items": st.integers(2, 30),
-        "levels": st.integers(1, 4),
-        "codes": st.integers(4, 9),
-        "seed": st.integers(0, 10_000),
-        "history": st.sampled_from(["pooled", "tokens", "dual"]),
-        "item_rows": st.booleans(),
-    }
-).filter(lambda c: c["codes"] ** c["levels"] >= 2 * c["n_items"])
-few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+catalogues = shapes(item_rows=st.booleans())
 
 
 @torch.no_grad()
@@ -44,9 +35,7 @@ def by_definition(model, rendered):
 @given(catalogues)
 @few
 def test_the_ranking_is_the_product_over_the_tree_and_sums_to_one(case):
-    model, renderer = small_model(**case)
-    rendered = renderer.cid2cid(*random_histories(case["n_items"], 3, 6, case["seed"]))
-    scores = Ranking(model, memory=64).log_probs(rendered)
+    model, rendered, scores = ranked(case)
     assert torch.allclose(scores, by_definition(model, rendered), atol=1e-4)
     assert torch.allclose(scores.exp().sum(dim=1), torch.ones(3), atol=1e-5)
 
@@ -54,9 +43,7 @@ def test_the_ranking_is_the_product_over_the_tree_and_sums_to_one(case):
 @given(catalogues)
 @few
 def test_a_node_holds_what_its_items_hold(case):
-    model, renderer = small_model(**case)
-    rendered = renderer.cid2cid(*random_histories(case["n_items"], 3, 6, case["seed"]))
-    log_probs = Ranking(model, memory=64).log_probs(rendered)
+    model, _, log_probs = ranked(case)
     trie = model.decoder.trie
     for level in range(1, trie.levels + 1):
         nodes = model.decoder.node_log_probs(log_probs, level)
