@@ -232,8 +232,17 @@ def test_words_without_blanks_are_cut_where_the_catalogue_says_so():
     assert extract_terms(["流浪地球", "三体"]).terms == (("流浪地球",), ("三体",)), "nobody else's: whole"
 
 
+def test_a_sign_that_only_chooses_a_glyph_makes_no_other_word():
+    texts = ["料\ufe0f理教室", "料理教室", "料\ufe0f理", "料理", "料\U000e0100理"]
+    assert set(extract_terms(texts).terms) == {("料理", "教室"), ("料理",)}
+
+
+# Marks behind the first letter and behind later ones.
 scripts = st.sampled_from(
-    ["森林海洋爱", "ひらがな", "カタカナー", "ไทยภาษา", "ພາສາລາວ", "ខ្មែរ", "မြန်မာ", "हिन्दी", "мир", "한국어"]
+    [
+        "料\ufe0f理\U000e0100教",
+        *("森林海洋爱", "ひらがな", "カタカナー", "ไทยภาษา", "ພາສາລາວ", "ខ្មែរ", "မြန်မာ", "हिन्दी", "мир", "한국어"),
+    ]
 )
 
 

@@ -27,6 +27,8 @@ WORD = re.compile(rf"\d+(?:[.,]\d+)+|{_LETTER}+(?:-{_LETTER}+)*")  # 200,000 is 
 _CLUSTER = re.compile(
     rf"[\u0e40-\u0e44\u0ec0-\u0ec4]?.(?:[\u17d2\u1039].|[{_MARKS}])*[\u0e30\u0e32\u0e45\u0eb0\u0eb2]?", re.DOTALL
 )
+# Signs that say how the letter before them is drawn, and change no word.
+_VARIATIONS = {chr(code) for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))}
 _CONNECTIVES = set("的之与與和及")  # "of" and "and" in Chinese: no word holds them at an end
 _PARTICLES = """
 の と は が を に で も へ や か な ね よ から まで より には では とは にも でも への との での など たち という
@@ -52,10 +54,17 @@ def script(letter: str) -> str:
     return "CJK" if name == "IDEOGRAPHIC" else name
 
 
+def _script_of(cluster: str) -> str:
+    """The script of one letter as it is read, whatever marks it carries."""
+    return script(next((letter for letter in cluster if unicodedata.category(letter)[0] == "L"), cluster[0]))
+
+
 def fold(text: str) -> str:
-    """Lower case, without the marks that may be left out, and composed."""
+    """Lower case, without the marks that may be left out and the signs that only choose a glyph, and composed."""
     kept, base = [], ""
     for letter in unicodedata.normalize("NFD", text.casefold()):
+        if letter in _VARIATIONS:
+            continue
         if unicodedata.category(letter) != "Mn":
             base = letter
         elif not base.isalpha() or script(base) in FREE_MARKS:
@@ -81,7 +90,7 @@ def words_in(token: str) -> list[tuple[str, bool]]:
     """
     runs: list[list[str]] = []  # script ("" for all that are written with blanks) and letters
     for letter in _CLUSTER.findall(token):
-        own = script(letter[-1] if letter[0] in "\u0e40\u0e41\u0e42\u0e43\u0e44" else letter[0])
+        own = _script_of(letter)
         kind = own if own in MOST_LETTERS or own == "KATAKANA" else ""
         if letter in _CONNECTIVES:
             kind = "break"
@@ -130,7 +139,7 @@ def segment(items: Sequence[Sequence[Sequence[str]]]) -> list[list[list[str]]]:
         pieces = set()
         for phrase in item:
             letters = runs.get(phrase[0], ()) if len(phrase) == 1 else ()
-            most = MOST_LETTERS[script(letters[0][-1])] if letters else 0
+            most = MOST_LETTERS[_script_of(letters[0])] if letters else 0
             for length in range(2, most + 1):
                 pieces.update("".join(letters[at : at + length]) for at in range(len(letters) - length + 1))
         held.update(pieces)
@@ -150,7 +159,7 @@ def _pieces(letters: list[str], held: Counter[str]) -> list[str]:
     """Words of one run, in its order."""
     if len(letters) < 2:
         return ["".join(letters)]
-    most = MOST_LETTERS[script(letters[0][-1])]
+    most = MOST_LETTERS[_script_of(letters[0])]
     taken = [False] * len(letters)
     found = []
 
