@@ -23,8 +23,8 @@ setup(
     package_dir={"recbole_navigen.properties": "properties"},
     package_data={
         "recbole_navigen.properties": ["*.yaml", "*/*.yaml"],
-        "recbole_navigen.evaluation": ["*.html"],
-        "recbole_navigen.supervision": ["*.yaml"],
+        "recbole_navigen.presentation": ["*.html"],
+        "recbole_navigen.supervision.template": ["*.yaml"],
     },
     # RecBole requires a Ray that has no wheels for Python 3.12; the code uses Python 3.11.
     python_requires=">=3.11,<3.12",
@@ -63,9 +63,9 @@ setup(
     entry_points={
         "console_scripts": [
             "navigen = recbole_navigen.__main__:main",
-            "navigen-compare = recbole_navigen.commands:compare",
-            "navigen-generate = recbole_navigen.commands:generate",
-            "navigen-hyper = recbole_navigen.commands:hyper",
+            "navigen-compare = recbole_navigen.cli.commands:compare",
+            "navigen-generate = recbole_navigen.cli.commands:generate",
+            "navigen-hyper = recbole_navigen.cli.commands:hyper",
         ]
     },
     classifiers=[

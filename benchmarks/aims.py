@@ -25,16 +25,16 @@ from quality import ranking_run
 from recbole_navigen.config import Config
 from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.data import create_dataset, read_item_text
-from recbole_navigen.evaluation.instructions import mismatched
-from recbole_navigen.evaluation.similarity import SentenceSpace, packaged_encoder
+from recbole_navigen.encoders.sentences import SentenceSpace, packaged_encoder
+from recbole_navigen.evaluation.instruction_scores import mismatched
 from recbole_navigen.evaluation.statistics import bootstrap
-from recbole_navigen.identifiers.agreement import Agreement
+from recbole_navigen.pipeline.supervision import settings_of
 from recbole_navigen.quick_start import Recommender
-from recbole_navigen.quick_start.recommender import POOL
-from recbole_navigen.quick_start.supervised import settings_of
-from recbole_navigen.supervision.protocol import FOUNDERS, Order, Sample, Task
-from recbole_navigen.supervision.space import TermSpace
-from recbole_navigen.supervision.template import TemplateTeacher
+from recbole_navigen.serving.agreement import Agreement
+from recbole_navigen.serving.recommender import POOL
+from recbole_navigen.supervision.interfaces import FOUNDERS, Order, Sample, Task
+from recbole_navigen.supervision.template.template_teacher import TemplateTeacher
+from recbole_navigen.supervision.template.term_space import TermSpace
 
 LAST, FIRST, F1, AGREEMENT, GAIN = "last item", "ranked first", "expected F1", "expected agreement", "gain"
 

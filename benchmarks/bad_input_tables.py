@@ -120,7 +120,7 @@ def table_inputs(world: World) -> Iterator[Input]:
     }
 
     def read(world: World) -> Any:
-        from recbole_navigen.generation.protocol import read_requests
+        from recbole_navigen.generation.interfaces import read_requests
 
         return read_requests("instructions.jsonl")
 

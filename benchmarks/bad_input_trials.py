@@ -56,12 +56,12 @@ class Outcome:
 @contextlib.contextmanager
 def observed(seen: Seen, began: list[str], stops: bool, writing: bool) -> Iterator[None]:
     """Note where work begins, writing too where it counts as work, and end there if it `stops`; note runs' settings."""
-    import recbole_navigen.quick_start.pipeline as pipeline
-    import recbole_navigen.quick_start.recommender as recommender
+    import recbole_navigen.pipeline.prepare as pipeline
+    import recbole_navigen.serving.recommender as recommender
     from recbole_navigen.config import Config
     from recbole_navigen.quick_start.run import run_navigen
     from recbole_navigen.quick_start.separate import RunFailed, SeparateRuns
-    from recbole_navigen.quick_start.stages import Stages
+    from recbole_navigen.runs.stages import Stages
 
     stage, write, construct = Stages.__call__, recommender.written_drafts, Config.__init__
     trainer = pipeline.get_trainer
@@ -143,7 +143,8 @@ def attempt(given: Input, world: World, place: Path, stops: bool) -> Outcome:
 
 def command(name: str) -> Callable[[list[str]], int]:
     """The function behind a command."""
-    from recbole_navigen import __main__, commands
+    from recbole_navigen import __main__
+    from recbole_navigen.cli import commands
 
     return __main__.main if name == "navigen" else getattr(commands, name)
 
@@ -268,22 +269,22 @@ def import_all() -> None:
     from diffusers import AnimateDiffPipeline, StableDiffusionPipeline  # noqa: F401
     from transformers import BertModel, CLIPImageProcessorPil, CLIPModel, Qwen3ForCausalLM  # noqa: F401
 
+    import recbole_navigen.generation.media_head
+    import recbole_navigen.pipeline.prepare
     import recbole_navigen.quick_start.compare
     import recbole_navigen.quick_start.generate
-    import recbole_navigen.quick_start.media
-    import recbole_navigen.quick_start.pipeline
-    import recbole_navigen.quick_start.tune  # noqa: F401
+    import recbole_navigen.quick_start.hyper  # noqa: F401
 
     torch.set_num_threads(1)
 
 
 def warm(world: World) -> None:
     """Do once, for all children, what takes long at its first time: models are loaded, and runs compared."""
-    from recbole_navigen.evaluation.similarity import SentenceSpace
+    from recbole_navigen.encoders.sentences import SentenceSpace
+    from recbole_navigen.generation.media_head import MediaHead
     from recbole_navigen.generation.settings import generation_settings
     from recbole_navigen.language.backbone import pretrained_lm, pretrained_tokenizer
     from recbole_navigen.quick_start.compare import compare_runs
-    from recbole_navigen.quick_start.media import MediaHead
 
     media = {name: str(world.models / name.partition("_")[0]) for name in ("clip_model", "image_model", "video_model")}
     MediaHead({"i1": "a tale"}, world.folder / "cache", generation_settings(media), ("image", "video"), False)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from recbole_navigen.language.rendering import Rendered
-from recbole_navigen.model.lm import DualIdentifierLM
+from recbole_navigen.network.item_model import DualIdentifierLM
 
 NEVER = -1e9  # logit of tokens that are no codes
 

@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recbole_navigen.language.rendering import Rendered
-from recbole_navigen.model import build
-from recbole_navigen.model.lm import DualIdentifierLM
-from recbole_navigen.model.tree import TreeDecoder
+from recbole_navigen.network import build
+from recbole_navigen.network.item_model import DualIdentifierLM
+from recbole_navigen.network.tree_decoder import TreeDecoder
 from recbole_navigen.training.sft import NaviGenTrainer
 
 

@@ -109,13 +109,6 @@ def serve() -> None:
     """Answer requests from standard input until it closes."""
     import torch
 
-    import recbole_navigen.quick_start.generate
-    import recbole_navigen.quick_start.media
-    import recbole_navigen.quick_start.pipeline
-    import recbole_navigen.quick_start.reinforcing
-    import recbole_navigen.quick_start.run
-    import recbole_navigen.quick_start.tune  # noqa: F401
-
     torch.set_num_threads(1)
     for request in sys.stdin:
         command, arguments, folder, kill = json.loads(request)
@@ -129,7 +122,8 @@ def serve() -> None:
 
 
 def _run(command: str, arguments: list[str], folder: str, console: Path) -> None:
-    from recbole_navigen import __main__, commands
+    from recbole_navigen import __main__
+    from recbole_navigen.cli import commands
 
     code = 1
     try:

@@ -40,17 +40,17 @@ from common import Bar, write_results
 from PIL import Image
 from scipy.stats import spearmanr
 
-from recbole_navigen.evaluation.clip import ClipEncoder
-from recbole_navigen.evaluation.frames import read_frames
-from recbole_navigen.evaluation.media import METRICS, MediaScores
-from recbole_navigen.evaluation.media_report import write_media_page
+from recbole_navigen.encoders.clip import ClipEncoder
+from recbole_navigen.encoders.frames import read_frames
+from recbole_navigen.evaluation.media_scores import METRICS, MediaScores
 from recbole_navigen.evaluation.statistics import bootstrap, interval, resampled_means
 from recbole_navigen.generation.cards import user_cards
-from recbole_navigen.generation.head import Generated, build_encoder, build_generators, generate, media_cases, score
-from recbole_navigen.generation.protocol import Catalogue, Request, item_images
+from recbole_navigen.generation.interfaces import Catalogue, Request, item_images
+from recbole_navigen.generation.make import Generated, build_encoder, build_generators, generate, media_cases, score
+from recbole_navigen.generation.media_head import PAGE
+from recbole_navigen.generation.page import write_media_page
 from recbole_navigen.generation.settings import generation_settings
-from recbole_navigen.quick_start.media import PAGE
-from recbole_navigen.quick_start.sections import run_sections
+from recbole_navigen.runs.sections import run_sections
 
 RUNS = Path(__file__).resolve().parent / "runs" / "generation"
 TRUTH, OURS, TERMS, LAST, POPULAR = "ground truth", "NaviGen", "history terms", "last item", "popular item"

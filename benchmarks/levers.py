@@ -29,9 +29,9 @@ from recbole_navigen.evaluation.ranks import full_sort_ranks, ndcg
 from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.evaluation.user_ranks import popularity_thirds
 from recbole_navigen.language.rendering import Rendered, Renderer
-from recbole_navigen.model.legal import LegalCodes
+from recbole_navigen.network.legal_codes import LegalCodes
+from recbole_navigen.pipeline.prepare import load_navigen
 from recbole_navigen.quick_start import run_navigen
-from recbole_navigen.quick_start.pipeline import load_navigen
 
 HERE = Path(__file__).resolve().parent
 RUNS = HERE / "runs" / "levers"

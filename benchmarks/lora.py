@@ -23,8 +23,8 @@ from recbole.utils import init_seed
 
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation
-from recbole_navigen.quick_start.pipeline import build_navigen
-from recbole_navigen.quick_start.stages import Stages
+from recbole_navigen.pipeline.prepare import build_navigen
+from recbole_navigen.runs.stages import Stages
 
 FOLDER = Path(__file__).resolve().parent / "runs" / "lora"
 BACKBONE, PARTS = FOLDER / "smollm2-135m", FOLDER / "parts"

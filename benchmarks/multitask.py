@@ -12,12 +12,12 @@ import argparse
 from common import Bar, write_results
 from quality import ranking_run, ratio
 
+from recbole_navigen.comparison.estimates import PROTOCOLS
 from recbole_navigen.config import Config
 from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.evaluation.ranks import ndcg
 from recbole_navigen.evaluation.statistics import bootstrap
-from recbole_navigen.quick_start.comparison import PROTOCOLS
-from recbole_navigen.quick_start.runs import Run
+from recbole_navigen.runs.folder import Run
 
 LEAST = 0.99
 

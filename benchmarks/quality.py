@@ -24,17 +24,17 @@ import numpy as np
 from common import Bar, write_results
 
 from recbole_navigen.artefacts import write_json
+from recbole_navigen.comparison.estimates import PROTOCOLS, Comparison, Contender
+from recbole_navigen.comparison.page import report
+from recbole_navigen.comparison.tables import tables
 from recbole_navigen.config.given import gather
 from recbole_navigen.config.reading import nearest, parse_value, read_settings
 from recbole_navigen.evaluation.ranks import ndcg
 from recbole_navigen.evaluation.statistics import Interval, interval, resampled_means
 from recbole_navigen.evaluation.user_ranks import UserRanks
 from recbole_navigen.quick_start import run_compare
-from recbole_navigen.quick_start.comparison import PROTOCOLS, Comparison, Contender
-from recbole_navigen.quick_start.report import report
 from recbole_navigen.quick_start.run import finished_run
-from recbole_navigen.quick_start.runs import Run
-from recbole_navigen.quick_start.tables import tables
+from recbole_navigen.runs.folder import Run
 
 RUNS = Path(__file__).resolve().parent / "runs" / "quality"
 TUNED = Path(__file__).resolve().parent / "tuned.yaml"

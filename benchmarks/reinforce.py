@@ -42,21 +42,21 @@ from recbole_navigen.config import Config
 from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.config.reinforcement import STAGES, reinforce_settings
 from recbole_navigen.data import create_dataset, data_preparation, read_item_text
+from recbole_navigen.encoders.sentences import SentenceSpace, cosines, packaged_encoder
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.instructions import InstructionScores, score_instructions
+from recbole_navigen.evaluation.instruction_scores import InstructionScores, score_instructions
 from recbole_navigen.evaluation.ranks import full_sort_ranks, ndcg
-from recbole_navigen.evaluation.similarity import SentenceSpace, cosines, packaged_encoder
 from recbole_navigen.evaluation.statistics import bootstrap
-from recbole_navigen.language.parsing import parse_answer
+from recbole_navigen.language.answer import parse_answer
+from recbole_navigen.pipeline.prepare import load_navigen, supervision_stage
+from recbole_navigen.pipeline.reinforce import DONE, reinforce, save_learned
+from recbole_navigen.pipeline.write import WRITER, add_writer, load_writer
 from recbole_navigen.quick_start import Recommender
-from recbole_navigen.quick_start.pipeline import load_navigen, supervision_stage
-from recbole_navigen.quick_start.reinforcing import DONE, reinforce, save_learned
-from recbole_navigen.quick_start.stages import Stages
-from recbole_navigen.quick_start.writing import WRITER, add_writer, load_writer
-from recbole_navigen.training.grpo import Learner
-from recbole_navigen.training.instructions import InstructionRows
-from recbole_navigen.training.policies import InstructionPolicy, ItemPolicy
-from recbole_navigen.training.rewards import TermScorer
+from recbole_navigen.reinforcement.grpo import Learner
+from recbole_navigen.reinforcement.policies import InstructionPolicy, ItemPolicy
+from recbole_navigen.reinforcement.rewards import TermScorer
+from recbole_navigen.runs.stages import Stages
+from recbole_navigen.training.instruction_rows import InstructionRows
 from recbole_navigen.training.sft import NaviGenTrainer
 
 HERE = Path(__file__).resolve().parent

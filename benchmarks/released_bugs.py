@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from recbole_navigen.language.rendering import Origin
-from recbole_navigen.model.legal import LegalCodes
-from recbole_navigen.model.lm import DualIdentifierLM
-from recbole_navigen.model.text import TextModel
-from recbole_navigen.model.tree import TreeDecoder
-from recbole_navigen.training.policies import InstructionPolicy, ItemPolicy, Policy, Rollout
+from recbole_navigen.network.item_model import DualIdentifierLM
+from recbole_navigen.network.legal_codes import LegalCodes
+from recbole_navigen.network.text_model import TextModel
+from recbole_navigen.network.tree_decoder import TreeDecoder
+from recbole_navigen.reinforcement.policies import InstructionPolicy, ItemPolicy, Policy, Rollout
 
 
 class BuggyItems(ItemPolicy):

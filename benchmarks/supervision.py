@@ -20,16 +20,16 @@ from common import Bar, write_results
 
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation, read_item_text
-from recbole_navigen.evaluation.similarity import SentenceSpace, packaged_encoder
+from recbole_navigen.encoders.sentences import SentenceSpace, packaged_encoder
 from recbole_navigen.evaluation.statistics import bootstrap
-from recbole_navigen.identifiers.textual import extract_terms
-from recbole_navigen.supervision.build import supervision_settings
+from recbole_navigen.identifiers.terms import extract_terms
 from recbole_navigen.supervision.evolution import SearchSettings, evolve
+from recbole_navigen.supervision.roles import supervision_settings
 from recbole_navigen.supervision.rows import samples_of, supervise
-from recbole_navigen.supervision.space import TermSpace
-from recbole_navigen.supervision.template import TemplateTeacher
-from recbole_navigen.supervision.template_judge import TemplateJudge
-from recbole_navigen.supervision.template_reasoner import TemplateReasoner
+from recbole_navigen.supervision.template.judge import TemplateJudge
+from recbole_navigen.supervision.template.reasoner import TemplateReasoner
+from recbole_navigen.supervision.template.template_teacher import TemplateTeacher
+from recbole_navigen.supervision.template.term_space import TermSpace
 
 SECONDS = 120.0
 RELEASED = SearchSettings(population=3, rounds=1, patience=0)

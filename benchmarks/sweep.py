@@ -26,9 +26,9 @@ from recbole_navigen.evaluation.ranks import ndcg
 from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.evaluation.user_ranks import UserRanks
 from recbole_navigen.quick_start import run_hyper
-from recbole_navigen.quick_start.runs import read_result
-from recbole_navigen.quick_start.search_space import nested, read_space
 from recbole_navigen.quick_start.separate import SeparateRuns
+from recbole_navigen.runs.folder import read_result
+from recbole_navigen.tuning.search_space import nested, read_space
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "benchmarks" / "runs" / "sweep"

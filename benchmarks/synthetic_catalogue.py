@@ -7,14 +7,14 @@ import numpy as np
 import torch
 
 from recbole_navigen.identifiers.trie import CatalogueTrie
+from recbole_navigen.language.answer_grammar import Grammar
 from recbole_navigen.language.backbone import Backbone
-from recbole_navigen.language.grammar import Grammar
 from recbole_navigen.language.rendering import Rendered, Renderer
 from recbole_navigen.language.vocabulary import Vocabulary, train_tokenizer
-from recbole_navigen.model.legal import LegalCodes
-from recbole_navigen.model.lm import DualIdentifierLM
-from recbole_navigen.model.tokens import TokenDecoder
-from recbole_navigen.model.tree import TreeDecoder
+from recbole_navigen.network.item_model import DualIdentifierLM
+from recbole_navigen.network.legal_codes import LegalCodes
+from recbole_navigen.network.token_decoder import TokenDecoder
+from recbole_navigen.network.tree_decoder import TreeDecoder
 
 
 def random_codes(n_items: int, codes: int, levels: int, seed: int) -> np.ndarray:

@@ -23,17 +23,17 @@ from recbole_navigen.artefacts import (
 )
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation
-from recbole_navigen.generation.protocol import Request, read_requests
+from recbole_navigen.generation.interfaces import Request, read_requests
 from recbole_navigen.identifiers.table import DualIdentifierTable
+from recbole_navigen.pipeline.prepare import IDENTIFIERS
+from recbole_navigen.pipeline.write import WRITER, add_writer
 from recbole_navigen.quick_start import Recommender
-from recbole_navigen.quick_start.pipeline import IDENTIFIERS
-from recbole_navigen.quick_start.writing import WRITER, add_writer
 from recbole_navigen.supervision.evolution import SearchSettings
-from recbole_navigen.supervision.protocol import Draft, Sample, Task
+from recbole_navigen.supervision.interfaces import Draft, Sample, Task
 from recbole_navigen.supervision.rows import InstructionRow, samples_of, supervise
-from recbole_navigen.supervision.space import TermSpace
-from recbole_navigen.supervision.template_judge import TemplateJudge
-from recbole_navigen.supervision.template_reasoner import TemplateReasoner
+from recbole_navigen.supervision.template.judge import TemplateJudge
+from recbole_navigen.supervision.template.reasoner import TemplateReasoner
+from recbole_navigen.supervision.template.term_space import TermSpace
 
 DATASET, FILE = "tiny-world", "instructions.jsonl"
 MOMENTS = 1  # of each training user that become instructions

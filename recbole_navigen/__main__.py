@@ -6,8 +6,8 @@ Only the standard library is imported before the arguments are parsed, so that `
 import sys
 from collections.abc import Sequence
 
-from recbole_navigen.arguments import CommandLine
-from recbole_navigen.commands import command_line, exit_code, split_files
+from recbole_navigen.cli.arguments import CommandLine
+from recbole_navigen.cli.commands import command_line, exit_code, split_files
 
 EPILOG = """\
 Any setting of properties/overall.yaml, properties/model/MODEL.yaml or RecBole may be given as --key=value:

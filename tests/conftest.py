@@ -40,8 +40,8 @@ def own_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Let comparisons and sweeps run models in this process, which takes no start-up time; lists those that ran."""
     from recbole_navigen.quick_start import run_navigen
-    from recbole_navigen.quick_start.runs import StopRun
     from recbole_navigen.quick_start.separate import RunFailed, RunStopped, SeparateRuns
+    from recbole_navigen.runs.folder import StopRun
 
     started: list[str] = []
 

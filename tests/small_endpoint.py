@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from recbole_navigen.supervision.openai import OpenAIChat, OpenAISettings
+from recbole_navigen.supervision.chat.openai_chat import OpenAIChat, OpenAISettings
 
 
 def scripted_answer(messages) -> str:

@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 
 from recbole_navigen.data.sequences import UserSequences
 from recbole_navigen.identifiers.trie import CatalogueTrie
+from recbole_navigen.language.answer_grammar import Grammar
 from recbole_navigen.language.attention import ATTENTION
 from recbole_navigen.language.backbone import Backbone, scratch_lm
-from recbole_navigen.language.grammar import Grammar
 from recbole_navigen.language.rendering import Renderer
 from recbole_navigen.language.vocabulary import Vocabulary, train_tokenizer
-from recbole_navigen.model.legal import LegalCodes
-from recbole_navigen.model.lm import DualIdentifierLM
 from recbole_navigen.model.ranking import Ranking
-from recbole_navigen.model.tokens import TokenDecoder
-from recbole_navigen.model.tree import TreeDecoder
-from recbole_navigen.training.policies import ItemPolicy
+from recbole_navigen.network.item_model import DualIdentifierLM
+from recbole_navigen.network.legal_codes import LegalCodes
+from recbole_navigen.network.token_decoder import TokenDecoder
+from recbole_navigen.network.tree_decoder import TreeDecoder
+from recbole_navigen.reinforcement.policies import ItemPolicy
 
 WORDS = ("red", "green", "blue", "space", "war", "love", "robot", "river")
 

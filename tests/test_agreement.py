@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recbole_navigen.identifiers import agreement
-from recbole_navigen.identifiers.agreement import Agreement
+from recbole_navigen.serving import agreement
+from recbole_navigen.serving.agreement import Agreement
 
 TERMS = st.lists(st.lists(st.sampled_from("abcdef"), min_size=1, unique=True), min_size=1, max_size=12)
 

@@ -8,8 +8,6 @@ from types import SimpleNamespace
 
 import pytest
 
-import recbole_navigen.quick_start.recommender
-import recbole_navigen.quick_start.run  # noqa: F401 (children are forked with both)
 from recbole_navigen.errors import DamagedArtefact, InputError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,7 +34,7 @@ def refuses(sentence: str, error: type[Exception] = InputError) -> Input:
 
 
 def trains(world: object) -> None:
-    from recbole_navigen.quick_start.stages import Stages
+    from recbole_navigen.runs.stages import Stages
 
     with Stages()("train"):
         raise InputError("epochs was found to be wrong in the middle of the training; lower it")

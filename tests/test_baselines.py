@@ -11,10 +11,10 @@ import torch
 from recbole.utils import init_seed
 from synthetic import make_config, write_atomic
 
+from recbole_navigen.config.models import get_model
 from recbole_navigen.config.shipped import model_names
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
-from recbole_navigen.model.registry import get_model
 from recbole_navigen.training.trainer import get_trainer
 
 SMALL = {

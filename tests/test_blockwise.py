@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from recbole_navigen.model import blockwise
-from recbole_navigen.model.blockwise import total_by_block, values_by_block
+from recbole_navigen.network import blockwise
+from recbole_navigen.network.blockwise import total_by_block, values_by_block
 
 M, D, V = 23, 8, 40
 

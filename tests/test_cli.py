@@ -19,8 +19,8 @@ from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.evaluation.ranks import metric_values
 from recbole_navigen.evaluation.user_ranks import UserRanks
 from recbole_navigen.quick_start import run_navigen
-from recbole_navigen.quick_start.display import sample_users
-from recbole_navigen.quick_start.stages import Stages
+from recbole_navigen.runs.stages import Stages
+from recbole_navigen.runs.summary import sample_users
 
 ROOT = Path(__file__).resolve().parent.parent
 SHORT = ["--epochs=1", "--show_progress=False", "--use_gpu=False"]
@@ -185,8 +185,8 @@ def test_the_wheel_carries_the_properties_and_runs_anywhere(tiny: Path, tmp_path
     shipped = {str(file.relative_to(ROOT / "properties")) for file in (ROOT / "properties").rglob("*.yaml")}
     packed = site / "recbole_navigen" / "properties"
     assert {str(file.relative_to(packed)) for file in packed.rglob("*.yaml")} == shipped
-    assert not (site / "tests").exists() and (site / "recbole_navigen" / "evaluation" / "page.html").is_file()
-    assert (site / "recbole_navigen" / "supervision" / "lexicons.yaml").is_file()
+    assert not (site / "tests").exists() and (site / "recbole_navigen" / "presentation" / "page.html").is_file()
+    assert (site / "recbole_navigen" / "supervision" / "template" / "lexicons.yaml").is_file()
     # 3. It runs from a directory that is not the source tree, with the packed settings.
     done = run("--model=Pop", "--dataset=tiny", *SHORT, script=False, PYTHONPATH=str(site))
     assert done.returncode == 0, done.stderr

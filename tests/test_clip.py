@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from small_media import small_clip, small_siglip
 
+from recbole_navigen.encoders.clip import ClipEncoder, Encoded, cosines
+from recbole_navigen.encoders.frames import frame_places, read_frames
+from recbole_navigen.encoders.vector_store import VectorStore
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.clip import ClipEncoder, Encoded, cosines
-from recbole_navigen.evaluation.frames import frame_places, read_frames
-from recbole_navigen.evaluation.vectors import VectorStore
 from recbole_navigen.generation.video import mp4
 
 LONG = ", ".join(f"a red striped ball number {number} on the left of the night" for number in range(30))

@@ -20,12 +20,12 @@ from browser import CHROMIUM, WIDTHS, look_at
 from synthetic import write_atomic
 
 from recbole_navigen.artefacts import read_record, write_record
-from recbole_navigen.commands import compare as command
+from recbole_navigen.cli.commands import compare as command
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.evaluation.ranks import metric_values
 from recbole_navigen.quick_start import compare_runs, run_compare
-from recbole_navigen.quick_start.runs import Run
 from recbole_navigen.quick_start.separate import RunFailed, SeparateRuns
+from recbole_navigen.runs.folder import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = {"hidden_size": 16, "inner_size": 16}
@@ -102,7 +102,7 @@ def test_help_answers_at_once_and_loads_nothing_heavy(tmp_path: Path) -> None:
     begin = time.perf_counter()
     shown, _ = start(tmp_path, "--help").communicate()
     assert time.perf_counter() - begin < 2 and "--seeds" in shown and "--runs" in shown
-    loaded = "import sys, recbole_navigen.commands; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    loaded = "import sys, recbole_navigen.cli.commands; print('torch' in sys.modules, 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "False False"
 

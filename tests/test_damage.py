@@ -9,10 +9,10 @@ from synthetic import write_atomic
 from test_navigen import SMALL
 
 from recbole_navigen.artefacts import read_record, write_record
-from recbole_navigen.commands import compare, generate
+from recbole_navigen.cli.commands import compare, generate
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.quick_start import Recommender, run_navigen
-from recbole_navigen.quick_start.runs import (
+from recbole_navigen.runs.folder import (
     RESULT,
     RESULT_KEYS,
     find_finished,
@@ -133,7 +133,7 @@ def own_folder_of(wanted: dict):
 
 @pytest.mark.parametrize("line", ["3", "[1]", "{", '{"op_code": 99}', "{}", '"x"', "\x00\x01"])
 def test_a_damaged_journal_of_a_sweep_is_one_sentence(own_folder, line):
-    study = pytest.importorskip("recbole_navigen.quick_start.study")
+    study = pytest.importorskip("recbole_navigen.tuning.study")
     Path("sweep.log").write_text(f"{line}\n")
     with pytest.raises(InputError, match=r"the study cannot be kept in --storage=journal:sweep\.log"):
         study.open_study("s", ["maximize"], [], {}, "journal:sweep.log", "random", "none", 30, 3, 1)

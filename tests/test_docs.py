@@ -33,7 +33,7 @@ from test_navigen import SMALL
 from test_pretrained import make
 
 from recbole_navigen.__main__ import main
-from recbole_navigen.commands import compare, generate, hyper
+from recbole_navigen.cli.commands import compare, generate, hyper
 from recbole_navigen.language.vocabulary import train_tokenizer
 
 sys.path.append(str(ROOT / "docs"))
@@ -190,7 +190,7 @@ def fixtures_of(page: str) -> dict[str, Any]:
         return {}
     from recbole_navigen.config import Config
     from recbole_navigen.data import create_dataset, data_preparation
-    from recbole_navigen.generation.protocol import Request
+    from recbole_navigen.generation.interfaces import Request
     from recbole_navigen.generation.settings import generation_settings
     from recbole_navigen.quick_start import Recommender
     from recbole_navigen.supervision.rows import samples_of

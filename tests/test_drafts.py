@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from recbole_navigen.language.parsing import Answer
-from recbole_navigen.quick_start.drafts import draft_scores
-from recbole_navigen.supervision.protocol import Draft, Review, Sample
-from recbole_navigen.supervision.scoring import score
-from recbole_navigen.supervision.space import TermSpace
-from recbole_navigen.supervision.template_judge import TemplateJudge
+from recbole_navigen.language.answer import Answer
+from recbole_navigen.serving.drafts import draft_scores
+from recbole_navigen.supervision.fitness import score
+from recbole_navigen.supervision.interfaces import Draft, Review, Sample
+from recbole_navigen.supervision.template.judge import TemplateJudge
+from recbole_navigen.supervision.template.term_space import TermSpace
 
 TERMS = [("space", "robot", "alien"), ("romance", "wedding"), ("war", "soldier"), ("space", "war")]
 SPACE = TermSpace(TERMS)

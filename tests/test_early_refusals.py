@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from recbole_navigen.arguments import CommandLine
-from recbole_navigen.commands import command_line
+from recbole_navigen.cli.arguments import CommandLine
+from recbole_navigen.cli.commands import command_line
 from recbole_navigen.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,7 +64,7 @@ FILES = {
 }
 CHILD = """
 import contextlib, io, json, sys
-from recbole_navigen import commands
+from recbole_navigen.cli import commands
 from recbole_navigen.__main__ import main
 
 homes = {"run": main, "compare": commands.compare, "hyper": commands.hyper, "generate": commands.generate}

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.supervision.drawing import draw_trace
 from recbole_navigen.supervision.evolution import SearchSettings, evolve
-from recbole_navigen.supervision.protocol import Draft, Judgement, Sample
-from recbole_navigen.supervision.scoring import names_target, score
-from recbole_navigen.supervision.space import TermSpace
-from recbole_navigen.supervision.template import TemplateTeacher
-from recbole_navigen.supervision.template_judge import TemplateJudge
+from recbole_navigen.supervision.fitness import names_target, score
+from recbole_navigen.supervision.interfaces import Draft, Judgement, Sample
+from recbole_navigen.supervision.template.judge import TemplateJudge
+from recbole_navigen.supervision.template.template_teacher import TemplateTeacher
+from recbole_navigen.supervision.template.term_space import TermSpace
+from recbole_navigen.supervision.trace_plot import draw_trace
 
 
 class NumberTeacher:

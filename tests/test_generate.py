@@ -12,18 +12,19 @@ from PIL import Image
 from small_media import small_clip
 from test_navigen import SMALL
 
-from recbole_navigen.commands import generate
+from recbole_navigen.cli.commands import generate
 from recbole_navigen.config import Config
 from recbole_navigen.config.media_metrics import NAMES
 from recbole_navigen.errors import InputError
-from recbole_navigen.identifiers.agreement import Agreement
 from recbole_navigen.identifiers.table import DualIdentifierTable
-from recbole_navigen.language.parsing import parse_answer
-from recbole_navigen.quick_start import Recommender, run_generate, run_navigen, writing
-from recbole_navigen.quick_start.writing import add_writer
+from recbole_navigen.language.answer import parse_answer
+from recbole_navigen.pipeline import write as writing
+from recbole_navigen.pipeline.write import add_writer
+from recbole_navigen.quick_start import Recommender, run_generate, run_navigen
+from recbole_navigen.serving.agreement import Agreement
 from recbole_navigen.supervision.rows import InstructionRow, Supervision
-from recbole_navigen.supervision.space import TermSpace
-from recbole_navigen.training import writer as writer_training
+from recbole_navigen.supervision.template.term_space import TermSpace
+from recbole_navigen.training import writer_steps
 from recbole_navigen.training.checkpoint import load_checkpoint
 from recbole_navigen.training.progress import Progress
 
@@ -203,13 +204,13 @@ def test_a_writer_learns_from_rows_of_ones_own(tiny, monkeypatch):
     run = Path(run_navigen("NaviGen", "tiny", config_dict=settings)["run_dir"])
     row = InstructionRow(0, 1, "u0", "generic", "image", ("drama",), "a red ball at night", None, None, 1.0)
     learned = []
-    train = writer_training.train_writer
+    train = writer_steps.train_writer
 
     def spy(writer, rows, *others):
         learned.append(len(rows))
         return train(writer, rows, *others)
 
-    monkeypatch.setattr("recbole_navigen.quick_start.writing.train_writer", spy)
+    monkeypatch.setattr("recbole_navigen.pipeline.write.train_writer", spy)
     for rows in ([row], [row], [row, replace(row, target_ins="a blue ball")], None):
         add_writer(Config("NaviGen", "tiny", config_dict=settings), run, rows)
     # The same rows are not learned twice; other rows are, and so is what the settings make.

@@ -16,10 +16,13 @@ import torch
 from PIL import Image
 from small_media import FEW_STEPS, tiny_models, tiny_world
 
+from recbole_navigen.encoders.clip import ClipEncoder
+from recbole_navigen.encoders.frames import read_frames
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.clip import ClipEncoder
-from recbole_navigen.evaluation.frames import read_frames
-from recbole_navigen.generation.head import (
+from recbole_navigen.generation.diffusers_pipeline import Pipeline
+from recbole_navigen.generation.image import ImageGenerator
+from recbole_navigen.generation.interfaces import Catalogue, Request, item_images, read_requests
+from recbole_navigen.generation.make import (
     METADATA,
     blocked_by,
     build_encoder,
@@ -29,9 +32,6 @@ from recbole_navigen.generation.head import (
     score,
     user_seed,
 )
-from recbole_navigen.generation.image import ImageGenerator
-from recbole_navigen.generation.pipeline import Pipeline
-from recbole_navigen.generation.protocol import Catalogue, Request, item_images, read_requests
 from recbole_navigen.generation.retrieval import picture_terms
 from recbole_navigen.generation.settings import generation_settings
 from recbole_navigen.generation.video import VideoGenerator

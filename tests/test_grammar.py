@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_model import small_model
 
-from recbole_navigen.language.grammar import MAX_TERMS, TERM_TOKENS
-from recbole_navigen.language.parsing import Answer, InvalidAnswer, parse_answer
+from recbole_navigen.language.answer import Answer, InvalidAnswer, parse_answer
+from recbole_navigen.language.answer_grammar import MAX_TERMS, TERM_TOKENS
 from recbole_navigen.language.vocabulary import CLOSE, INSTRUCTION, NEXT_TERM, TERMS, THINK, THINK_END
 
 _, RENDERER = small_model()

@@ -14,11 +14,11 @@ from torch import nn
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.rendering import Origin
-from recbole_navigen.model.writing import write
-from recbole_navigen.training.grpo import Grpo, Learner
-from recbole_navigen.training.objective import action_weights, advantages, grpo_loss, paired_gain
-from recbole_navigen.training.policies import Rollout, body_parameters
-from recbole_navigen.training.rewards import prefix_credit, released_credit
+from recbole_navigen.model.decoding import write
+from recbole_navigen.reinforcement.grpo import Grpo, Learner
+from recbole_navigen.reinforcement.objective import action_weights, advantages, grpo_loss, paired_gain
+from recbole_navigen.reinforcement.policies import Rollout, body_parameters
+from recbole_navigen.reinforcement.rewards import prefix_credit, released_credit
 
 SETTINGS = {
     "seed": 3,

@@ -20,14 +20,14 @@ import optuna
 import pytest
 
 from recbole_navigen.artefacts import write_record
-from recbole_navigen.commands import hyper
+from recbole_navigen.cli.commands import hyper
 from recbole_navigen.config.reading import read_settings
 from recbole_navigen.errors import InputError
 from recbole_navigen.quick_start import run_hyper, run_navigen
-from recbole_navigen.quick_start.runs import RESULT_KEYS
-from recbole_navigen.quick_start.search_space import Parameter
 from recbole_navigen.quick_start.separate import RunFailed, RunStopped, SeparateRuns
-from recbole_navigen.quick_start.study import is_drawn, open_study, others_running, put_up_again
+from recbole_navigen.runs.folder import RESULT_KEYS
+from recbole_navigen.tuning.search_space import Parameter
+from recbole_navigen.tuning.study import is_drawn, open_study, others_running, put_up_again
 
 ROOT = Path(__file__).resolve().parent.parent
 QUIET = {"show_progress": False, "use_gpu": False, "state": "ERROR", "epochs": 2}
@@ -263,7 +263,7 @@ def test_a_trial_whose_worker_died_before_its_first_sign_of_life(
     other = study.ask()
     assert others_running(study, heartbeats=True) == 2
     later = types.SimpleNamespace(now=lambda: datetime.now() + timedelta(seconds=121))
-    monkeypatch.setattr("recbole_navigen.quick_start.study.datetime", later)
+    monkeypatch.setattr("recbole_navigen.tuning.study.datetime", later)
     study._storage.record_heartbeat(other._trial_id)
     assert others_running(study, heartbeats=True) == 1
     assert [trial.state.name for trial in study.trials] == ["FAIL", "RUNNING", "WAITING"]

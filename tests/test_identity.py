@@ -16,23 +16,23 @@ from test_compare import change
 from test_local_lm import tiny_model  # noqa: F401 (a fixture)
 
 import recbole_navigen
+from recbole_navigen.comparison.estimates import Contender, compare
+from recbole_navigen.comparison.tables import tables
 from recbole_navigen.config import Config
 from recbole_navigen.config.sections import section_settings
 from recbole_navigen.data import create_dataset
+from recbole_navigen.pipeline.prepare import table_inputs
+from recbole_navigen.pipeline.supervision import made_of, settings_of
+from recbole_navigen.pipeline.write import _inputs
 from recbole_navigen.quick_start import compare_runs, run_compare, run_navigen
-from recbole_navigen.quick_start.comparison import Contender, compare
-from recbole_navigen.quick_start.pipeline import table_inputs
-from recbole_navigen.quick_start.runs import Run, find_finished, identity, trained_by
-from recbole_navigen.quick_start.scorers import SCORERS
-from recbole_navigen.quick_start.supervised import made_of, settings_of
-from recbole_navigen.quick_start.tables import tables
-from recbole_navigen.quick_start.writing import _inputs
+from recbole_navigen.reinforcement.scorers import SCORERS
+from recbole_navigen.runs.folder import Run, find_finished, identity, trained_by
+from recbole_navigen.runs.user_code import code_hash
 from recbole_navigen.sources import folder_hash
-from recbole_navigen.supervision.build import build_roles, local_weights, supervision_settings
-from recbole_navigen.supervision.local_lm import LocalChat, LocalSettings
-from recbole_navigen.supervision.openai import OpenAIChat, OpenAISettings
+from recbole_navigen.supervision.chat.local_chat import LocalChat, LocalSettings
+from recbole_navigen.supervision.chat.openai_chat import OpenAIChat, OpenAISettings
+from recbole_navigen.supervision.roles import build_roles, local_weights, supervision_settings
 from recbole_navigen.training import precision
-from recbole_navigen.user_code import code_hash
 
 ROOT = Path(__file__).parent.parent
 QUIET = {"state": "ERROR", "show_progress": False, "use_gpu": False}
@@ -100,7 +100,7 @@ def test_comments_names_of_modules_and_what_is_not_called_do_not_count(own_folde
     named = code_hash(typed(OWN))
     assert named == code_hash(typed("# a comment\n\n" + OWN.replace("x + 1", "x + 2")))
     Path("mine.py").write_text(OWN)
-    code = "from recbole_navigen.user_code import code_hash; import mine; print(code_hash(mine.Own))"
+    code = "from recbole_navigen.runs.user_code import code_hash; import mine; print(code_hash(mine.Own))"
     # Another seed of the hashes of strings, and so another order of sets.
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{own_folder}", "PYTHONHASHSEED": "7"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

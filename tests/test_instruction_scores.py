@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from recbole_navigen.encoders.sentences import SentenceSpace, TfidfSpace, cosines
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.instructions import diversity, score_instructions
-from recbole_navigen.evaluation.similarity import SentenceSpace, TfidfSpace, cosines
+from recbole_navigen.evaluation.instruction_scores import diversity, score_instructions
 
 
 def answer(terms, text):

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from small_endpoint import scripted_answer
 
 from recbole_navigen.errors import DamagedArtefact, InputError
-from recbole_navigen.supervision import parsing
+from recbole_navigen.supervision.chat import replies as parsing
+from recbole_navigen.supervision.chat.model_teacher import Failure, LanguageModel, ModelTeacher, Question
+from recbole_navigen.supervision.chat.prompts import drafts_prompt, judge_prompt
+from recbole_navigen.supervision.chat.replies import BadAnswer
+from recbole_navigen.supervision.chat.store import Answer, AnswerStore
 from recbole_navigen.supervision.evolution import SearchSettings, evolve
-from recbole_navigen.supervision.llm import Failure, LanguageModel, ModelTeacher, Question
-from recbole_navigen.supervision.parsing import BadAnswer
-from recbole_navigen.supervision.prompts import drafts_prompt, judge_prompt
-from recbole_navigen.supervision.protocol import FOUNDERS, Draft, Order, Sample, Task
-from recbole_navigen.supervision.store import Answer, AnswerStore
+from recbole_navigen.supervision.interfaces import FOUNDERS, Draft, Order, Sample, Task
 
 SAMPLE = Sample("u", (("red", "boat"), ("calm", "sea")), ("blue", "harbour"))
 
@@ -238,7 +238,7 @@ def test_a_store_that_cannot_be_written_is_one_sentence(own_folder):
 
 WRITER = """
 import sys, time
-from recbole_navigen.supervision.store import Answer, AnswerStore
+from recbole_navigen.supervision.chat.store import Answer, AnswerStore
 store = AnswerStore(sys.argv[1])
 for number in range(int(sys.argv[3])):
     store.put(f"{sys.argv[2]}-{number}", Answer(f"text {number}", 1, 2))

@@ -12,7 +12,7 @@ import pytest
 from recbole_navigen import leftovers, owners
 from recbole_navigen.artefacts import atomic_directory, write_bytes
 from recbole_navigen.leftovers import NEW, OLD, UNTOUCHED_SECONDS, beside, remove_leftovers
-from recbole_navigen.quick_start.runs import own_folder as own_folder_of_a_run
+from recbole_navigen.runs.folder import own_folder as own_folder_of_a_run
 
 ROOT = Path(__file__).parent.parent
 WRITER = """

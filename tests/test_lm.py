@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from small_model import small_model
 
-from recbole_navigen.model.starts import collaborative_start
+from recbole_navigen.network.starts import collaborative_start
 
 
 def test_text_loss_is_over_target_tokens_only():

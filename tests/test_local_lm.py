@@ -5,11 +5,11 @@ import shutil
 import pytest
 
 from recbole_navigen.errors import InputError
+from recbole_navigen.supervision.chat.local_chat import LocalChat, LocalSettings
+from recbole_navigen.supervision.chat.model_teacher import Failure, LanguageModel, ModelTeacher
+from recbole_navigen.supervision.chat.store import AnswerStore
 from recbole_navigen.supervision.evolution import evolve
-from recbole_navigen.supervision.llm import Failure, LanguageModel, ModelTeacher
-from recbole_navigen.supervision.local_lm import LocalChat, LocalSettings
-from recbole_navigen.supervision.protocol import Sample
-from recbole_navigen.supervision.store import AnswerStore
+from recbole_navigen.supervision.interfaces import Sample
 
 TEMPLATE = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}<|assistant|>"
 

@@ -12,10 +12,10 @@ from small_media import small_clip
 
 from recbole_navigen.config import Config
 from recbole_navigen.config.media_metrics import NAMES, media_result
+from recbole_navigen.encoders.clip import ClipEncoder
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.clip import ClipEncoder
-from recbole_navigen.evaluation.media import KINDS, METRICS, ROLES, TEXTS, MediaCase, MediaScores, score_media
-from recbole_navigen.evaluation.media_report import media_tables
+from recbole_navigen.evaluation.media_scores import KINDS, METRICS, ROLES, TEXTS, MediaCase, MediaScores, score_media
+from recbole_navigen.generation.page import media_tables
 from recbole_navigen.generation.video import mp4
 
 COLOURS = ("red", "green", "blue", "white", "yellow", "purple")

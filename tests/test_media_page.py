@@ -13,16 +13,16 @@ from test_navigen import SMALL
 
 from recbole_navigen.artefacts import write_record
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.media_report import write_media_page
 from recbole_navigen.generation.cards import user_cards
-from recbole_navigen.generation.head import build_encoder, generate, score
 from recbole_navigen.generation.image import png
-from recbole_navigen.generation.protocol import Catalogue, Request
+from recbole_navigen.generation.interfaces import Catalogue, Request
+from recbole_navigen.generation.make import build_encoder, generate, score
+from recbole_navigen.generation.page import write_media_page
 from recbole_navigen.generation.settings import generation_settings
 from recbole_navigen.generation.video import mp4
 from recbole_navigen.identifiers.table import DualIdentifierTable
-from recbole_navigen.quick_start.runs import RESULT_KEYS
-from recbole_navigen.quick_start.sections import run_sections
+from recbole_navigen.runs.folder import RESULT_KEYS
+from recbole_navigen.runs.sections import run_sections
 from recbole_navigen.training.checkpoint import save_checkpoint
 
 NASTY = "<script>fail()</script> a red & blue 'ball'"
@@ -163,8 +163,8 @@ def test_the_benchmark_on_small_models(tmp_path: Path, monkeypatch: pytest.Monke
     before = {file: file.stat().st_mtime_ns for file in world.rglob("*.safetensors")}
     monkeypatch.setattr("recbole_navigen.quick_start.run.run_navigen", None)
     monkeypatch.setattr(tiny_navigen.Recommender, "instruct", None)
-    monkeypatch.setattr("recbole_navigen.quick_start.writing.train_writer", None)
-    monkeypatch.setattr("recbole_navigen.generation.pipeline.Pipeline.__call__", None)
+    monkeypatch.setattr("recbole_navigen.pipeline.write.train_writer", None)
+    monkeypatch.setattr("recbole_navigen.generation.diffusers_pipeline.Pipeline.__call__", None)
     generation.main()
     assert {file: file.stat().st_mtime_ns for file in world.rglob("*.safetensors")} == before
     assert json.loads((tmp_path / "results" / "generation.json").read_text())["table"] == result["table"]

@@ -15,13 +15,13 @@ from synthetic import make_config
 
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
-from recbole_navigen.identifiers.collaborative import cached_embeddings
+from recbole_navigen.identifiers.embeddings import cached_embeddings
 from recbole_navigen.identifiers.table import DualIdentifierTable
+from recbole_navigen.pipeline.prepare import build_navigen, collaborative_vectors, load_navigen
 from recbole_navigen.quick_start import run_navigen
-from recbole_navigen.quick_start.pipeline import build_navigen, collaborative_vectors, load_navigen
-from recbole_navigen.quick_start.recommender import Recommender
-from recbole_navigen.quick_start.runs import identity
-from recbole_navigen.quick_start.stages import Stages
+from recbole_navigen.runs.folder import identity
+from recbole_navigen.runs.stages import Stages
+from recbole_navigen.serving.recommender import Recommender
 from recbole_navigen.training.averaging import WeightAverage
 
 SMALL = {

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from recbole_navigen.encoders.sentences import SentenceSpace
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.similarity import SentenceSpace
 from recbole_navigen.language.backbone import pretrained_lm, pretrained_tokenizer, weights_of
 from recbole_navigen.sources import find_source, refuse_pickles
 

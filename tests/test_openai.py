@@ -10,10 +10,10 @@ from small_endpoint import scripted_answer
 from test_language_teacher import SAMPLE
 
 from recbole_navigen.errors import InputError
+from recbole_navigen.supervision.chat.model_teacher import LanguageModel, ModelTeacher
+from recbole_navigen.supervision.chat.openai_chat import OpenAIChat, OpenAISettings, retry_after
+from recbole_navigen.supervision.chat.store import Answer, AnswerStore
 from recbole_navigen.supervision.evolution import SearchSettings, evolve
-from recbole_navigen.supervision.llm import LanguageModel, ModelTeacher
-from recbole_navigen.supervision.openai import OpenAIChat, OpenAISettings, retry_after
-from recbole_navigen.supervision.store import Answer, AnswerStore
 
 SECRET = "sk-very-secret"
 

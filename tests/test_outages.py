@@ -12,8 +12,8 @@ from test_navigen import SMALL, build
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
-from recbole_navigen.identifiers.textual import extract_terms
-from recbole_navigen.quick_start.supervised import supervision_of, terms_by_teacher
+from recbole_navigen.identifiers.terms import extract_terms
+from recbole_navigen.pipeline.supervision import supervision_of, terms_by_teacher
 
 SAMPLES = 4
 OWN = {"teacher": "openai", "judge": "template", "rounds": 0, "population": 2, "samples": SAMPLES, "media": "image"}

@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 from small_media import small_clip
 
+from recbole_navigen.encoders.clip import ClipEncoder, cosines
+from recbole_navigen.encoders.frames import read_frames
+from recbole_navigen.encoders.pictures import as_rgb, open_picture
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.clip import ClipEncoder, cosines
-from recbole_navigen.evaluation.frames import read_frames
-from recbole_navigen.evaluation.media_report import picture
 from recbole_navigen.generation.image import ImageGenerator
+from recbole_navigen.generation.page import picture
 from recbole_navigen.generation.video import mp4
-from recbole_navigen.pictures import as_rgb, open_picture
 
 
 def colours() -> np.ndarray:

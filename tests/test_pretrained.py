@@ -34,12 +34,12 @@ from recbole_navigen.language.adapters import add_lora, has_lora, merge_lora, pr
 from recbole_navigen.language.attention import ATTENTION
 from recbole_navigen.language.backbone import Backbone, pretrained_tokenizer
 from recbole_navigen.language.vocabulary import train_tokenizer
-from recbole_navigen.model.build import build_lm
 from recbole_navigen.model.ranking import Ranking
+from recbole_navigen.network.build import build_lm
 from recbole_navigen.quick_start import Recommender, run_navigen
-from recbole_navigen.quick_start.runs import identity, refuse_other_backbone
+from recbole_navigen.reinforcement.grpo import Grpo, Learner
+from recbole_navigen.runs.folder import identity, refuse_other_backbone
 from recbole_navigen.training.checkpoint import load_checkpoint
-from recbole_navigen.training.grpo import Grpo, Learner
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "benchmarks"))
 from lora import smollm2, train

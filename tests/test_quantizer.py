@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.identifiers import assignment, quantizer
-from recbole_navigen.identifiers.assignment import bounded_assignment, nearest_centre, squared_distances
-from recbole_navigen.identifiers.quantizer import residual_kmeans, resolve_collisions
+from recbole_navigen.identifiers import balanced as assignment
+from recbole_navigen.identifiers import codes as quantizer
+from recbole_navigen.identifiers.balanced import bounded_assignment, nearest_centre, squared_distances
+from recbole_navigen.identifiers.codes import residual_kmeans, resolve_collisions
 
 
 @st.composite
@@ -249,7 +250,7 @@ def test_minibatches_serve_large_catalogues(monkeypatch):
 
 SCRIPT = """
 import hashlib, numpy as np
-from recbole_navigen.identifiers.quantizer import residual_kmeans
+from recbole_navigen.identifiers.codes import residual_kmeans
 vectors = np.random.default_rng(0).normal(size=(700, 16)).astype(np.float32)
 vectors[:50] = vectors[0]
 for balanced in (False, True):

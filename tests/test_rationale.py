@@ -8,16 +8,16 @@ import pytest
 
 from recbole_navigen.data.sequences import UserSequences
 from recbole_navigen.errors import DamagedArtefact, InputError
+from recbole_navigen.supervision.chat.model_teacher import LanguageModel, ModelTeacher
+from recbole_navigen.supervision.chat.store import Answer, AnswerStore
 from recbole_navigen.supervision.evolution import SearchResult, SearchSettings, evolve
-from recbole_navigen.supervision.llm import LanguageModel, ModelTeacher
-from recbole_navigen.supervision.protocol import FOUNDERS, Draft, Judgement, Sample
-from recbole_navigen.supervision.rationale import END, checked, plain_steps, problem
+from recbole_navigen.supervision.interfaces import FOUNDERS, Draft, Judgement, Sample
+from recbole_navigen.supervision.reasoning import END, checked, plain_steps, problem
 from recbole_navigen.supervision.rows import Supervision, samples_of, supervise
-from recbole_navigen.supervision.space import TermSpace
-from recbole_navigen.supervision.store import Answer, AnswerStore
-from recbole_navigen.supervision.template import TemplateTeacher
-from recbole_navigen.supervision.template_judge import TemplateJudge
-from recbole_navigen.supervision.template_reasoner import TemplateReasoner, cues
+from recbole_navigen.supervision.template.judge import TemplateJudge
+from recbole_navigen.supervision.template.reasoner import TemplateReasoner, cues
+from recbole_navigen.supervision.template.template_teacher import TemplateTeacher
+from recbole_navigen.supervision.template.term_space import TermSpace
 
 SAMPLE = Sample("u", (("drama", "war"), ("comedy",)), ("western", "ghost town"))
 START = (

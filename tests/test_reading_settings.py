@@ -9,8 +9,8 @@ from test_navigen import SMALL
 
 from recbole_navigen.config import Config
 from recbole_navigen.config.shipped import dataset_arguments
+from recbole_navigen.pipeline.prepare import collaborative_config
 from recbole_navigen.quick_start import Recommender, run_navigen
-from recbole_navigen.quick_start.pipeline import collaborative_config
 
 # A yaml as users of RecBole have them: names, separators and encoding of their own, filters, doubles removed.
 OWN = """\

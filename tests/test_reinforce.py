@@ -26,17 +26,15 @@ from recbole_navigen.config.shipped import section
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.adapters import add_lora, merge_lora, without_lora
-from recbole_navigen.language.parsing import Answer
-from recbole_navigen.quick_start import Recommender, reinforcing, run_generate, run_navigen, writing
-from recbole_navigen.quick_start.pipeline import load_navigen
-from recbole_navigen.quick_start.scorers import SCORERS, refuse_unknown_scorer
-from recbole_navigen.supervision.protocol import Judgement
-from recbole_navigen.training import grpo
-from recbole_navigen.training.checkpoint import load_checkpoint
-from recbole_navigen.training.instructions import split_by_user
-from recbole_navigen.training.objective import ADVANTAGES, AVERAGES
-from recbole_navigen.training.policies import InstructionPolicy
-from recbole_navigen.training.rewards import (
+from recbole_navigen.language.answer import Answer
+from recbole_navigen.pipeline import reinforce as reinforcing
+from recbole_navigen.pipeline import write as writing
+from recbole_navigen.pipeline.prepare import load_navigen
+from recbole_navigen.quick_start import Recommender, run_generate, run_navigen
+from recbole_navigen.reinforcement import grpo
+from recbole_navigen.reinforcement.objective import ADVANTAGES, AVERAGES
+from recbole_navigen.reinforcement.policies import InstructionPolicy
+from recbole_navigen.reinforcement.rewards import (
     REWARDS,
     Case,
     JudgeScorer,
@@ -45,6 +43,10 @@ from recbole_navigen.training.rewards import (
     instruction_rewards,
     novelty,
 )
+from recbole_navigen.reinforcement.scorers import SCORERS, refuse_unknown_scorer
+from recbole_navigen.supervision.interfaces import Judgement
+from recbole_navigen.training.checkpoint import load_checkpoint
+from recbole_navigen.training.instruction_rows import split_by_user
 from recbole_navigen.training.sft import NaviGenTrainer
 
 STAGES = ["align", "finetune", "write", "reinforce"]
@@ -249,8 +251,8 @@ def test_the_choices_of_the_yaml_are_those_of_the_code():
 # Runs that kill themselves at the place that is named, or at none; forked, so that what takes long is imported once.
 CHILDREN = """
 import json, os, signal, sys
-import recbole_navigen.quick_start.writing
-from recbole_navigen.quick_start import reinforcing
+import recbole_navigen.pipeline.write
+from recbole_navigen.pipeline import reinforce as reinforcing
 from recbole_navigen.quick_start.run import run_navigen
 
 def die_after(module, name, when):

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from recbole_navigen.training.released import cid2cid_reward, cid2ins_reward, heuristic_scores
-from recbole_navigen.training.rewards import CODE_REWARDS, released_reward
+from recbole_navigen.reinforcement.released import cid2cid_reward, cid2ins_reward, heuristic_scores
+from recbole_navigen.reinforcement.rewards import CODE_REWARDS, released_reward
 
 GOLD = (3, 7, 1)
 CATALOGUE = {(3, 7, 1), (3, 7, 2), (3, 0, 0), (3, 0, 1), (0, 7, 1), (0, 7, 0), (0, 0, 1), (5, 5, 5)}

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from test_navigen import build
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.model.fitting import fit_repeats, last_training_targets, validation_targets
-from recbole_navigen.model.repeats import RepeatFactor, distinct, fit_log_factor
+from recbole_navigen.model.calibration import fit_repeats, last_training_targets, validation_targets
+from recbole_navigen.network.repeats import RepeatFactor, distinct, fit_log_factor
 from recbole_navigen.training.checkpoint import load_checkpoint
 
 

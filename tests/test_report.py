@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from recbole_navigen.evaluation.report import Cell, Table, to_csv, to_latex, to_markdown, to_terminal
+from recbole_navigen.presentation.tables import Cell, Table, to_csv, to_latex, to_markdown, to_terminal
 
 NASTY = ("[1, 2] # `q`", "a|b *c* <i>", "x^2 ~ {y} \\z", "50% & more_$")
 

@@ -6,7 +6,7 @@ import pytest
 from filelock import FileLock
 
 from recbole_navigen.config import Config
-from recbole_navigen.quick_start.runs import LOCK, RESULT, StopRun, identity, own_folder
+from recbole_navigen.runs.folder import LOCK, RESULT, StopRun, identity, own_folder
 
 WANTED = {"model": "Pop", "seed": 1}
 

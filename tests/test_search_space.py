@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from recbole_navigen.config.reading import properties_folders, read_settings
 from recbole_navigen.errors import InputError
-from recbole_navigen.quick_start.search_space import Parameter, defaults, label, nested, read_space, refuse_unfit
+from recbole_navigen.tuning.search_space import Parameter, defaults, label, nested, read_space, refuse_unfit
 
 
 def space_of(text: str) -> dict[str, Parameter]:

@@ -18,7 +18,7 @@ from small_endpoint import scripted_answer
 from synthetic import make_config
 from test_navigen import SMALL
 
-from recbole_navigen.commands import exit_code, hyper
+from recbole_navigen.cli.commands import exit_code, hyper
 from recbole_navigen.config.reading import parse_argv, read_settings
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.quick_start import run_compare, run_generate, run_hyper

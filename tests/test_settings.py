@@ -153,7 +153,7 @@ def test_names_of_models_settings_and_metrics_are_those_of_recbole() -> None:
     from recbole.evaluator import metric_types
     from recbole.utils import argument_list, get_model
 
-    from recbole_navigen.model.registry import get_model as ours
+    from recbole_navigen.config.models import get_model as ours
 
     assert set(argument_list.dataset_arguments) <= set(shipped.dataset_arguments())
     assert shipped.metric_types() == {name: kind.name for name, kind in metric_types.items() if "clip" not in name}

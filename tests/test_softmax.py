@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole_navigen.model import blockwise
-from recbole_navigen.model.softmax import sampled_softmax_loss, softmax_loss, softmax_size, stratified_sample
+from recbole_navigen.network import blockwise
+from recbole_navigen.network.softmax import sampled_softmax_loss, softmax_loss, softmax_size, stratified_sample
 
 
 @given(st.integers(1, 300), st.data())

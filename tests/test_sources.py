@@ -20,10 +20,10 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.clip import ClipEncoder
-from recbole_navigen.generation.head import generate
+from recbole_navigen.encoders.clip import ClipEncoder
+from recbole_navigen.generation.make import generate
 from recbole_navigen.generation.image import ImageGenerator
-from recbole_navigen.generation.protocol import Request
+from recbole_navigen.generation.interfaces import Request
 from recbole_navigen.generation.settings import generation_settings
 
 home, cache, media, first, second = sys.argv[1:]

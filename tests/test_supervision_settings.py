@@ -11,13 +11,13 @@ import pytest
 from recbole_navigen.config.shipped import section
 from recbole_navigen.config.teachers import NEEDED
 from recbole_navigen.errors import InputError
-from recbole_navigen.supervision.build import build_roles, search_settings, supervision_settings
+from recbole_navigen.supervision.chat.local_chat import LocalSettings
+from recbole_navigen.supervision.chat.openai_chat import OpenAISettings
 from recbole_navigen.supervision.evolution import SearchSettings, evolve
-from recbole_navigen.supervision.local_lm import LocalSettings
-from recbole_navigen.supervision.openai import OpenAISettings
-from recbole_navigen.supervision.protocol import Sample
-from recbole_navigen.supervision.template import TemplateTeacher
-from recbole_navigen.supervision.template_judge import TemplateJudge
+from recbole_navigen.supervision.interfaces import Sample
+from recbole_navigen.supervision.roles import build_roles, search_settings, supervision_settings
+from recbole_navigen.supervision.template.judge import TemplateJudge
+from recbole_navigen.supervision.template.template_teacher import TemplateTeacher
 
 TERMS = [("western", "dust"), ("comedy", "party"), ("western", "comedy")]
 ENDPOINT = {"base_url": "http://localhost:1/v1", "model": "m"}
@@ -73,8 +73,8 @@ def test_settings_that_cannot_be_meant_are_refused(own_folder, own, message):
 
 def test_nothing_heavy_is_imported_before_it_is_needed():
     code = (
-        "import sys, recbole_navigen.supervision.build, recbole_navigen.supervision.openai, "
-        "recbole_navigen.supervision.local_lm, recbole_navigen.supervision.drawing; "
+        "import sys, recbole_navigen.supervision.roles, recbole_navigen.supervision.chat.openai_chat, "
+        "recbole_navigen.supervision.chat.local_chat, recbole_navigen.supervision.trace_plot; "
         "print([name for name in ('httpx', 'transformers', 'matplotlib', 'torch') if name in sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path[1:]])}

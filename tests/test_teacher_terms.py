@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.identifiers.textual import TermResult, extract_terms
-from recbole_navigen.supervision.llm import Failure, LanguageModel, ModelTeacher
-from recbole_navigen.supervision.parsing import BadAnswer
-from recbole_navigen.supervision.store import Answer, AnswerStore
-from recbole_navigen.supervision.terms import clean_terms, released_terms, strict_terms, teacher_terms
+from recbole_navigen.identifiers.terms import TermResult, extract_terms
+from recbole_navigen.supervision.chat.model_teacher import Failure, LanguageModel, ModelTeacher
+from recbole_navigen.supervision.chat.replies import BadAnswer
+from recbole_navigen.supervision.chat.store import Answer, AnswerStore
+from recbole_navigen.supervision.teacher_terms import clean_terms, released_terms, strict_terms, teacher_terms
 
 
 @pytest.mark.parametrize(

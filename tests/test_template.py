@@ -8,16 +8,8 @@ from hypothesis import strategies as st
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.supervision.evolution import SearchSettings, evolve
-from recbole_navigen.supervision.grammar import GROUPS, MERGED, realise
-from recbole_navigen.supervision.lexicons import (
-    CONTENT_GENES,
-    CRAFT_GENES,
-    VIDEO_GENES,
-    content_words,
-    lexicons,
-    sides,
-)
-from recbole_navigen.supervision.protocol import (
+from recbole_navigen.supervision.fitness import names_target
+from recbole_navigen.supervision.interfaces import (
     CROSSOVER,
     DOMAINS,
     FOUNDERS,
@@ -28,10 +20,18 @@ from recbole_navigen.supervision.protocol import (
     Sample,
     Task,
 )
-from recbole_navigen.supervision.scoring import names_target
-from recbole_navigen.supervision.space import TermSpace
-from recbole_navigen.supervision.template import TemplateTeacher
-from recbole_navigen.supervision.template_judge import TemplateJudge
+from recbole_navigen.supervision.template.judge import TemplateJudge
+from recbole_navigen.supervision.template.lexicons import (
+    CONTENT_GENES,
+    CRAFT_GENES,
+    VIDEO_GENES,
+    content_words,
+    lexicons,
+    sides,
+)
+from recbole_navigen.supervision.template.template_teacher import TemplateTeacher
+from recbole_navigen.supervision.template.term_space import TermSpace
+from recbole_navigen.supervision.template.wordings import GROUPS, MERGED, realise
 
 GENRES = ("western", "comedy", "horror", "romance", "sci-fi", "war", "animation", "children")
 CATALOGUE = [

@@ -11,11 +11,11 @@ from synthetic import make_config, write_files
 
 from recbole_navigen.data import create_dataset, read_item_text
 from recbole_navigen.errors import InputError
-from recbole_navigen.identifiers import textual
-from recbole_navigen.identifiers.collaborative import nearest_items
-from recbole_navigen.identifiers.textual import STOP_WORDS, extract_terms, words_of
+from recbole_navigen.identifiers import terms as textual
+from recbole_navigen.identifiers.embeddings import nearest_items
+from recbole_navigen.identifiers.terms import STOP_WORDS, extract_terms, words_of
 from recbole_navigen.language.vocabulary import Vocabulary, train_tokenizer
-from recbole_navigen.quick_start.pipeline import build_table
+from recbole_navigen.pipeline.prepare import build_table
 
 WORDS = ["Space", "opera", "operas", "café", "the", "of", "1999", "3D", "#HomeCooking", "Sci-Fi", "don't", "children's"]
 TEXTS = st.lists(

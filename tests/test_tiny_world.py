@@ -10,7 +10,7 @@ from small_media import tiny_world as world
 from synthetic import make_config
 
 from recbole_navigen.data import create_dataset, read_item_text
-from recbole_navigen.data.text import ItemText
+from recbole_navigen.data.item_text import ItemText
 
 
 def some(count: int, seed: int = 0) -> np.ndarray:
@@ -69,7 +69,7 @@ def test_who_is_held_out_does_not_depend_on_nor_change_the_others(tmp_path: Path
 def test_a_painter_says_what_the_terms_say() -> None:
     from tiny_navigen import Painter
 
-    from recbole_navigen.supervision.protocol import FOUNDERS, Order, Sample, Task
+    from recbole_navigen.supervision.interfaces import FOUNDERS, Order, Sample, Task
 
     terms = ("red", "striped ball", "left", "night", "rising")
     orders = tuple(map(Order, FOUNDERS))

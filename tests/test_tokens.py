@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from small_model import catalogues as shapes
 from small_model import few, llama, random_histories, ranked, small_model
 
-from recbole_navigen.model import tokens
-from recbole_navigen.model.legal import LegalCodes
 from recbole_navigen.model.ranking import Ranking
-from recbole_navigen.model.tokens import plan_chunks
+from recbole_navigen.network import token_decoder as tokens
+from recbole_navigen.network.legal_codes import LegalCodes
+from recbole_navigen.network.token_decoder import plan_chunks
 
 catalogues = shapes(dense=st.sampled_from([True, False]), decoder=st.just("tokens"))
 

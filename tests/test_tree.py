@@ -10,7 +10,7 @@ from small_model import few, llama, random_histories, ranked, small_model
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.model.ranking import Ranking
-from recbole_navigen.model.repeats import seen_items
+from recbole_navigen.network.repeats import seen_items
 
 catalogues = shapes(item_rows=st.booleans())
 

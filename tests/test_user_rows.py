@@ -12,9 +12,9 @@ from recbole.utils import init_seed
 from synthetic import make_config, write_atomic
 from torch.nn import functional as F
 
+from recbole_navigen.config.models import get_model
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
-from recbole_navigen.model.registry import get_model
 from recbole_navigen.training import precision
 from recbole_navigen.training.trainer import get_trainer
 from recbole_navigen.training.user_rows import encode_windows, next_item_loss

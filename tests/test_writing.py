@@ -7,11 +7,11 @@ import torch
 from small_model import llama, random_histories, small_model
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.language.parsing import parse_answer
+from recbole_navigen.language.answer import parse_answer
 from recbole_navigen.language.rendering import Origin
 from recbole_navigen.language.vocabulary import TERMS
-from recbole_navigen.model import writing
-from recbole_navigen.model.writing import draw, nucleus, write
+from recbole_navigen.model import decoding as writing
+from recbole_navigen.model.decoding import draw, nucleus, write
 
 TAGS = [("film", "video"), ("game", "image")] * 3
 

@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset
-from recbole_navigen.data.text import read_item_text
+from recbole_navigen.data.item_text import read_item_text
 
 
 def main() -> None:

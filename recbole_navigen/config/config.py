@@ -97,7 +97,7 @@ class Config(RecBoleConfig):
         self.external_config_dict = self.given.external
 
     def _get_model_and_dataset(self, model: str, dataset: str) -> tuple[str, type, str]:
-        from recbole_navigen.model.registry import get_model
+        from recbole_navigen.config.models import get_model
 
         return model, self._class or get_model(model), dataset
 

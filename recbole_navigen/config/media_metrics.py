@@ -20,7 +20,9 @@ NEED = "media.scores"
 
 
 class MediaMetric(AbstractMetric):
-    """Mean over users of one metric of `evaluation.media`, failures counted; nothing while there are no scores."""
+    """Mean over users of one metric of `evaluation.media_scores`, failures counted; nothing while there are
+    no scores.
+    """
 
     metric_type = EvaluatorType.RANKING
     metric_need = (NEED,)

@@ -20,10 +20,10 @@ from recbole_navigen.config.locate import dataset_folder
 from recbole_navigen.config.reading import nearest
 from recbole_navigen.data.checks import check_columns, check_history_lengths
 from recbole_navigen.data.dataset import ExactSequence, NaviGenDataset, exact
+from recbole_navigen.data.item_text import ItemText, read_item_text
 from recbole_navigen.data.loader import HistoryMaskedLoader, UserRowLoader
 from recbole_navigen.data.reader import read_header
 from recbole_navigen.data.sequences import UserSequences, windows
-from recbole_navigen.data.text import ItemText, read_item_text
 from recbole_navigen.errors import InputError
 
 __all__ = [

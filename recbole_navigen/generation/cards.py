@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from recbole_navigen.evaluation.media import METRICS, MediaScores
-from recbole_navigen.evaluation.media_report import UserCard, picture
-from recbole_navigen.generation.head import Generated
-from recbole_navigen.generation.protocol import Catalogue
+from recbole_navigen.evaluation.media_scores import METRICS, MediaScores
+from recbole_navigen.generation.interfaces import Catalogue
+from recbole_navigen.generation.make import Generated
+from recbole_navigen.generation.page import UserCard, picture
 
 
 def user_cards(

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from recbole_navigen.artefacts import content_hash
-from recbole_navigen.generation.pipeline import Pipeline
-from recbole_navigen.pictures import open_picture
+from recbole_navigen.encoders.pictures import open_picture
+from recbole_navigen.generation.diffusers_pipeline import Pipeline
 
 
 class ImageGenerator:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from recbole_navigen.artefacts import content_hash
+from recbole_navigen.encoders.clip import ClipEncoder
+from recbole_navigen.encoders.pictures import open_picture
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.clip import ClipEncoder
 from recbole_navigen.generation.image import png
-from recbole_navigen.generation.protocol import Catalogue
+from recbole_navigen.generation.interfaces import Catalogue
 from recbole_navigen.generation.video import mp4
-from recbole_navigen.pictures import open_picture
 
 
 class RetrievalGenerator:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.generation.pipeline import Pipeline
+from recbole_navigen.generation.diffusers_pipeline import Pipeline
 
 
 class VideoGenerator:

@@ -6,7 +6,7 @@ A history is written in one of three ways, all under the task token `<|cid2cid|>
 
 - ``pooled``: one slot an item. The slot's embedding is the sum of the item's code rows and its TID vector, so the
   stream stays L times shorter; the codes of a *next* item hang below the slot they follow as a branch (see
-  `model/lm.py`).
+  `network/item_model.py`).
 - ``tokens``: the item's L codes one after another; the codes of the next item are simply the next tokens.
 - ``dual``: the same, and to the last of them the item's other vectors are added (TID, text, own row): both identifiers,
   at no further token. By then all its codes are known, so nothing is given away.
@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from recbole_navigen.identifiers.table import CID_BEGIN, CID_END
-from recbole_navigen.language.grammar import MAPPING, Grammar
+from recbole_navigen.language.answer_grammar import MAPPING, Grammar
 from recbole_navigen.language.vocabulary import CLOSE, END, INSTRUCTION, NEXT_TERM, TERMS, THINK, THINK_END, Vocabulary
 
 HISTORIES = ("pooled", "tokens", "dual")

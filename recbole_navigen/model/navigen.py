@@ -16,8 +16,8 @@ import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.rendering import Rendered
-from recbole_navigen.model.build import build_lm
 from recbole_navigen.model.ranking import Ranking, TopK
+from recbole_navigen.network.build import build_lm
 
 
 class NaviGen(SequentialRecommender):

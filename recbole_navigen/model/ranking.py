@@ -13,8 +13,8 @@ from torch import Tensor
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.rendering import Rendered
-from recbole_navigen.model.lm import DualIdentifierLM
-from recbole_navigen.model.repeats import seen_items
+from recbole_navigen.network.item_model import DualIdentifierLM
+from recbole_navigen.network.repeats import seen_items
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "run_navigen": "run",
-    "run_compare": "compare",
-    "compare_runs": "compare",
-    "run_generate": "generate",
-    "run_hyper": "tune",
-    "Recommender": "recommender",
+    "run_navigen": "quick_start.run",
+    "run_compare": "quick_start.compare",
+    "compare_runs": "quick_start.compare",
+    "run_generate": "quick_start.generate",
+    "run_hyper": "quick_start.hyper",
+    "Recommender": "serving.recommender",
 }
 __all__ = list(_HOMES)
 
@@ -17,4 +17,4 @@ __all__ = list(_HOMES)
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"recbole_navigen.{_HOMES[name]}"), name)

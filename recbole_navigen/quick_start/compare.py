@@ -8,6 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from recbole_navigen.artefacts import content_hash
+from recbole_navigen.comparison.estimates import (
+    PROTOCOLS,
+    Contender,
+    Failure,
+    aspects_of,
+    protocol_aspects,
+    refuse_different,
+)
+from recbole_navigen.comparison.page import report
+from recbole_navigen.comparison.tables import shown_name
 from recbole_navigen.config import shipped
 from recbole_navigen.config.calls import SETTINGS, checks
 from recbole_navigen.config.checking import fitted_all
@@ -18,21 +28,11 @@ from recbole_navigen.config.rules import NOT_LEARNED, refuse_unknown_metrics
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.ranks import METRICS, metric_values
 from recbole_navigen.evaluation.user_ranks import why_no_ranks
-from recbole_navigen.quick_start.comparison import (
-    PROTOCOLS,
-    Contender,
-    Failure,
-    aspects_of,
-    protocol_aspects,
-    refuse_different,
-)
-from recbole_navigen.quick_start.display import progress_bar
-from recbole_navigen.quick_start.preflight import refuse_bad_data
-from recbole_navigen.quick_start.report import report
+from recbole_navigen.pipeline.check import refuse_bad_data
 from recbole_navigen.quick_start.run import require_writable
-from recbole_navigen.quick_start.runs import Run, find_finished, identity, protocol
 from recbole_navigen.quick_start.separate import RunFailed, SeparateRuns
-from recbole_navigen.quick_start.tables import shown_name
+from recbole_navigen.runs.folder import Run, find_finished, identity, protocol
+from recbole_navigen.runs.summary import progress_bar
 
 SEEDS = "int from 1 to 1000 or list of int from 0 to 4294967295"  # what RecBole seeds with has 32 bits
 SHOWN = {"metrics": ["NDCG", "Recall"], "topk": [10]}  # unless the user asks for others

@@ -23,14 +23,14 @@ from recbole_navigen.generation.settings import (
     split_generation,
 )
 from recbole_navigen.language.tags import DRAFTS, DRAWS, MEDIA, TEMPERATURE, TOP_P
-from recbole_navigen.quick_start.answers import Instruction
-from recbole_navigen.quick_start.display import titles_of
-from recbole_navigen.quick_start.preflight import refuse_broken_teachers
-from recbole_navigen.quick_start.recommender import Recommender, known_user
+from recbole_navigen.pipeline.check import refuse_broken_teachers
+from recbole_navigen.pipeline.supervision import learns_instructions, settings_of
+from recbole_navigen.pipeline.write import add_writer, has_writer
 from recbole_navigen.quick_start.run import find_run, finished_run, require_writable
-from recbole_navigen.quick_start.runs import STARTED
-from recbole_navigen.quick_start.supervised import learns_instructions, settings_of
-from recbole_navigen.quick_start.writing import add_writer, has_writer
+from recbole_navigen.runs.folder import STARTED
+from recbole_navigen.runs.summary import titles_of
+from recbole_navigen.serving.answers import Instruction
+from recbole_navigen.serving.recommender import Recommender, known_user
 from recbole_navigen.visible import visible
 
 FILE = "instructions.jsonl"
@@ -125,7 +125,7 @@ def run_generate(
     kinds = _kinds(media, len(chosen))
     head = reference = None
     if makes or generation["reference_image"]:
-        from recbole_navigen.quick_start.media import PAGE, MediaHead  # loads diffusion libraries
+        from recbole_navigen.generation.media_head import PAGE, MediaHead  # loads diffusion libraries
 
         cache = Path(recommender.settings["checkpoint_dir"]) / "cache"
         head = MediaHead(recommender.titles, cache, generation, kinds if makes else (), progress)
@@ -213,7 +213,7 @@ def _try(config: Config, asked: int | list[str] | None, media: str, generation: 
     data = create_dataset(config)
     _users(data.field2id_token[data.uid_field][1:].tolist(), asked)
     if makes or generation["reference_image"]:
-        from recbole_navigen.quick_start.media import MediaHead
+        from recbole_navigen.generation.media_head import MediaHead
 
         cache = Path(config["checkpoint_dir"]) / "cache"
         MediaHead(

@@ -24,11 +24,11 @@ from recbole_navigen.config.calls import SETTINGS, checks
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.user_ranks import rank_users
-from recbole_navigen.quick_start.display import SampleUser, sample_users, show
-from recbole_navigen.quick_start.preflight import refuse_deep_topk
-from recbole_navigen.quick_start.runs import RESULT, common_folder, finished_folders, identity, protocol
-from recbole_navigen.quick_start.stages import Stages
+from recbole_navigen.pipeline.check import refuse_deep_topk
 from recbole_navigen.redaction import HiddenSecrets
+from recbole_navigen.runs.folder import RESULT, common_folder, finished_folders, identity, protocol
+from recbole_navigen.runs.stages import Stages
+from recbole_navigen.runs.summary import SampleUser, sample_users, show
 
 TRAINED = "trained.json"  # of a run's folder: the ranking model is finished
 _VERSIONS_OF = ("recbole", "torch", "numpy", "pandas", "scipy", "scikit-learn", "transformers", "tokenizers", "peft")
@@ -96,7 +96,7 @@ def run_navigen(
         init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
         with processes.main_first():
             if config["model"] == "NaviGen":
-                from recbole_navigen.quick_start.pipeline import build_navigen
+                from recbole_navigen.pipeline.prepare import build_navigen
 
                 net, trainer = build_navigen(config, data, train_data, valid_data, stages)
             else:
@@ -209,11 +209,11 @@ def _later_stages(config: Config, trainer: Any, dataset: Any, part: Any, valid_d
     model.load_state_dict(load_checkpoint(trainer.saved_model_file)["state_dict"])
     model.eval()
     if "write" in named:
-        from recbole_navigen.quick_start.writing import train_beside
+        from recbole_navigen.pipeline.write import train_beside
 
         train_beside(config, config["run_dir"], model, dataset, part, stages)
     if "reinforce" in named:
-        from recbole_navigen.quick_start.reinforcing import reinforce
+        from recbole_navigen.pipeline.reinforce import reinforce
 
         reinforce(config, trainer, dataset, part, valid_data, stages)
 

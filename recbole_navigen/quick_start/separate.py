@@ -136,7 +136,7 @@ class SeparateRuns:
 
 def serve() -> None:
     """Answer requests from standard input until it closes."""
-    import recbole_navigen.quick_start.pipeline
+    import recbole_navigen.pipeline.prepare
     import recbole_navigen.quick_start.run  # noqa: F401
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the run and for the comparison
@@ -164,7 +164,7 @@ def serve() -> None:
 
 def _run(answers: TextIO, verdicts: int, model: str, dataset: str, settings: dict[str, Any], judged: bool) -> None:
     from recbole_navigen.quick_start.run import run_navigen
-    from recbole_navigen.quick_start.runs import StopRun
+    from recbole_navigen.runs.folder import StopRun
 
     threading.Thread(target=_die_with_parent, args=(verdicts,), daemon=True).start()
     # A run before this one may have died without reading its last verdict.

@@ -13,7 +13,8 @@ from typing import Any
 from tqdm import tqdm
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.supervision.protocol import (
+from recbole_navigen.supervision.fitness import MATCHES, Score, round_scores
+from recbole_navigen.supervision.interfaces import (
     CROSSOVER,
     FOUNDERS,
     MUTATION,
@@ -25,7 +26,6 @@ from recbole_navigen.supervision.protocol import (
     Task,
     Teacher,
 )
-from recbole_navigen.supervision.scoring import MATCHES, Score, round_scores
 
 CHUNK = 4096  # samples searched together: bounds memory and gives the progress bar its steps
 

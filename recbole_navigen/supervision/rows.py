@@ -13,8 +13,8 @@ from recbole_navigen.artefacts import atomic_directory, read_json, verify_manife
 from recbole_navigen.data.sequences import UserSequences
 from recbole_navigen.errors import InputError
 from recbole_navigen.supervision.evolution import SearchSettings, evolve
-from recbole_navigen.supervision.protocol import MEDIA, Judge, Sample, Teacher
-from recbole_navigen.supervision.rationale import Reasoner, checked
+from recbole_navigen.supervision.interfaces import MEDIA, Judge, Sample, Teacher
+from recbole_navigen.supervision.reasoning import Reasoner, checked
 
 ROWS_FILE, REPORT_FILE = "rows.parquet", "report.json"
 MIXED = "mixed"

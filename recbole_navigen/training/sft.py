@@ -19,10 +19,10 @@ from recbole.trainer import Trainer
 from torch import Tensor
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
-from recbole_navigen.model.fitting import fit_repeats, last_training_targets, validation_targets
+from recbole_navigen.model.calibration import fit_repeats, last_training_targets, validation_targets
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.training.averaging import AveragedTraining
-from recbole_navigen.training.instructions import InstructionRows
+from recbole_navigen.training.instruction_rows import InstructionRows
 from recbole_navigen.training.precision import use_bf16
 from recbole_navigen.training.schedule import RATE_FLOOR, rate
 from recbole_navigen.training.trainer import SafeCheckpoint

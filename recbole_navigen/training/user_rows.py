@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.data import UserRowLoader
 from recbole_navigen.errors import InputError
-from recbole_navigen.model.softmax import sampled_softmax_loss, softmax_loss, softmax_size
+from recbole_navigen.network.softmax import sampled_softmax_loss, softmax_loss, softmax_size
 from recbole_navigen.training.averaging import AveragedTraining
 from recbole_navigen.training.precision import use_bf16
 from recbole_navigen.training.schedule import rate

@@ -1,0 +1,1 @@
+"""A comparison of runs: estimates with intervals, their tables and their page."""

@@ -1,0 +1,1 @@
+"""What turns pictures, clips and texts into vectors: CLIP, sentence encoders, and a store of their vectors."""

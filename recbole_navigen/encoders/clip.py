@@ -1,0 +1,320 @@
+"""Texts, images and videos as unit vectors of a CLIP-like model, and their cosines.
+
+Any Hugging Face model with `get_text_features` and `get_image_features` will do (CLIP, SigLIP), from a folder or the
+hub. To the model a text is its *parts*: one, or several chunks if it is longer than the model reads; the parts of a
+video are its sampled frames. The cosine of two such things is the mean over all pairs of parts, which equals the dot
+product of their mean vectors *before* any renormalisation: a mean scaled back to length one would reward jittery clips.
+
+Symbols: n objects, P parts, D width.
+"""
+
+import re
+from bisect import bisect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from tqdm import tqdm
+
+from recbole_navigen.artefacts import content_hash, file_hash, plain
+from recbole_navigen.encoders.frames import SAMPLING, read_frames
+from recbole_navigen.encoders.pictures import READING, as_rgb, open_picture
+from recbole_navigen.encoders.vector_store import VectorStore
+from recbole_navigen.errors import InputError
+from recbole_navigen.sources import SAFE, SAFE_CODE, find_source
+
+LONG_TEXT = ("chunk", "truncate")
+FRAMING = ("crop", "pad")
+VIDEO_SUFFIXES = frozenset({".mp4", ".webm", ".mov", ".mkv", ".avi", ".gif"})
+_KEEP_EVERY = 1024  # vectors between two writes to disk
+_DECODED = 512  # frames held at once
+_PAIRS = 2**16  # pairs multiplied at once
+_SENTENCE = re.compile(r"(?<=[.!?;,:])\s+")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """Unit vectors of the parts of n objects.
+
+    Attributes:
+        parts: (P, D), float32.
+        offsets: object i owns parts offsets[i] to offsets[i + 1]; one without parts is missing. Shape (n + 1,), int64.
+        truncated: whether anything of the object was cut off. Shape (n,), bool.
+    """
+
+    parts: np.ndarray
+    offsets: np.ndarray
+    truncated: np.ndarray
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Parts of each object. Shape (n,)."""
+        return np.diff(self.offsets)
+
+    @property
+    def means(self) -> np.ndarray:
+        """Mean of each object's parts, not renormalised; nan for a missing object. Shape (n, D), float32."""
+        means = np.full((len(self.offsets) - 1, self.parts.shape[1]), np.nan, np.float32)
+        held = self.counts > 0
+        if held.any():
+            sums = np.add.reduceat(self.parts.astype(np.float64), self.offsets[:-1][held], axis=0)
+            means[held] = sums / self.counts[held, None]
+        return means
+
+    def of(self, place: int) -> np.ndarray:
+        """Parts of one object. Shape (parts, D)."""
+        return self.parts[self.offsets[place] : self.offsets[place + 1]]
+
+
+def cosines(left: Encoded, right: Encoded, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines of pairs: the mean over their parts, and the least of them.
+
+    Args:
+        left, right: of n and m objects. rows, columns: the pairs. Shapes (p,), (p,).
+
+    Returns:
+        Shapes (p,), (p,), float32; nan where one of both is missing.
+    """
+    mean, own, other = np.empty(len(rows), np.float32), left.means, right.means
+    for begin in range(0, len(rows), _PAIRS):
+        chunk = slice(begin, begin + _PAIRS)
+        mean[chunk] = np.einsum("pd,pd->p", own[rows[chunk]], other[columns[chunk]])
+    least = mean.copy()
+    for place in np.flatnonzero((left.counts[rows] > 1) | (right.counts[columns] > 1)):
+        pair = left.of(rows[place]) @ right.of(columns[place]).T
+        least[place] = pair.min() if pair.size else np.nan
+    return mean, least
+
+
+class ClipEncoder:
+    """Encodes once: vectors are kept under the hash of content, weights, preprocessing and policy."""
+
+    def __init__(
+        self,
+        path: str,
+        revision: str | None = None,
+        device: str = "cpu",
+        batch_size: int = 64,
+        long_text: str = "chunk",
+        framing: str = "crop",
+        cache: str | Path | None = None,
+        show_progress: bool = False,
+    ):
+        """
+        Args:
+            path: folder or hub id; weights are read from safetensors only. revision: of the hub.
+            device: of the model. It runs in float32.
+            batch_size: texts or images at once; results do not depend on it.
+            long_text: `chunk` reads all of a long text, in chunks cut where sentences end; `truncate` reads its start
+                and keeps the end token.
+            framing: `crop` is the model's own preprocessing; `pad` first makes pictures square with grey bars.
+            cache: folder for vectors; None keeps them in memory.
+            show_progress: whether bars are shown.
+        """
+        import transformers
+        from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
+
+        for name, value, known in (("long_text", long_text, LONG_TEXT), ("clip_framing", framing, FRAMING)):
+            if value not in known:
+                raise InputError(f"{name}={value!r} is unknown; use {' or '.join(known)}.")
+        try:
+            source = find_source(path, revision, "config.json")
+            state = {"revision": source.revision}
+            self.model = AutoModel.from_pretrained(path, **state, **SAFE, dtype=torch.float32)
+            self.tokenizer = AutoTokenizer.from_pretrained(path, **state, **SAFE_CODE)
+            # The PIL version of the model's own preprocessing needs no torchvision.
+            self.processor = AutoImageProcessor.from_pretrained(path, **state, **SAFE_CODE, backend="pil")
+        except InputError:
+            raise
+        except Exception as error:  # malformed files make transformers raise whatever there is
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise InputError(f"no CLIP-like model can be loaded from {path}: {reason}") from error
+        if not hasattr(self.model, "get_text_features") or not hasattr(self.model, "get_image_features"):
+            raise InputError(f"{path} is a {type(self.model).__name__}, which does not encode text and images alike.")
+        self.model = self.model.to(device).eval()
+        self.device, self.batch_size = device, batch_size
+        self.long_text, self.framing, self.show_progress = long_text, framing, show_progress
+        self.limit = self.model.config.text_config.max_position_embeddings
+        # SigLIP pools the last position, so it was trained with all texts padded to the full length.
+        self._padding: Any = "max_length" if self.model.config.model_type.startswith("siglip") else True
+        with torch.inference_mode():
+            self.width = self._text_features([""]).shape[1]
+        self.identity = {
+            "model": source.name,
+            "kind": self.model.config.model_type,
+            "weights": source.weights,
+            "revision": source.revision,
+            "transformers": transformers.__version__,
+            "preprocessing": plain(self.processor.to_dict()),
+            "framing": framing,
+            "long_text": long_text,
+            "text_tokens": self.limit,
+            "frames": SAMPLING,
+            "pictures": READING,
+        }
+        folder = None if cache is None else Path(cache) / content_hash(self.identity)[:16]
+        self._store = VectorStore(folder)
+
+    def texts(self, texts: Sequence[str]) -> Encoded:
+        """Encode n texts."""
+        different = list(dict.fromkeys(texts))
+        lengths = map(len, self.tokenizer(different)["input_ids"] if different else ())
+        cut = {text: self._chunks(text, length) for text, length in zip(different, lengths, strict=True)}
+        chunks = [chunk for text in texts for chunk in cut[text][0]]
+        # Texts of a like length share a batch, so that little is padded.
+        order = sorted(range(len(chunks)), key=lambda place: len(chunks[place]))
+        parts = self._encoded([content_hash("text", chunk) for chunk in chunks], order, chunks, self._text_features)
+        return Encoded(
+            parts,
+            np.cumsum([0, *(len(cut[text][0]) for text in texts)]),
+            np.array([cut[text][1] for text in texts], dtype=bool),
+        )
+
+    def images(self, images: Sequence[str | Path | Image.Image | np.ndarray | None]) -> Encoded:
+        """Encode n images: files, PIL images or arrays of shape (height, width, 3), uint8; None is missing."""
+        held = [image for image in images if image is not None]
+        keys = [_image_key(image) for image in held]
+        parts = self._encoded(keys, range(len(held)), held, self._image_features)
+        return _encoded([int(image is not None) for image in images], parts)
+
+    def media(self, paths: Sequence[str | Path | None], frames: int = 8) -> Encoded:
+        """Encode n files, images or videos by their names' endings; a video by uniformly sampled frames.
+
+        Args:
+            paths: None is missing. frames: sampled of each video; the same number for all that are compared.
+        """
+        held: list[Any] = []
+        counts: list[int] = []
+        parts = []
+        for path in paths:
+            own: list[Any] = [] if path is None else [path]
+            if path is not None and is_video(path):
+                own = read_frames(path, frames)
+            held += own
+            counts.append(len(own))
+            if len(held) >= _DECODED:  # not all videos fit into memory at once
+                parts.append(self.images(held).parts)
+                held = []
+        return _encoded(counts, np.concatenate([*parts, self.images(held).parts]))
+
+    def _encoded(
+        self, keys: Sequence[str], order: Sequence[int], values: Sequence[Any], features: Callable[[list[Any]], Tensor]
+    ) -> np.ndarray:
+        """Unit vectors of values, from the store or the model. Shape (P, D), float32."""
+        known = self._store.get(keys)
+        missing = list({keys[place]: place for place in order if keys[place] not in known}.values())
+        fresh: list[tuple[str, np.ndarray]] = []
+
+        def keep() -> None:
+            if fresh:
+                self._store.put([key for key, _ in fresh], np.array([vector for _, vector in fresh]))
+                known.update(fresh)
+                fresh.clear()
+
+        with tqdm(total=len(missing), desc=f"CLIP {features.__name__[1:-9]}s", disable=not self.show_progress) as bar:
+            for begin in range(0, len(missing), self.batch_size):
+                places = missing[begin : begin + self.batch_size]
+                with torch.inference_mode():
+                    found = features([values[place] for place in places])
+                    found = torch.nn.functional.normalize(found.float(), dim=1).cpu().numpy()
+                fresh += zip([keys[place] for place in places], found, strict=True)
+                if len(fresh) >= _KEEP_EVERY:
+                    keep()
+                bar.update(len(places))
+            keep()
+        return np.array([known[key] for key in keys], np.float32).reshape(len(keys), self.width)
+
+    def _tokens(self, texts: list[str]) -> Any:
+        return self.tokenizer(
+            texts, padding=self._padding, truncation=True, max_length=self.limit, return_tensors="pt"
+        ).to(self.device)
+
+    def _text_features(self, texts: list[str]) -> Tensor:
+        tokens = self._tokens(texts)
+        if self._padding != "max_length":
+            return _pooled(self.model.get_text_features(**tokens))
+        return _pooled(self.model.get_text_features(input_ids=tokens["input_ids"]))
+
+    def _image_features(self, images: list[Any]) -> Tensor:
+        opened = [self._opened(image) for image in images]
+        pixels = self.processor(opened, return_tensors="pt")["pixel_values"]
+        return _pooled(self.model.get_image_features(pixel_values=pixels.to(self.device)))
+
+    def _opened(self, image: Any) -> Image.Image:
+        if isinstance(image, str | Path):
+            picture = open_picture(image)
+        else:
+            picture = as_rgb(Image.fromarray(image) if isinstance(image, np.ndarray) else image)
+        if self.framing == "pad":
+            picture = ImageOps.pad(picture, (max(picture.size),) * 2, color=(127, 127, 127))
+        return picture
+
+    def lengths(self, text: str) -> dict[str, tuple[int, int]]:
+        """Tokens of a text and how many of them are read, both over its chunks, each with its special tokens."""
+        lengths = [self._length(chunk) for chunk in self._chunks(text, self._length(text))[0]]
+        return {"tokenizer": (sum(lengths), sum(min(length, self.limit) for length in lengths))}
+
+    def _length(self, text: str) -> int:
+        """Tokens with the special ones."""
+        return len(self.tokenizer(text)["input_ids"])
+
+    def _chunks(self, text: str, length: int) -> tuple[list[str], bool]:
+        """A text of `length` tokens in pieces that the model can read, and whether anything is cut off all the same."""
+        too_long = length > self.limit
+        if not too_long or self.long_text == "truncate":
+            return [text], too_long
+        pieces: list[str] = []
+        for sentence in _SENTENCE.split(text):
+            if self._length(sentence) <= self.limit:
+                pieces.append(sentence)
+            else:
+                pieces += [piece for word in sentence.split() for piece in self._cut(word)]
+        chunks: list[str] = []
+        for piece in pieces:
+            joined = f"{chunks[-1]} {piece}" if chunks else piece
+            if chunks and self._length(joined) <= self.limit:
+                chunks[-1] = joined
+            else:
+                chunks.append(piece)
+        return chunks, any(self._length(chunk) > self.limit for chunk in chunks)
+
+    def _cut(self, word: str) -> list[str]:
+        """A word in pieces that fit, each as long as can be.
+
+        By trial rather than at the places of its tokens: a piece read alone may have other tokens, and more of them.
+        """
+        pieces = []
+        while self._length(word) > self.limit and len(word) > 1:
+            end = bisect(range(1, len(word)), self.limit, key=lambda end: self._length(word[:end])) or 1
+            pieces.append(word[:end])
+            word = word[end:]
+        return [*pieces, word]
+
+
+def is_video(path: str | Path) -> bool:
+    """Whether the ending of a file's name is that of a video."""
+    return Path(path).suffix.lower() in VIDEO_SUFFIXES
+
+
+def _encoded(counts: Sequence[int], parts: np.ndarray) -> Encoded:
+    return Encoded(parts, np.cumsum([0, *counts]), np.zeros(len(counts), dtype=bool))
+
+
+def _pooled(found: Any) -> Tensor:
+    """The projected features: a tensor in older versions of transformers, in `pooler_output` since version 5."""
+    return found if isinstance(found, Tensor) else found.pooler_output
+
+
+def _image_key(image: Any) -> str:
+    if isinstance(image, str | Path):
+        try:
+            return content_hash("file", file_hash(image))
+        except OSError as error:
+            raise InputError(f"image {image} cannot be read: {error.strerror}.") from error
+    array = np.asarray(as_rgb(image)) if isinstance(image, Image.Image) else image
+    return content_hash("pixels", array)

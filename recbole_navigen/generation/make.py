@@ -1,0 +1,335 @@
+"""The generation head: instructions in; media files, `metadata.jsonl` and scores out.
+
+settings = generation_settings({"image_model": FOLDER, "clip_model": FOLDER})
+catalogue = Catalogue(texts, item_images(folder, items))
+encoder = build_encoder(settings, "saved/cache")
+generated = generate(requests, build_generators(["image"], settings, catalogue, encoder), "saved/RUN/media", settings)
+scores = score(generated, catalogue, encoder, settings)
+"""
+
+import json
+import logging
+import re
+import time
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from tqdm import tqdm
+
+from recbole_navigen.artefacts import content_hash, file_hash, plain, write_bytes
+from recbole_navigen.encoders.clip import ClipEncoder
+from recbole_navigen.errors import InputError
+from recbole_navigen.evaluation.media_scores import MediaCase, MediaScores, score_media
+from recbole_navigen.generation.interfaces import MEDIA, Catalogue, Generator, Request, text_lines
+from recbole_navigen.generation.settings import RETRIEVAL, device_of
+from recbole_navigen.leftovers import remove_leftovers
+from recbole_navigen.redaction import hide
+
+METADATA = "metadata.jsonl"
+_FOLDERS = {"image": ("images", ".png"), "video": ("videos", ".mp4")}
+_LONGEST_NAME = 120
+# Of a generator's identity, what each record repeats; None where it says nothing.
+_TOLD = ("revision", "weights", "pipeline", "dtype", "safety_checker", "arguments")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What became of each request.
+
+    Attributes:
+        folder: where everything is. requests: as given.
+        records: one line of `metadata.jsonl` each, in the same order: user, media, status (`done`, `failed` or
+            `blocked`), file, sha256, prompt, seed, model, what the generator's identity says of it (`_TOLD`), seconds,
+            tokens (by tokenizer: of the prompt, and how many are read), cut (whether no tokenizer reads all of it),
+            unmeasured (whether there was no tokenizer to ask), reason (of what is not done), blocked_by (`checker` or
+            `block_list`).
+        counts: of statuses, of what was there already (`kept`), and of prompts that were cut or unmeasured.
+    """
+
+    folder: Path
+    requests: tuple[Request, ...]
+    records: tuple[dict[str, Any], ...]
+    counts: dict[str, int]
+
+    def file(self, place: int) -> Path | None:
+        """The medium of one request; None: there is none."""
+        name = self.records[place].get("file")
+        return None if name is None else self.folder / name
+
+
+def build_encoder(
+    settings: Mapping[str, Any], cache: str | Path | None = None, show_progress: bool = False
+) -> ClipEncoder | None:
+    """The CLIP-like model of the settings; None if they name none.
+
+    Args:
+        settings: from `generation_settings`. cache: folder for vectors, shared by runs.
+        show_progress: whether bars are shown.
+    """
+    if settings["clip_model"] is None:
+        return None
+    return ClipEncoder(
+        settings["clip_model"],
+        settings["clip_revision"],
+        device_of(settings),
+        settings["clip_batch_size"],
+        settings["long_text"],
+        settings["clip_framing"],
+        None if cache is None else Path(cache) / "clip",
+        show_progress,
+    )
+
+
+def build_generators(
+    kinds: Collection[str], settings: Mapping[str, Any], catalogue: Catalogue, encoder: ClipEncoder | None
+) -> dict[str, Generator]:
+    """Load what some kinds of media need: media -> generator.
+
+    Args:
+        kinds: of MEDIA, those that will be asked for. settings: from `generation_settings`.
+        catalogue, encoder: for `retrieval`.
+    """
+    generators: dict[str, Generator] = {}
+    for media in MEDIA:
+        if media not in kinds:
+            continue
+        model = settings[f"{media}_model"]
+        if model is None:
+            raise InputError(
+                f"{media}s are asked for and there is no {media}_model; set --{media}_model=FOLDER_OR_HUB_ID."
+            )
+        if model == RETRIEVAL:
+            from recbole_navigen.generation.retrieval import RetrievalGenerator
+
+            frames = settings["video_frames"] or settings["clip_frames"]
+            generators[media] = RetrievalGenerator(media, encoder, catalogue, frames, settings["video_fps"])
+        elif media == "image":
+            from recbole_navigen.generation.image import ImageGenerator
+
+            generators[media] = ImageGenerator(settings)
+        else:
+            from recbole_navigen.generation.video import VideoGenerator
+
+            generators[media] = VideoGenerator(settings)
+    return generators
+
+
+def user_seed(seed: int, user: str) -> int:
+    """A user's seed: the same for every method, and different for ids that hold the same characters."""
+    return int(content_hash("generation seed", seed, user)[:8], 16)
+
+
+def generate(
+    requests: Sequence[Request],
+    generators: Mapping[str, Generator],
+    folder: str | Path,
+    settings: Mapping[str, Any],
+    show_progress: bool = False,
+) -> Generated:
+    """Make what is not there yet.
+
+    Args:
+        requests: at most one a user and kind of medium. generators: from `build_generators`.
+        folder: gets `images/USER.png`, `videos/USER.mp4` and `metadata.jsonl`.
+        settings: from `generation_settings`. show_progress: whether a bar is shown.
+
+    A file is kept if its record has the same hash (generator, instruction, seed) and its content is what the record
+    says; so is the refusal of a safety checker. A request that ends without a file leaves none from earlier calls.
+    An error takes down one user only: it is recorded, counted, and tried again by the next call.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
+    places = {(request.user, request.media): place for place, request in enumerate(requests)}
+    if len(places) < len(requests):
+        raise InputError("a user has two instructions for one kind of medium; keep one of them.")
+
+    # 1. What each request comes to: blocked, there already, or to be made.
+    known = _read_records(folder / METADATA)
+    identities = {media: plain(generator.identity) for media, generator in generators.items()}
+    records: list[dict[str, Any]] = []
+    todo: set[int] = set()
+    kept = 0
+    for place, request in enumerate(requests):
+        generator, identity = generators[request.media], identities[request.media]
+        seed = user_seed(settings["generation_seed"], request.user)
+        key = content_hash(identity, request.instruction, seed)
+        tokens = {name: list(pair) for name, pair in generator.lengths(request.instruction).items()}
+        record = {
+            "user": request.user,
+            "media": request.media,
+            "status": "todo",
+            "prompt": request.instruction,
+            "seed": seed,
+            "model": identity["model"],
+            **{name: identity.get(name) for name in _TOLD},
+            "tokens": tokens,
+            "cut": bool(tokens) and all(length > limit for length, limit in tokens.values()),
+            "unmeasured": not tokens,
+            "hash": key,
+        }
+        word = blocked_by(request.instruction, settings["block_list"])
+        old = known.get((request.user, request.media), {})
+        if word:
+            reason = f"the instruction holds {word!r} of the block list"
+            record |= {"status": "blocked", "blocked_by": "block_list", "reason": reason}
+        # What the list blocked before may pass now; what the checker refused would be refused again.
+        elif old.get("hash") == key and (old.get("blocked_by") == "checker" or _is_whole(folder, old)):
+            record, kept = {**record, **old}, kept + 1
+        else:
+            todo.add(place)
+        records.append(record)
+
+    # 2. Batches of one kind of medium; a batch that fails is taken apart to find whose fault it is.
+    metadata = folder / METADATA
+    with tqdm(total=len(todo), desc="media", unit="user", disable=not show_progress) as bar, metadata.open("ab") as log:
+        if metadata.stat().st_size:
+            log.write(b"\n")  # ends a line that a killed process may have left half-written
+        for media, generator in generators.items():
+            # Cut without regard to what is there: noise is each user's own, but rounding is a batch's, and a call that
+            # goes on after a kill is to make what one call would have made.
+            own = [
+                place
+                for place, record in enumerate(records)
+                if record["media"] == media and record.get("blocked_by") != "block_list"
+            ]
+            batches = [own[i : i + generator.batch_size] for i in range(0, len(own), generator.batch_size)]
+            batches = [left for batch in batches if (left := [place for place in batch if place in todo])]
+            while batches:
+                batch = batches.pop(0)
+                start = time.perf_counter()
+                try:
+                    prompts = [requests[place].instruction for place in batch]
+                    contents = generator(prompts, [records[place]["seed"] for place in batch])
+                except Exception as error:  # whatever a pipeline raises must not cost the other users their media
+                    if len(batch) > 1:
+                        batches[:0] = [[place] for place in batch]
+                        continue
+                    reason = hide(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+                    records[batch[0]] |= {"status": "failed", "reason": reason}
+                    contents = []
+                seconds = (time.perf_counter() - start) / len(batch)
+                for place, content in zip(batch, contents, strict=False):
+                    records[place]["seconds"] = round(seconds, 3)
+                    if content is None:
+                        reason = "the pipeline's safety checker refused it"
+                        records[place] |= {"status": "blocked", "blocked_by": "checker", "reason": reason}
+                        continue
+                    name = file_name(requests[place].user, media)
+                    write_bytes(folder / name, content)
+                    records[place] |= {"status": "done", "file": name, "sha256": file_hash(folder / name)}
+                for place in batch:
+                    log.write(_line(records[place]))
+                log.flush()
+                bar.update(len(batch))
+                bar.set_postfix(failed=sum(record["status"] == "failed" for record in records))
+
+    # 3. No file of an earlier call stands for what is blocked or failed now. One line a request, in order; what other
+    # calls left about other users stays.
+    for record in records:
+        if "file" not in record:
+            (folder / file_name(record["user"], record["media"])).unlink(missing_ok=True)
+    mine = {(record["user"], record["media"]): record for record in records}
+    write_bytes(metadata, b"".join(map(_line, ({**known, **mine}).values())))
+    counts = Counter(record["status"] for record in records)
+    counts |= {"kept": kept, **{name: sum(record[name] for record in records) for name in ("cut", "unmeasured")}}
+    if counts["cut"]:
+        logger.warning("%d of %d instructions are longer than the text encoder reads", counts["cut"], len(records))
+    if counts["unmeasured"]:
+        logger.warning("%d of %d instructions: no tokenizer tells how much is read", counts["unmeasured"], len(records))
+    names = ("done", "failed", "blocked", "kept", "cut", "unmeasured")
+    return Generated(folder, tuple(requests), tuple(records), {name: counts[name] for name in names})
+
+
+def score(
+    generated: Generated,
+    catalogue: Catalogue,
+    encoder: ClipEncoder,
+    settings: Mapping[str, Any],
+    media: str = "image",
+) -> MediaScores:
+    """Score the media of one kind.
+
+    Args:
+        generated: from `generate`. catalogue: texts and pictures of items. encoder: from `build_encoder`.
+        settings: from `generation_settings`. media: `image` or `video`.
+
+    What failed or was blocked counts as a failure.
+    """
+    return score_media(
+        encoder,
+        media_cases(generated, catalogue, settings["history_items"], media),
+        settings["clip_frames"],
+        settings["control_users"],
+        settings["generation_seed"],
+    )
+
+
+def media_cases(generated: Generated, catalogue: Catalogue, history_items: int, media: str) -> list[MediaCase]:
+    """The requests of one kind of medium with what they are compared with."""
+    cases = []
+    for place, request in enumerate(generated.requests):
+        if request.media != media:
+            continue
+        history = request.history[-history_items:]
+        unknown = [item for item in (request.target, *history) if item not in catalogue.texts]
+        if unknown:
+            raise InputError(
+                f"user {request.user}: item {unknown[0]!r} is not in the catalogue; check the instructions."
+            )
+        cases.append(
+            MediaCase(
+                request.user,
+                request.instruction,
+                generated.file(place),
+                catalogue.texts[request.target],
+                catalogue.images.get(request.target),
+                tuple(catalogue.texts[item] for item in history),
+                tuple(catalogue.images[item] for item in history if item in catalogue.images),
+            )
+        )
+    return cases
+
+
+def blocked_by(instruction: str, words: Sequence[str]) -> str | None:
+    """The first word of a block list that an instruction holds as a word of its own, whatever its case."""
+    lower = instruction.lower()
+    return next((word for word in words if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", lower)), None)
+
+
+def file_name(user: str, media: str) -> str:
+    """Where a user's medium goes: `images/USER.png`, with ids that are no file names made ones."""
+    folder, suffix = _FOLDERS[media]
+    name = quote(user, safe=" ").replace(".", "%2E") if user.startswith(".") else quote(user, safe=" ")
+    if len(name) > _LONGEST_NAME:
+        name = f"{name[:60]}-{content_hash(user)[:16]}"
+    return f"{folder}/{name}{suffix}"
+
+
+def _read_records(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """Lines of an earlier call by user and medium, the newest of each; a line cut short by a kill is passed over."""
+    records = {}
+    for line in text_lines(path) if path.is_file() else ():
+        try:
+            record = json.loads(line)
+            records[record["user"], record["media"]] = record
+        except (json.JSONDecodeError, KeyError, TypeError):
+            continue
+    return records
+
+
+def _is_whole(folder: Path, record: Mapping[str, Any]) -> bool:
+    if record.get("status") != "done":
+        return False
+    file = folder / record["file"]
+    return file.is_file() and file_hash(file) == record["sha256"]
+
+
+def _line(record: Mapping[str, Any]) -> bytes:
+    return (json.dumps(plain(dict(record)), ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,1 @@
+"""The neural networks of NaviGen: language model, decoders over items, writer."""

@@ -1,0 +1,138 @@
+"""What can be refused once the data are loaded, before anything is trained: settings that do not fit the data, and
+pretrained models that do not fit the settings.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from recbole_navigen.artefacts import content_hash, plain
+from recbole_navigen.config import Config
+from recbole_navigen.config.reinforcement import reinforces_items
+from recbole_navigen.config.shipped import dataset_arguments
+from recbole_navigen.config.teachers import asks_teachers, models_of
+from recbole_navigen.data import create_dataset, data_preparation, read_item_text, uses_user_rows
+from recbole_navigen.encoders.sentences import SentenceSpace
+from recbole_navigen.errors import InputError
+from recbole_navigen.language.adapters import prepare
+from recbole_navigen.language.backbone import empty_lm, pretrained_tokenizer, revision_of
+from recbole_navigen.network.build import SCRATCH
+from recbole_navigen.pipeline.supervision import settings_of
+from recbole_navigen.reinforcement.scorers import refuse_unknown_scorer
+from recbole_navigen.sources import refuse_broken_weights
+from recbole_navigen.supervision.chat.local_chat import LocalChat, LocalSettings
+
+# What decides beside the reading of data whether a run can be made of them.
+_ALSO_READ = ("shuffle_ties", "item_text_fields", "topk", "backbone", "text_vectors", "levels", "codes")
+SMALL_CATALOGUE, SMALL_K, LARGE_K = 5_000, 64, 512
+
+
+def code_count(config: Config, n_items: int) -> int:
+    """K: the setting `codes`, or the default for a catalogue of N items (see benchmarks/codes.py)."""
+    return config["codes"] or (SMALL_K if n_items < SMALL_CATALOGUE else LARGE_K)
+
+
+def refuse_deep_topk(config: Config, n_items: int) -> None:
+    """Refuse lists that are longer than the catalogue.
+
+    Args:
+        config: settings of the run. n_items: N.
+    """
+    if (deepest := max(config["topk"])) > n_items:
+        raise InputError(
+            f"topk={config['topk']} asks for {deepest} items, and {config['dataset']} has {n_items}; lower topk (and "
+            "valid_metric with it)."
+        )
+
+
+def refuse_bad_data(configs: Sequence[Config]) -> None:
+    """Refuse data that runs could not be trained on, before the first of them is started. What several of them read
+    alike is loaded once.
+
+    Args:
+        configs: settings of the runs. They stay as they are: data sets write into theirs.
+    """
+    seen = set()
+    for config in configs:
+        navigen = config["model"] == "NaviGen"
+        reading = {key: config[key] for key in (*dataset_arguments(), *_ALSO_READ)}
+        key = content_hash(plain(reading), str(config["MODEL_TYPE"]), uses_user_rows(config), navigen)
+        if key in seen:
+            continue
+        seen.add(key)
+        own = copy.deepcopy(config)
+        data = create_dataset(own)
+        refuse_deep_topk(own, data.item_num - 1)
+        if navigen:
+            read_item_text(own, data)
+            train_data, valid_data, _ = data_preparation(own, data)
+            refuse_unfit_navigen(own, data.item_num - 1, train_data._dataset, valid_data)
+
+
+def refuse_broken_teachers(supervision: Mapping[str, Any]) -> None:
+    """Refuse local language models that could not be loaded when they are asked.
+
+    Args:
+        supervision: from `supervision_settings`, of a run that asks them.
+    """
+    for role, kind in models_of(supervision).items():
+        if kind == "transformers":
+            LocalChat(LocalSettings(**supervision[f"{role}_model"])).refuse_broken()
+
+
+def refuse_unfit_navigen(config: Config, n_items: int, part: Any, valid_data: Any) -> None:
+    """Refuse a NaviGen that could not be built, or whose later stages could not run.
+
+    Args:
+        config: settings of the run. n_items: N. part: the training split. valid_data: of it only whether there is any.
+    """
+    # 1. Codes.
+    levels, codes = config["levels"], code_count(config, n_items)
+    if codes > n_items:
+        raise InputError(
+            f"codes={codes} is more than the {n_items} items of {config['dataset']}; lower it with --codes=K."
+        )
+    if codes**levels < n_items:
+        raise InputError(
+            f"{levels} levels of {codes} codes spell {codes**levels} identifiers, too few for {n_items} items; "
+            "raise the number of levels or the codebook size."
+        )
+    # 2. A pretrained backbone: its tokenizer, its kind, its adapters, and of its weights the headers.
+    if config["backbone"] != SCRATCH:
+        revision = revision_of(config)
+        pretrained_tokenizer(config["backbone"], revision)
+        with torch.device("meta"):
+            lm = prepare(empty_lm(config["backbone"], revision), config, True)
+        tokens = config["MAX_ITEM_LIST_LENGTH"] * (1 if config["history"] == "pooled" else levels) + levels
+        if tokens > (most := getattr(lm.config, "max_position_embeddings", None) or tokens):
+            raise InputError(
+                f"backbone={config['backbone']} reads {most} tokens, and histories of {config['MAX_ITEM_LIST_LENGTH']} "
+                f"items have {tokens}; lower MAX_ITEM_LIST_LENGTH or set --history=pooled."
+            )
+        if Path(config["backbone"]).is_dir():
+            refuse_broken_weights(config["backbone"])
+    # An encoder of texts is small enough to be tried.
+    if (encoder := config["text_vectors"]) not in ("terms", "sentences"):
+        try:
+            SentenceSpace(encoder)(["a text"])
+        except InputError:
+            raise
+        except Exception as error:  # malformed files make transformers raise whatever there is
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise InputError(f"text_vectors={encoder} cannot encode a text ({reason}); name another folder.") from error
+    if asks_teachers(config, supervision := settings_of(config)):
+        refuse_broken_teachers(supervision)
+    # 3. Reinforcement.
+    refuse_unknown_scorer(config)
+    if not reinforces_items(config):
+        return
+    if part.sequences.lengths.max(initial=0) < 2:
+        raise InputError("no user has two training interactions, so there is nothing to reinforce.")
+    if not valid_data:
+        raise InputError(
+            "reinforce validates the ranking model, and eval_args leave no validation split; set split: {LS: "
+            "valid_and_test}, or take cid2cid out of reinforce: tasks."
+        )

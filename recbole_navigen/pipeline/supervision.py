@@ -1,0 +1,183 @@
+"""The supervision of a run: its settings, and its rows as an artefact that runs share."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from recbole_navigen.artefacts import content_hash, stage_is_current
+from recbole_navigen.config import Config
+from recbole_navigen.data.sequences import UserSequences
+from recbole_navigen.errors import InputError
+from recbole_navigen.identifiers.terms import TermResult
+from recbole_navigen.redaction import without_secrets
+from recbole_navigen.sources import versions
+from recbole_navigen.supervision.roles import Roles, build_roles, local_weights, search_settings, supervision_settings
+from recbole_navigen.supervision.rows import Supervision, samples_of, supervise
+from recbole_navigen.supervision.teacher_terms import teacher_terms
+
+NO_TERM = "item"
+# Settings of the supervision that choose among what is there: they make no other rows.
+CHOICES = ("teach_terms", "thought")
+# Settings that only those models see that learn to write.
+WRITING_KEYS = (
+    *("supervision", "instruction_vocabulary", "instruction_batch_size", "think_share", "choose_item", "name_item"),
+    *("thought_tokens", "instruction_tokens", "writer_steps", "writer_batch_size", "writer_learning_rate"),
+)
+FAILED = "failed: "  # begins those counts of a language model that are failures
+AGAIN = "run again when the endpoint answers: what it has answered is kept"
+
+logger = logging.getLogger(__name__)
+
+
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """properties/supervision.yaml with the run's own `supervision` above it; `domain` is the data set's if unset."""
+    settings = supervision_settings(config["supervision"])
+    settings["domain"] = settings["domain"] or settings["domains"].get(config["dataset"], "generic")
+    return settings
+
+
+def made_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the rows of a supervision beside its data: settings, weights of local models, and versions.
+
+    Args:
+        settings: from `settings_of`, or some of them.
+    """
+    return {"settings": without_secrets(settings), "weights": local_weights(settings), "versions": versions()}
+
+
+def learns_instructions(config: Mapping[str, Any]) -> bool:
+    """Whether the ranking model itself learns cid2ins, and so needs supervision."""
+    return bool((config["task_weights"] or {}).get("cid2ins"))
+
+
+def roles_of(config: Config, item_terms: Sequence[Sequence[str]]) -> Roles:
+    """Teacher, judge and reasoner of a run; answers of language models are kept beside the runs."""
+    return build_roles(settings_of(config), item_terms, _cache(config), config["show_progress"])
+
+
+def terms_by_teacher(config: Config, texts: Sequence[str], own: TermResult) -> TermResult:
+    """Terms by the teacher of a run, see `teacher_terms`; the report also has that of the language models.
+
+    Args:
+        config: of the run. texts: N item texts. own: the catalogue's own terms.
+
+    Raises:
+        InputError: questions got no answer and no item has terms by the teacher.
+    """
+    roles = roles_of(config, own.terms)
+    result = teacher_terms(texts, roles.teacher, own, settings_of(config)["tid_reading"])
+    report = {**result.report, **roles.report()}
+    if report["unanswered"] and not report["items_by_teacher"]:
+        raise InputError(f"the teacher gave terms to none of {len(texts)} items: {_failures(report)}; {AGAIN}.")
+    _tell(report, f"{report['items_by_text']} of {len(texts)} items have terms of their text")
+    return replace(result, report=report)
+
+
+def supervision_of(
+    config: Config,
+    sequences: UserSequences,
+    item_terms: Sequence[Sequence[str]],
+    user_tokens: Sequence[str],
+    own: Path | None = None,
+) -> tuple[Supervision, bool]:
+    """Supervision of the training split, and True if it was found on disk.
+
+    Rows are kept in the cache for all runs, unless questions got no answer; then a warning says so, and the next run
+    asks those again.
+
+    Args:
+        config: of the run. sequences: of the training split; nothing else of the data is looked at.
+        item_terms: TIDs by item index, N lists. user_tokens: raw user ids by internal id.
+        own: where incomplete rows are kept for one run: its other processes, and the run itself if it is killed and
+            goes on, must learn from the rows that it began with. None keeps them nowhere.
+
+    Raises:
+        InputError: no row was made.
+    """
+    settings = settings_of(config)
+    made = {key: value for key, value in settings.items() if key not in CHOICES}
+    inputs = {
+        **made_of(made),
+        "train": sequences.content_hash(),
+        "terms": content_hash([list(terms) for terms in item_terms]),
+        "users": content_hash([str(token) for token in user_tokens]),
+    }
+    entry = _cache(config) / f"supervision-{content_hash(inputs)[:16]}"
+    for folder in (own, entry):
+        if folder is not None and stage_is_current(folder, inputs):
+            return _taught(Supervision.load(folder), settings), True
+    start = time.perf_counter()
+    roles = roles_of(config, item_terms)
+    sources = samples_of(
+        sequences,
+        item_terms,
+        user_tokens,
+        settings["domain"],
+        settings["media"],
+        settings["moments_per_user"],
+        settings["name_target"],
+        settings["samples"],
+    )
+    supervision = supervise(
+        sources,
+        roles.teacher,
+        roles.judge,
+        roles.reasoner,
+        search_settings(settings),
+        traces=entry.with_name(entry.name.replace("supervision", "traces")) if settings["traces"] else None,
+        show_progress=config["show_progress"],
+    )
+    # As with embeddings: a model that finds its instructions in the cache was not trained in less time.
+    report = {**supervision.report, **roles.report(), "seconds": round(time.perf_counter() - start, 3)}
+    supervision = replace(supervision, report=report)
+    if not supervision.rows:
+        remedy = AGAIN if report["unanswered"] else "use another teacher or longer histories"
+        raise InputError(f"the supervision made no row of {len(sources)} samples: {_failures(report)}; {remedy}.")
+    _tell(report, f"The {len(supervision.rows)} rows of the supervision are not kept for other runs")
+    folder = own if report["unanswered"] else entry
+    if folder is not None:
+        supervision.save(folder, inputs)
+    return _taught(supervision, settings), False
+
+
+def _taught(supervision: Supervision, settings: Mapping[str, Any]) -> Supervision:
+    """The rows to learn from, with the `thought` that is asked for; without `teach_terms` all have one term, which says
+    nothing, and no reasoning.
+    """
+    rows = supervision.rows
+    if not settings["teach_terms"]:
+        rows = tuple(replace(row, target_tid=(NO_TERM,), reasoning=None) for row in rows)
+    elif settings["thought"] == "identifier":
+        rows = tuple(replace(row, reasoning=row.identifier_reasoning) for row in rows)
+    return replace(supervision, rows=rows)
+
+
+def _failures(report: Mapping[str, Any]) -> str:
+    """How often language models failed, by reason, in words."""
+    total: Counter[str] = Counter()
+    for model in report["models"]:
+        total.update({key.removeprefix(FAILED): count for key, count in model.items() if key.startswith(FAILED)})
+    return _listed(total) or "no question failed"
+
+
+def _listed(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} ({count})" for reason, count in reasons.items())
+
+
+def _tell(report: Mapping[str, Any], lost: str) -> None:
+    """Log what language models did, and one warning of what is lost if questions got no answer."""
+    for model in report["models"]:
+        logger.info("language model: %s", ", ".join(f"{key} {value}" for key, value in model.items()))
+    if unanswered := report["unanswered"]:
+        logger.warning(
+            "%d questions got no answer: %s. %s; a new run asks for these again and for no others",
+            *(sum(unanswered.values()), _listed(unanswered), lost),
+        )
+
+
+def _cache(config: Config) -> Path:
+    return Path(config["checkpoint_dir"]) / "cache"

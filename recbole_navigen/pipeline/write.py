@@ -1,0 +1,170 @@
+"""The writer of a run: trained once for its instructions, and kept in the run's folder."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from recbole.utils import init_seed
+
+from recbole_navigen.artefacts import (
+    atomic_directory,
+    content_hash,
+    read_json,
+    stage_is_current,
+    verify_manifest,
+    write_json,
+    write_manifest,
+)
+from recbole_navigen.config import Config
+from recbole_navigen.config.reinforcement import holds_rows_out
+from recbole_navigen.data import create_dataset, data_preparation, read_item_text
+from recbole_navigen.identifiers.table import DualIdentifierTable
+from recbole_navigen.language.adapters import LORA_KEYS
+from recbole_navigen.language.backbone import pretrained_tokenizer, weights_of
+from recbole_navigen.language.rendering import Renderer
+from recbole_navigen.model.navigen import NaviGen
+from recbole_navigen.network.build import SCRATCH
+from recbole_navigen.network.item_model import DualIdentifierLM
+from recbole_navigen.network.writer import Writer, build_writer
+from recbole_navigen.pipeline.prepare import (
+    TOKENIZER,
+    build_tokenizer,
+    load_navigen,
+    sampled_texts,
+    supervision_stage,
+)
+from recbole_navigen.pipeline.supervision import WRITING_KEYS, made_of, settings_of
+from recbole_navigen.redaction import without_secrets
+from recbole_navigen.runs.stages import Stages
+from recbole_navigen.sources import versions
+from recbole_navigen.supervision.rows import InstructionRow
+from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
+from recbole_navigen.training.instruction_rows import InstructionRows, split_by_user
+from recbole_navigen.training.precision import use_bf16
+from recbole_navigen.training.progress import Progress
+from recbole_navigen.training.writer_steps import train_writer
+
+WRITER, PROGRESS, SETTINGS = "writer", "writer-in-training", "settings.json"  # of a run's folder
+HELD_OUT = 0.1  # of the users: where reinforcement follows, it is validated on their instructions
+# What a writer is made of, beside the ranking model.
+KEYS = (
+    *(
+        "backbone",
+        "backbone_revision",
+        "hidden_size",
+        "n_layers",
+        "n_heads",
+        "inner_size",
+        "attention_dropout",
+        "dropout",
+    ),
+    *("embedding_dropout", "history", "seed", "text_vocabulary", "weight_decay", "clip_grad_norm", "autocast"),
+    *("MAX_ITEM_LIST_LENGTH", *WRITING_KEYS),
+)
+
+
+def has_writer(config: Config, run_dir: str | Path) -> bool:
+    """Whether a finished run has the writer that these settings make."""
+    return stage_is_current(Path(run_dir) / WRITER, _inputs(config, None))
+
+
+def add_writer(config: Config, run_dir: str | Path, rows: Sequence[InstructionRow] | None = None) -> None:
+    """Train a writer beside a finished ranking model, unless the run has the one that these settings make.
+
+    Args:
+        config: the run's settings, and those of the writer. run_dir: the run's folder.
+        rows: what to learn from, such as `supervise` makes with a teacher of one's own from the training split; None:
+            what the settings of the supervision make.
+    """
+    if stage_is_current(Path(run_dir) / WRITER, _inputs(config, rows)):
+        return
+    dataset = create_dataset(config)
+    part = data_preparation(config, dataset)[0]._dataset
+    train_beside(config, run_dir, load_navigen(config, part, run_dir), dataset, part, Stages(), rows)
+
+
+def train_beside(
+    config: Config,
+    run_dir: str | Path,
+    model: NaviGen,
+    dataset: Any,
+    part: Any,
+    stages: Stages,
+    rows: Sequence[InstructionRow] | None = None,
+) -> None:
+    """Train the writer of a run, unless it is there; it goes to `run_dir/writer`.
+
+    Args:
+        config, run_dir, rows: as of `add_writer`. model: the run's, at its best epoch.
+        dataset: for item texts and raw user ids. part: its training split.
+        stages: records what each step took.
+    """
+    run_dir, inputs, table = Path(run_dir), _inputs(config, rows), model.table
+    if stage_is_current(run_dir / WRITER, inputs):
+        return
+    if rows is None:
+        rows = supervision_stage(config, dataset, part, table, stages)
+    if "held_out" in inputs:
+        rows, _ = split_by_user(rows, inputs["held_out"], config["seed"])
+    with stages("write") as stage:
+        init_seed(config["seed"], config["reproducibility"])
+        texts = read_item_text(config, dataset).text[1:]
+        tokenizer = build_tokenizer(config, table, texts, rows)
+        writer, renderer = build_writer(config, model.lm, table, tokenizer, sampled_texts(rows))
+        writer.to(config["device"])
+        learned = InstructionRows(
+            rows, part.sequences, renderer, config["MAX_ITEM_LIST_LENGTH"], config["think_share"], config["choose_item"]
+        )
+        # A teacher may answer this time what it did not before: other rows make another training.
+        own = f"{PROGRESS}-{content_hash(inputs, [asdict(row) for row in rows])[:8]}"
+        progress = Progress(run_dir / own, config["save_seconds"])
+        loss = train_writer(writer, learned, config, progress, config["show_progress"])
+        stage.metric = f"{config['writer_steps']} steps, {loss:.3f} nats a token"
+        with atomic_directory(run_dir / WRITER) as folder:
+            tokenizer.save_pretrained(folder / TOKENIZER)
+            save_checkpoint(folder / "checkpoint", state_dict=writer.state_dict())
+            more = {"domain": inputs["supervision"]["settings"]["domain"], "held_out": inputs.get("held_out", 0.0)}
+            write_json(folder / SETTINGS, {**inputs["settings"], **more})
+            write_manifest(folder, inputs)
+        progress.remove()
+
+
+def _inputs(config: Config, rows: Sequence[InstructionRow] | None) -> dict[str, Any]:
+    """What a writer is made from, beside the ranking model whose folder it stands in: that one never changes what the
+    writer sees of it.
+    """
+    keys = (*KEYS, *LORA_KEYS) if config["lora"] else KEYS
+    settings = without_secrets({key: config[key] for key in keys})
+    settings["autocast"] = use_bf16(config["autocast"], config["device"])
+    inputs = {"settings": settings, "supervision": made_of(settings_of(config)), "versions": versions()}
+    if config["backbone"] != SCRATCH:
+        inputs["backbone"] = weights_of(config["backbone"], config["backbone_revision"])
+    if holds_rows_out(config):
+        inputs["held_out"] = HELD_OUT
+    return inputs if rows is None else {**inputs, "rows": content_hash([asdict(row) for row in rows])}
+
+
+def save_weights(run_dir: str | Path, writer: Writer) -> None:
+    """Put other weights into the writer of a run."""
+    folder = Path(run_dir) / WRITER
+    inputs = verify_manifest(folder)["inputs"]
+    with atomic_directory(folder) as new:
+        shutil.copytree(folder, new, dirs_exist_ok=True)
+        save_checkpoint(new / "checkpoint", state_dict=writer.state_dict())
+        write_manifest(new, inputs)
+
+
+def load_writer(
+    run_dir: str | Path, ranker: DualIdentifierLM, table: DualIdentifierTable
+) -> tuple[Writer, Renderer, dict[str, Any]] | None:
+    """The writer of a run, its renderer and its settings with `domain` and `held_out`; None if the run has none."""
+    folder = Path(run_dir) / WRITER
+    if not folder.is_dir():
+        return None
+    verify_manifest(folder)
+    settings = read_json(folder / SETTINGS)
+    writer, renderer = build_writer(settings, ranker, table, pretrained_tokenizer(str(folder / TOKENIZER)))
+    writer.load_state_dict(load_checkpoint(folder / "checkpoint")["state_dict"])
+    return writer.eval(), renderer, settings

@@ -1,0 +1,1 @@
+"""GRPO with hierarchical and self-consistent rewards, for items and for instructions."""

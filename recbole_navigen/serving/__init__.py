@@ -1,0 +1,1 @@
+"""A trained model in use: recommendations, instructions, and its export."""

@@ -1,0 +1,383 @@
+"""A plain Python API for a trained run: any history of item ids in, exact recommendations and instructions out."""
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from recbole_navigen.artefacts import content_hash
+from recbole_navigen.config import Config
+from recbole_navigen.config.calls import checked, checks
+from recbole_navigen.config.reading import nearest
+from recbole_navigen.config.shipped import dataset_arguments
+from recbole_navigen.data import NaviGenDataset, create_dataset
+from recbole_navigen.data.sequences import padded
+from recbole_navigen.errors import InputError
+from recbole_navigen.identifiers.table import DualIdentifierTable
+from recbole_navigen.language.backbone import revision_of
+from recbole_navigen.language.rendering import Renderer
+from recbole_navigen.language.tags import DOMAINS, DRAFTS, DRAWS, MEDIA, TEMPERATURE, TOP_P
+from recbole_navigen.model.ranking import Ranking
+from recbole_navigen.network.build import build_lm
+from recbole_navigen.network.item_model import DualIdentifierLM
+from recbole_navigen.network.text_model import TextModel
+from recbole_navigen.pipeline.prepare import IDENTIFIERS, saved_tokenizer
+from recbole_navigen.pipeline.supervision import learns_instructions, settings_of
+from recbole_navigen.pipeline.write import load_writer
+from recbole_navigen.runs.folder import read_result, refuse_other_backbone
+from recbole_navigen.runs.summary import titles_of
+from recbole_navigen.serving.agreement import Agreement
+from recbole_navigen.serving.answers import Instruction, Recommendation, Recommendations
+from recbole_navigen.serving.drafts import draft_scores, written_drafts
+from recbole_navigen.supervision.interfaces import Sample
+from recbole_navigen.supervision.roles import supervision_settings
+from recbole_navigen.supervision.template.term_space import TermSpace
+from recbole_navigen.training.checkpoint import load_checkpoint
+
+POOL = 50  # most probable items among which an instruction's is chosen
+
+
+class Recommender:
+    """Recommends to histories the model has never seen. Make one with `Recommender.load`."""
+
+    def __init__(
+        self,
+        table: DualIdentifierTable,
+        lm: DualIdentifierLM,
+        renderer: Renderer,
+        settings: dict[str, Any],
+        dataset_hash: str,
+        author: tuple[TextModel, Renderer, dict[str, Any]] | None = None,
+        test_result: dict[str, float] | None = None,
+    ):
+        """
+        Args:
+            table, lm, renderer: as `build_lm` makes them. settings: of the run. dataset_hash: of the run's data.
+            author: what writes instructions, its renderer and its settings; None: the ranking model, if it learned to.
+            test_result: its test metrics, for a model card.
+        """
+        if author is None and learns_instructions(settings):
+            author = (lm, renderer, {**settings, "domain": settings_of(settings)["domain"]})
+        self.test_result = test_result or {}
+        self.table = table
+        self.lm = lm.eval()
+        self.renderer = renderer
+        self.settings = settings
+        self.dataset_hash = dataset_hash
+        self.author = author
+        self.max_length = settings["MAX_ITEM_LIST_LENGTH"]
+        self.ranking = Ranking(lm, settings["scoring_memory"])
+        self._index = {token: index for index, token in enumerate(table.item_tokens)}
+
+    @classmethod
+    @checks(run_dir="path")
+    def load(cls, run_dir: str | Path) -> "Recommender":
+        """Load a NaviGen run at its best epoch.
+
+        Args:
+            run_dir: the folder of the run, `saved/RUN`.
+        """
+        run_dir = Path(run_dir)
+        result = read_result(run_dir)
+        if result["model"] != "NaviGen":
+            raise InputError(f"{run_dir} holds a {result['model']}; this API reads runs of NaviGen.")
+        settings = result["config"]
+        refuse_other_backbone(result["identity"], settings["backbone"], run_dir, revision_of(settings))
+        table = DualIdentifierTable.load(run_dir / IDENTIFIERS)
+        lm, renderer = build_lm(settings, table, saved_tokenizer(run_dir))
+        weights = load_checkpoint(run_dir / "checkpoint")["state_dict"]
+        lm.load_state_dict({name.removeprefix("lm."): weight for name, weight in weights.items()})
+        author = load_writer(run_dir, lm, table)
+        return cls(table, lm, renderer, settings, result["dataset_hash"], author, result["test_result"])
+
+    @checks(folder="path")
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write the model into a folder that needs neither run, data nor backbone; see `export.save_pretrained`."""
+        from recbole_navigen.serving.export import save_pretrained
+
+        return save_pretrained(self, folder)
+
+    @classmethod
+    @checks(folder="path")
+    def from_pretrained(cls, folder: str | Path) -> "Recommender":
+        """Read what `save_pretrained` wrote."""
+        from recbole_navigen.serving.export import from_pretrained
+
+        return from_pretrained(folder)
+
+    @checks(folder="path")
+    def export_transformers(self, folder: str | Path) -> Path:
+        """Write the model for plain transformers, adapters merged; see `export.export_transformers`."""
+        from recbole_navigen.serving.export import export_transformers
+
+        return export_transformers(self, folder)
+
+    def history_of(self, user: str) -> list[str]:
+        """Everything a user of the run's data set did, as raw item ids, oldest first.
+
+        The atomic files are read again, on the first call, from where the run found them.
+        """
+        return list(self._histories[known_user(user, self._histories)])
+
+    @property
+    def users(self) -> list[str]:
+        """Raw ids of all users of the run's data set."""
+        return list(self._histories)
+
+    @cached_property
+    def titles(self) -> dict[str, str]:
+        """A name for each raw item id: its title, or `item ID` without one."""
+        return titles_of(*self._data)
+
+    @cached_property
+    def _data(self) -> tuple[Config, NaviGenDataset]:
+        keys = (*dataset_arguments(), "shuffle_ties", "eval_args", "item_text_fields")
+        own = {key: self.settings[key] for key in keys if key in self.settings}
+        folder = Path(self.settings["data_path"])
+        config = Config("NaviGen", folder.name, config_dict={**own, "data_path": str(folder.parent), "state": "ERROR"})
+        dataset = create_dataset(config)
+        if dataset.content_hash != self.dataset_hash:
+            raise InputError(f"the data in {folder} is not what the run was trained on; restore it or train again.")
+        return config, dataset
+
+    @cached_property
+    def _histories(self) -> dict[str, list[str]]:
+        dataset = self._data[1]
+        rows = dataset.rows_in_order()
+        users = dataset.id2token(dataset.uid_field, rows[dataset.uid_field])
+        items = dataset.id2token(dataset.iid_field, rows[dataset.iid_field])
+        histories: dict[str, list[str]] = {}
+        for user, item in zip(users, items, strict=True):
+            histories.setdefault(str(user), []).append(str(item))
+        return histories
+
+    def recommend(
+        self, history: Sequence[str], k: int = 10, exclude: Iterable[str] = (), exclude_history: bool = False
+    ) -> Recommendations:
+        """The k most probable next items after one history.
+
+        Args:
+            history: raw item ids, oldest first; at least one.
+            k: how many items.
+            exclude: raw ids of items that must not be recommended.
+            exclude_history: True to leave the history's own items out as well.
+        """
+        return self.recommend_all([history], k, [exclude], exclude_history)[0]
+
+    @torch.no_grad()
+    @checks(k="int from 1", exclude_history="bool")
+    def recommend_all(
+        self,
+        histories: Sequence[Sequence[str]],
+        k: int = 10,
+        exclude: Sequence[Iterable[str]] | None = None,
+        exclude_history: bool = False,
+    ) -> list[Recommendations]:
+        """As `recommend`, for many histories at once."""
+        indices = self._all_indices(histories)
+        if not indices:
+            return []
+        banned = torch.zeros(len(indices), self.table.n_items, dtype=torch.bool)
+        excluded = [] if exclude is None else _listed("exclude", exclude)
+        if excluded and len(excluded) != len(indices):
+            raise InputError(f"exclude has {len(excluded)} lists for {len(indices)} histories; give one for each.")
+        for row, items in enumerate(excluded):
+            banned[row, self._indices(items, f"exclude of history {row}")] = True
+        if exclude_history:
+            for row, items in enumerate(indices):
+                banned[row, items] = True
+        histories, lengths = self._padded(indices)
+        device = self.lm.code_rows.device
+        rendered = self.renderer.cid2cid(histories, lengths).to(device)
+        top = self.ranking.top_k(rendered, k, histories.to(device), banned.to(device))
+        rows = (top.items, top.log_probs, top.certified)
+        return [
+            Recommendations(
+                tuple(
+                    Recommendation(self.table.item_tokens[item], self.table.terms[item], math.exp(score), score)
+                    for item, score in zip(items, scores, strict=True)
+                ),
+                certified,
+            )
+            for items, scores, certified in zip(*(part.tolist() for part in rows), strict=True)
+        ]
+
+    @torch.no_grad()
+    @checks(
+        **DRAWS,
+        domain=f"one of {', '.join(DOMAINS)} or None",
+        exclude_history="bool",
+        pool="int from 1",
+        free_terms="bool",
+    )
+    def instruct(
+        self,
+        histories: Sequence[Sequence[str]],
+        media: str | Sequence[str] = "image",
+        domain: str | None = None,
+        think: bool = True,
+        temperature: float = TEMPERATURE,
+        seed: int = 0,
+        top_p: float = TOP_P,
+        exclude_history: bool = True,
+        pool: int = POOL,
+        drafts: int = DRAFTS,
+        free_terms: bool = False,
+    ) -> list[Instruction]:
+        """An instruction for what comes next after each history.
+
+        A single guess at the next item is mostly wrong. So the instruction is for that one of the `pool` most probable
+        items which is expected to agree with the next one the most beyond what any item would (see `Agreement`). Of
+        several drafts the best is handed out (see `draft_scores`).
+
+        Args:
+            histories: raw item ids, oldest first; at least one each.
+            media: `image` or `video`, for all or for each.
+            domain: what kind of catalogue it is; None: as in training.
+            think: whether the model reasons before it answers.
+            temperature: 0 for the most probable words, 1 to draw from the model. seed: of the draws, which
+                for the same history are the same, whoever else is asked for.
+            top_p: words are drawn among the most probable ones that hold this share together; 1 for all.
+            exclude_history: False to let an item of the history be the next one.
+            pool: 1 to write for the item ranked first.
+            drafts: how many are drawn; at temperature 0 there is but one.
+            free_terms: True to let the model draw the terms too, in place of naming those of the item it writes for
+                or, where it writes from the history alone, those that are expected of the pool together.
+        """
+        if self.author is None:
+            raise InputError(
+                "this run has not learned to write instructions; call run_generate with its settings in place of its "
+                "folder, which trains a writer beside it."
+            )
+        settings = self.author[2]
+        indices = self._all_indices(histories)
+        histories = [[self.table.item_tokens[index] for index in history] for history in indices]
+        media = [media] * len(histories) if isinstance(media, str) else _listed("media", media)
+        media = [checked("media", f"one of {', '.join(MEDIA)}", medium) for medium in media]
+        if len(media) != len(histories):
+            raise InputError(f"media names {len(media)} for {len(histories)} histories; give one for each, or one.")
+        if not histories:
+            return []
+        domain = domain or settings["domain"]
+        found = self._aimed(histories, pool, exclude_history)
+        aims = [aim for aim, _ in found]
+        drafts = drafts if temperature else 1
+        rows = [row for row in range(len(histories)) for _ in range(drafts)]
+        keys = [[seed, list(histories[row]), media[row], place % drafts] for place, row in enumerate(rows)]
+        # What is written from the history alone is bound to no item, and names what is expected of all of them.
+        told = [
+            aim.terms if settings["choose_item"] else self._agreement.expected_terms(*chances, len(aim.terms))
+            for aim, chances in found
+        ]
+        named = not free_terms and (settings["name_item"] or not settings["choose_item"])
+        written = written_drafts(
+            self.author,
+            self.ranking,
+            self._padded([indices[row] for row in rows]),
+            [self._index[aims[row].item] + 1 for row in rows],
+            [(domain, media[row]) for row in rows],
+            [int(content_hash(key)[:8], 16) for key in keys],
+            [told[row] for row in rows] if named else None,
+            think,
+            temperature,
+            top_p,
+        )
+        drawn = [
+            Instruction(
+                aims[row], domain, media[row], answer.reasoning, answer.target_tid, answer.target_ins, raw, total
+            )
+            for row, (raw, answer, total) in zip(rows, written, strict=True)
+        ]
+        if drafts == 1:
+            return drawn
+        terms, name_target = self.table.terms, supervision_settings(settings["supervision"])["name_target"]
+        samples = [
+            Sample("", tuple(terms[self._index[item]] for item in history), own, domain, medium, name_target)
+            for history, own, medium in zip(histories, told, media, strict=True)
+        ]
+        grouped = [drawn[begin : begin + drafts] for begin in range(0, len(drawn), drafts)]
+        best = draft_scores(self._space, samples, grouped).argmax(axis=1)
+        return [group[place] for group, place in zip(grouped, best.tolist(), strict=True)]
+
+    @cached_property
+    def _space(self) -> TermSpace:
+        return TermSpace(self.table.terms)
+
+    @cached_property
+    def _agreement(self) -> Agreement:
+        return Agreement(self.table.terms, self._space.encode([" ".join(terms) for terms in self.table.terms]))
+
+    @checks(pool="int from 1", exclude_history="bool")
+    def aims(
+        self, histories: Sequence[Sequence[str]], pool: int = POOL, exclude_history: bool = True
+    ) -> list[Recommendation]:
+        """The item that each instruction is for, see `instruct`; of a small catalogue the pool is what is left."""
+        self._all_indices(histories)
+        return [aim for aim, _ in self._aimed(histories, pool, exclude_history)]
+
+    def _aimed(
+        self, histories: Sequence[Sequence[str]], pool: int, exclude_history: bool
+    ) -> list[tuple[Recommendation, tuple[list[int], list[float]]]]:
+        """The item that an instruction is for after each history, and the pool it is from: indices, probabilities."""
+        left = [self.table.n_items - len(set(history)) * exclude_history for history in histories]
+        sizes = [min(pool, max(1, count)) for count in left]
+        found: dict[int, tuple[Recommendation, tuple[list[int], list[float]]]] = {}
+        for size in set(sizes):
+            rows = [row for row, own in enumerate(sizes) if own == size]
+            tops = self.recommend_all([histories[row] for row in rows], size, exclude_history=exclude_history)
+            for row, top in zip(rows, tops, strict=True):
+                chances = [self._index[item.item] for item in top], [item.probability for item in top]
+                found[row] = top[int(self._agreement.gains(*chances).argmax())], chances
+        return [found[row] for row in range(len(histories))]
+
+    def item_of_terms(self, terms: Sequence[str]) -> str:
+        """Raw id of the item that some terms name most probably (tid2cid)."""
+        terms = checked("terms", "list of str", terms)
+        if not any(term.strip() for term in terms):
+            raise InputError("terms is empty; give at least one term.")
+        rendered = self.renderer.named_by([terms]).to(self.lm.code_rows.device)
+        return self.table.item_tokens[int(self.ranking.top_k(rendered, 1).items[0, 0])]
+
+    def _padded(self, indices: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The newest items of histories as internal ids, right-padded (B, W), and how many they are, (B,)."""
+        return padded([[index + 1 for index in history[-self.max_length :]] for history in indices])
+
+    def _all_indices(self, histories: Iterable[Iterable[str]]) -> list[list[int]]:
+        """Item indices of histories of raw ids; an empty one is refused."""
+        found = []
+        for row, history in enumerate(_listed("histories", histories)):
+            found.append(self._indices(history, f"history {row}"))
+            if not found[-1]:
+                raise InputError(f"history {row} is empty; give at least one item id.")
+        return found
+
+    def _indices(self, tokens: Iterable[str], where: str) -> list[int]:
+        """Item indices of raw ids."""
+        indices = []
+        for token in _listed(where, tokens):
+            if not isinstance(token, str) or token not in self._index:
+                raise InputError(
+                    f"{where} has the unknown item {token!r}; the nearest of the {self.table.n_items} known ids is "
+                    f"{nearest(str(token), self.table.item_tokens)!r}."
+                )
+            indices.append(self._index[token])
+        return indices
+
+
+def known_user(user: Any, known: Collection[str]) -> str:
+    """Refuse a user that is not among the known raw ids, with the nearest."""
+    if not isinstance(user, str) or user not in known:
+        raise InputError(
+            f"unknown user {user!r}; the nearest of the {len(known)} known ids is {nearest(str(user), known)!r}."
+        )
+    return user
+
+
+def _listed(name: str, value: Any) -> list[Any]:
+    """The entries of an argument that must be a list."""
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise InputError(f"{name} must be a list of item ids, not {value!r}.")
+    return list(value)

@@ -1,0 +1,101 @@
+"""From settings to teacher, judge and reasoner. Defaults stand in properties/supervision.yaml."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from recbole_navigen.config.teachers import supervision_settings, teacher_options
+from recbole_navigen.supervision.chat.model_teacher import Chat, LanguageModel, ModelTeacher
+from recbole_navigen.supervision.chat.store import AnswerStore
+from recbole_navigen.supervision.evolution import SearchSettings
+from recbole_navigen.supervision.interfaces import Judge, Teacher
+from recbole_navigen.supervision.reasoning import Reasoner
+from recbole_navigen.supervision.template.judge import TemplateJudge
+from recbole_navigen.supervision.template.reasoner import TemplateReasoner
+from recbole_navigen.supervision.template.template_teacher import TemplateTeacher
+from recbole_navigen.supervision.template.term_space import TermSpace
+
+__all__ = ["Roles", "build_roles", "search_settings", "supervision_settings"]
+
+STORE_FILE = "answers.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Who does what, and the language models among them (for their counts); the same model stands there once."""
+
+    teacher: Teacher
+    judge: Judge
+    reasoner: Reasoner
+    models: tuple[LanguageModel, ...]
+
+    def report(self) -> dict[str, Any]:
+        """Of the language models so far, as JSON values: `models`, the counts and cost of each, and `unanswered`, how
+        many questions got no answer that may get one another time, by reason.
+        """
+        unanswered = sum((model.unanswered for model in self.models), Counter())
+        return {"models": [model.report() for model in self.models], "unanswered": dict(unanswered)}
+
+
+def search_settings(settings: Mapping[str, Any]) -> SearchSettings:
+    """The search's part of the settings."""
+    return SearchSettings(**{entry.name: settings[entry.name] for entry in fields(SearchSettings)})
+
+
+def asked_models(settings: Mapping[str, Any]) -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """Kind and settings of the `teacher` and of the `judge`, who is the teacher unless said otherwise."""
+    kind, options = settings["judge"] or settings["teacher"], settings["judge_model"]
+    if options is None:
+        options = settings["teacher_model"] if kind == settings["teacher"] else {}
+    return {"teacher": (settings["teacher"], settings["teacher_model"]), "judge": (kind, options)}
+
+
+def local_weights(settings: Mapping[str, Any]) -> dict[str, str]:
+    """What names the weights of teacher and judge where they are models on this machine."""
+    chats = {role: _chat(*asked) for role, asked in asked_models(settings).items() if asked[0] == "transformers"}
+    return {role: chat.identity["weights"] for role, chat in chats.items()}
+
+
+def build_roles(
+    settings: Mapping[str, Any], item_terms: Sequence[Sequence[str]], folder: str | Path, show_progress: bool = False
+) -> Roles:
+    """Make teacher, judge and reasoner.
+
+    Args:
+        settings: from `supervision_settings`. item_terms: the catalogue's TIDs, N lists.
+        folder: where answers of language models are kept, shared by runs; `saved/cache` is a good place.
+        show_progress: whether language models show bars.
+    """
+    asked = asked_models(settings)
+    judge_kind = asked["judge"][0]
+    space = TermSpace(item_terms) if "template" in (settings["teacher"], judge_kind) else None
+    models: list[LanguageModel] = []
+
+    def model_teacher(kind: str, options: Mapping[str, Any]) -> ModelTeacher:
+        chat = _chat(kind, options)
+        for model in models:
+            if model.chat.identity == chat.identity:
+                return ModelTeacher(model)
+        models.append(LanguageModel(chat, AnswerStore(Path(folder) / STORE_FILE), show_progress))
+        return ModelTeacher(models[-1])
+
+    if settings["teacher"] == "template":
+        teacher: Any = TemplateTeacher(space, settings["supervision_seed"])
+        reasoner: Any = TemplateReasoner(space, settings["supervision_seed"])
+    else:
+        teacher = reasoner = model_teacher(*asked["teacher"])
+    judge = TemplateJudge(space) if judge_kind == "template" else model_teacher(*asked["judge"])
+    return Roles(teacher, judge, reasoner, tuple(models))
+
+
+def _chat(kind: str, options: Mapping[str, Any]) -> Chat:
+    """A language model by kind and settings; the module of the other kind is not imported."""
+    if kind == "openai":
+        from recbole_navigen.supervision.chat.openai_chat import OpenAIChat as Served
+        from recbole_navigen.supervision.chat.openai_chat import OpenAISettings as Options
+    else:
+        from recbole_navigen.supervision.chat.local_chat import LocalChat as Served
+        from recbole_navigen.supervision.chat.local_chat import LocalSettings as Options
+    return Served(Options(**teacher_options(kind, options)))

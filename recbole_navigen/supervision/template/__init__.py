@@ -1,0 +1,1 @@
+"""The teacher, judge and reasoner that need no language model."""

@@ -1,0 +1,243 @@
+"""What a sweep leaves behind: the best settings, all trials as CSV, two plots and one HTML page."""
+
+import json
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+import recbole_navigen
+from recbole_navigen.artefacts import atomic_directory
+from recbole_navigen.comparison.tables import shown_name
+from recbole_navigen.config.config import NOT_LEARNED, Config
+from recbole_navigen.presentation.page import to_html
+from recbole_navigen.presentation.plots import Plot, bar_plot, points_plot
+from recbole_navigen.presentation.tables import Cell, Table, csv_text, to_terminal
+from recbole_navigen.redaction import without_hidden
+from recbole_navigen.sources import versions
+from recbole_navigen.tuning.search_space import Parameter, nested
+from recbole_navigen.tuning.study import FAILURE, TrialState, best_trial, optuna
+
+BEST, TABLE, PAGE = "best.yaml", "trials.csv", "sweep.html"
+SHOWN = 10  # trials in the printed table
+# Settings of a place or a screen, which a file of settings that travels must not hold; the seed and the data belong in.
+_PLACES = NOT_LEARNED - {"seed", "data_path", "metrics", "topk"}
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A study and what it is about.
+
+    Attributes:
+        study: with its trials.
+        config: settings that all trials share.
+        space: what was searched.
+        objectives: names of the values of a trial, the metric first.
+        params_file: where the space was read from.
+    """
+
+    study: "optuna.Study"
+    config: Config
+    space: Sequence[Parameter]
+    objectives: Sequence[str]
+    params_file: Path
+
+    def settings(self, trial: Any) -> dict[str, Any]:
+        """All settings of a trial that differ from the defaults, ready for `--config_files`."""
+        own = {key: value for key, value in self.config.external_config_dict.items() if key not in _PLACES}
+        named = {"model": self.config["model"], "dataset": self.config["dataset"]}
+        settings = {**named, **own, **nested(self.values(trial), self.config)}
+        # In the form in which the trial's process got them: a path, for one, is text that yaml can write.
+        return json.loads(json.dumps(settings, default=str))
+
+    def values(self, trial: Any) -> dict[str, Any]:
+        """The searched settings of a trial, by dotted name."""
+        return {p.name: p.value(trial.params[p.name]) for p in self.space if p.name in trial.params}
+
+
+def write_report(sweep: Sweep, folder: Path) -> dict[str, Any]:
+    """Write everything into a folder, all or nothing, and print the best trials.
+
+    Returns:
+        As `run_hyper` does.
+    """
+    trials = [trial for trial in sweep.study.get_trials(deepcopy=False) if trial.state.is_finished()]
+    best, plots = best_trial(sweep.study), _plots(sweep, trials)
+    ranked = sorted((t for t in trials if t.state == TrialState.COMPLETE), key=_order(sweep), reverse=True)
+    rest = [trial for trial in trials if trial.state != TrialState.COMPLETE]
+    title = f"{sweep.config['model']} on {sweep.config['dataset']}: {len(trials)} trials"
+    with atomic_directory(folder) as temporary:
+        if best is not None:
+            (temporary / BEST).write_text(_best_yaml(sweep, best, len(trials)), encoding="utf-8")
+        (temporary / TABLE).write_text(_csv(sweep, trials), encoding="utf-8")
+        for name, plot in plots.items():
+            (temporary / f"{name}.svg").write_text(plot.light, encoding="utf-8")
+        page = to_html(title, _facts(sweep, trials), [_table(sweep, ranked + rest, best)], list(plots.values()))
+        (temporary / PAGE).write_text(page, encoding="utf-8")
+    console = Console(highlight=False)
+    console.print(*to_terminal([_table(sweep, ranked[:SHOWN], best)]), sep="\n")
+    files = ([BEST] if best is not None else []) + [TABLE, PAGE, *(f"{name}.svg" for name in plots)]
+    console.print(f"The sweep is in {folder}: {', '.join(files)}.", soft_wrap=True, markup=False)
+    if best is not None:
+        how = f"python run_navigen.py --config_files {folder / BEST}"
+        console.print(f"Train with the best settings: {how}", soft_wrap=True, markup=False)
+    states = [_state(trial) for trial in trials]
+    return {
+        "folder": str(folder),
+        "best": best
+        and {
+            "number": best.number,
+            "value": best.values[0],
+            "settings": sweep.settings(best),
+            "test_result": best.user_attrs["test_result"],
+        },
+        "trials": len(trials),
+        "pruned": states.count("stopped early"),
+        "failed": states.count("failed"),
+    }
+
+
+def _order(sweep: Sweep) -> Any:
+    sign = 1 if sweep.config["valid_metric_bigger"] else -1
+    return lambda trial: sign * trial.values[0]
+
+
+def _best_yaml(sweep: Sweep, best: Any, count: int) -> str:
+    metric = sweep.objectives[0]
+    test = best.user_attrs["test_result"].get(metric)
+    lines = (
+        f"# Best of {count} trials of {sweep.study.study_name}: trial {best.number}, "
+        + f"valid {metric} {best.values[0]:.4f}"
+        + (f", test {test:.4f}" if test is not None else "")
+        + f". Searched: {sweep.params_file}.",
+        f"# RecBole-NaviGen {recbole_navigen.__version__}. Use it: python run_navigen.py --config_files {BEST}",
+    )
+    kept, left_out = without_hidden(sweep.settings(best))
+    lines += tuple(
+        f"# {name} is left out since it holds a secret ({shown}); give it beside this file."
+        for name, shown in left_out.items()
+    )
+    return "\n".join(lines) + "\n" + yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
+
+
+def _csv(sweep: Sweep, trials: Sequence[Any]) -> str:
+    """One line a trial: state, values, what it cost, its settings, its test metrics, and why it failed."""
+    lines = []
+    for trial in trials:
+        own = trial.user_attrs
+        reported = list(trial.intermediate_values.values())
+        values = trial.values or ([reported[-1]] if reported else [])
+        lines.append(
+            {
+                "trial": trial.number,
+                "state": _state(trial),
+                **dict(zip(sweep.objectives, values, strict=False)),
+                "seconds": own.get("seconds"),
+                "evaluations": own.get("evaluations"),
+                **sweep.values(trial),
+                **{f"test {name}": value for name, value in own.get("test_result", {}).items()},
+                "failure": own.get(FAILURE),
+                "folder": own.get("folder"),
+                "worker": own.get("worker"),
+            }
+        )
+    first = ("trial", "state", *sweep.objectives, "seconds", "evaluations", *(p.name for p in sweep.space))
+    columns = dict.fromkeys((*first, *(column for line in lines for column in line)))
+    return csv_text(list(columns), lines)
+
+
+def _state(trial: Any) -> str:
+    """In words; a trial that failed without a reason of its own died with its worker."""
+    if trial.state == TrialState.FAIL:
+        return "failed" if FAILURE in trial.user_attrs else "killed"
+    return {TrialState.COMPLETE: "done", TrialState.PRUNED: "stopped early"}[trial.state]
+
+
+def _table(sweep: Sweep, trials: Sequence[Any], best: Any) -> Table:
+    metric = sweep.objectives[0]
+    rows = []
+    for trial in trials:
+        own, values = trial.user_attrs, [f"{value:,.4f}" for value in trial.values or ()]
+        test = own.get("test_result", {}).get(metric)
+        reported = list(trial.intermediate_values.values())
+        if not values and reported:
+            values = [f"{reported[-1]:,.4f}"]
+        values += [""] * (len(sweep.objectives) - len(values))
+        is_best = best is not None and trial.number == best.number
+        cells = [Cell(value, best=is_best) for value in values]
+        rows.append(
+            (
+                Cell(str(trial.number)),
+                Cell(_state(trial)),
+                *cells,
+                Cell("" if test is None else f"{test:.4f}"),
+                Cell(f"{own['seconds']:.0f}" if "seconds" in own else ""),
+                *(Cell(_short(sweep.values(trial).get(parameter.name))) for parameter in sweep.space),
+            )
+        )
+    names = [f"valid {shown_name(metric)}", *sweep.objectives[1:]]
+    columns = ("trial", "state", *names, f"test {shown_name(metric)}", "seconds", *(p.name for p in sweep.space))
+    failures = [f"trial {t.number} failed: {t.user_attrs[FAILURE]}" for t in trials if FAILURE in t.user_attrs]
+    notes = ("The valid metric alone chooses; test metrics are shown for the record.", *failures)
+    return Table("Trials, the best first", "trials", columns, tuple(rows), notes)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _facts(sweep: Sweep, trials: Sequence[Any]) -> dict[str, str]:
+    """What stands at the top of the page."""
+    states = [_state(trial) for trial in trials]
+    seconds = sum(trial.user_attrs.get("seconds", 0.0) for trial in trials)
+    return {
+        "Study": sweep.study.study_name,
+        "Trials": ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)),
+        "Sampler": type(sweep.study.sampler).__name__,
+        "Pruner": type(sweep.study.pruner).__name__,
+        "Minutes of all trials": f"{seconds / 60:.1f}",
+        "Search space": str(sweep.params_file),
+        "Written": time.strftime("%Y-%m-%d %H:%M"),
+        # A study takes no trials of other versions, since they are in its identity.
+        "Versions of all trials": ", ".join(f"{name} {version}" for name, version in versions().items()),
+    }
+
+
+def _plots(sweep: Sweep, trials: Sequence[Any]) -> dict[str, Plot]:
+    """File name -> plot: the history, importances where there are enough trials, and the front of two objectives."""
+    metric, done = shown_name(sweep.objectives[0]), [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    if not done:
+        return {}
+    better = max if sweep.config["valid_metric_bigger"] else min
+    dots = {"done": [(trial.number, trial.values[0]) for trial in done]}
+    stopped = [trial for trial in trials if trial.state == TrialState.PRUNED and trial.intermediate_values]
+    if stopped:
+        dots["stopped early"] = [(t.number, list(t.intermediate_values.values())[-1]) for t in stopped]
+    best = {place: better(v for n, v in dots["done"] if n <= place) for place, _ in sorted(dots["done"])}
+    plots = {
+        "history": points_plot(f"Valid {metric} by trial", "trial", f"valid {metric}", dots, ("best so far", best))
+    }
+    if len(sweep.objectives) > 1:
+        front = {trial.number for trial in sweep.study.best_trials}
+        pairs = {
+            name: [tuple(reversed(trial.values)) for trial in done if (trial.number in front) == inside]
+            for name, inside in (("front", True), ("other trials", False))
+        }
+        shown = {name: points for name, points in pairs.items() if points}
+        plots["front"] = points_plot(f"{metric} against speed", sweep.objectives[1], f"valid {metric}", shown)
+    try:
+        # PED-ANOVA asks which settings lead to low values of its target, and warns that it does.
+        sign = -1 if better is max else 1
+        with warnings.catch_warnings(action="ignore", category=UserWarning):
+            shares = optuna.importance.get_param_importances(sweep.study, target=lambda trial: sign * trial.values[0])
+    except (ValueError, RuntimeError):  # too few trials, or all with the same value
+        return plots
+    if shares:
+        caption = f"Which settings moved valid {metric} (share, PED-ANOVA)"
+        plots["importance"] = bar_plot(caption, "importance", shares)
+    return plots
