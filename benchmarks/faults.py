@@ -27,7 +27,7 @@ from fault_runner import ROOT, Commands, Ended, Kill, contents, differing
 
 from recbole_navigen.artefacts import content_hash, read_json
 
-sys.path.append(str(ROOT / "tests"))
+sys.path.append(str(ROOT / "tests" / "support"))
 from small_endpoint import Endpoint, answer
 
 FOLDER = ROOT / "benchmarks" / "runs" / "faults"

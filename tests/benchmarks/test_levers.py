@@ -1,0 +1,131 @@
+"""The benchmark of single levers on tiny data: its records, its table, what it takes away and what it adds."""
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from places import ROOT
+from small_model import random_histories, small_model
+
+from recbole_navigen.config.reading import read_settings, read_yaml
+
+SMALL = {
+    "hidden_size": 16,
+    "inner_size": 16,
+    "codes": 8,
+    "text_vocabulary": 400,
+    "train_batch_size": 16,
+    "item_text_fields": ["title"],
+    "MAX_ITEM_LIST_LENGTH": 8,
+    "collaborative_model": "BPR",
+    "collaborative_config": {"BPR": {"epochs": 2, "embedding_size": 8}, "LightGCN": {"epochs": 2, "embedding_size": 8}},
+}
+
+
+@pytest.fixture
+def levers(monkeypatch: pytest.MonkeyPatch):
+    import common
+    import levers
+
+    monkeypatch.setattr(levers, "RUNS", Path("runs"))
+    for module in (common, levers):
+        monkeypatch.setattr(module, "RESULTS", Path("results"))
+    return levers
+
+
+def test_every_lever_is_measured_once(tiny: Path, levers, monkeypatch: pytest.MonkeyPatch) -> None:
+    some = {
+        "defaults": SMALL,
+        "codes of LightGCN": {**SMALL, "collaborative_model": "LightGCN"},
+        "another seed": {**SMALL, "seed": 7},
+        "one code for all": {**SMALL, "decoder": "tokens", "without": "legal softmax"},
+        "corrected": {**SMALL, "correction": {"rows": True, "late": 0.5}},
+    }
+    monkeypatch.setattr(levers, "read_yaml", lambda file: some)
+    monkeypatch.setattr(sys, "argv", ["levers.py", "--dataset=tiny", "--epochs=1"])
+    levers.main()
+    result = json.loads(Path("results/levers-tiny.json").read_text())
+    assert list(result["table"]) == list(some) and result["bars"][0]["value"] == 4
+    assert result["table"]["defaults"]["less the defaults, unseen items"] == "0.0000 [0.0000, 0.0000]"
+    records = [json.loads(file.read_text()) for file in Path("runs/tiny").glob("*.json")]
+    assert len({record["run"] for record in records}) == 5
+    tail = levers.in_tail(argparse.Namespace(dataset="tiny", data_path="dataset/", epochs=1, seed=2020))
+    assert all(len(record["ranks"][0]) == len(tail) == 60 for record in records) and 0 < tail.sum() < 60
+
+    # A second call trains nothing.
+    monkeypatch.setattr(levers, "run_navigen", None)
+    levers.main()
+    assert json.loads(Path("results/levers-tiny.json").read_text())["table"] == result["table"]
+
+
+def test_what_is_taken_out_of_training_is_put_back(levers) -> None:
+    lm, renderer = small_model(decoder="tokens")
+    histories, lengths = torch.tensor([[3, 7, 9, 1], [2, 5, 0, 0], [8, 4, 6, 0]]), torch.tensor([4, 2, 3])
+
+    def log_probs() -> torch.Tensor:
+        return lm.decoder.target_log_probs(lm, renderer.cid2cid(histories, lengths, targets=True))
+
+    before = log_probs()
+    with levers.without_legal_softmax():
+        assert torch.equal(log_probs(), before)  # validation is not touched
+        lm.decoder.legal.train()
+        over_all = log_probs()
+        lm.decoder.legal.eval()
+    with levers.without_all_positions():
+        last = log_probs()
+    assert (over_all < before + 1e-6).all() and over_all.sum() < before.sum() - 0.1
+    assert before.shape == (3, 6) and torch.equal(last, before[:, [2, 3, 5]])
+    assert torch.equal(log_probs(), before)
+
+
+def test_without_code_rows_items_have_their_own_alone(levers) -> None:
+    items = torch.arange(1, 31)
+    with levers.without_code_rows():
+        lm, _ = small_model(item_rows=True)
+        lm.item_vectors(items).sum().backward()
+    assert lm.code_rows.grad is None and (lm.item_rows.grad[1:] == 1).all()
+
+
+FORMS = [
+    {"rows": True},
+    {"rows": True, "gate": True, "levels": [2]},
+    {"history": True},
+    {"queries": True},
+    {"smoothing": 0.1, "coarse": 0.5},
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_correction_starts_at_the_softmax_and_stays_a_distribution(levers, form) -> None:
+    lm, renderer = small_model(item_rows=True)
+    plain = lm.decoder
+    corrected = sys.modules["corrections"].CorrectedTree(plain.trie, lm.backbone.width, **form)
+    corrected.query.load_state_dict(plain.query.state_dict())
+    histories, lengths = random_histories(30, 5, 6, 0)
+    rendered = renderer.cid2cid(histories, lengths)
+    assert torch.allclose(corrected.log_probs(lm, rendered), plain.log_probs(lm, rendered), atol=1e-5)
+    with torch.no_grad():
+        for parameter in corrected.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    scores = corrected.log_probs(lm, rendered)
+    assert torch.allclose(scores.exp().sum(dim=1), torch.ones(5), atol=1e-5)
+    if "smoothing" in form:
+        return
+    # What the loss says of the last item is what the ranking says behind the items before it.
+    trained = renderer.cid2cid(histories, lengths, targets=True)
+    last = torch.arange(trained.targets.shape[1]) == lengths[:, None] - 2
+    loss = corrected.loss(lm, replace(trained, targets=trained.targets * last))
+    long = lengths > 1
+    before = renderer.cid2cid(histories[long], lengths[long] - 1)
+    targets = histories[long].gather(1, lengths[long, None] - 1) - 1
+    assert float(loss) == pytest.approx(-float(corrected.log_probs(lm, before).gather(1, targets).mean()), abs=1e-4)
+
+
+def test_levers_change_settings_that_exist() -> None:
+    file = read_settings(ROOT / "properties" / "model" / "NaviGen.yaml")
+    for name, lever in read_yaml(ROOT / "benchmarks" / "levers.yaml").items():
+        assert set(lever) <= {*file, "without", "correction", "seed", "sampled_softmax", "eval_step"}, name
