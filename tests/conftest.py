@@ -85,3 +85,13 @@ def endpoint() -> Iterator[Callable]:
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a language model of one layer that chats, with random weights."""
+    from small_language_models import save_chat_model
+
+    folder = tmp_path_factory.mktemp("model")
+    save_chat_model(folder)
+    return folder

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from places import ROOT
 
 from recbole_navigen.artefacts import (
     MANIFEST,
@@ -70,7 +71,7 @@ def test_hash_refuses_what_has_no_content() -> None:
 def test_hash_is_the_same_in_another_process() -> None:
     value = "{'b': [1, 2.5, None], 'a': 'é'}"
     code = f"from recbole_navigen.artefacts import content_hash; print(content_hash({value}))"
-    root = Path(__file__).parent.parent
+    root = ROOT
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert done.stdout.strip() == content_hash({"a": "é", "b": (1, 2.5, None)})
 

@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import PACKAGE
 
 from recbole_navigen.encoders.sentences import SentenceSpace
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.backbone import pretrained_lm, pretrained_tokenizer, weights_of
 from recbole_navigen.sources import find_source, refuse_pickles
 
-PACKAGE = Path(__file__).resolve().parent.parent / "recbole_navigen"
 MODULES = {"pickle", "cPickle", "_pickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
 CALLS = {"eval", "exec", "__import__", "read_pickle", "unsafe_load", "full_load", "load_all", "torch.load"}
 CALLS |= {"torch.hub.load", "np.load", "numpy.load", "allow_pickle"}

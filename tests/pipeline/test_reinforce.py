@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from places import ROOT
 from scipy.stats import chisquare
 from small_model import item_policy, small_model
 from small_navigen import build
@@ -287,7 +288,7 @@ def test_a_kill_between_the_end_of_reinforcement_and_the_note_of_it(tiny):
     """A run that is started again then ends bit for bit like one that was not killed. Kills in all stages, and in the
     middle of them: tests/quick_start/test_kills.py.
     """
-    root = Path(__file__).resolve().parents[1]
+    root = ROOT
     path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
     places = ["saved", "done"]
     runs = [*((place, "killed") for place in places), ("nowhere", "killed"), ("nowhere", "whole")]

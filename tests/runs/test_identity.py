@@ -14,7 +14,6 @@ import yaml
 from places import ROOT
 from run_folders import change
 from synthetic import make_config
-from test_local_lm import tiny_model  # noqa: F401 (a fixture)
 
 import recbole_navigen
 from recbole_navigen.comparison.estimates import Contender, compare
@@ -236,7 +235,7 @@ def test_the_content_of_a_sentence_encoder_counts(tiny):
         identity(make_config("NaviGen", tiny, text_vectors="nowhere"))
 
 
-def test_the_weights_of_a_local_teacher_count_whatever_their_size(tiny, tiny_model):  # noqa: F811
+def test_the_weights_of_a_local_teacher_count_whatever_their_size(tiny, tiny_model):
     options = {"path": str(tiny_model)}
     settings = supervision_settings({"teacher": "transformers", "teacher_model": options})
     config = make_config("NaviGen", tiny, training_stages=["finetune", "write"], supervision=settings)

@@ -7,11 +7,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from places import ROOT
 from small_endpoint import scripted_answer
 
 from recbole_navigen.errors import DamagedArtefact, InputError
@@ -248,7 +248,7 @@ time.sleep(60 * (sys.argv[2] == "killed"))
 
 
 def writer(path, name, count):
-    root = str(Path(__file__).resolve().parent.parent)
+    root = str(ROOT)
     environment = {**os.environ, "PYTHONPATH": root}
     command = [sys.executable, "-c", WRITER, str(path), name, str(count)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True)
