@@ -28,11 +28,11 @@ from recbole_navigen.data import create_dataset, read_item_text
 from recbole_navigen.encoders.sentences import SentenceSpace, packaged_encoder
 from recbole_navigen.evaluation.instruction_scores import mismatched
 from recbole_navigen.evaluation.statistics import bootstrap
-from recbole_navigen.pipeline.supervision import settings_of
 from recbole_navigen.quick_start import Recommender
 from recbole_navigen.serving.agreement import Agreement
 from recbole_navigen.serving.recommender import POOL
 from recbole_navigen.supervision.interfaces import FOUNDERS, Order, Sample, Task
+from recbole_navigen.supervision.settings import settings_of
 from recbole_navigen.supervision.template.template_teacher import TemplateTeacher
 from recbole_navigen.supervision.template.term_space import TermSpace
 

@@ -35,12 +35,12 @@ from recbole_navigen.encoders.sentences import SentenceSpace, TfidfSpace, packag
 from recbole_navigen.evaluation.instruction_scores import PERSONAL, InstructionScores, score_instructions
 from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.language.tags import MEDIA
-from recbole_navigen.pipeline.supervision import settings_of
 from recbole_navigen.pipeline.write import PROGRESS, WRITER, add_writer
 from recbole_navigen.quick_start import Recommender
 from recbole_navigen.supervision.evolution import evolve
 from recbole_navigen.supervision.interfaces import Sample
 from recbole_navigen.supervision.roles import Roles, build_roles, search_settings
+from recbole_navigen.supervision.settings import settings_of
 
 RUNS = Path(__file__).resolve().parent / "runs" / "instructions"
 NO_TERMS = "NaviGen, one draft of a writer without terms"

@@ -17,7 +17,7 @@ from recbole_navigen.config import Config
 from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.evaluation.ranks import ndcg
 from recbole_navigen.evaluation.statistics import bootstrap
-from recbole_navigen.runs.folder import Run
+from recbole_navigen.runs.result import Run
 
 LEAST = 0.99
 

@@ -34,7 +34,7 @@ from recbole_navigen.evaluation.statistics import Interval, interval, resampled_
 from recbole_navigen.evaluation.user_ranks import UserRanks
 from recbole_navigen.quick_start import run_compare
 from recbole_navigen.quick_start.run import finished_run
-from recbole_navigen.runs.folder import Run
+from recbole_navigen.runs.result import Run
 
 RUNS = Path(__file__).resolve().parent / "runs" / "quality"
 TUNED = Path(__file__).resolve().parent / "tuned.yaml"

@@ -19,12 +19,12 @@ import numpy as np
 from common import Bar, write_results
 
 from recbole_navigen.config import Config
+from recbole_navigen.config.teachers import supervision_settings
 from recbole_navigen.data import create_dataset, data_preparation, read_item_text
 from recbole_navigen.encoders.sentences import SentenceSpace, packaged_encoder
 from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.identifiers.terms import extract_terms
 from recbole_navigen.supervision.evolution import SearchSettings, evolve
-from recbole_navigen.supervision.roles import supervision_settings
 from recbole_navigen.supervision.rows import samples_of, supervise
 from recbole_navigen.supervision.template.judge import TemplateJudge
 from recbole_navigen.supervision.template.reasoner import TemplateReasoner

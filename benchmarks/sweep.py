@@ -27,7 +27,7 @@ from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.evaluation.user_ranks import UserRanks
 from recbole_navigen.quick_start import run_hyper
 from recbole_navigen.quick_start.separate import SeparateRuns
-from recbole_navigen.runs.folder import read_result
+from recbole_navigen.runs.result import read_result
 from recbole_navigen.tuning.search_space import nested, read_space
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -22,7 +22,7 @@ from recbole_navigen.evaluation.statistics import (
     two_sided_p,
 )
 from recbole_navigen.evaluation.user_ranks import ITEM_THIRDS, UserRanks
-from recbole_navigen.runs.folder import Run
+from recbole_navigen.runs.result import Run
 
 # Column of ranks -> how tables call the protocol.
 PROTOCOLS = {"rank": "all items", "rank_unseen": "unseen items"}

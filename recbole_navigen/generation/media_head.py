@@ -17,13 +17,14 @@ from recbole_navigen.generation.interfaces import MEDIA, Catalogue, Request, ite
 from recbole_navigen.generation.make import Generated, build_encoder, build_generators, generate, media_cases, score
 from recbole_navigen.generation.page import extra_table, write_media_page
 from recbole_navigen.generation.retrieval import picture_terms
-from recbole_navigen.pipeline.supervision import settings_of
-from recbole_navigen.runs.folder import RESULT, read_result
+from recbole_navigen.runs.layout import RESULT
+from recbole_navigen.runs.result import read_result
 from recbole_navigen.runs.sections import run_sections
 from recbole_navigen.serving.recommender import Recommender
 from recbole_navigen.supervision.evolution import evolve
 from recbole_navigen.supervision.interfaces import Sample
 from recbole_navigen.supervision.roles import build_roles, search_settings
+from recbole_navigen.supervision.settings import settings_of
 
 PAGE = "report.html"
 

@@ -20,10 +20,10 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.language.adapters import prepare
 from recbole_navigen.language.backbone import empty_lm, pretrained_tokenizer, revision_of
 from recbole_navigen.network.build import SCRATCH
-from recbole_navigen.pipeline.supervision import settings_of
 from recbole_navigen.reinforcement.scorers import refuse_unknown_scorer
 from recbole_navigen.sources import refuse_broken_weights
 from recbole_navigen.supervision.chat.local_chat import LocalChat, LocalSettings
+from recbole_navigen.supervision.settings import settings_of
 
 # What decides beside the reading of data whether a run can be made of them.
 _ALSO_READ = ("shuffle_ties", "item_text_fields", "topk", "backbone", "text_vectors", "levels", "codes")

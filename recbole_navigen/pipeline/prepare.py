@@ -40,18 +40,15 @@ from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.network.build import SCRATCH
 from recbole_navigen.pipeline.check import code_count, refuse_unfit_navigen
 from recbole_navigen.pipeline.recoding import recode, start_from
-from recbole_navigen.pipeline.supervision import (
-    learns_instructions,
-    made_of,
-    settings_of,
-    supervision_of,
-    terms_by_teacher,
-)
+from recbole_navigen.pipeline.supervision import supervision_of, terms_by_teacher
 from recbole_navigen.processes import alone, is_main
-from recbole_navigen.runs.folder import STARTED, encoder_weights, refuse_other_backbone, trained_by
+from recbole_navigen.runs.identity import encoder_weights, refuse_other_backbone, trained_by
+from recbole_navigen.runs.layout import STARTED
 from recbole_navigen.runs.stages import Stages
 from recbole_navigen.sources import versions
+from recbole_navigen.supervision.roles import made_of
 from recbole_navigen.supervision.rows import InstructionRow
+from recbole_navigen.supervision.settings import learns_instructions, settings_of
 from recbole_navigen.training.checkpoint import load_checkpoint
 from recbole_navigen.training.instruction_rows import InstructionRows
 from recbole_navigen.training.progress import Progress

@@ -13,50 +13,18 @@ from recbole_navigen.config import Config
 from recbole_navigen.data.sequences import UserSequences
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.terms import TermResult
-from recbole_navigen.redaction import without_secrets
-from recbole_navigen.sources import versions
-from recbole_navigen.supervision.roles import Roles, build_roles, local_weights, search_settings, supervision_settings
+from recbole_navigen.supervision.roles import cache_of, made_of, roles_of, search_settings
 from recbole_navigen.supervision.rows import Supervision, samples_of, supervise
+from recbole_navigen.supervision.settings import settings_of
 from recbole_navigen.supervision.teacher_terms import teacher_terms
 
 NO_TERM = "item"
 # Settings of the supervision that choose among what is there: they make no other rows.
 CHOICES = ("teach_terms", "thought")
-# Settings that only those models see that learn to write.
-WRITING_KEYS = (
-    *("supervision", "instruction_vocabulary", "instruction_batch_size", "think_share", "choose_item", "name_item"),
-    *("thought_tokens", "instruction_tokens", "writer_steps", "writer_batch_size", "writer_learning_rate"),
-)
 FAILED = "failed: "  # begins those counts of a language model that are failures
 AGAIN = "run again when the endpoint answers: what it has answered is kept"
 
 logger = logging.getLogger(__name__)
-
-
-def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """properties/supervision.yaml with the run's own `supervision` above it; `domain` is the data set's if unset."""
-    settings = supervision_settings(config["supervision"])
-    settings["domain"] = settings["domain"] or settings["domains"].get(config["dataset"], "generic")
-    return settings
-
-
-def made_of(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides the rows of a supervision beside its data: settings, weights of local models, and versions.
-
-    Args:
-        settings: from `settings_of`, or some of them.
-    """
-    return {"settings": without_secrets(settings), "weights": local_weights(settings), "versions": versions()}
-
-
-def learns_instructions(config: Mapping[str, Any]) -> bool:
-    """Whether the ranking model itself learns cid2ins, and so needs supervision."""
-    return bool((config["task_weights"] or {}).get("cid2ins"))
-
-
-def roles_of(config: Config, item_terms: Sequence[Sequence[str]]) -> Roles:
-    """Teacher, judge and reasoner of a run; answers of language models are kept beside the runs."""
-    return build_roles(settings_of(config), item_terms, _cache(config), config["show_progress"])
 
 
 def terms_by_teacher(config: Config, texts: Sequence[str], own: TermResult) -> TermResult:
@@ -106,7 +74,7 @@ def supervision_of(
         "terms": content_hash([list(terms) for terms in item_terms]),
         "users": content_hash([str(token) for token in user_tokens]),
     }
-    entry = _cache(config) / f"supervision-{content_hash(inputs)[:16]}"
+    entry = cache_of(config) / f"supervision-{content_hash(inputs)[:16]}"
     for folder in (own, entry):
         if folder is not None and stage_is_current(folder, inputs):
             return _taught(Supervision.load(folder), settings), True
@@ -177,7 +145,3 @@ def _tell(report: Mapping[str, Any], lost: str) -> None:
             "%d questions got no answer: %s. %s; a new run asks for these again and for no others",
             *(sum(unanswered.values()), _listed(unanswered), lost),
         )
-
-
-def _cache(config: Config) -> Path:
-    return Path(config["checkpoint_dir"]) / "cache"

@@ -35,11 +35,12 @@ from recbole_navigen.pipeline.prepare import (
     sampled_texts,
     supervision_stage,
 )
-from recbole_navigen.pipeline.supervision import WRITING_KEYS, made_of, settings_of
 from recbole_navigen.redaction import without_secrets
 from recbole_navigen.runs.stages import Stages
 from recbole_navigen.sources import versions
+from recbole_navigen.supervision.roles import made_of
 from recbole_navigen.supervision.rows import InstructionRow
+from recbole_navigen.supervision.settings import WRITING_KEYS, settings_of
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 from recbole_navigen.training.instruction_rows import InstructionRows, split_by_user
 from recbole_navigen.training.precision import use_bf16

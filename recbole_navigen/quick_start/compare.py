@@ -31,7 +31,8 @@ from recbole_navigen.evaluation.user_ranks import why_no_ranks
 from recbole_navigen.pipeline.check import refuse_bad_data
 from recbole_navigen.quick_start.run import require_writable
 from recbole_navigen.quick_start.separate import RunFailed, SeparateRuns
-from recbole_navigen.runs.folder import Run, find_finished, identity, protocol
+from recbole_navigen.runs.identity import evaluation_protocol, identity
+from recbole_navigen.runs.result import Run, find_finished
 from recbole_navigen.runs.summary import progress_bar
 
 SEEDS = "int from 1 to 1000 or list of int from 0 to 4294967295"  # what RecBole seeds with has 32 bits
@@ -190,7 +191,9 @@ def _refuse_incomparable(entries: Sequence[Entry], metrics: Sequence[str]) -> No
         if reason:
             raise InputError(f"{entry.label} cannot be compared user by user: {reason}; leave it out or change that")
     kinds = {entry.label: str(entry.config.public()["MODEL_TYPE"]) for entry in entries}
-    refuse_different({entry.label: protocol_aspects(protocol(entry.config), kinds[entry.label]) for entry in entries})
+    refuse_different(
+        {entry.label: protocol_aspects(evaluation_protocol(entry.config), kinds[entry.label]) for entry in entries}
+    )
 
 
 def _labelled(runs: Sequence[Run]) -> list[Contender]:

@@ -24,13 +24,13 @@ from recbole_navigen.generation.settings import (
 )
 from recbole_navigen.language.tags import DRAFTS, DRAWS, MEDIA, TEMPERATURE, TOP_P
 from recbole_navigen.pipeline.check import refuse_broken_teachers
-from recbole_navigen.pipeline.supervision import learns_instructions, settings_of
 from recbole_navigen.pipeline.write import add_writer, has_writer
 from recbole_navigen.quick_start.run import find_run, finished_run, require_writable
-from recbole_navigen.runs.folder import STARTED
+from recbole_navigen.runs.layout import STARTED
 from recbole_navigen.runs.summary import titles_of
 from recbole_navigen.serving.answers import Instruction
 from recbole_navigen.serving.recommender import Recommender, known_user
+from recbole_navigen.supervision.settings import learns_instructions, settings_of
 from recbole_navigen.visible import visible
 
 FILE = "instructions.jsonl"

@@ -15,7 +15,9 @@ from recbole_navigen.owners import this_process
 from recbole_navigen.pipeline.check import refuse_bad_data
 from recbole_navigen.quick_start.run import require_writable
 from recbole_navigen.quick_start.separate import RunFailed, RunStopped, SeparateRuns
-from recbole_navigen.runs.folder import identity, new_folder, read_result
+from recbole_navigen.runs.folder import new_folder
+from recbole_navigen.runs.identity import identity
+from recbole_navigen.runs.result import read_result
 from recbole_navigen.runs.summary import progress_bar
 from recbole_navigen.tuning.page import TABLE, Sweep, write_report
 from recbole_navigen.tuning.search_space import (

@@ -26,7 +26,10 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.user_ranks import rank_users
 from recbole_navigen.pipeline.check import refuse_deep_topk
 from recbole_navigen.redaction import HiddenSecrets
-from recbole_navigen.runs.folder import RESULT, common_folder, finished_folders, identity, protocol
+from recbole_navigen.runs.folder import common_folder
+from recbole_navigen.runs.identity import evaluation_protocol, identity
+from recbole_navigen.runs.layout import RESULT
+from recbole_navigen.runs.result import finished_folders
 from recbole_navigen.runs.stages import Stages
 from recbole_navigen.runs.summary import SampleUser, sample_users, show
 
@@ -67,7 +70,7 @@ def run_navigen(
     """
     # 1. Settings and the places to write to: everything that can be refused early is refused here.
     config = Config(model, dataset, config_file_list, config_dict, argv)
-    origin = {"identity": identity(config), "protocol": protocol(config)}
+    origin = {"identity": identity(config), "protocol": evaluation_protocol(config)}
     require_writable(config["checkpoint_dir"], "checkpoint_dir")
     if processes.is_main():
         _start_logging(config)

@@ -11,8 +11,8 @@ from recbole_navigen.config.checking import refuse_unknown
 from recbole_navigen.config.reading import nearest
 from recbole_navigen.config.reinforcement import reinforce_settings
 from recbole_navigen.errors import InputError
-from recbole_navigen.pipeline.supervision import roles_of
 from recbole_navigen.reinforcement.rewards import INSTRUCTION_WEIGHTS, JudgeScorer, Scorer, TermScorer
+from recbole_navigen.supervision.roles import roles_of
 from recbole_navigen.supervision.template.judge import TemplateJudge
 from recbole_navigen.supervision.template.term_space import TermSpace
 

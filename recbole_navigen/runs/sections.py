@@ -11,7 +11,7 @@ from recbole_navigen.identifiers.table import LEVEL_LETTERS, DualIdentifierTable
 from recbole_navigen.pipeline.prepare import IDENTIFIERS
 from recbole_navigen.presentation.plots import Plot, curve_plot
 from recbole_navigen.presentation.tables import Cell, Table
-from recbole_navigen.runs.folder import read_result
+from recbole_navigen.runs.result import read_result
 from recbole_navigen.training.checkpoint import load_checkpoint
 
 

@@ -13,6 +13,7 @@ from recbole_navigen.config import Config
 from recbole_navigen.config.calls import checked, checks
 from recbole_navigen.config.reading import nearest
 from recbole_navigen.config.shipped import dataset_arguments
+from recbole_navigen.config.teachers import supervision_settings
 from recbole_navigen.data import NaviGenDataset, create_dataset
 from recbole_navigen.data.sequences import padded
 from recbole_navigen.errors import InputError
@@ -25,15 +26,15 @@ from recbole_navigen.network.build import build_lm
 from recbole_navigen.network.item_model import DualIdentifierLM
 from recbole_navigen.network.text_model import TextModel
 from recbole_navigen.pipeline.prepare import IDENTIFIERS, saved_tokenizer
-from recbole_navigen.pipeline.supervision import learns_instructions, settings_of
 from recbole_navigen.pipeline.write import load_writer
-from recbole_navigen.runs.folder import read_result, refuse_other_backbone
+from recbole_navigen.runs.identity import refuse_other_backbone
+from recbole_navigen.runs.result import read_result
 from recbole_navigen.runs.summary import titles_of
 from recbole_navigen.serving.agreement import Agreement
 from recbole_navigen.serving.answers import Instruction, Recommendation, Recommendations
 from recbole_navigen.serving.drafts import draft_scores, written_drafts
 from recbole_navigen.supervision.interfaces import Sample
-from recbole_navigen.supervision.roles import supervision_settings
+from recbole_navigen.supervision.settings import learns_instructions, settings_of
 from recbole_navigen.supervision.template.term_space import TermSpace
 from recbole_navigen.training.checkpoint import load_checkpoint
 

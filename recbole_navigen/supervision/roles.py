@@ -6,18 +6,20 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from recbole_navigen.config.teachers import supervision_settings, teacher_options
+from recbole_navigen.config import Config
+from recbole_navigen.config.teachers import teacher_options
+from recbole_navigen.redaction import without_secrets
+from recbole_navigen.sources import versions
 from recbole_navigen.supervision.chat.model_teacher import Chat, LanguageModel, ModelTeacher
 from recbole_navigen.supervision.chat.store import AnswerStore
 from recbole_navigen.supervision.evolution import SearchSettings
 from recbole_navigen.supervision.interfaces import Judge, Teacher
 from recbole_navigen.supervision.reasoning import Reasoner
+from recbole_navigen.supervision.settings import settings_of
 from recbole_navigen.supervision.template.judge import TemplateJudge
 from recbole_navigen.supervision.template.reasoner import TemplateReasoner
 from recbole_navigen.supervision.template.template_teacher import TemplateTeacher
 from recbole_navigen.supervision.template.term_space import TermSpace
-
-__all__ = ["Roles", "build_roles", "search_settings", "supervision_settings"]
 
 STORE_FILE = "answers.sqlite"
 
@@ -56,6 +58,25 @@ def local_weights(settings: Mapping[str, Any]) -> dict[str, str]:
     """What names the weights of teacher and judge where they are models on this machine."""
     chats = {role: _chat(*asked) for role, asked in asked_models(settings).items() if asked[0] == "transformers"}
     return {role: chat.identity["weights"] for role, chat in chats.items()}
+
+
+def made_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the rows of a supervision beside its data: settings, weights of local models, and versions.
+
+    Args:
+        settings: from `settings_of`, or some of them.
+    """
+    return {"settings": without_secrets(settings), "weights": local_weights(settings), "versions": versions()}
+
+
+def roles_of(config: Config, item_terms: Sequence[Sequence[str]]) -> Roles:
+    """Teacher, judge and reasoner of a run; answers of language models are kept beside the runs."""
+    return build_roles(settings_of(config), item_terms, cache_of(config), config["show_progress"])
+
+
+def cache_of(config: Config) -> Path:
+    """The folder of what runs share."""
+    return Path(config["checkpoint_dir"]) / "cache"
 
 
 def build_roles(

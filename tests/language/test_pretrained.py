@@ -29,7 +29,7 @@ from recbole_navigen.model.ranking import Ranking
 from recbole_navigen.network.build import build_lm
 from recbole_navigen.quick_start import Recommender, run_navigen
 from recbole_navigen.reinforcement.grpo import Grpo, Learner
-from recbole_navigen.runs.folder import identity, refuse_other_backbone
+from recbole_navigen.runs.identity import identity, refuse_other_backbone
 from recbole_navigen.training.checkpoint import load_checkpoint
 
 DEFAULTS = read_settings(properties_folders()[0] / "model" / "NaviGen.yaml")

@@ -21,7 +21,7 @@ from recbole_navigen.identifiers.embeddings import cached_embeddings
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.pipeline.prepare import collaborative_vectors, load_navigen
 from recbole_navigen.quick_start import run_navigen
-from recbole_navigen.runs.folder import identity
+from recbole_navigen.runs.identity import identity
 from recbole_navigen.serving.recommender import Recommender
 from recbole_navigen.training.averaging import WeightAverage
 

@@ -27,7 +27,7 @@ from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.evaluation.ranks import metric_values
 from recbole_navigen.quick_start import compare_runs, run_compare
 from recbole_navigen.quick_start.separate import RunFailed, SeparateRuns
-from recbole_navigen.runs.folder import Run
+from recbole_navigen.runs.result import Run
 
 NO_INSTRUCTIONS = {"cid2cid": 1.0, "cid2tid": 0.05, "tid2cid": 0.05}
 VARIANTS = {

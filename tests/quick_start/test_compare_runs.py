@@ -11,7 +11,7 @@ from run_folders import change
 from recbole_navigen.config import Config
 from recbole_navigen.errors import InputError
 from recbole_navigen.quick_start import compare_runs, run_compare, run_navigen
-from recbole_navigen.runs.folder import identity
+from recbole_navigen.runs.identity import identity
 
 QUIET = {"state": "ERROR", "show_progress": False}
 

@@ -26,7 +26,7 @@ from recbole_navigen.config.reading import read_settings
 from recbole_navigen.errors import InputError
 from recbole_navigen.quick_start import run_hyper, run_navigen
 from recbole_navigen.quick_start.separate import RunFailed, RunStopped, SeparateRuns
-from recbole_navigen.runs.folder import RESULT_KEYS
+from recbole_navigen.runs.result import RESULT_KEYS
 from recbole_navigen.tuning.search_space import Parameter
 from recbole_navigen.tuning.study import is_drawn, open_study, others_running, put_up_again
 

@@ -12,14 +12,9 @@ from recbole_navigen.artefacts import read_record, write_record
 from recbole_navigen.cli.commands import compare, generate
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.quick_start import Recommender, run_navigen
-from recbole_navigen.runs.folder import (
-    RESULT,
-    RESULT_KEYS,
-    find_finished,
-    finished_folders,
-    own_folder,
-    read_result,
-)
+from recbole_navigen.runs.folder import own_folder
+from recbole_navigen.runs.layout import RESULT
+from recbole_navigen.runs.result import RESULT_KEYS, find_finished, finished_folders, read_result
 
 SHAPES = {
     "empty": b"",

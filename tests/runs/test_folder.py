@@ -6,7 +6,9 @@ import pytest
 from filelock import FileLock
 
 from recbole_navigen.config import Config
-from recbole_navigen.runs.folder import LOCK, RESULT, StopRun, identity, own_folder
+from recbole_navigen.runs.folder import StopRun, own_folder
+from recbole_navigen.runs.identity import identity
+from recbole_navigen.runs.layout import LOCK, RESULT
 
 WANTED = {"model": "Pop", "seed": 1}
 

@@ -20,18 +20,20 @@ from recbole_navigen.comparison.estimates import Contender, compare
 from recbole_navigen.comparison.tables import tables
 from recbole_navigen.config import Config
 from recbole_navigen.config.sections import section_settings
+from recbole_navigen.config.teachers import supervision_settings
 from recbole_navigen.data import create_dataset
 from recbole_navigen.pipeline.prepare import table_inputs
-from recbole_navigen.pipeline.supervision import made_of, settings_of
 from recbole_navigen.pipeline.write import _inputs
 from recbole_navigen.quick_start import compare_runs, run_compare, run_navigen
 from recbole_navigen.reinforcement.scorers import SCORERS
-from recbole_navigen.runs.folder import Run, find_finished, identity, trained_by
+from recbole_navigen.runs.identity import identity, trained_by
+from recbole_navigen.runs.result import Run, find_finished
 from recbole_navigen.runs.user_code import code_hash
 from recbole_navigen.sources import folder_hash
 from recbole_navigen.supervision.chat.local_chat import LocalChat, LocalSettings
 from recbole_navigen.supervision.chat.openai_chat import OpenAIChat, OpenAISettings
-from recbole_navigen.supervision.roles import build_roles, local_weights, supervision_settings
+from recbole_navigen.supervision.roles import build_roles, local_weights, made_of
+from recbole_navigen.supervision.settings import settings_of
 from recbole_navigen.training import precision
 
 QUIET = {"state": "ERROR", "show_progress": False, "use_gpu": False}

@@ -9,13 +9,13 @@ import pytest
 from places import ROOT
 
 from recbole_navigen.config.shipped import section
-from recbole_navigen.config.teachers import NEEDED
+from recbole_navigen.config.teachers import NEEDED, supervision_settings
 from recbole_navigen.errors import InputError
 from recbole_navigen.supervision.chat.local_chat import LocalSettings
 from recbole_navigen.supervision.chat.openai_chat import OpenAISettings
 from recbole_navigen.supervision.evolution import SearchSettings, evolve
 from recbole_navigen.supervision.interfaces import Sample
-from recbole_navigen.supervision.roles import build_roles, search_settings, supervision_settings
+from recbole_navigen.supervision.roles import build_roles, search_settings
 from recbole_navigen.supervision.template.judge import TemplateJudge
 from recbole_navigen.supervision.template.template_teacher import TemplateTeacher
 

@@ -1,0 +1,118 @@
+"""What makes two runs the same run: model, settings, data, seed, versions and the weights of others."""
+
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from recbole_navigen.artefacts import content_hash, file_hash, plain
+from recbole_navigen.config import Config
+from recbole_navigen.config.reading import added_settings
+from recbole_navigen.encoders.sentences import encoder_folder
+from recbole_navigen.errors import InputError
+from recbole_navigen.language.adapters import LORA_KEYS
+from recbole_navigen.reinforcement.rewards import CODE_REWARDS
+from recbole_navigen.runs.user_code import code_hash
+from recbole_navigen.sources import folder_hash, versions
+from recbole_navigen.training.precision import use_bf16
+
+
+def identity(config: Config) -> dict[str, Any]:
+    """Name a run by what decides its result: model, settings, the bytes of its data files, seed, versions, and the
+    content of what is not of this package: model classes and scorers of one's own, weights that are loaded.
+
+    Args:
+        config: settings as they are before the run.
+    """
+    own, leave_out = {}, ()
+    if config["model"] == "NaviGen":
+        own, leave_out = _own_identity(config)
+    files = sorted(Path(config["data_path"]).glob(f"{glob.escape(config['dataset'])}.*"))
+    return plain(
+        {
+            **trained_by(config, leave_out),
+            "files_hash": content_hash({file.name: file_hash(file) for file in files}),
+            "seed": config["seed"],
+            **own,
+        }
+    )
+
+
+def trained_by(config: Config, leave_out: Sequence[str] = ()) -> dict[str, Any]:
+    """What decides the training of a model beside its data and seed.
+
+    Args:
+        config: settings as they are before the run. leave_out: settings that do not matter to it.
+    """
+    known = {"model": config["model"], "versions": versions()}
+    # `auto` is another precision on another machine; and models on RecBole's own rows do not know the setting at all.
+    if config["model"] == "NaviGen" or config["train_rows"] == "user":
+        known["autocast"] = use_bf16(config["autocast"], config["device"])
+    known["settings_hash"] = config.settings_hash((*leave_out, "autocast"))
+    if (code := code_hash(config.model_class)) is not None:
+        known["code_hash"] = code
+    return known
+
+
+def _own_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What decides the result of a NaviGen beside what decides that of any model; and the settings that do not, or that
+    are named here in another way.
+    """
+    from recbole_navigen.config.reinforcement import reinforce_settings
+    from recbole_navigen.reinforcement.scorers import SCORERS
+    from recbole_navigen.supervision.roles import made_of
+    from recbole_navigen.supervision.settings import WRITING_KEYS, learns_instructions, settings_of
+
+    own, leave_out = {}, ("reinforce", "collaborative_config")
+    # A model that learns to rank alone is the same whatever a writer beside it may learn.
+    supervision, stages = settings_of(config), config["training_stages"]
+    if learns_instructions(config) or "write" in stages or supervision["tid_source"] == "teacher":
+        own["supervision_hash"] = content_hash(made_of(supervision))
+    else:
+        leave_out += WRITING_KEYS
+    if "reinforce" in stages:
+        reinforced = reinforce_settings(config["reinforce"])
+        rewards = filter(None, (SCORERS.get(reinforced["scorer"]), CODE_REWARDS.get(reinforced["reward"])))
+        own["reinforce_hash"] = content_hash(reinforced, code_hash(*rewards))
+    # Of the settings of collaborative models, those of the one that is used.
+    name = config["collaborative_model"]
+    used = (config["collaborative_config"] or {}).get(name, {})
+    own["collaborative_hash"] = content_hash({**added_settings(f"model/{name}"), **used})
+    if (encoder := encoder_weights(config["text_vectors"])) is not None:
+        own["encoder_hash"] = encoder
+    if config["backbone"] != "scratch":
+        from recbole_navigen.language.backbone import weights_of
+
+        own["backbone_hash"] = weights_of(config["backbone"], config["backbone_revision"])
+    if not config["lora"]:
+        leave_out += LORA_KEYS
+    return own, leave_out
+
+
+def encoder_weights(text_vectors: str) -> str | None:
+    """What names the weights of the sentence encoder of the setting `text_vectors`; None if it wants none."""
+    return None if text_vectors == "terms" else folder_hash(encoder_folder(text_vectors))
+
+
+def refuse_other_backbone(wanted: dict[str, Any], backbone: str, run_dir: Path, revision: str | None = None) -> None:
+    """Refuse a pretrained backbone that is no longer what a run was trained on, since a checkpoint may leave the frozen
+    weights to it.
+
+    Args:
+        wanted: the run's identity; one that says nothing of a backbone's weights is taken as it is.
+        backbone: folder or hub id. run_dir: `saved/RUN`. revision: the run's `backbone_revision`.
+    """
+    from recbole_navigen.language.backbone import weights_of
+
+    then = wanted.get("backbone_hash")
+    if then is not None and then != weights_of(backbone, revision):
+        raise InputError(
+            f"backbone={backbone} has other files now than when {run_dir} was trained on it; bring those back or train "
+            "again"
+        )
+
+
+def evaluation_protocol(config: Config) -> dict[str, Any]:
+    """What decides how a run is validated and tested."""
+    public = config.public()
+    return {key: public[key] for key in ("eval_args", "exclude_history", "repeatable")}

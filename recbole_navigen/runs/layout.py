@@ -1,0 +1,17 @@
+"""The folder of a run, `saved/RUN`: the name of every file and folder in it."""
+
+RESULT = "result.json"  # written last: a folder that holds it is a finished run
+STARTED = "started.json"  # written first, with the run's identity
+LOCK = "run.lock"  # held by the process that works on the run
+TRAINED = "trained.json"  # the ranking model is finished
+CHECKPOINT = "checkpoint"  # the best epoch
+IDENTIFIERS = "identifiers"  # the table of dual identifiers
+TOKENIZER = "tokenizer"  # of the ranking model, and of the writer in its own folder
+SUPERVISION = "supervision"  # instructions that are kept for this run alone
+RECODING = "recoding"  # what the model with new codes starts from, see `recode_epochs`
+RECODING_PROGRESS = "recoding-in-training"
+WRITER = "writer"  # with its checkpoint, tokenizer and settings
+WRITER_SETTINGS = "settings.json"
+WRITER_PROGRESS = "writer-in-training"
+REINFORCED = "reinforced.json"  # reinforcement is finished
+REINFORCE_PAGE = "reinforce.html"

@@ -1,0 +1,96 @@
+"""Finished runs: which there are, and what others read from them."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recbole_navigen.artefacts import plain, read_record
+from recbole_navigen.errors import DamagedArtefact, InputError
+from recbole_navigen.evaluation.user_ranks import UserRanks
+from recbole_navigen.runs.layout import RESULT
+
+# What result.json of a run holds and others read.
+RESULT_KEYS = (
+    *("model", "dataset", "seed", "identity", "protocol", "config", "versions", "dataset_hash", "split_hash"),
+    *("best_valid_score", "best_valid_result", "test_result", "validations", "stages", "parameters"),
+    *("training_seconds", "test_users_per_second", "peak_memory_mb"),
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: `saved/RUN`.
+        record: its result.json.
+        ranks: of its test users.
+    """
+
+    folder: Path
+    record: dict[str, Any]
+    ranks: UserRanks
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Run":
+        """Read a run's folder.
+
+        Raises:
+            InputError: no finished run, or one whose evaluation keeps no ranks.
+            DamagedArtefact: the ranks it kept are gone or not whole.
+        """
+        folder, record = Path(folder), read_result(folder)
+        if record["split_hash"] is None:
+            raise InputError(
+                f"{folder} keeps no ranks of its test users (they need leave-one-out by time and full ranking); "
+                "run the model again or leave it out"
+            )
+        return cls(folder, record, UserRanks.load(folder))
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+
+def read_result(folder: str | Path) -> dict[str, Any]:
+    """The result.json of a finished run's folder.
+
+    Raises:
+        InputError: the folder is not that of a finished run.
+        DamagedArtefact: the file is not what the run wrote.
+    """
+    if not (Path(folder) / RESULT).is_file():
+        raise InputError(f"{folder} is not the folder of a finished run: it holds no {RESULT}; name saved/RUN")
+    record = read_record(Path(folder) / RESULT, f"delete {folder} and run its model again")
+    if missing := [key for key in RESULT_KEYS if key not in record]:
+        raise InputError(
+            f"{folder} is not the folder of a finished run of this version: its {RESULT} says nothing of {missing[0]}; "
+            "name saved/RUN, or run its model again"
+        )
+    return record
+
+
+def find_finished(root: str | Path, wanted: dict[str, Any]) -> Run | None:
+    """The newest finished run with an identity whose ranks are whole."""
+    for folder in finished_folders(root, wanted):
+        try:
+            return Run.load(folder)
+        except DamagedArtefact as error:
+            logger.warning("%s; running it again", error)
+    return None
+
+
+def finished_folders(root: str | Path, wanted: dict[str, Any]) -> Iterator[Path]:
+    """Folders of the finished runs with an identity, the newest first."""
+    results = sorted(Path(root).glob(f"*/{RESULT}"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+    for file in results:
+        try:
+            if read_result(file.parent).get("identity") == plain(wanted):
+                yield file.parent
+        except DamagedArtefact as error:
+            logger.warning("%s; it is not considered", error)
+        except InputError:  # a result of something else, such as media
+            continue
