@@ -56,7 +56,7 @@ class Outcome:
 @contextlib.contextmanager
 def observed(seen: Seen, began: list[str], stops: bool, writing: bool) -> Iterator[None]:
     """Note where work begins, writing too where it counts as work, and end there if it `stops`; note runs' settings."""
-    import recbole_navigen.pipeline.prepare as pipeline
+    import recbole_navigen.pipeline.collaborative as pipeline
     import recbole_navigen.serving.recommender as recommender
     from recbole_navigen.config import Config
     from recbole_navigen.quick_start.run import run_navigen
@@ -270,7 +270,7 @@ def import_all() -> None:
     from transformers import BertModel, CLIPImageProcessorPil, CLIPModel, Qwen3ForCausalLM  # noqa: F401
 
     import recbole_navigen.generation.media_head
-    import recbole_navigen.pipeline.prepare
+    import recbole_navigen.pipeline.train
     import recbole_navigen.quick_start.compare
     import recbole_navigen.quick_start.generate
     import recbole_navigen.quick_start.hyper  # noqa: F401

@@ -35,8 +35,9 @@ from recbole_navigen.encoders.sentences import SentenceSpace, TfidfSpace, packag
 from recbole_navigen.evaluation.instruction_scores import PERSONAL, InstructionScores, score_instructions
 from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.language.tags import MEDIA
-from recbole_navigen.pipeline.write import PROGRESS, WRITER, add_writer
+from recbole_navigen.pipeline.write import add_writer
 from recbole_navigen.quick_start import Recommender
+from recbole_navigen.runs.layout import WRITER, WRITER_PROGRESS
 from recbole_navigen.supervision.evolution import evolve
 from recbole_navigen.supervision.interfaces import Sample
 from recbole_navigen.supervision.roles import Roles, build_roles, search_settings
@@ -70,7 +71,7 @@ def main() -> None:
     add_writer(Config("NaviGen", name, config_dict=settings), folder)
     changed = [file for file, digest in _hashes(folder).items() if before.get(file, digest) != digest]
     copied = RUNS / "no-terms" / folder.name
-    shutil.copytree(folder, copied, dirs_exist_ok=True, ignore=shutil.ignore_patterns(WRITER, f"{PROGRESS}-*"))
+    shutil.copytree(folder, copied, dirs_exist_ok=True, ignore=shutil.ignore_patterns(WRITER, f"{WRITER_PROGRESS}-*"))
     without = {"supervision": {**(config["supervision"] or {}), "teach_terms": False}, "name_item": False}
     add_writer(Config("NaviGen", name, config_dict={**settings, **without}), copied)
     models = {"NaviGen": Recommender.load(folder), NO_TERMS: Recommender.load(copied)}

@@ -30,8 +30,8 @@ from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.evaluation.user_ranks import popularity_thirds
 from recbole_navigen.language.rendering import Rendered, Renderer
 from recbole_navigen.network.legal_codes import LegalCodes
-from recbole_navigen.pipeline.prepare import load_navigen
 from recbole_navigen.quick_start import run_navigen
+from recbole_navigen.runs.load import load_navigen
 
 HERE = Path(__file__).resolve().parent
 RUNS = HERE / "runs" / "levers"

@@ -23,7 +23,7 @@ from recbole.utils import init_seed
 
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation
-from recbole_navigen.pipeline.prepare import build_navigen
+from recbole_navigen.pipeline.train import build_navigen
 from recbole_navigen.runs.stages import Stages
 
 FOLDER = Path(__file__).resolve().parent / "runs" / "lora"

@@ -48,13 +48,15 @@ from recbole_navigen.evaluation.instruction_scores import InstructionScores, sco
 from recbole_navigen.evaluation.ranks import full_sort_ranks, ndcg
 from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.language.answer import parse_answer
-from recbole_navigen.pipeline.prepare import load_navigen, supervision_stage
-from recbole_navigen.pipeline.reinforce import DONE, reinforce, save_learned
-from recbole_navigen.pipeline.write import WRITER, add_writer, load_writer
+from recbole_navigen.pipeline.reinforce import reinforce, save_learned
+from recbole_navigen.pipeline.supervision import supervision_stage
+from recbole_navigen.pipeline.write import add_writer
 from recbole_navigen.quick_start import Recommender
 from recbole_navigen.reinforcement.grpo import Learner
 from recbole_navigen.reinforcement.policies import InstructionPolicy, ItemPolicy
 from recbole_navigen.reinforcement.rewards import TermScorer
+from recbole_navigen.runs.layout import REINFORCED, WRITER
+from recbole_navigen.runs.load import load_navigen, load_writer
 from recbole_navigen.runs.stages import Stages
 from recbole_navigen.training.instruction_rows import InstructionRows
 from recbole_navigen.training.sft import NaviGenTrainer
@@ -106,7 +108,7 @@ def main() -> None:
         rollouts = rollouts or _rollouts(base, arguments.dataset, own)
         for name in arguments.variants.split(","):
             kept, last = _reinforced(base, name, arguments.dataset, {**own, "seed": FIRST_SEED + place})
-            outcome = read_json(kept / DONE)
+            outcome = read_json(kept / REINFORCED)
             told = {"kept": outcome["tasks"], "minutes": outcome["seconds"] / 60}
             # A run that kept nothing is the supervised one.
             improved = any(task["kept"] for task in outcome["tasks"].values())
@@ -165,7 +167,7 @@ def _reinforced(base: Path, variant: str, dataset: str, settings: dict) -> tuple
     given = content_hash(variant, *drawn, file_hash(base / WRITER / MANIFEST), _code())
     folder = RUNS / "variants" / f"{base.name}-{variant.replace(' ', '-')}-{given[:12]}"
     last = folder.with_name(f"{folder.name}-last")
-    if (folder / DONE).exists():
+    if (folder / REINFORCED).exists():
         return folder, last
     _copy(base, folder)
     config, data, (train_data, valid_data, _) = _opened(dataset, {**settings, "reinforce": reinforcement})
@@ -284,7 +286,8 @@ def _rollouts(folder: Path, dataset: str, settings: dict) -> dict[str, float]:
     width = tokens.shape[1]
     moments, draws = torch.Generator().manual_seed(0), torch.Generator(model.device).manual_seed(0)
     items = ItemPolicy(model, sequences, "prefix")
-    author, renderer, own = load_writer(folder, lm, model.table)
+    written = load_writer(folder, lm, model.table)
+    author, renderer, own = written.model, written.renderer, written.settings
     rows = supervision_stage(config, data, train_data._dataset, model.table, Stages())
     rows = InstructionRows(rows, sequences, renderer, model.max_seq_length, own["think_share"], own["choose_item"])
     texts = InstructionPolicy(author, renderer, rows, model.table.terms, TermScorer(), "prefix")

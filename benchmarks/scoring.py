@@ -30,7 +30,8 @@ from recbole_navigen.data import create_dataset, data_preparation, read_item_tex
 from recbole_navigen.language.backbone import scratch_lm
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.model.ranking import Ranking
-from recbole_navigen.pipeline.prepare import build_table, build_tokenizer
+from recbole_navigen.pipeline.identifiers import build_table
+from recbole_navigen.pipeline.tokenizer import build_tokenizer
 
 BEAM, BATCH, REPEATS = 50, 256, 3
 FEW = 32  # users of the slow baselines, and of brute force

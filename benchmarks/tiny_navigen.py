@@ -25,9 +25,9 @@ from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.generation.interfaces import Request, read_requests
 from recbole_navigen.identifiers.table import DualIdentifierTable
-from recbole_navigen.pipeline.prepare import IDENTIFIERS
-from recbole_navigen.pipeline.write import WRITER, add_writer
+from recbole_navigen.pipeline.write import add_writer
 from recbole_navigen.quick_start import Recommender
+from recbole_navigen.runs.layout import IDENTIFIERS, WRITER
 from recbole_navigen.supervision.evolution import SearchSettings
 from recbole_navigen.supervision.interfaces import Draft, Sample, Task
 from recbole_navigen.supervision.rows import InstructionRow, samples_of, supervise

@@ -22,10 +22,11 @@ from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.network.item_model import DualIdentifierLM
 from recbole_navigen.processes import alone
+from recbole_navigen.runs.layout import RECODING, RECODING_PROGRESS
 from recbole_navigen.training.progress import Progress
 from recbole_navigen.training.sft import NaviGenTrainer
 
-FOLDER, FILE = "recoding", "weights.safetensors"  # of a run: what the model with the new codes starts from
+FILE = "weights.safetensors"
 OF_CODES = ("code_rows", "item_rows", "decoder.code_bias")  # weights that mean nothing under other codes
 
 
@@ -38,7 +39,7 @@ def recode(
         config: settings of the run. part: the training split. table: the first one. tokenizer: of the run.
         train_data: user rows. inputs: what the new table is made of, for its manifest.
     """
-    folder, progress = Path(config["run_dir"]) / FOLDER, Progress(Path(config["run_dir"]) / f"{FOLDER}-in-training")
+    folder, progress = Path(config["run_dir"]) / RECODING, Progress(Path(config["run_dir"]) / RECODING_PROGRESS)
     model = NaviGen(config, part, table, tokenizer).to(config["device"])
     with alone():
         trainer = NaviGenTrainer(config, model)
@@ -97,7 +98,7 @@ def split_rows(vectors: np.ndarray, codes: np.ndarray, size: int) -> dict[str, n
 
 def start_from(model: NaviGen, run_dir: str | Path) -> None:
     """Give a new model the weights that `recode` left for it."""
-    verify_manifest(Path(run_dir) / FOLDER)
-    weights = {name: torch.from_numpy(value) for name, value in load_file(Path(run_dir) / FOLDER / FILE).items()}
+    verify_manifest(Path(run_dir) / RECODING)
+    weights = {name: torch.from_numpy(value) for name, value in load_file(Path(run_dir) / RECODING / FILE).items()}
     own = model.lm.state_dict()
     model.lm.load_state_dict({name: weights.get(name, value) for name, value in own.items()})

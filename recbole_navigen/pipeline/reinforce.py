@@ -19,20 +19,23 @@ from recbole_navigen.evaluation.ranks import METRICS, metric_values
 from recbole_navigen.language.answer import parse_answer
 from recbole_navigen.model.calibration import fit_repeats, validation_targets
 from recbole_navigen.model.navigen import NaviGen
-from recbole_navigen.pipeline.prepare import supervision_stage
-from recbole_navigen.pipeline.write import load_writer, save_weights
+from recbole_navigen.network.author import Author
+from recbole_navigen.pipeline.supervision import supervision_stage
+from recbole_navigen.pipeline.write import save_weights
 from recbole_navigen.presentation.page import to_html
 from recbole_navigen.presentation.plots import curve_plot
 from recbole_navigen.reinforcement.grpo import PROGRESS, Grpo, Learner, Validate
 from recbole_navigen.reinforcement.policies import InstructionPolicy, ItemPolicy, Policy
 from recbole_navigen.reinforcement.scorers import SCORERS
+from recbole_navigen.runs.layout import CHECKPOINT, REINFORCE_PAGE, REINFORCED
+from recbole_navigen.runs.load import load_writer
 from recbole_navigen.runs.stages import Stages
+from recbole_navigen.runs.trained import TrainedModel
 from recbole_navigen.serving.recommender import Recommender
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 from recbole_navigen.training.instruction_rows import InstructionRows, split_by_user
 from recbole_navigen.training.sft import NaviGenTrainer
 
-PAGE, DONE = "reinforce.html", "reinforced.json"  # of a run's folder
 SEARCHED = 256  # histories whose expected items are searched between two moves of the bar
 # What the page shows: title of a plot -> names in the log, without the task before them.
 PLOTS = {
@@ -69,8 +72,8 @@ def reinforce(
     """
     settings = {**reinforce_settings(config["reinforce"]), "seed": config["seed"]}
     model, run_dir, learners = trainer.model, Path(config["run_dir"]), []
-    if (run_dir / DONE).exists():
-        done = read_record(run_dir / DONE, f"delete {run_dir} and run again")
+    if (run_dir / REINFORCED).exists():
+        done = read_record(run_dir / REINFORCED, f"delete {run_dir} and run again")
         with stages("reinforce") as stage:
             stage.metric, stage.spared = done["metric"], done["seconds"]
             shutil.rmtree(run_dir / PROGRESS, ignore_errors=True)
@@ -103,7 +106,7 @@ def reinforce(
             learner.policy.name: {"kept": learner.improved, "start": learner.scores[0], "score": learner.scores[1]}
             for learner in learners
         }
-        write_record(run_dir / DONE, {"tasks": tasks, "metric": stage.metric, "seconds": round(grpo.seconds, 3)})
+        write_record(run_dir / REINFORCED, {"tasks": tasks, "metric": stage.metric, "seconds": round(grpo.seconds, 3)})
         shutil.rmtree(run_dir / PROGRESS, ignore_errors=True)
 
 
@@ -122,7 +125,7 @@ def save_learned(run_dir: Path, policy: Policy, trainer: NaviGenTrainer, valid_d
         "best_valid_score": trainer.best_valid_score,
         "best_valid_result": trainer.best_valid_result,
     }
-    save_checkpoint(run_dir / "checkpoint", **{**load_checkpoint(run_dir / "checkpoint"), **learned})
+    save_checkpoint(run_dir / CHECKPOINT, **{**load_checkpoint(run_dir / CHECKPOINT), **learned})
 
 
 def _outcome(learner: Learner) -> str:
@@ -174,12 +177,12 @@ def _user_values(trainer: NaviGenTrainer, valid_data: Any) -> tuple[np.ndarray, 
 
 
 def _instruction_learner(
-    config: Config, settings: Mapping[str, Any], written: tuple, rows: Sequence, part: Any, model: NaviGen
+    config: Config, settings: Mapping[str, Any], written: Author, rows: Sequence, part: Any, model: NaviGen
 ) -> Learner:
     """Instructions, learned from what the writer learned from, and validated on those of users it never saw, behind the
     item that the ranking model expects.
     """
-    author, renderer, own = written
+    author, renderer, own = written.model, written.renderer, written.settings
     if not own["held_out"]:
         raise InputError(
             "the writer of this run has learned the instructions of all users, and none are left to validate on; "
@@ -193,7 +196,7 @@ def _instruction_learner(
         for some in split_by_user(rows, own["held_out"], own["seed"])
     )
     asked = list(range(min(settings["eval_prompts"], len(kept_out))))
-    recommender = Recommender(model.table, model.lm, model.renderer, config, "", written)
+    recommender = Recommender(TrainedModel(model.table, model.lm, model.renderer, config, "", written))
     tokens = model.table.item_tokens
     numbers = {token: number for number, token in enumerate(tokens, start=1)}
 
@@ -245,4 +248,4 @@ def _draw(log: Sequence[Mapping[str, Any]], run_dir: Path) -> None:
         if curves:
             plots.append(curve_plot(title, "step", title, curves))
     facts = {"run": run_dir.name, "steps": str(max(entry["step"] for entry in log))}
-    write_bytes(run_dir / PAGE, to_html("Reinforcement", facts, (), plots).encode())
+    write_bytes(run_dir / REINFORCE_PAGE, to_html("Reinforcement", facts, (), plots).encode())

@@ -12,9 +12,11 @@ from recbole_navigen.artefacts import content_hash, stage_is_current
 from recbole_navigen.config import Config
 from recbole_navigen.data.sequences import UserSequences
 from recbole_navigen.errors import InputError
+from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.identifiers.terms import TermResult
+from recbole_navigen.runs.stages import Stages
 from recbole_navigen.supervision.roles import cache_of, made_of, roles_of, search_settings
-from recbole_navigen.supervision.rows import Supervision, samples_of, supervise
+from recbole_navigen.supervision.rows import InstructionRow, Supervision, samples_of, supervise
 from recbole_navigen.supervision.settings import settings_of
 from recbole_navigen.supervision.teacher_terms import teacher_terms
 
@@ -25,6 +27,27 @@ FAILED = "failed: "  # begins those counts of a language model that are failures
 AGAIN = "run again when the endpoint answers: what it has answered is kept"
 
 logger = logging.getLogger(__name__)
+
+
+def supervision_stage(
+    config: Config, dataset: Any, part: Any, table: DualIdentifierTable, stages: Stages, own: Path | None = None
+) -> Sequence[InstructionRow]:
+    """What instructions are learned from, as a stage of a run.
+
+    Args:
+        config: settings of the run. dataset: for raw user ids. part: its training split. table: for terms.
+        stages: records what it took. own: see `supervision_of`.
+    """
+    with stages("supervision") as stage:
+        users = dataset.field2id_token[dataset.uid_field]
+        supervision, cached = supervision_of(config, part.sequences, table.terms, users, own)
+        stage.spared = supervision.report["seconds"] if cached else 0.0
+        thoughts = sum(row.reasoning is not None for row in supervision.rows)
+        stage.metric = f"{len(supervision.rows)} instructions, {thoughts} with reasoning"
+        if unanswered := sum(supervision.report.get("unanswered", {}).values()):
+            stage.metric += f", {unanswered} questions unanswered"
+        stage.metric += ", cached" if cached else ""
+    return supervision.rows
 
 
 def terms_by_teacher(config: Config, texts: Sequence[str], own: TermResult) -> TermResult:

@@ -11,7 +11,6 @@ from recbole.utils import init_seed
 from recbole_navigen.artefacts import (
     atomic_directory,
     content_hash,
-    read_json,
     stage_is_current,
     verify_manifest,
     write_json,
@@ -20,34 +19,27 @@ from recbole_navigen.artefacts import (
 from recbole_navigen.config import Config
 from recbole_navigen.config.reinforcement import holds_rows_out
 from recbole_navigen.data import create_dataset, data_preparation, read_item_text
-from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.adapters import LORA_KEYS
-from recbole_navigen.language.backbone import pretrained_tokenizer, weights_of
-from recbole_navigen.language.rendering import Renderer
+from recbole_navigen.language.backbone import weights_of
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.network.build import SCRATCH
-from recbole_navigen.network.item_model import DualIdentifierLM
 from recbole_navigen.network.writer import Writer, build_writer
-from recbole_navigen.pipeline.prepare import (
-    TOKENIZER,
-    build_tokenizer,
-    load_navigen,
-    sampled_texts,
-    supervision_stage,
-)
+from recbole_navigen.pipeline.supervision import supervision_stage
+from recbole_navigen.pipeline.tokenizer import build_tokenizer, sampled_texts
 from recbole_navigen.redaction import without_secrets
+from recbole_navigen.runs.layout import CHECKPOINT, TOKENIZER, WRITER, WRITER_PROGRESS, WRITER_SETTINGS
+from recbole_navigen.runs.load import load_navigen
 from recbole_navigen.runs.stages import Stages
 from recbole_navigen.sources import versions
 from recbole_navigen.supervision.roles import made_of
 from recbole_navigen.supervision.rows import InstructionRow
 from recbole_navigen.supervision.settings import WRITING_KEYS, settings_of
-from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
+from recbole_navigen.training.checkpoint import save_checkpoint
 from recbole_navigen.training.instruction_rows import InstructionRows, split_by_user
 from recbole_navigen.training.precision import use_bf16
 from recbole_navigen.training.progress import Progress
 from recbole_navigen.training.writer_steps import train_writer
 
-WRITER, PROGRESS, SETTINGS = "writer", "writer-in-training", "settings.json"  # of a run's folder
 HELD_OUT = 0.1  # of the users: where reinforcement follows, it is validated on their instructions
 # What a writer is made of, beside the ranking model.
 KEYS = (
@@ -119,15 +111,15 @@ def train_beside(
             rows, part.sequences, renderer, config["MAX_ITEM_LIST_LENGTH"], config["think_share"], config["choose_item"]
         )
         # A teacher may answer this time what it did not before: other rows make another training.
-        own = f"{PROGRESS}-{content_hash(inputs, [asdict(row) for row in rows])[:8]}"
+        own = f"{WRITER_PROGRESS}-{content_hash(inputs, [asdict(row) for row in rows])[:8]}"
         progress = Progress(run_dir / own, config["save_seconds"])
         loss = train_writer(writer, learned, config, progress, config["show_progress"])
         stage.metric = f"{config['writer_steps']} steps, {loss:.3f} nats a token"
         with atomic_directory(run_dir / WRITER) as folder:
             tokenizer.save_pretrained(folder / TOKENIZER)
-            save_checkpoint(folder / "checkpoint", state_dict=writer.state_dict())
+            save_checkpoint(folder / CHECKPOINT, state_dict=writer.state_dict())
             more = {"domain": inputs["supervision"]["settings"]["domain"], "held_out": inputs.get("held_out", 0.0)}
-            write_json(folder / SETTINGS, {**inputs["settings"], **more})
+            write_json(folder / WRITER_SETTINGS, {**inputs["settings"], **more})
             write_manifest(folder, inputs)
         progress.remove()
 
@@ -153,19 +145,5 @@ def save_weights(run_dir: str | Path, writer: Writer) -> None:
     inputs = verify_manifest(folder)["inputs"]
     with atomic_directory(folder) as new:
         shutil.copytree(folder, new, dirs_exist_ok=True)
-        save_checkpoint(new / "checkpoint", state_dict=writer.state_dict())
+        save_checkpoint(new / CHECKPOINT, state_dict=writer.state_dict())
         write_manifest(new, inputs)
-
-
-def load_writer(
-    run_dir: str | Path, ranker: DualIdentifierLM, table: DualIdentifierTable
-) -> tuple[Writer, Renderer, dict[str, Any]] | None:
-    """The writer of a run, its renderer and its settings with `domain` and `held_out`; None if the run has none."""
-    folder = Path(run_dir) / WRITER
-    if not folder.is_dir():
-        return None
-    verify_manifest(folder)
-    settings = read_json(folder / SETTINGS)
-    writer, renderer = build_writer(settings, ranker, table, pretrained_tokenizer(str(folder / TOKENIZER)))
-    writer.load_state_dict(load_checkpoint(folder / "checkpoint")["state_dict"])
-    return writer.eval(), renderer, settings

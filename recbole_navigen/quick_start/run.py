@@ -28,12 +28,11 @@ from recbole_navigen.pipeline.check import refuse_deep_topk
 from recbole_navigen.redaction import HiddenSecrets
 from recbole_navigen.runs.folder import common_folder
 from recbole_navigen.runs.identity import evaluation_protocol, identity
-from recbole_navigen.runs.layout import RESULT
+from recbole_navigen.runs.layout import RESULT, TRAINED
 from recbole_navigen.runs.result import finished_folders
 from recbole_navigen.runs.stages import Stages
 from recbole_navigen.runs.summary import SampleUser, sample_users, show
 
-TRAINED = "trained.json"  # of a run's folder: the ranking model is finished
 _VERSIONS_OF = ("recbole", "torch", "numpy", "pandas", "scipy", "scikit-learn", "transformers", "tokenizers", "peft")
 
 logger = logging.getLogger(__name__)
@@ -99,7 +98,7 @@ def run_navigen(
         init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
         with processes.main_first():
             if config["model"] == "NaviGen":
-                from recbole_navigen.pipeline.prepare import build_navigen
+                from recbole_navigen.pipeline.train import build_navigen
 
                 net, trainer = build_navigen(config, data, train_data, valid_data, stages)
             else:

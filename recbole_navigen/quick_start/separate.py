@@ -136,7 +136,7 @@ class SeparateRuns:
 
 def serve() -> None:
     """Answer requests from standard input until it closes."""
-    import recbole_navigen.pipeline.prepare
+    import recbole_navigen.pipeline.train
     import recbole_navigen.quick_start.run  # noqa: F401
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the run and for the comparison

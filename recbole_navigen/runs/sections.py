@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from recbole_navigen.identifiers.table import LEVEL_LETTERS, DualIdentifierTable
-from recbole_navigen.pipeline.prepare import IDENTIFIERS
 from recbole_navigen.presentation.plots import Plot, curve_plot
 from recbole_navigen.presentation.tables import Cell, Table
+from recbole_navigen.runs.layout import CHECKPOINT, IDENTIFIERS
 from recbole_navigen.runs.result import read_result
 from recbole_navigen.training.checkpoint import load_checkpoint
 
@@ -40,7 +40,7 @@ def run_sections(run_dir: str | Path, trace: Mapping[str, Any] | None = None) ->
     if (run_dir / IDENTIFIERS).is_dir():
         tables.append(_identifiers(DualIdentifierTable.load(run_dir / IDENTIFIERS)))
     plots = []
-    losses = load_checkpoint(run_dir / "checkpoint").get("train_loss_dict")
+    losses = load_checkpoint(run_dir / CHECKPOINT).get("train_loss_dict")
     if losses:
         plots.append(curve_plot("Training loss of the recommender", "epoch", "loss", {"training": dict(losses)}))
     scores = {row["epoch"]: row["score"] for row in result["validations"]}

@@ -7,18 +7,16 @@ served model would not have. A draft whose thought would not have been learned c
 Symbols: B instructions, R drafts of each, M = B R rows, W items of a history.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 
 from recbole_navigen.language.answer import Answer, parse_answer
 from recbole_navigen.language.answer_grammar import MAX_TERMS, TERM_TOKENS
-from recbole_navigen.language.rendering import Renderer
 from recbole_navigen.model.decoding import row_bytes, write
 from recbole_navigen.model.ranking import Ranking
-from recbole_navigen.network.text_model import TextModel
+from recbole_navigen.network.author import Author
 from recbole_navigen.supervision.fitness import round_scores
 from recbole_navigen.supervision.interfaces import Draft, Review, Sample
 from recbole_navigen.supervision.reasoning import problem
@@ -29,7 +27,7 @@ PENALTY = 20.0  # above every difference of two scores
 
 
 def written_drafts(
-    author: tuple[TextModel, Renderer, Mapping[str, Any]],
+    author: Author,
     ranking: Ranking,
     read: tuple[torch.Tensor, torch.Tensor],
     items: Sequence[int],
@@ -43,7 +41,7 @@ def written_drafts(
     """Write, as many at once as the memory holds.
 
     Args:
-        author: what writes, its renderer and its settings. ranking: knows the memory budget.
+        author: what writes. ranking: knows the memory budget.
         read: histories as internal ids, right-padded, (M, W), and their lengths, (M,).
         items: internal ids of what the instructions are for, M. tags: domain and medium of each.
         seeds: of the draws. named: the terms that each answer names; None to draw them too.
@@ -52,7 +50,7 @@ def written_drafts(
     Yields:
         For each row the raw answer, what it says, and its log-probability in nats.
     """
-    model, renderer, settings = author
+    model, renderer, settings = author.model, author.renderer, author.settings
     longest = renderer.longest_prompt(read[0].shape[1])
     most = longest + settings["thought_tokens"] + settings["instruction_tokens"] + MAX_TERMS * TERM_TOKENS
     step = ranking.users_at_once(model.backbone.token_bytes(longest) * longest + row_bytes(model, most))

@@ -8,7 +8,7 @@ It needs neither the run, nor the data, nor the backbone it was trained from.
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from tokenizers import AddedToken
@@ -23,15 +23,14 @@ from recbole_navigen.language.attention import ATTENTION
 from recbole_navigen.language.backbone import pretrained_tokenizer
 from recbole_navigen.language.rendering import Renderer
 from recbole_navigen.language.vocabulary import Vocabulary
+from recbole_navigen.network.author import Author
 from recbole_navigen.network.build import SCRATCH, build_lm
 from recbole_navigen.network.text_model import TextModel
 from recbole_navigen.network.writer import build_writer
 from recbole_navigen.redaction import without_secrets
+from recbole_navigen.runs.trained import TrainedModel
 from recbole_navigen.sources import SAFE_CODE
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
-
-if TYPE_CHECKING:
-    from recbole_navigen.serving.recommender import Recommender
 
 SETTINGS, IDENTIFIERS, TOKENIZER, BACKBONE, WEIGHTS, WRITER, CARD = (
     "settings.json",
@@ -45,21 +44,21 @@ SETTINGS, IDENTIFIERS, TOKENIZER, BACKBONE, WEIGHTS, WRITER, CARD = (
 _KIND = "recbole-navigen model"
 
 
-def save_pretrained(recommender: "Recommender", folder: str | Path) -> Path:
+def save_pretrained(trained: TrainedModel, folder: str | Path) -> Path:
     """Write a model into a folder of its own, all or nothing.
 
     Args:
-        recommender: the model. folder: to be made; an older model there is replaced, anything else is refused.
+        trained: the model. folder: to be made; an older model there is replaced, anything else is refused.
     """
-    folder, about = _free(folder), _about(recommender)
+    folder, about = _free(folder), _about(trained)
     with atomic_directory(folder) as temporary:
-        recommender.table.save(temporary / IDENTIFIERS, {})
-        _save_part(temporary, recommender.lm, recommender.renderer, about)
-        if recommender.author is not None and recommender.author[0] is not recommender.lm:
-            writer, renderer, settings = recommender.author
+        trained.table.save(temporary / IDENTIFIERS, {})
+        _save_part(temporary, trained.lm, trained.renderer, about)
+        if (writer := trained.writer) is not None:
             (temporary / WRITER).mkdir()
-            _save_part(temporary / WRITER, writer, renderer, {"settings": without_secrets(plain(settings))})
-        (temporary / CARD).write_text(_card(recommender, about), encoding="utf-8")
+            about_writer = {"settings": without_secrets(plain(writer.settings))}
+            _save_part(temporary / WRITER, writer.model, writer.renderer, about_writer)
+        (temporary / CARD).write_text(_card(trained, about), encoding="utf-8")
         write_manifest(temporary, {"kind": _KIND})
     return folder
 
@@ -75,10 +74,8 @@ def _save_part(folder: Path, model: TextModel, renderer: Renderer, about: Mappin
     write_json(folder / SETTINGS, about)
 
 
-def from_pretrained(folder: str | Path) -> "Recommender":
+def from_pretrained(folder: str | Path) -> TrainedModel:
     """Read what `save_pretrained` wrote."""
-    from recbole_navigen.serving.recommender import Recommender
-
     folder = Path(folder)
     if not (folder / SETTINGS).is_file():
         raise InputError(f"{folder} is no model folder: it holds no {SETTINGS}; name one that save_pretrained wrote.")
@@ -93,8 +90,8 @@ def from_pretrained(folder: str | Path) -> "Recommender":
         tokenizer, body = _read_part(folder / WRITER)
         writer, reads = build_writer(settings, lm, table, tokenizer, lm=body)
         writer.load_state_dict(load_checkpoint(folder / WRITER / WEIGHTS)["state_dict"])
-        author = (writer.eval(), reads, settings)
-    return Recommender(table, lm, renderer, about["settings"], about["dataset_hash"], author, about["test_result"])
+        author = Author(writer.eval(), reads, settings)
+    return TrainedModel(table, lm, renderer, about["settings"], about["dataset_hash"], author, about["test_result"])
 
 
 def _read_part(folder: Path) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
@@ -105,21 +102,21 @@ def _read_part(folder: Path) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
 
 
 @torch.no_grad()
-def export_transformers(recommender: "Recommender", folder: str | Path) -> Path:
+def export_transformers(trained: TrainedModel, folder: str | Path) -> Path:
     """Write a model as a plain causal LM with its tokenizer: `AutoModelForCausalLM.from_pretrained(folder)`.
 
     Adapters are merged. Special tokens and codes become rows of the vocabulary, behind the text, with the numbers they
     have here. What a plain LM has no place for is left out: the bias and the legality of codes and the rows of single
     items; so probabilities differ from NaviGen's.
     """
-    history, decoder = (recommender.settings[key] for key in ("history", "decoder"))
+    history, decoder = (trained.settings[key] for key in ("history", "decoder"))
     if history != "tokens" or decoder != "tokens":
         raise InputError(
             f"a plain language model reads and writes items as tokens, and this one was trained with history={history} "
             f"and decoder={decoder}; train with --history=tokens --decoder=tokens to export."
         )
     folder = _free(folder)
-    lm, vocabulary = recommender.lm, recommender.renderer.vocabulary
+    lm, vocabulary = trained.lm, trained.renderer.vocabulary
     body = copy.deepcopy(lm.backbone.lm).float()
     merge_lora(body)
     own = torch.cat([lm.special_rows, lm.code_rows])
@@ -131,17 +128,17 @@ def export_transformers(recommender: "Recommender", folder: str | Path) -> Path:
     with atomic_directory(folder) as temporary:
         body.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
-        (temporary / CARD).write_text(_card(recommender, _about(recommender), plain_lm=True), encoding="utf-8")
+        (temporary / CARD).write_text(_card(trained, _about(trained), plain_lm=True), encoding="utf-8")
         write_manifest(temporary, {"kind": _KIND})
     return folder
 
 
-def _about(recommender: "Recommender") -> dict[str, Any]:
-    settings = without_secrets(plain(recommender.settings))
+def _about(trained: TrainedModel) -> dict[str, Any]:
+    settings = without_secrets(plain(trained.settings))
     return {
         "settings": settings,
-        "dataset_hash": recommender.dataset_hash,
-        "test_result": recommender.test_result,
+        "dataset_hash": trained.dataset_hash,
+        "test_result": trained.test_result,
     }
 
 
@@ -173,9 +170,9 @@ def _extended(vocabulary: Vocabulary) -> Any:
     return tokenizer
 
 
-def _card(recommender: "Recommender", about: Mapping[str, Any], plain_lm: bool = False) -> str:
+def _card(trained: TrainedModel, about: Mapping[str, Any], plain_lm: bool = False) -> str:
     """The model card: what it is, from what, how good, how to use it, and what it must not be taken for."""
-    settings, lm, table = about["settings"], recommender.lm, recommender.table
+    settings, lm, table = about["settings"], trained.lm, trained.table
     parameters = list(lm.parameters())
     trained, total = sum(p.numel() for p in parameters if p.requires_grad), sum(p.numel() for p in parameters)
     base = None if settings["backbone"] == SCRATCH else settings["backbone"]

@@ -17,26 +17,17 @@ from recbole_navigen.config.teachers import supervision_settings
 from recbole_navigen.data import NaviGenDataset, create_dataset
 from recbole_navigen.data.sequences import padded
 from recbole_navigen.errors import InputError
-from recbole_navigen.identifiers.table import DualIdentifierTable
-from recbole_navigen.language.backbone import revision_of
-from recbole_navigen.language.rendering import Renderer
 from recbole_navigen.language.tags import DOMAINS, DRAFTS, DRAWS, MEDIA, TEMPERATURE, TOP_P
 from recbole_navigen.model.ranking import Ranking
-from recbole_navigen.network.build import build_lm
-from recbole_navigen.network.item_model import DualIdentifierLM
-from recbole_navigen.network.text_model import TextModel
-from recbole_navigen.pipeline.prepare import IDENTIFIERS, saved_tokenizer
-from recbole_navigen.pipeline.write import load_writer
-from recbole_navigen.runs.identity import refuse_other_backbone
-from recbole_navigen.runs.result import read_result
+from recbole_navigen.runs.load import load_trained
 from recbole_navigen.runs.summary import titles_of
+from recbole_navigen.runs.trained import TrainedModel
+from recbole_navigen.serving import export
 from recbole_navigen.serving.agreement import Agreement
 from recbole_navigen.serving.answers import Instruction, Recommendation, Recommendations
 from recbole_navigen.serving.drafts import draft_scores, written_drafts
 from recbole_navigen.supervision.interfaces import Sample
-from recbole_navigen.supervision.settings import learns_instructions, settings_of
 from recbole_navigen.supervision.template.term_space import TermSpace
-from recbole_navigen.training.checkpoint import load_checkpoint
 
 POOL = 50  # most probable items among which an instruction's is chosen
 
@@ -44,34 +35,17 @@ POOL = 50  # most probable items among which an instruction's is chosen
 class Recommender:
     """Recommends to histories the model has never seen. Make one with `Recommender.load`."""
 
-    def __init__(
-        self,
-        table: DualIdentifierTable,
-        lm: DualIdentifierLM,
-        renderer: Renderer,
-        settings: dict[str, Any],
-        dataset_hash: str,
-        author: tuple[TextModel, Renderer, dict[str, Any]] | None = None,
-        test_result: dict[str, float] | None = None,
-    ):
+    def __init__(self, trained: TrainedModel):
         """
         Args:
-            table, lm, renderer: as `build_lm` makes them. settings: of the run. dataset_hash: of the run's data.
-            author: what writes instructions, its renderer and its settings; None: the ranking model, if it learned to.
-            test_result: its test metrics, for a model card.
+            trained: the model, and what writes instructions.
         """
-        if author is None and learns_instructions(settings):
-            author = (lm, renderer, {**settings, "domain": settings_of(settings)["domain"]})
-        self.test_result = test_result or {}
-        self.table = table
-        self.lm = lm.eval()
-        self.renderer = renderer
-        self.settings = settings
-        self.dataset_hash = dataset_hash
-        self.author = author
-        self.max_length = settings["MAX_ITEM_LIST_LENGTH"]
-        self.ranking = Ranking(lm, settings["scoring_memory"])
-        self._index = {token: index for index, token in enumerate(table.item_tokens)}
+        self.trained = trained
+        self.table, self.lm, self.renderer = trained.table, trained.lm.eval(), trained.renderer
+        self.settings, self.author = trained.settings, trained.author
+        self.max_length = self.settings["MAX_ITEM_LIST_LENGTH"]
+        self.ranking = Ranking(self.lm, self.settings["scoring_memory"])
+        self._index = {token: index for index, token in enumerate(self.table.item_tokens)}
 
     @classmethod
     @checks(run_dir="path")
@@ -81,40 +55,23 @@ class Recommender:
         Args:
             run_dir: the folder of the run, `saved/RUN`.
         """
-        run_dir = Path(run_dir)
-        result = read_result(run_dir)
-        if result["model"] != "NaviGen":
-            raise InputError(f"{run_dir} holds a {result['model']}; this API reads runs of NaviGen.")
-        settings = result["config"]
-        refuse_other_backbone(result["identity"], settings["backbone"], run_dir, revision_of(settings))
-        table = DualIdentifierTable.load(run_dir / IDENTIFIERS)
-        lm, renderer = build_lm(settings, table, saved_tokenizer(run_dir))
-        weights = load_checkpoint(run_dir / "checkpoint")["state_dict"]
-        lm.load_state_dict({name.removeprefix("lm."): weight for name, weight in weights.items()})
-        author = load_writer(run_dir, lm, table)
-        return cls(table, lm, renderer, settings, result["dataset_hash"], author, result["test_result"])
+        return cls(load_trained(run_dir))
 
     @checks(folder="path")
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write the model into a folder that needs neither run, data nor backbone; see `export.save_pretrained`."""
-        from recbole_navigen.serving.export import save_pretrained
-
-        return save_pretrained(self, folder)
+        return export.save_pretrained(self.trained, folder)
 
     @classmethod
     @checks(folder="path")
     def from_pretrained(cls, folder: str | Path) -> "Recommender":
         """Read what `save_pretrained` wrote."""
-        from recbole_navigen.serving.export import from_pretrained
-
-        return from_pretrained(folder)
+        return cls(export.from_pretrained(folder))
 
     @checks(folder="path")
     def export_transformers(self, folder: str | Path) -> Path:
         """Write the model for plain transformers, adapters merged; see `export.export_transformers`."""
-        from recbole_navigen.serving.export import export_transformers
-
-        return export_transformers(self, folder)
+        return export.export_transformers(self.trained, folder)
 
     def history_of(self, user: str) -> list[str]:
         """Everything a user of the run's data set did, as raw item ids, oldest first.
@@ -140,7 +97,7 @@ class Recommender:
         folder = Path(self.settings["data_path"])
         config = Config("NaviGen", folder.name, config_dict={**own, "data_path": str(folder.parent), "state": "ERROR"})
         dataset = create_dataset(config)
-        if dataset.content_hash != self.dataset_hash:
+        if dataset.content_hash != self.trained.dataset_hash:
             raise InputError(f"the data in {folder} is not what the run was trained on; restore it or train again.")
         return config, dataset
 
@@ -253,7 +210,7 @@ class Recommender:
                 "this run has not learned to write instructions; call run_generate with its settings in place of its "
                 "folder, which trains a writer beside it."
             )
-        settings = self.author[2]
+        settings = self.author.settings
         indices = self._all_indices(histories)
         histories = [[self.table.item_tokens[index] for index in history] for history in indices]
         media = [media] * len(histories) if isinstance(media, str) else _listed("media", media)

@@ -9,7 +9,7 @@ from tiny_settings import NAVIGEN
 
 from recbole_navigen.config import Config
 from recbole_navigen.config.shipped import dataset_arguments
-from recbole_navigen.pipeline.prepare import collaborative_config
+from recbole_navigen.pipeline.collaborative import collaborative_config
 from recbole_navigen.quick_start import Recommender, run_navigen
 
 # A yaml as users of RecBole have them: names, separators and encoding of their own, filters, doubles removed.

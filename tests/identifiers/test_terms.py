@@ -15,7 +15,7 @@ from recbole_navigen.identifiers import terms as textual
 from recbole_navigen.identifiers.embeddings import nearest_items
 from recbole_navigen.identifiers.terms import STOP_WORDS, extract_terms, words_of
 from recbole_navigen.language.vocabulary import Vocabulary, train_tokenizer
-from recbole_navigen.pipeline.prepare import build_table
+from recbole_navigen.pipeline.identifiers import build_table
 
 WORDS = ["Space", "opera", "operas", "café", "the", "of", "1999", "3D", "#HomeCooking", "Sci-Fi", "don't", "children's"]
 TEXTS = st.lists(

@@ -30,6 +30,7 @@ from recbole_navigen.network.build import build_lm
 from recbole_navigen.quick_start import Recommender, run_navigen
 from recbole_navigen.reinforcement.grpo import Grpo, Learner
 from recbole_navigen.runs.identity import identity, refuse_other_backbone
+from recbole_navigen.runs.trained import TrainedModel
 from recbole_navigen.training.checkpoint import load_checkpoint
 
 DEFAULTS = read_settings(properties_folders()[0] / "model" / "NaviGen.yaml")
@@ -179,7 +180,7 @@ def around(folder: Path, noise: float = 0.3, **own: Any) -> Recommender:
         for name, parameter in lm.named_parameters():
             if "lora_" in name or name in ("decoder.code_bias", "item_rows"):
                 parameter.add_(torch.randn_like(parameter) * noise)
-    return Recommender(table, lm, renderer, given, "hash", test_result={"ndcg@10": 0.125})
+    return Recommender(TrainedModel(table, lm, renderer, given, "hash", test_result={"ndcg@10": 0.125}))
 
 
 HISTORIES = [["i1", "i2", "i3"], ["i7"]]
@@ -305,7 +306,7 @@ def test_a_run_with_adapters(tiny: Path, own_folder: Path) -> None:
         assert torch.equal(found, weight), name
     assert len(model.recommend(["i1", "i2"], k=3)) == 3
     # The writer has adapters of its own, on the same frozen weights, and goes along.
-    writer = model.author[0]
+    writer = model.author.model
     assert writer is not model.lm and has_lora(writer)
     folder = model.save_pretrained("model")
     # On other weights the adapters would mean nothing.

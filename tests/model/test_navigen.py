@@ -19,9 +19,11 @@ from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.embeddings import cached_embeddings
 from recbole_navigen.identifiers.table import DualIdentifierTable
-from recbole_navigen.pipeline.prepare import collaborative_vectors, load_navigen
+from recbole_navigen.pipeline.collaborative import collaborative_vectors
 from recbole_navigen.quick_start import run_navigen
 from recbole_navigen.runs.identity import identity
+from recbole_navigen.runs.load import load_navigen
+from recbole_navigen.runs.trained import TrainedModel
 from recbole_navigen.serving.recommender import Recommender
 from recbole_navigen.training.averaging import WeightAverage
 
@@ -246,7 +248,7 @@ def test_the_recommender_says_what_is_wrong(tiny, own_folder):
         Recommender.load(pop["run_dir"])
     _, _, model, _ = build(tiny)
     settings = {"MAX_ITEM_LIST_LENGTH": 8, "scoring_memory": 64, "task_weights": {"cid2ins": 0.0}}
-    recommender = Recommender(model.table, model.lm, model.renderer, settings, dataset_hash="")
+    recommender = Recommender(TrainedModel(model.table, model.lm, model.renderer, settings, dataset_hash=""))
     with pytest.raises(InputError, match=r"history 0 has the unknown item 'I33'; the nearest .* is 'i33'"):
         recommender.recommend(["i1", "I33"])
     with pytest.raises(InputError, match="history 0 is empty"):

@@ -17,7 +17,7 @@ def nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     def train(*args: Any) -> None:
         raise AssertionError("a trainer was made")
 
-    monkeypatch.setattr("recbole_navigen.pipeline.prepare.get_trainer", train)
+    monkeypatch.setattr("recbole_navigen.pipeline.collaborative.get_trainer", train)
     monkeypatch.setattr("recbole_navigen.training.trainer.get_trainer", train)
 
 

@@ -13,10 +13,10 @@ from tiny_settings import NAVIGEN
 
 from recbole_navigen.artefacts import read_json
 from recbole_navigen.identifiers.table import DualIdentifierTable
-from recbole_navigen.pipeline import prepare as pipeline
+from recbole_navigen.pipeline import train as pipeline
 from recbole_navigen.pipeline import recoding
-from recbole_navigen.pipeline.prepare import IDENTIFIERS
 from recbole_navigen.quick_start import Recommender, run_navigen
+from recbole_navigen.runs.layout import IDENTIFIERS
 
 
 @given(st.integers(1, 40), st.integers(1, 4), st.integers(2, 9), st.integers(0, 99))
@@ -54,7 +54,7 @@ def test_a_run_with_new_codes_starts_where_the_first_model_stood(tiny: Path, dec
         seen["after"] = recoding.row_sums(model.lm)
 
     monkeypatch.setattr(recoding, "split_rows", splitting)
-    monkeypatch.setattr("recbole_navigen.pipeline.prepare.start_from", starting)
+    monkeypatch.setattr("recbole_navigen.pipeline.train.start_from", starting)
     settings = {**NAVIGEN, "epochs": 1, "show_progress": False, "use_gpu": False, "train_batch_size": 16}
     settings |= {"decoder": decoder, "recode_epochs": 1}
     run = Path(run_navigen("NaviGen", "tiny", config_dict=settings)["run_dir"])

@@ -31,7 +31,6 @@ from recbole_navigen.language.adapters import add_lora, merge_lora, without_lora
 from recbole_navigen.language.answer import Answer
 from recbole_navigen.pipeline import reinforce as reinforcing
 from recbole_navigen.pipeline import write as writing
-from recbole_navigen.pipeline.prepare import load_navigen
 from recbole_navigen.quick_start import Recommender, run_generate, run_navigen
 from recbole_navigen.reinforcement import grpo
 from recbole_navigen.reinforcement.objective import ADVANTAGES, AVERAGES
@@ -46,6 +45,7 @@ from recbole_navigen.reinforcement.rewards import (
     novelty,
 )
 from recbole_navigen.reinforcement.scorers import SCORERS, refuse_unknown_scorer
+from recbole_navigen.runs.load import load_navigen
 from recbole_navigen.supervision.interfaces import Judgement
 from recbole_navigen.training.checkpoint import load_checkpoint
 from recbole_navigen.training.instruction_rows import split_by_user

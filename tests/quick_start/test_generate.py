@@ -69,7 +69,7 @@ def test_a_run_is_trained_once_and_writes_for_anyone(tiny, capsys, monkeypatch):
     assert recommender.instruct([["i1", "i2"]], pool=1)[0].recommended == top[0]
     # From the history alone: bound to no item, it names what is expected of all of them.
     free = Recommender.load(run)
-    free.author = (*free.author[:2], {**free.author[2], "choose_item": False})
+    free.author = replace(free.author, settings={**free.author.settings, "choose_item": False})
     chances = [tokens.index(item.item) for item in top], [item.probability for item in top]
     named = agreement.expected_terms(*chances, len(drawn[0].recommended.terms))
     assert free.instruct([["i1", "i2"]])[0].target_tid == named

@@ -22,7 +22,7 @@ from recbole_navigen.config import Config
 from recbole_navigen.config.sections import section_settings
 from recbole_navigen.config.teachers import supervision_settings
 from recbole_navigen.data import create_dataset
-from recbole_navigen.pipeline.prepare import table_inputs
+from recbole_navigen.pipeline.identifiers import table_inputs
 from recbole_navigen.pipeline.write import _inputs
 from recbole_navigen.quick_start import compare_runs, run_compare, run_navigen
 from recbole_navigen.reinforcement.scorers import SCORERS

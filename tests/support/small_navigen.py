@@ -6,7 +6,7 @@ from synthetic import make_config
 from tiny_settings import NAVIGEN
 
 from recbole_navigen.data import create_dataset, data_preparation
-from recbole_navigen.pipeline.prepare import build_navigen
+from recbole_navigen.pipeline.train import build_navigen
 from recbole_navigen.runs.stages import Stages
 
 

@@ -1,0 +1,90 @@
+"""From a data set to a NaviGen that is ready to train: collaborative vectors, identifiers, tokenizer, network."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from recbole.utils import init_seed
+
+from recbole_navigen.artefacts import (
+    atomic_directory,
+    stage_is_current,
+    write_manifest,
+)
+from recbole_navigen.config import Config
+from recbole_navigen.data import read_item_text
+from recbole_navigen.identifiers.table import DualIdentifierTable
+from recbole_navigen.model.navigen import NaviGen
+from recbole_navigen.pipeline.check import refuse_unfit_navigen
+from recbole_navigen.pipeline.collaborative import collaborative_vectors
+from recbole_navigen.pipeline.identifiers import build_table, table_inputs
+from recbole_navigen.pipeline.recoding import recode, start_from
+from recbole_navigen.pipeline.supervision import supervision_stage
+from recbole_navigen.pipeline.tokenizer import build_tokenizer
+from recbole_navigen.processes import is_main
+from recbole_navigen.runs.layout import IDENTIFIERS, SUPERVISION, TOKENIZER
+from recbole_navigen.runs.load import saved_tokenizer
+from recbole_navigen.runs.stages import Stages
+from recbole_navigen.supervision.settings import learns_instructions
+from recbole_navigen.training.instruction_rows import InstructionRows
+from recbole_navigen.training.sft import NaviGenTrainer
+
+logger = logging.getLogger(__name__)
+
+
+def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any, stages: Stages):
+    """Build identifiers and model from the training split.
+
+    Args:
+        config: settings of the run. dataset: the whole data set, for ids and text.
+        train_data: user rows of the training split. valid_data: of it only whether there is any.
+        stages: records what each step took.
+
+    Returns:
+        The model and its trainer.
+    """
+    refuse_unfit_navigen(config, dataset.item_num - 1, train_data._dataset, valid_data)
+    text = read_item_text(config, dataset)
+    with stages("collaborative") as stage:
+        vectors, cached, stage.spared = collaborative_vectors(config, train_data._dataset)
+        stage.metric = f"{config['collaborative_model']}, {vectors.shape[1]} dimensions" + (
+            ", cached" if cached else ""
+        )
+    with stages("identifiers") as stage:
+        # Processes may compute on different machines, so all read what the main one made.
+        # A run that goes on keeps the table it began with: a teacher may answer now what it did not answer then.
+        place, inputs = Path(config["run_dir"]) / IDENTIFIERS, table_inputs(config, dataset, vectors, text.text[1:])
+        again = {**inputs, "recode_epochs": config["recode_epochs"]} if config["recode_epochs"] else inputs
+        if is_main() and not any(stage_is_current(place, each) for each in (again, inputs)):
+            build_table(config, dataset, vectors, text.text[1:]).save(place, inputs)
+        table = DualIdentifierTable.load(place)
+        logger.info(table.describe())
+        codes = table.report["codes"]
+        stage.metric = f"{table.levels} x {table.codebook_size} codes, {codes['items_moved']} collisions resolved"
+    part, rows = train_data._dataset, ()
+    if learns_instructions(config):
+        rows = supervision_stage(config, dataset, part, table, stages, Path(config["run_dir"]) / SUPERVISION)
+    init_seed(config["seed"], config["reproducibility"])
+    if is_main():
+        tokenizer = build_tokenizer(config, table, text.text[1:], rows)
+        with atomic_directory(Path(config["run_dir"]) / TOKENIZER) as folder:
+            tokenizer.save_pretrained(folder)
+            write_manifest(folder, {"kind": TOKENIZER})
+    else:
+        tokenizer = saved_tokenizer(config["run_dir"])
+    if config["recode_epochs"]:
+        with stages("recode") as stage:
+            if is_main() and not stage_is_current(place, again):
+                recode(config, part, table, tokenizer, train_data, again).save(place, again)
+            table = DualIdentifierTable.load(place)
+            stage.metric = f"codes of the model itself after {config['recode_epochs']} epochs"
+        init_seed(config["seed"], config["reproducibility"])  # a run that goes on has drawn nothing in this stage
+    model = NaviGen(config, part, table, tokenizer).to(config["device"])
+    if config["recode_epochs"]:
+        start_from(model, config["run_dir"])
+    if not learns_instructions(config):
+        return model, NaviGenTrainer(config, model)
+    instructions = InstructionRows(
+        rows, part.sequences, model.renderer, model.max_seq_length, config["think_share"], config["choose_item"]
+    )
+    return model, NaviGenTrainer(config, model, instructions)
