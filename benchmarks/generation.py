@@ -50,7 +50,7 @@ from recbole_navigen.generation.make import Generated, build_encoder, build_gene
 from recbole_navigen.generation.media_head import PAGE
 from recbole_navigen.generation.page import write_media_page
 from recbole_navigen.generation.settings import generation_settings
-from recbole_navigen.runs.sections import run_sections
+from recbole_navigen.runs.page import run_sections
 
 RUNS = Path(__file__).resolve().parent / "runs" / "generation"
 TRUTH, OURS, TERMS, LAST, POPULAR = "ground truth", "NaviGen", "history terms", "last item", "popular item"

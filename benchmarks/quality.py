@@ -25,8 +25,7 @@ from common import Bar, write_results
 
 from recbole_navigen.artefacts import write_json
 from recbole_navigen.comparison.estimates import PROTOCOLS, Comparison, Contender
-from recbole_navigen.comparison.page import report
-from recbole_navigen.comparison.tables import tables
+from recbole_navigen.comparison.page import report, tables
 from recbole_navigen.config.given import gather
 from recbole_navigen.config.reading import nearest, parse_value, read_settings
 from recbole_navigen.evaluation.ranks import ndcg

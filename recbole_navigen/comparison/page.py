@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,22 @@ from rich.console import Console
 
 import recbole_navigen
 from recbole_navigen.artefacts import atomic_directory, plain
-from recbole_navigen.comparison.estimates import PROTOCOLS, Comparison, Contender, compare, costs
-from recbole_navigen.comparison.tables import as_json, shown_name, tables
+from recbole_navigen.comparison.estimates import PROTOCOLS, Comparison, Contender, Estimate, compare, costs
+from recbole_navigen.evaluation.statistics import RESAMPLES
 from recbole_navigen.evaluation.user_ranks import ITEM_THIRDS
 from recbole_navigen.presentation.page import to_html
 from recbole_navigen.presentation.plots import Plot, cost_plot, interval_plot
-from recbole_navigen.presentation.tables import to_csv, to_latex, to_markdown, to_terminal
+from recbole_navigen.presentation.tables import Cell, Table, shown_name, to_csv, to_latex, to_markdown, to_terminal
 from recbole_navigen.redaction import hide_known
 from recbole_navigen.runs.folder import new_folder
+from recbole_navigen.sources import versions
+
+EXPLAINED = {
+    "rank": "All items are ranked, those the user has consumed before included (RecBole's rule for sequential models).",
+    "rank_unseen": "What the user has consumed before is hidden, the target itself never (exclude_history: True).",
+}
+COSTS = ("seeds", "parameters", "training min", "users/s", "MB")
+MARKS = ((0.01, "‡"), (0.05, "†"))  # level -> mark of models below the best
 
 
 def report(contenders: Sequence[Contender], metrics: Sequence[str], root: str | Path) -> dict[str, Any]:
@@ -106,3 +115,137 @@ def _plots(comparison: Comparison) -> list[Plot]:
         cost_plot(f"{shown_name(first)} and training time, among {PROTOCOLS[ranked]}", shown_name(first), points)
     )
     return plots
+
+
+def tables(comparison: Comparison) -> list[Table]:
+    """For each protocol: all metrics with what the models cost, and the first metric by thirds."""
+    found = []
+    for protocol, ranked in PROTOCOLS.items():
+        rows = []
+        for contender in comparison.contenders:
+            cells = [
+                _cell(comparison.overall[protocol, metric].get(contender.label), contender)
+                for metric in comparison.metrics
+            ]
+            rows.append((Cell(contender.label), *cells, *_costs(contender)))
+        columns = ("model", *map(shown_name, comparison.metrics), *COSTS)
+        title = f"{comparison.dataset}: {comparison.users:,} users, ranked among {ranked}"
+        found.append(Table(title, ranked, columns, tuple(rows), (EXPLAINED[protocol], *_notes(comparison))))
+    for protocol, ranked in PROTOCOLS.items():
+        rows = tuple(
+            (
+                Cell(contender.label),
+                *(
+                    _cell(comparison.by_group[protocol, group.name].get(contender.label), contender)
+                    for group in comparison.groups
+                ),
+            )
+            for contender in comparison.contenders
+        )
+        columns = ("model", *(group.name for group in comparison.groups))
+        title = f"{shown_name(comparison.metrics[0])} by popularity of the target and by history, ranked among {ranked}"
+        notes = tuple(f"{group.name}: {group.about}." for group in comparison.groups)
+        found.append(Table(title, ranked, columns, rows, (*notes, _STATISTICS)))
+    return found
+
+
+_STATISTICS = (
+    f"[95% interval] and tests: bootstrap over users, {RESAMPLES:,} resamples, of values averaged over seeds. † below "
+    "the best model (bold) at .05, ‡ at .01: two-sided paired test, Holm's correction over the models of a column."
+)
+
+
+def _cell(estimate: Estimate | None, contender: Contender) -> Cell:
+    if estimate is None:
+        return Cell("-" if contender.runs else "failed")
+    mark = "" if estimate.best else next((sign for level, sign in MARKS if estimate.p_holm < level), "")
+    found = estimate.interval
+    numbers = {"": found.mean, " low": found.low, " high": found.high, " p": estimate.p_holm}
+    return Cell(f"{found.mean:.4f}", f"[{found.low:.4f}, {found.high:.4f}]", mark, estimate.best, numbers)
+
+
+def _costs(contender: Contender) -> list[Cell]:
+    """Cells of the columns `COSTS`."""
+    done, tried = len(contender.runs), len(contender.runs) + len(contender.failures)
+    cells = [Cell(str(done) if done == tried else f"{done} of {tried}", numbers={"": done})]
+    if not done:
+        return cells + [Cell("-")] * (len(COSTS) - 1)
+    found = costs(contender)
+    formats = {"parameters": ",.0f", "training_minutes": ".2f", "users_per_second": ",.0f", "peak_memory_mb": ",.0f"}
+    return cells + [Cell(format(found[name], digits), numbers={"": found[name]}) for name, digits in formats.items()]
+
+
+def _notes(comparison: Comparison) -> list[str]:
+    notes = [_STATISTICS]
+    notes.append("training min: mean over seeds, with identifiers and validation; users/s: the model's own evaluation.")
+    notes += _versions(comparison)
+    for contender in comparison.contenders:
+        notes += [f"{contender.label}, seed {failure.seed} failed: {failure.error}" for failure in contender.failures]
+    return notes
+
+
+def _versions(comparison: Comparison) -> list[str]:
+    """A note that says which runs were made by which versions, where there are several."""
+    packages = tuple(versions())
+    made: dict[str, list[str]] = {}
+    for contender in comparison.contenders:
+        for run in contender.runs:
+            known = run.record["versions"]
+            named = ", ".join(f"{package} {known.get(package, '(not known)')}" for package in packages)
+            made.setdefault(named, []).append(f"{contender.label}, seed {run.record['seed']}")
+    if len(made) < 2:
+        return []
+    parts = "; ".join(f"{named} made {' and '.join(dict.fromkeys(runs))}" for named, runs in made.items())
+    return [f"These runs were made by different versions, which may differ by themselves: {parts}."]
+
+
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    """All numbers as plain values."""
+
+    def of(estimate: Estimate) -> dict[str, Any]:
+        return {**asdict(estimate), "best": estimate.best}
+
+    return {
+        "dataset": comparison.dataset,
+        "users": comparison.users,
+        "metrics": list(comparison.metrics),
+        "resamples": RESAMPLES,
+        "groups": {
+            group.name: {"about": group.about, "users": int(group.members.sum())} for group in comparison.groups
+        },
+        "models": [
+            {
+                "label": contender.label,
+                "runs": [
+                    {
+                        "folder": str(run.folder),
+                        **run.record["identity"],
+                        "dataset_hash": run.record["dataset_hash"],
+                        "split_hash": run.record["split_hash"],
+                        "protocol": run.record["protocol"],
+                        "versions": run.record["versions"],
+                    }
+                    for run in contender.runs
+                ],
+                "failures": [asdict(failure) for failure in contender.failures],
+                **costs(contender),
+                "overall": {
+                    ranked: {
+                        metric: of(comparison.overall[protocol, metric][contender.label])
+                        for metric in comparison.metrics
+                        if contender.label in comparison.overall[protocol, metric]
+                    }
+                    for protocol, ranked in PROTOCOLS.items()
+                },
+                "by_group": {
+                    ranked: {
+                        group.name: of(comparison.by_group[protocol, group.name][contender.label])
+                        for group in comparison.groups
+                        if contender.label in comparison.by_group[protocol, group.name]
+                    }
+                    for protocol, ranked in PROTOCOLS.items()
+                },
+            }
+            for contender in comparison.contenders
+        ],
+    }

@@ -18,8 +18,8 @@ from recbole_navigen.generation.make import Generated, build_encoder, build_gene
 from recbole_navigen.generation.page import extra_table, write_media_page
 from recbole_navigen.generation.retrieval import picture_terms
 from recbole_navigen.runs.layout import RESULT
+from recbole_navigen.runs.page import run_sections
 from recbole_navigen.runs.result import read_result
-from recbole_navigen.runs.sections import run_sections
 from recbole_navigen.serving.recommender import Recommender
 from recbole_navigen.supervision.evolution import evolve
 from recbole_navigen.supervision.interfaces import Sample

@@ -196,3 +196,9 @@ def _latex_line(cells: Iterable[str]) -> str:
 
 def _markdown_row(cells: Any) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def shown_name(metric: str) -> str:
+    """How tables write a metric: NDCG@10, Recall@10."""
+    name, _, k = metric.partition("@")
+    return f"{name.upper() if name in ('ndcg', 'mrr', 'map') else name.capitalize()}@{k}"

@@ -17,7 +17,6 @@ from recbole_navigen.comparison.estimates import (
     refuse_different,
 )
 from recbole_navigen.comparison.page import report
-from recbole_navigen.comparison.tables import shown_name
 from recbole_navigen.config import shipped
 from recbole_navigen.config.calls import SETTINGS, checks
 from recbole_navigen.config.checking import fitted_all
@@ -29,6 +28,7 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.ranks import METRICS, metric_values
 from recbole_navigen.evaluation.user_ranks import why_no_ranks
 from recbole_navigen.pipeline.check import refuse_bad_data
+from recbole_navigen.presentation.tables import shown_name
 from recbole_navigen.quick_start.run import require_writable
 from recbole_navigen.quick_start.separate import RunFailed, SeparateRuns
 from recbole_navigen.runs.identity import evaluation_protocol, identity

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recbole_navigen.comparison.tables import shown_name
 from recbole_navigen.config import Config
 from recbole_navigen.config.calls import SETTINGS, checks
 from recbole_navigen.errors import InputError
 from recbole_navigen.owners import this_process
 from recbole_navigen.pipeline.check import refuse_bad_data
+from recbole_navigen.presentation.tables import shown_name
 from recbole_navigen.quick_start.run import require_writable
 from recbole_navigen.quick_start.separate import RunFailed, RunStopped, SeparateRuns
 from recbole_navigen.runs.folder import new_folder

@@ -13,11 +13,10 @@ from rich.console import Console
 
 import recbole_navigen
 from recbole_navigen.artefacts import atomic_directory
-from recbole_navigen.comparison.tables import shown_name
 from recbole_navigen.config.config import NOT_LEARNED, Config
 from recbole_navigen.presentation.page import to_html
 from recbole_navigen.presentation.plots import Plot, bar_plot, points_plot
-from recbole_navigen.presentation.tables import Cell, Table, csv_text, to_terminal
+from recbole_navigen.presentation.tables import Cell, Table, csv_text, shown_name, to_terminal
 from recbole_navigen.redaction import without_hidden
 from recbole_navigen.sources import versions
 from recbole_navigen.tuning.search_space import Parameter, nested

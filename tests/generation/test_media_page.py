@@ -21,8 +21,8 @@ from recbole_navigen.generation.page import write_media_page
 from recbole_navigen.generation.settings import generation_settings
 from recbole_navigen.generation.video import mp4
 from recbole_navigen.identifiers.table import DualIdentifierTable
+from recbole_navigen.runs.page import run_sections
 from recbole_navigen.runs.result import RESULT_KEYS
-from recbole_navigen.runs.sections import run_sections
 from recbole_navigen.training.checkpoint import save_checkpoint
 
 NASTY = "<script>fail()</script> a red & blue 'ball'"

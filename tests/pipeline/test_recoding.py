@@ -13,8 +13,8 @@ from tiny_settings import NAVIGEN
 
 from recbole_navigen.artefacts import read_json
 from recbole_navigen.identifiers.table import DualIdentifierTable
-from recbole_navigen.pipeline import train as pipeline
 from recbole_navigen.pipeline import recoding
+from recbole_navigen.pipeline import train as pipeline
 from recbole_navigen.quick_start import Recommender, run_navigen
 from recbole_navigen.runs.layout import IDENTIFIERS
 

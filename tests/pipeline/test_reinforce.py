@@ -288,8 +288,7 @@ def test_a_kill_between_the_end_of_reinforcement_and_the_note_of_it(tiny):
     """A run that is started again then ends bit for bit like one that was not killed. Kills in all stages, and in the
     middle of them: tests/quick_start/test_kills.py.
     """
-    root = ROOT
-    path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     places = ["saved", "done"]
     runs = [*((place, "killed") for place in places), ("nowhere", "killed"), ("nowhere", "whole")]
     done = subprocess.run(

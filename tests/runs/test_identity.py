@@ -17,7 +17,7 @@ from synthetic import make_config
 
 import recbole_navigen
 from recbole_navigen.comparison.estimates import Contender, compare
-from recbole_navigen.comparison.tables import tables
+from recbole_navigen.comparison.page import tables
 from recbole_navigen.config import Config
 from recbole_navigen.config.sections import section_settings
 from recbole_navigen.config.teachers import supervision_settings

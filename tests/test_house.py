@@ -1,0 +1,157 @@
+"""The floor plan: who may import whom, no circles, no large files, and a README that shows the rooms there are."""
+
+import ast
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from places import PACKAGE, ROOT
+
+# What each room may import beside itself and the ground floor. The order is that of the house, from below.
+# `ground` are the modules directly in the package, but for the command of `python -m`.
+PLAN: dict[str, tuple[str, ...]] = {
+    "ground": (),
+    "config": (),
+    "data": ("config",),
+    "identifiers": ("config",),
+    "encoders": (),
+    "language": ("identifiers",),
+    "supervision": ("config", "data", "identifiers", "language"),
+    "network": ("identifiers", "language"),
+    "model": ("identifiers", "language", "network"),
+    "training": ("data", "language", "network", "model", "supervision"),
+    "reinforcement": ("config", "data", "language", "network", "model", "supervision", "training"),
+    "evaluation": ("data", "encoders", "language", "supervision"),
+    "presentation": ("evaluation",),
+    "runs": (
+        *("config", "data", "encoders", "identifiers", "language", "supervision", "network", "model", "training"),
+        *("reinforcement", "evaluation", "presentation"),
+    ),
+    "serving": (*("config", "data", "identifiers", "language", "supervision", "network", "model", "training", "runs"),),
+    "pipeline": (
+        *("config", "data", "identifiers", "encoders", "language", "supervision", "network", "model", "training"),
+        *("reinforcement", "evaluation", "presentation", "runs", "serving"),
+    ),
+    "generation": (
+        *("config", "encoders", "language", "supervision", "evaluation", "presentation", "runs", "serving"),
+    ),
+    "comparison": ("evaluation", "presentation", "runs"),
+    "tuning": ("config", "presentation"),
+    "quick_start": (
+        *("config", "data", "language", "supervision", "training", "evaluation", "runs", "serving", "pipeline"),
+        *("generation", "comparison", "tuning"),
+    ),
+    "cli": ("config", "language", "generation", "tuning", "quick_start"),
+}
+LONGEST = 400  # lines
+# Files that have the same role in each room.
+ROLES = {"__init__.py", "settings.py", "page.py", "interfaces.py"}
+# A command and what it runs.
+PAIRED = {"cli", "quick_start"}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name, without that of the package."""
+    names = {}
+    for file in PACKAGE.rglob("*.py"):
+        parts = file.relative_to(PACKAGE).with_suffix("").parts
+        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return names
+
+
+MODULES = modules()
+
+
+def room(module: str) -> str:
+    """The room of a module."""
+    if module == "__main__":
+        return "cli"
+    first = module.partition(".")[0]
+    return first if first and (PACKAGE / first).is_dir() else "ground"
+
+
+def imports(file: Path) -> set[str]:
+    """Modules of the package that a file imports anywhere, also in its functions."""
+    reached = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            reached |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            own = node.module.partition(".")[2]
+            inner = {f"{own}.{alias.name}".strip(".") for alias in node.names}
+            found = inner & MODULES.keys()
+            reached |= {f"recbole_navigen.{name}" for name in found}
+            if node.module.startswith("recbole_navigen") and len(found) < len(inner):
+                reached.add(node.module)
+    prefix = "recbole_navigen."
+    return {name.removeprefix(prefix) for name in reached if name.startswith(prefix)}
+
+
+@pytest.mark.parametrize("name", sorted(PLAN))
+def test_a_room_imports_what_the_plan_allows(name: str) -> None:
+    allowed = {"ground", name, *PLAN[name]}
+    wrong = [
+        f"{module} imports {other}"
+        for module, file in MODULES.items()
+        if room(module) == name
+        for other in imports(file)
+        if room(other) not in allowed
+    ]
+    assert not wrong
+
+
+def test_the_plan_has_every_room_and_no_circle() -> None:
+    assert {room(module) for module in MODULES} == set(PLAN)
+    below: set[str] = set()
+    for name, allowed in PLAN.items():
+        assert set(allowed) <= below, f"{name} imports a room above it"
+        below.add(name)
+
+
+def test_no_two_modules_import_each_other() -> None:
+    """Imports for types alone do not count: they are never made."""
+    arrows = {module: imports(file) for module, file in MODULES.items()}
+    typing_only = re.compile(r"^if TYPE_CHECKING:\n((?: .*\n|\n)+)", re.MULTILINE)
+    for module, file in MODULES.items():
+        for block in typing_only.findall(file.read_text("utf-8")):
+            for name in re.findall(r"from recbole_navigen\.([\w.]+) import", block):
+                arrows[module].discard(name)
+    state: dict[str, int] = {}
+
+    def visit(module: str, way: list[str]) -> None:
+        if state.get(module) == 2:
+            return
+        assert state.get(module) != 1, f"a circle: {' -> '.join([*way, module])}"
+        state[module] = 1
+        for other in sorted(arrows.get(module, ())):
+            visit(other, [*way, module])
+        state[module] = 2
+
+    for module in arrows:
+        visit(module, [])
+
+
+def test_no_file_is_too_long() -> None:
+    files = [*PACKAGE.rglob("*.py"), *(ROOT / "benchmarks").glob("*.py"), *(ROOT / "tests").rglob("*.py")]
+    long = {str(file.relative_to(ROOT)): len(file.read_text("utf-8").splitlines()) for file in files}
+    assert {name: lines for name, lines in long.items() if lines > LONGEST} == {}
+
+
+def test_no_two_rooms_have_a_file_of_the_same_name() -> None:
+    files = [file for file in PACKAGE.rglob("*.py") if file.name not in ROLES]
+    names = Counter(file.name for file in files if room(".".join(file.relative_to(PACKAGE).parts)) not in PAIRED)
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_the_readme_shows_the_rooms_there_are() -> None:
+    shown = re.findall(r"^\| `recbole_navigen/(\w+)` \|", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert shown == [name for name in PLAN if name != "ground"]
+
+
+def test_tests_stand_in_the_rooms_of_the_code() -> None:
+    """Beside the rooms there are benchmarks, docs, the ground floor and what tests share; no test imports another."""
+    folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders <= {*PLAN, "benchmarks", "docs", "support"}
+    for file in (ROOT / "tests").rglob("test_*.py"):
+        assert not re.search(r"^\s*(from|import) test_\w+", file.read_text("utf-8"), re.MULTILINE), file
