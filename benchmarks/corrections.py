@@ -108,6 +108,9 @@ class CorrectedTree(TreeDecoder):
         last = torch.ones(len(rendered.lengths), 1, dtype=torch.bool)
         return self.all_log_probs(lm, lm.read(rendered).state, lm.catalogue_vectors(), self.counts(rendered, last))
 
+    def write_scores(self, lm: DualIdentifierLM, rendered: Rendered, scores: Tensor) -> None:
+        scores.copy_(self.log_probs(lm, rendered))
+
     def node_means(self, scores: Tensor) -> Tensor:
         """Mean over the items of each node of the last level but one. (M, N) -> (M, V)."""
         leaves = scores.T[self.leaf_item].contiguous()

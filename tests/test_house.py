@@ -40,7 +40,7 @@ PLAN: dict[str, tuple[str, ...]] = {
     "tuning": ("config", "presentation"),
     "quick_start": (
         *("config", "data", "language", "supervision", "training", "evaluation", "runs", "serving", "pipeline"),
-        *("generation", "comparison", "tuning"),
+        *("generation", "presentation", "comparison", "tuning"),
     ),
     "cli": ("config", "language", "generation", "tuning", "quick_start"),
 }

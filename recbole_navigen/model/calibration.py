@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from recbole.data.interaction import Interaction
 
-from recbole_navigen.network.repeats import fit_log_factor, seen_items
+from recbole_navigen.network.repeats import distinct, fit_log_factor
 
 FIT_USERS = 2048  # at most so many users of the split are looked at
 ROWS = 256  # of the training split, scored together
@@ -64,8 +64,8 @@ def fit_repeats(model, targets: Iterable[Interaction]) -> None:
     for batch in targets:
         interaction = batch[: FIT_USERS - users].to(model.device)
         histories, target = interaction[model.ITEM_SEQ], interaction[model.ITEM_ID][:, None]
-        probabilities = model.ranking.log_probs(model.history(interaction)).exp()
-        masses.append((probabilities * seen_items(histories, model.table.n_items)).sum(dim=1))
+        log_probs = model.ranking.log_probs_by_id(model.history(interaction))
+        masses.append(log_probs.gather(1, distinct(histories)).exp().sum(dim=1))
         repeats += int((histories == target).any(dim=1).sum())
         users += len(interaction)
         if users >= FIT_USERS:

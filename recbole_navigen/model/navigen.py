@@ -3,14 +3,12 @@
 Reference: "Navigating User Behavior toward Personalized Multimodal Generation", arXiv:2606.24196.
 """
 
-import torch
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 from torch import Tensor
-from torch.nn import functional as F
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.errors import InputError
@@ -59,8 +57,7 @@ class NaviGen(SequentialRecommender):
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Log-probability of every item, by internal id; the padding item has -inf. Shape (B, N + 1), float32."""
-        log_probs = self.ranking.log_probs(self.history(interaction), interaction[self.ITEM_SEQ])
-        return F.pad(log_probs, (1, 0), value=-torch.inf)
+        return self.ranking.log_probs_by_id(self.history(interaction), interaction[self.ITEM_SEQ])
 
     def recommend(self, histories: Tensor, lengths: Tensor, k: int, banned: Tensor | None = None) -> TopK:
         """Exact top-k after some histories.

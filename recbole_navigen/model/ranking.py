@@ -14,7 +14,7 @@ from torch import Tensor
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.rendering import Rendered
 from recbole_navigen.network.item_model import DualIdentifierLM
-from recbole_navigen.network.repeats import seen_items
+from recbole_navigen.network.repeats import distinct
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +72,14 @@ class Ranking:
         Returns:
             (B, N) by item index, float32; each row's exponentials sum to 1.
         """
-        result = torch.empty(len(rendered.tokens), self.n_items, device=rendered.tokens.device)
+        return self.log_probs_by_id(rendered, histories)[:, 1:]
+
+    @torch.no_grad()
+    def log_probs_by_id(self, rendered: Rendered, histories: Tensor | None = None) -> Tensor:
+        """`log_probs` by internal id, with -inf for the padding item. Shape (B, N + 1), float32."""
+        result = torch.empty(len(rendered.tokens), self.n_items + 1, device=rendered.tokens.device)
         for rows in self.blocks(rendered):
-            result[rows] = self._block(rendered.rows(rows), None if histories is None else histories[rows])
+            self._fill(result[rows], rendered.rows(rows), None if histories is None else histories[rows])
         return result
 
     @torch.no_grad()
@@ -93,7 +98,10 @@ class Ranking:
             )
         parts = []
         for rows in self.blocks(rendered):
-            scores = self._block(rendered.rows(rows), None if histories is None else histories[rows])
+            part = rendered.rows(rows)
+            scores = torch.empty(len(part.tokens), self.n_items + 1, device=part.tokens.device)
+            self._fill(scores, part, None if histories is None else histories[rows])
+            scores = scores[:, 1:]
             certified = ~scores.isnan().any(dim=1)
             if banned is not None:
                 scores = scores.masked_fill(banned[rows], -torch.inf)
@@ -101,8 +109,11 @@ class Ranking:
             parts.append((best.indices, best.values, certified))
         return TopK(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
-    def _block(self, rendered: Rendered, histories: Tensor | None) -> Tensor:
-        scores = self.lm.decoder.log_probs(self.lm, rendered)
-        if histories is None or not float(self.lm.repeats.log_factor):
-            return scores
-        return (scores + self.lm.repeats.shifts(seen_items(histories, self.n_items))).log_softmax(dim=1)
+    def _fill(self, result: Tensor, rendered: Rendered, histories: Tensor | None) -> None:
+        """Write the log-probabilities of a block by internal id. Every step is in place: a catalogue is much memory."""
+        result[:, 0] = -torch.inf
+        self.lm.decoder.write_scores(self.lm, rendered, result[:, 1:])
+        if histories is not None and (log_factor := float(self.lm.repeats.log_factor)):
+            seen = distinct(histories)  # a copy becomes the padding item, which stays at -inf
+            result.scatter_add_(1, seen, result.new_full(seen.shape, log_factor))
+        torch.log_softmax(result, dim=1, out=result)

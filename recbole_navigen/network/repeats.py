@@ -57,12 +57,6 @@ def fit_log_factor(seen_mass: Tensor, repeats: int, rounds: int = 60) -> float:
     return (low + high) / 2
 
 
-def seen_items(histories: Tensor, n_items: int) -> Tensor:
-    """True for the items of each history. Internal ids, padded with 0, (B, H) -> (B, N), bool."""
-    seen = torch.zeros(len(histories), n_items + 1, dtype=torch.bool, device=histories.device)
-    return seen.scatter_(1, histories, True)[:, 1:]
-
-
 def distinct(items: Tensor) -> Tensor:
     """Each id of a row once, 0 in the place of its copies. (B, any) -> same shape, in another order."""
     items = items.sort(dim=1).values

@@ -214,6 +214,10 @@ class TokenDecoder(nn.Module):
         nodes = CHUNK_BYTES / (len(rendered.tokens) * self._node_bytes(lm, rendered.tokens.shape[1]))
         return self._score(lm, context, self._plan(max(MIN_CHUNK, int(nodes))))
 
+    def write_scores(self, lm: "DualIdentifierLM", rendered: Rendered, scores: Tensor) -> None:
+        """Write `log_probs` into scores, (B, N) by item index."""
+        scores.copy_(self.log_probs(lm, rendered))
+
     def log_probs_of(self, lm: "DualIdentifierLM", rendered: Rendered, items: Tensor) -> Tensor:
         """Log-probability of some items after each context, at the cost of those items alone, with gradients.
 

@@ -61,6 +61,17 @@ class TreeDecoder(nn.Module):
         vectors = lm.catalogue_vectors()
         return (self.query(lm.read(rendered).state) @ vectors.T).float().log_softmax(dim=1)
 
+    def write_scores(self, lm: "DualIdentifierLM", rendered: Rendered, scores: Tensor) -> None:
+        """Write a score of every item after each context: `log_probs` but for a constant of each user.
+
+        scores: filled by item index. Shape (B, N), float32.
+        """
+        queries, vectors = self.query(lm.read(rendered).state), lm.catalogue_vectors()
+        if queries.dtype == scores.dtype == vectors.dtype:
+            torch.mm(queries, vectors.T, out=scores)
+        else:
+            scores.copy_(queries @ vectors.T)
+
     def log_probs_of(self, lm: "DualIdentifierLM", rendered: Rendered, items: Tensor) -> Tensor:
         """Log-probability of some items after each context, (B, R), float32; -inf where there is none.
 

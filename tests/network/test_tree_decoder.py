@@ -10,9 +10,14 @@ from small_model import few, llama, random_histories, ranked, small_model
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.model.ranking import Ranking
-from recbole_navigen.network.repeats import seen_items
 
 catalogues = shapes(item_rows=st.booleans())
+
+
+def seen_items(histories: Tensor, n_items: int) -> Tensor:
+    """True for the items of each history. Internal ids, padded with 0, (B, H) -> (B, N), bool."""
+    seen = torch.zeros(len(histories), n_items + 1, dtype=torch.bool, device=histories.device)
+    return seen.scatter_(1, histories, True)[:, 1:]
 
 
 @torch.no_grad()

@@ -42,3 +42,28 @@ ENDPOINT = {
     "media": "image",
     "samples": ENDPOINT_SAMPLES,
 }
+
+# A run of all four stages.
+STAGES = ["align", "finetune", "write", "reinforce"]
+REINFORCE = {
+    "steps": 4,
+    "eval_every": 2,
+    "prompts": 8,
+    "group": 4,
+    "instruction_prompts": 2,
+    "instruction_group": 2,
+    "eval_prompts": 4,
+    "learning_rate": 0.01,
+    "instruction_learning_rate": 0.01,
+}
+REINFORCED = {
+    **NAVIGEN,
+    "training_stages": STAGES,
+    "reinforce": REINFORCE,
+    "show_progress": False,
+    "use_gpu": False,
+    "epochs": 2,
+    "MAX_ITEM_LIST_LENGTH": 8,
+    "state": "ERROR",
+    "dropout": 0.1,
+}
