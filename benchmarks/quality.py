@@ -26,8 +26,8 @@ from common import Bar, write_results
 from recbole_navigen.artefacts import write_json
 from recbole_navigen.comparison.estimates import PROTOCOLS, Comparison, Contender
 from recbole_navigen.comparison.page import report, tables
-from recbole_navigen.config.given import gather
 from recbole_navigen.config.reading import nearest, parse_value, read_settings
+from recbole_navigen.config.shipped import described
 from recbole_navigen.evaluation.ranks import ndcg
 from recbole_navigen.evaluation.statistics import Interval, interval, resampled_means
 from recbole_navigen.evaluation.user_ranks import UserRanks
@@ -114,7 +114,7 @@ def compared(
     for most, group in groups.items():
         few = seeds if most is None else most if isinstance(seeds, int) else seeds[:most]
         # Each group is a comparison of its own, which refuses what none of its models reads.
-        read = {key for label in group for key in gather(own[label].get("model", label), name, argv=[]).described}
+        read = {key for label in group for key in described(own[label].get("model", label))}
         read_by_group = [word for word in argv if word[2:].partition("=")[0].partition(".")[0] in read]
         result = run_compare(group, name, few, config_dict=given, argv=read_by_group)
         failed += result["failed"]

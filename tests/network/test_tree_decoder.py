@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_model import catalogues as shapes
 from small_model import few, llama, random_histories, ranked, small_model
+from torch import Tensor
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.model.ranking import Ranking
