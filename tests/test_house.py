@@ -155,3 +155,10 @@ def test_tests_stand_in_the_rooms_of_the_code() -> None:
     assert folders <= {*PLAN, "benchmarks", "docs", "support"}
     for file in (ROOT / "tests").rglob("test_*.py"):
         assert not re.search(r"^\s*(from|import) test_\w+", file.read_text("utf-8"), re.MULTILINE), file
+
+
+def test_the_picture_of_the_rooms_is_that_of_the_plan() -> None:
+    import make_architecture
+
+    assert make_architecture.plan() == PLAN
+    assert make_architecture.FILE.read_text("utf-8") == make_architecture.svg(PLAN)
