@@ -11,9 +11,10 @@ FILE = ROOT / "docs" / "images" / "architecture.svg"
 # Rooms that stand beside each other, from below.
 FLOORS = (
     ("ground",),
-    ("config", "identifiers", "encoders"),
-    ("data", "language"),
-    ("supervision", "network"),
+    ("config",),
+    ("data", "identifiers"),
+    ("language",),
+    ("supervision", "network", "encoders"),
     ("model", "evaluation"),
     ("training", "presentation"),
     ("reinforcement",),
@@ -44,7 +45,13 @@ def eval_literal(node: ast.expr) -> dict[str, tuple[str, ...]]:
 
 
 def svg(rooms: dict[str, tuple[str, ...]]) -> str:
-    """The picture; arrows point to what is imported, and those to the ground floor are left out."""
+    """The picture: a line leads down to each room that is imported and is not reached through another one anyway. Lines
+    to the ground floor, which all know, are left out.
+    """
+
+    def reached(name: str) -> set[str]:
+        return set(rooms[name]).union(*map(reached, rooms[name]))
+
     places, height = {}, HEIGHT * len(FLOORS) + 20
     for floor, names in enumerate(FLOORS):
         for at, name in enumerate(names):
@@ -57,7 +64,7 @@ def svg(rooms: dict[str, tuple[str, ...]]) -> str:
     ]
     for name, others in rooms.items():
         x, y = places[name]
-        for other in others:
+        for other in sorted(set(others).difference(*map(reached, others))):
             a, b = places[other]
             lines.append(
                 f'<path d="M{x:.0f} {y + 15:.0f}C{x:.0f} {y + 45:.0f} {a:.0f} {b - 45:.0f} {a:.0f} {b - 15:.0f}"/>'
