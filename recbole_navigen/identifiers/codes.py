@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.balanced import bounded_assignment, nearest_centre, squared_distances
+from recbole_navigen.identifiers.table import code_use
 
 N_INIT = 2  # k-means++ starts, the better by inertia is kept; starts differ by 0.1%, and starting costs most
 MAX_ITER = 100
@@ -102,12 +103,8 @@ def residual_kmeans(vectors: np.ndarray, levels: int, codes: int, seed: int, bal
     for level, entry in enumerate(per_level):
         old -= codebooks[level][before[:, level]]
         new -= codebooks[level][after[:, level]]
-        counts = np.bincount(after[:, level], minlength=codes)
-        share = counts[counts > 0] / n_items
         entry |= {
-            "codes_in_use": len(share),
-            "entropy_bits": float(-(share * np.log2(share)).sum() + 0.0),
-            "largest_code": int(counts.max()),
+            **code_use(after[:, level]),
             "shared_before": int((group := _group_sizes(before[:, : level + 1]))[group > 1].sum()),
             "shared_after": int((group := _group_sizes(after[:, : level + 1]))[group > 1].sum()),
             "items_moved": int((before[:, level] != after[:, level]).sum()),

@@ -160,22 +160,15 @@ class DualIdentifierTable:
         """The trie over the codes; its item indices are this table's."""
         return CatalogueTrie.build(self.codes, self.codebook_size)
 
-    def cid_text(self, index: int) -> str:
-        """Surface form of an item's CID, for example ``<|cid_begin|><s_a_3><s_b_0><s_c_61><|cid_end|>``."""
-        if not 0 <= index < self.n_items:
-            raise InputError(f"item index {index} is outside 0..{self.n_items - 1}.")
-        return CID_BEGIN + "".join(code_token(level, code) for level, code in enumerate(self.codes[index])) + CID_END
-
     def describe(self) -> str:
         """The report in a few short lines: use and evenness per level, collisions, terms."""
         lines = [f"{self.n_items} items, {self.levels} levels x {self.codebook_size} codes"]
         for level, column in enumerate(self.codes.T):
-            counts = np.bincount(column, minlength=self.codebook_size)
-            share = counts[counts > 0] / self.n_items
+            use = code_use(column)
             lines.append(
-                f"  level {LEVEL_LETTERS[level]}: {len(share)} codes in use, "
-                f"entropy {-(share * np.log2(share)).sum() + 0.0:.2f} of {np.log2(self.codebook_size):.2f} bits, "
-                f"largest {counts.max()} items, {self.trie.n_nodes(level + 1)} distinct prefixes"
+                f"  level {LEVEL_LETTERS[level]}: {use['codes_in_use']} codes in use, "
+                f"entropy {use['entropy_bits']:.2f} of {np.log2(self.codebook_size):.2f} bits, "
+                f"largest {use['largest_code']} items, {self.trie.n_nodes(level + 1)} distinct prefixes"
             )
         if codes := self.report.get("codes"):
             lines.append(
@@ -252,3 +245,14 @@ def _array(name: str, value: Any, kind: Any = np.float32) -> np.ndarray:
         return np.array(value, dtype=kind)
     except (ValueError, TypeError) as error:
         raise InputError(f"{name} must be an array of numbers, all rows of one length: {error}.") from error
+
+
+def code_use(column: np.ndarray) -> dict[str, float]:
+    """How evenly the codes of one level are used: how many are, their entropy in bits, the items of the largest.
+
+    column: the codes of the items at that level. Shape (N,).
+    """
+    counts = np.unique(column, return_counts=True)[1]
+    share = counts / len(column)
+    entropy = float(-(share * np.log2(share)).sum() + 0.0)
+    return {"codes_in_use": len(share), "entropy_bits": entropy, "largest_code": int(counts.max())}

@@ -97,11 +97,6 @@ class Vocabulary:
         """Text tokens of a TID: its terms in order, separated by commas."""
         return self.encode(f"{_TERM_SEPARATOR} ".join(terms))
 
-    def decode_terms(self, ids: Sequence[int]) -> list[str]:
-        """Terms read back from text tokens; blank ones are dropped."""
-        text = self.decode(ids)
-        return [term.strip() for term in text.split(_TERM_SEPARATOR) if term.strip()]
-
     def encode(self, text: str) -> list[int]:
         """Text tokens of any string, without special tokens."""
         return self.tokenizer.encode(text, add_special_tokens=False)

@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from recbole_navigen.identifiers.table import LEVEL_LETTERS, DualIdentifierTable
+from recbole_navigen.identifiers.table import LEVEL_LETTERS, DualIdentifierTable, code_use
 from recbole_navigen.presentation.plots import Plot, curve_plot
 from recbole_navigen.presentation.tables import Cell, Table
 from recbole_navigen.runs.layout import CHECKPOINT, IDENTIFIERS
@@ -61,9 +59,8 @@ def _identifiers(table: DualIdentifierTable) -> Table:
     """Use and evenness of the codes, level by level."""
     rows = []
     for level, column in enumerate(table.codes.T):
-        counts = np.bincount(column, minlength=table.codebook_size)
-        share = counts[counts > 0] / table.n_items
-        cells = (str(len(share)), f"{-(share * np.log2(share)).sum() + 0.0:.2f}", str(counts.max()))
+        use = code_use(column)
+        cells = (str(use["codes_in_use"]), f"{use['entropy_bits']:.2f}", str(use["largest_code"]))
         rows.append((Cell(f"level {LEVEL_LETTERS[level]}"), *map(Cell, cells)))
     notes = [line.strip() for line in table.describe().splitlines() if not line.strip().startswith("level ")]
     columns = ("identifiers", "codes in use", "entropy in bits", "items of the largest code")

@@ -72,15 +72,10 @@ def test_ten_terms_are_welcome():
     assert len(table(terms=(tuple("abcdefghij"), ("b",), ("c",))).terms[0]) == 10
 
 
-def test_cid_text_and_trie_follow_the_codes():
-    assert table().cid_text(0) == "<|cid_begin|><s_a_0><s_b_1><|cid_end|>"
+def test_the_trie_follows_the_codes():
     deep = table(codes=np.array([[0] * 5, [1, 0, 1, 0, 1], [1] * 5]), codebooks=np.zeros((5, 2, 1)))
-    assert deep.cid_text(1) == "<|cid_begin|><s_a_1><s_b_0><s_c_1><s_d_0><s_e_1><|cid_end|>"
     assert deep.trie is deep.trie
     assert deep.trie.find(deep.codes).tolist() == [0, 1, 2]
-    for index in (-1, 3):
-        with pytest.raises(InputError, match=f"item index {index}"):
-            deep.cid_text(index)
 
 
 def test_a_table_cannot_change_under_its_readers():
