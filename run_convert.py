@@ -2,7 +2,7 @@
 
 import sys
 
-from recbole_navigen.conversion.command import convert
+from recbole_navigen.cli.convert import convert
 
 if __name__ == "__main__":
     sys.exit(convert())

@@ -65,7 +65,7 @@ setup(
         "console_scripts": [
             "navigen = recbole_navigen.__main__:main",
             "navigen-compare = recbole_navigen.cli.commands:compare",
-            "navigen-convert = recbole_navigen.conversion.command:convert",
+            "navigen-convert = recbole_navigen.cli.convert:convert",
             "navigen-generate = recbole_navigen.cli.commands:generate",
             "navigen-hyper = recbole_navigen.cli.commands:hyper",
         ]

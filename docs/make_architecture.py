@@ -13,7 +13,7 @@ FLOORS = (
     ("ground",),
     ("config",),
     ("data", "identifiers"),
-    ("language",),
+    ("conversion", "language"),
     ("supervision", "network", "encoders"),
     ("model", "evaluation"),
     ("training", "presentation"),

@@ -14,6 +14,7 @@ PLAN: dict[str, tuple[str, ...]] = {
     "ground": (),
     "config": (),
     "data": ("config",),
+    "conversion": ("config", "data"),
     "identifiers": ("config",),
     "encoders": (),
     "language": ("identifiers",),
@@ -42,7 +43,7 @@ PLAN: dict[str, tuple[str, ...]] = {
         *("config", "data", "language", "supervision", "training", "evaluation", "runs", "serving", "pipeline"),
         *("generation", "presentation", "comparison", "tuning"),
     ),
-    "cli": ("config", "language", "generation", "tuning", "quick_start"),
+    "cli": ("config", "conversion", "language", "generation", "tuning", "quick_start"),
 }
 LONGEST = 400  # lines
 # Files that have the same role in each room.

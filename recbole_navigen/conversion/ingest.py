@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from recbole_navigen.conversion.archives import SourceFile
 from recbole_navigen.conversion.clocks import CLOCKS, EARLIEST, PER_SECOND, AnyTime, pattern, today, unit_of
 from recbole_navigen.conversion.ids import BAD, MISSING, IdTable, id_text
 from recbole_navigen.conversion.layouts import Batch, Reading
@@ -16,8 +17,7 @@ from recbole_navigen.conversion.numbers import BAD as BAD_NUMBER
 from recbole_navigen.conversion.numbers import MISSING as MISSING_NUMBER
 from recbole_navigen.conversion.numbers import Numbers
 from recbole_navigen.conversion.options import Options
-from recbole_navigen.conversion.rows import RowFiles, Rows
-from recbole_navigen.conversion.sources import SourceFile
+from recbole_navigen.conversion.row_files import RowFiles, Rows
 from recbole_navigen.conversion.spec import Attributes, Format, Interactions, Part, shown
 from recbole_navigen.errors import InputError
 

@@ -12,7 +12,7 @@ from recbole_navigen.conversion.ids import Texts
 from recbole_navigen.conversion.ingest import FATES, Ingest
 from recbole_navigen.conversion.numbers import Numbers
 from recbole_navigen.conversion.options import Options
-from recbole_navigen.conversion.rows import Buckets, Rows
+from recbole_navigen.conversion.row_files import Buckets, Rows
 from recbole_navigen.errors import InputError
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from recbole_navigen import __version__
+from recbole_navigen.conversion.atomic_files import Statistics
 from recbole_navigen.conversion.clocks import PER_SECOND, day, guessed_unit
 from recbole_navigen.conversion.reduce import Reduced, Step
-from recbole_navigen.conversion.write import Statistics
 
 _STEPS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 PACKAGES = ("numpy", "pyarrow", "isal", "orjson")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from recbole_navigen.conversion.check import LEAKS, check
-from recbole_navigen.conversion.command import convert
+from recbole_navigen.cli.convert import convert
+from recbole_navigen.conversion.audit import LEAKS, check
 
 CLICKS = "u,i,t\n" + "".join(
     f"u{n},i{(n + k) % 5},{1600000000 + 60 * (5 * n + k)}\n" for n in range(6) for k in range(4)

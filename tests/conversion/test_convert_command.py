@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from recbole_navigen.__main__ import main
+from recbole_navigen.cli.convert import convert
 from recbole_navigen.config.locate import dataset_folder
-from recbole_navigen.conversion.command import convert
 from recbole_navigen.conversion.report import size_against
 from recbole_navigen.data.reader import AtomicFile
 from recbole_navigen.errors import InputError
@@ -64,7 +64,7 @@ def clicks(own_folder: Path) -> Path:
 def test_help_answers_and_loads_nothing_heavy() -> None:
     done = run("run_convert.py", "--help")
     assert done.returncode == 0 and "--core" in done.stdout and "FORMAT" in done.stdout
-    code = "import sys, recbole_navigen.conversion.command as c; c.convert(['--list']); c.convert(['--show', 'steam'])"
+    code = "import sys, recbole_navigen.cli.convert as c; c.convert(['--list']); c.convert(['--show', 'steam'])"
     code += (
         "; print([name for name in ('torch', 'recbole', 'numpy', 'pandas', 'yaml', 'pyarrow') if name in sys.modules])"
     )

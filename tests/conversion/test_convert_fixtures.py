@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from recbole_navigen.conversion.command import convert
+from recbole_navigen.cli.convert import convert
 
 FIXTURES = Path(__file__).parent / "fixtures"
 NAMES = sorted(folder.name for folder in FIXTURES.iterdir() if folder.is_dir())

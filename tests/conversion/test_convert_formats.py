@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from recbole_navigen.cli.convert import convert
 from recbole_navigen.config.downloads import DOWNLOADS
-from recbole_navigen.conversion.command import convert
 from recbole_navigen.conversion.formats import FORMATS, TABLES
 
 KUAIRAND = (

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from recbole_navigen.conversion.convert import convert
+from recbole_navigen.conversion.convert_source import convert
 from recbole_navigen.conversion.ids import IdTable, escaped, id_text, is_escaped
 from recbole_navigen.conversion.layouts import literal, objects
 from recbole_navigen.conversion.numbers import Numbers

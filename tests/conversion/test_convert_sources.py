@@ -11,9 +11,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from recbole_navigen.conversion import sources
-from recbole_navigen.conversion.command import convert
-from recbole_navigen.conversion.sources import find_files, natural
+from recbole_navigen.cli.convert import convert
+from recbole_navigen.conversion import archives as sources
+from recbole_navigen.conversion.archives import find_files, natural
 from recbole_navigen.errors import InputError
 
 RATINGS = "".join(

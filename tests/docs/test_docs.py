@@ -35,7 +35,7 @@ from tiny_settings import NAVIGEN
 
 from recbole_navigen.__main__ import main
 from recbole_navigen.cli.commands import compare, generate, hyper
-from recbole_navigen.conversion.command import convert
+from recbole_navigen.cli.convert import convert
 from recbole_navigen.language.vocabulary import train_tokenizer
 
 SCRIPTS = {"run_navigen.py": main, "run_compare.py": compare, "run_generate.py": generate, "run_hyper.py": hyper}

@@ -11,7 +11,7 @@ import numpy as np
 
 from recbole_navigen.conversion.numbers import Numbers
 from recbole_navigen.conversion.reduce import Reduced
-from recbole_navigen.conversion.rows import CHUNK
+from recbole_navigen.conversion.row_files import CHUNK
 from recbole_navigen.conversion.spec import Field
 from recbole_navigen.errors import InputError
 from recbole_navigen.visible import visible

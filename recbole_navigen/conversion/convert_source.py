@@ -14,16 +14,16 @@ from tqdm import tqdm
 
 from recbole_navigen.artefacts import atomic_directory, file_hash, write_bytes, write_json
 from recbole_navigen.conversion import report as reports
+from recbole_navigen.conversion.archives import find_files
+from recbole_navigen.conversion.atomic_files import refuse_existing, settings, write_interactions
 from recbole_navigen.conversion.describe import describe, header, writer
 from recbole_navigen.conversion.formats import TABLES, format_of
 from recbole_navigen.conversion.ids import is_escaped
 from recbole_navigen.conversion.ingest import Assignment, Ingest, assign, described, open_all
 from recbole_navigen.conversion.options import Options
+from recbole_navigen.conversion.own_table import table_format
 from recbole_navigen.conversion.reduce import Reduced, Step, reduce
-from recbole_navigen.conversion.sources import find_files
 from recbole_navigen.conversion.spec import Format, Interactions
-from recbole_navigen.conversion.tables import table_format
-from recbole_navigen.conversion.write import refuse_existing, settings, write_interactions
 
 
 def convert(

@@ -112,7 +112,7 @@ def convert(argv: Sequence[str] | None = None) -> int:
             print(_list() if arguments.list else _show(arguments.show))
             return 0
         if arguments.check:
-            from recbole_navigen.conversion.check import check, shown
+            from recbole_navigen.conversion.audit import check, shown
 
             found = check(arguments.check)
             print(visible_lines(shown(found)))
@@ -170,8 +170,8 @@ def _convert(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     )
     options = Options(**values)
 
-    from recbole_navigen.conversion.convert import convert as run
-    from recbole_navigen.conversion.convert import next_command
+    from recbole_navigen.conversion.convert_source import convert as run
+    from recbole_navigen.conversion.convert_source import next_command
 
     report = run(arguments.format, arguments.sources, options, shlex.join(["navigen-convert", *argv]))
     print(visible_lines(_summary(report, Path(options.output) / options.name)))

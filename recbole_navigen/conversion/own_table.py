@@ -3,9 +3,9 @@
 import csv
 from collections.abc import Sequence
 
+from recbole_navigen.conversion.archives import SourceFile
 from recbole_navigen.conversion.layouts import Delimited, Json, Layout, Literal, Parquet, Reading
 from recbole_navigen.conversion.options import Columns, Options
-from recbole_navigen.conversion.sources import SourceFile
 from recbole_navigen.conversion.spec import Attributes, Field, Format, Interactions
 from recbole_navigen.conversion.text import clean, parts
 from recbole_navigen.errors import InputError
