@@ -25,6 +25,7 @@ setup(
         "recbole_navigen.properties": ["*.yaml", "*/*.yaml"],
         "recbole_navigen.presentation": ["*.html"],
         "recbole_navigen.supervision.template": ["*.yaml"],
+        "recbole_navigen.evaluation": ["*.txt"],
     },
     # RecBole requires a Ray that has no wheels for Python 3.12; the code uses Python 3.11.
     python_requires=">=3.11,<3.12",

@@ -272,7 +272,7 @@ def calls() -> list[Call]:
             {
                 **{
                     f"users={value!r}": {"users": value}
-                    for value in (0, -3, 1.5, [], ["nobody"], None, "", "u1,nobody", True, ["u1", "u1"], "u1,,u2", [1])
+                    for value in (0, -3, 1.5, [], ["nobody"], "", "u1,nobody", True, ["u1", "u1"], "u1,,u2", [1])
                 },
                 **drawn,
                 "an unknown medium": {"media": "song"},
@@ -283,7 +283,7 @@ def calls() -> list[Call]:
             {},
             {
                 "all": ({"users": "all"}, lambda rows: len(rows) == 16),
-                "named ones": ({"users": ["u3", "u5"]}, lambda rows: [row["user"] for row in rows] == ["u3", "u5"]),
+                "named ones": ({"users": ["u3", "u5"]}, lambda rows: [row.user for row in rows] == ["u3", "u5"]),
             },
             only=(
                 "output",
@@ -296,6 +296,7 @@ def calls() -> list[Call]:
                 "generation",
                 "argv",
                 "held_out",
+                "instructions",
                 "seed",
             ),
         ),

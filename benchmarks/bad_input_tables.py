@@ -85,7 +85,7 @@ def table_inputs(world: World) -> Iterator[Input]:
         "api: table, good", "lists", table({"codes": codes.tolist(), "codebooks": books.tolist()}), (), None, True
     )
 
-    line = {"user": "u1", "instruction": "a red ball", "target": "i1"}
+    line = {"user": "u1", "media": "image", "instruction": "a red ball"}
     files = {
         "no file": None,
         "binary": bytes(range(256)),
@@ -107,33 +107,37 @@ def table_inputs(world: World) -> Iterator[Input]:
                 ("instruction", 5),
                 ("user", None),
                 ("user", ""),
-                ("target", None),
+                ("target", ""),
                 ("target", []),
+                ("aim", {"id": 1}),
+                ("aim_probability", 2),
+                ("terms", "western"),
                 ("history", 5),
                 ("history", "i1"),
                 ("history", {"a": 1}),
                 ("history", [None]),
                 ("reasoning", 5),
                 ("reasoning", ["a"]),
+                ("history_titles", ["a title of no item"]),
             )
         },
     }
 
     def read(world: World) -> Any:
-        from recbole_navigen.generation.interfaces import read_requests
+        from recbole_navigen.generation.records import read_records
 
-        return read_requests("instructions.jsonl")
+        return read_records("instructions.jsonl")
 
     for what, content in files.items():
         make = (
             None if content is None else lambda world, content=content: Path("instructions.jsonl").write_bytes(content)
         )
-        yield Input("media: requests", what, read, ("instructions.jsonl", "u1"), make)
+        yield Input("media: records", what, read, ("instructions.jsonl", "u1"), make)
     good = "\n".join(
         ["", json.dumps(line), "", json.dumps({**line, "user": 'u"\u2028', "media": "video"}, ensure_ascii=False)]
     )
     yield Input(
-        "media: requests, good",
+        "media: records, good",
         "blank lines and odd characters",
         read,
         (),

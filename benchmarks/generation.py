@@ -45,11 +45,12 @@ from recbole_navigen.encoders.frames import read_frames
 from recbole_navigen.evaluation.media_scores import METRICS, MediaScores
 from recbole_navigen.evaluation.statistics import bootstrap, interval, resampled_means
 from recbole_navigen.generation.cards import user_cards
-from recbole_navigen.generation.interfaces import Catalogue, Request, item_images
+from recbole_navigen.generation.interfaces import Catalogue, item_images
 from recbole_navigen.generation.make import Generated, build_encoder, build_generators, generate, media_cases, score
-from recbole_navigen.generation.media_head import PAGE
 from recbole_navigen.generation.page import write_media_page
+from recbole_navigen.generation.records import InstructionRecord
 from recbole_navigen.generation.settings import generation_settings
+from recbole_navigen.quick_start.outcome import PAGE
 from recbole_navigen.runs.page import run_sections
 
 RUNS = Path(__file__).resolve().parent / "runs" / "generation"
@@ -71,12 +72,12 @@ def sequences(file: Path) -> dict[str, list[str]]:
 
 
 def instructions(
-    ours: Sequence[Request], texts: Mapping[str, str], popular: str, seed: int = 0
-) -> dict[str, list[Request]]:
-    """What each method asks for, method -> one request a user.
+    ours: Sequence[InstructionRecord], texts: Mapping[str, str], popular: str, seed: int = 0
+) -> dict[str, list[InstructionRecord]]:
+    """What each method asks for, method -> one record a user.
 
     Args:
-        ours: NaviGen's requests, one a user. texts: of items. popular: item id. seed: of who is whose other user.
+        ours: NaviGen's records, one a user. texts: of items. popular: item id. seed: of who is whose other user.
     """
     order = np.random.default_rng(seed).permutation(len(ours))
     other = dict(zip(order.tolist(), np.roll(order, 1).tolist(), strict=True))
@@ -89,17 +90,17 @@ def instructions(
         return ", ".join(max(values, key=lambda value: found[value]) for values in world.ATTRIBUTES.values())
 
     asked = {
-        TRUTH: [texts[request.target] for request in ours],
-        TERMS: [terms(request.history) for request in ours],
-        RECENT: [terms(request.history, 0.8) for request in ours],
-        LAST: [texts[request.history[-1]] for request in ours],
+        TRUTH: [texts[record.target] for record in ours],
+        TERMS: [terms(record.history) for record in ours],
+        RECENT: [terms(record.history, 0.8) for record in ours],
+        LAST: [texts[record.history[-1]] for record in ours],
         POPULAR: [texts[popular]] * len(ours),
         OTHER: [ours[other[place]].instruction for place in range(len(ours))],
     }
     others = {
         name: [
-            Request(request.user, request.media, text, request.target, request.history)
-            for request, text in zip(ours, written, strict=True)
+            InstructionRecord(record.user, record.media, text, record.target, record.history)
+            for record, text in zip(ours, written, strict=True)
         ]
         for name, written in asked.items()
     }
@@ -108,7 +109,7 @@ def instructions(
 
 def read_media(made: Generated) -> np.ndarray:
     """The scene in each medium, by the nearest drawing; -1, which is no value, where there is none. Shape (B, 6)."""
-    files = [made.file(place) for place in range(len(made.requests))]
+    files = [made.file(place) for place in range(len(made.instructions))]
     found = np.full((len(files), len(world.NAMES)), -1)
     held = [place for place, file in enumerate(files) if file is not None]
     if not held:
@@ -172,16 +173,16 @@ def throughput(folder: Path, made: Generated, catalogue: Catalogue, settings: di
 
 
 def compare(
-    folder: Path, media: str, asked: dict[str, list[Request]], catalogue: Catalogue, settings: dict[str, Any]
+    folder: Path, media: str, asked: dict[str, list[InstructionRecord]], catalogue: Catalogue, settings: dict[str, Any]
 ) -> tuple[dict[str, MediaScores], dict[str, Generated], ClipEncoder]:
     """Generate and score all methods; retrieval reads NaviGen's instructions."""
     encoder = build_encoder(settings, folder / "cache")
     scores, made = {}, {}
     generators = build_generators([media], settings, catalogue, encoder)
     nearest = build_generators([media], {**settings, f"{media}_model": "retrieval"}, catalogue, encoder)
-    for name, requests in {**asked, RETRIEVAL: asked[OURS]}.items():
+    for name, records in {**asked, RETRIEVAL: asked[OURS]}.items():
         own = nearest if name == RETRIEVAL else generators
-        made[name] = generate(requests, own, folder / "media" / name.replace(" ", "-"), settings, show_progress=True)
+        made[name] = generate(records, own, folder / "media" / name.replace(" ", "-"), settings, show_progress=True)
         scores[name] = score(made[name], catalogue, encoder, settings, media)
     return scores, made, encoder
 
@@ -213,7 +214,7 @@ def bars_of(media: str, scores: dict[str, MediaScores], made: dict[str, Generate
     # motion, so the score cannot know of it; it is read apart.
     accuracies, cosines, rows = [], [], {}
     for name, own in made.items():
-        meant = np.stack([scenes[request.target] for request in own.requests])
+        meant = np.stack([scenes[record.target] for record in own.instructions])
         read = read_media(own)
         accuracies.append(world.accuracy(read, meant))
         cosines.append(scores[name].per_user("CLIPScore"))
@@ -253,23 +254,23 @@ def posters(folder: Path, media: Path, count: int) -> None:
     given = {"image_model": "retrieval", "clip_model": str(folder / "clip"), "clip_framing": "pad"}
     settings = generation_settings(given)
     users = sorted(histories, key=int)[:count]
-    requests = [
-        Request(user, "image", f"a poster like {texts[own[-2]]}", own[-1], tuple(own[:-1]))
+    records = [
+        InstructionRecord(user, "image", f"a poster like {texts[own[-2]]}", own[-1], tuple(own[:-1]))
         for user, own in ((user, histories[user]) for user in users)
     ]
     start = time.perf_counter()
     encoder = build_encoder(settings, folder / "cache", show_progress=True)
-    generators = build_generators({request.media for request in requests}, settings, catalogue, encoder)
-    made = generate(requests, generators, folder / "posters", settings)
+    generators = build_generators({record.media for record in records}, settings, catalogue, encoder)
+    made = generate(records, generators, folder / "posters", settings)
     scores = {"retrieval": score(made, catalogue, encoder, settings)}
     page = folder / "posters" / PAGE
     facts = {"Users": str(len(users)), "Posters": f"{len(catalogue.images):,}"}
-    cards = user_cards(made, catalogue, {"image": scores["retrieval"]})
+    cards = user_cards(made.instructions, catalogue, made, {"image": scores["retrieval"]})
     write_media_page(page, "Retrieval on film posters", facts, scores, cards)
     seconds = time.perf_counter() - start
     print(f"{made.counts}, {seconds:.1f} s, {page} ({page.stat().st_size / 2**20:.1f} MiB)")
-    share = made.counts["done"] / len(requests)
-    history = sum(item in catalogue.images for request in requests[: len(cards)] for item in request.history[-8:])
+    share = made.counts["done"] / len(records)
+    history = sum(item in catalogue.images for record in records[: len(cards)] for item in record.history[-8:])
     thumbnails = sum(picture.address is not None for card in cards for picture in card.history)
     bars = [
         Bar("users who got a poster, share", share, "1", share == 1),
@@ -324,14 +325,14 @@ def main() -> None:
         details["table"] |= rows
         # What is asked for, before any generator comes in; beside it, what one item would ask for.
         single = [texts[item] for item in tiny_navigen.single_items(run, histories, users)]
-        written = {name: [request.instruction for request in requests] for name, requests in asked.items()}
-        meant = np.stack([scenes[request.target] for request in ours])
+        written = {name: [record.instruction for record in records] for name, records in asked.items()}
+        meant = np.stack([scenes[record.target] for record in ours])
         for name, wanted in {**written, SINGLE: single}.items():
             words = world.accuracy(np.stack([world.named(text) for text in wanted]), meant)
             row = details["table"].setdefault(f"{media}: {name}", {})
             row["attribute accuracy of its words"] = str(bootstrap(words))
         details[f"{media} users"] = len(users)
-        pages["cards"] += user_cards(made[OURS], catalogue, {media: scores[OURS]}, users=12)
+        pages["cards"] += user_cards(made[OURS].instructions, catalogue, made[OURS], {media: scores[OURS]}, users=12)
         pages["scores"] |= {f"{name}, {media}": scores[name] for name in scores}
         for name in scores:
             scores[name].save(folder / "scores" / media / name.replace(" ", "-"))

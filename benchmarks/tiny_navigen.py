@@ -4,7 +4,6 @@ The offline teacher's words (benchmarks of other data sets use it) mean nothing 
 the instructions to learn from are captions of that world, made of the terms of each training moment's next item.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,11 @@ from recbole_navigen.artefacts import (
     content_hash,
     file_hash,
     stage_is_current,
-    write_bytes,
     write_manifest,
 )
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation
-from recbole_navigen.generation.interfaces import Request, read_requests
+from recbole_navigen.generation.records import FILE, InstructionRecord, read_records, write_records
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.pipeline.write import add_writer
 from recbole_navigen.quick_start import Recommender
@@ -35,7 +33,7 @@ from recbole_navigen.supervision.template.judge import TemplateJudge
 from recbole_navigen.supervision.template.reasoner import TemplateReasoner
 from recbole_navigen.supervision.template.term_space import TermSpace
 
-DATASET, FILE = "tiny-world", "instructions.jsonl"
+DATASET = "tiny-world"
 MOMENTS = 1  # of each training user that become instructions
 POOL = 200  # items whose terms are expected together
 SETTINGS: dict[str, Any] = {
@@ -97,8 +95,8 @@ def _rows(config: Config, table: DualIdentifierTable) -> tuple[InstructionRow, .
 
 def instructions(
     folder: Path, run: Path, media: str, histories: Mapping[str, Sequence[str]], users: Sequence[str]
-) -> list[Request]:
-    """What NaviGen asks for, at once and in its most probable words, one request a user; kept in FOLDER/instructions.
+) -> list[InstructionRecord]:
+    """What NaviGen asks for, at once and in its most probable words, one record a user; kept in FOLDER/instructions.
 
     Args:
         folder: of everything. run: from `train`. media: `image` or `video`.
@@ -112,23 +110,16 @@ def instructions(
         recommender = Recommender.load(run)
         before = _readable(recommender, read, users)
         found = recommender.instruct(before, media, think=False, temperature=0.0, pool=POOL)
-        lines = [
-            json.dumps(
-                {
-                    "user": user,
-                    "media": media,
-                    "instruction": written.target_ins,
-                    "target": read[user][-1],
-                    "history": read[user][:-1],
-                    "reasoning": written.reasoning,
-                }
+        records = [
+            InstructionRecord(
+                user, media, written.instruction, read[user][-1], tuple(read[user][:-1]), written.reasoning
             )
             for user, written in zip(users, found, strict=True)
         ]
         with atomic_directory(stored) as path:
-            write_bytes(path / FILE, "".join(f"{line}\n" for line in lines).encode())
+            write_records(path / FILE, records)
             write_manifest(path, inputs)
-    return read_requests(stored / FILE)
+    return read_records(stored / FILE)
 
 
 def single_items(run: Path, histories: Mapping[str, Sequence[str]], users: Sequence[str]) -> list[str]:

@@ -40,7 +40,8 @@ PLAN: dict[str, tuple[str, ...]] = {
     "comparison": ("evaluation", "presentation", "runs"),
     "tuning": ("config", "presentation"),
     "quick_start": (
-        *("config", "data", "language", "supervision", "training", "evaluation", "runs", "serving", "pipeline"),
+        *("config", "data", "encoders", "language", "supervision", "training", "evaluation", "runs", "serving"),
+        *("pipeline",),
         *("generation", "presentation", "comparison", "tuning"),
     ),
     "cli": ("config", "conversion", "language", "generation", "tuning", "quick_start"),

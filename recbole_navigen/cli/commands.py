@@ -41,8 +41,11 @@ The run is the newest finished one of these settings; without one, it is trained
   %(prog)s --dataset=ml-100k --users=5
   %(prog)s --dataset=ml-100k --users=196,186 --media=video --temperature=0 --output=instructions
   %(prog)s --run=saved/NaviGen-ml-100k-... --users=all --output=instructions
---output writes DIR/instructions.jsonl, one user a line. With a model, media and DIR/report.html too:
+--output writes DIR/instructions.jsonl, one user a line, DIR/result.json and DIR/report.html. --held_out scores the
+instructions against the items that were kept out, beside simple writers. With a model, media are made, and scored too:
   %(prog)s --users=50 --held_out --output=DIR --image_model=FOLDER_OR_HUB_ID --clip_model=FOLDER_OR_HUB_ID
+Instructions that are written, and perhaps edited, are made into media by any model:
+  %(prog)s --instructions=DIR/instructions.jsonl --output=OTHER --image_model=FOLDER_OR_HUB_ID
 All settings of media: properties/generation.yaml.
 """
 HYPER_EPILOG = """\
@@ -204,15 +207,16 @@ def generate_parser() -> CommandLine:
     """Return the parser of `navigen-generate`."""
     commands = command_line(
         "run_generate",
-        "%(prog)s [-h] [--users N] [--output DIR] [--run DIR] [--media image|video|mixed] [--held_out] [--no-think] "
-        "[--temperature T] [--top_p P] [--drafts N] [--dataset DATASET] [--config_files FILE ...] [--debug] "
-        "[--key=value ...]",
+        "%(prog)s [-h] [--users N] [--output DIR] [--run DIR] [--instructions FILE] [--media image|video|mixed] "
+        "[--held_out] [--no-think] [--temperature T] [--top_p P] [--drafts N] [--dataset DATASET] "
+        "[--config_files FILE ...] [--debug] [--key=value ...]",
         "Write a personal instruction for an image or video model for each of some users.",
         GENERATE_EPILOG,
     )
-    commands.add_argument("--users", default="5", metavar="N", help="how many, or raw ids with commas, or all")
-    commands.add_argument("--output", metavar="DIR", help="where to write instructions.jsonl")
-    commands.add_argument("--run", metavar="DIR", help="a finished run of NaviGen, saved/RUN")
+    commands.add_argument("--users", metavar="N", help="how many, or raw ids with commas, or all (default: 5)")
+    commands.add_argument("--output", metavar="DIR", help="where to write instructions.jsonl, result.json, report.html")
+    commands.add_argument("--run", metavar="DIR", help="a finished run of NaviGen, saved/RUN; it gets a writer")
+    commands.add_argument("--instructions", metavar="FILE", help="make media of the instructions in this file")
     commands.add_argument("--media", default="image", choices=("image", "video", "mixed"), help="what is to be made")
     commands.add_argument("--held_out", action="store_true", help="keep each user's last item out, to score against it")
     commands.add_argument("--no-think", dest="think", action="store_false", help="answer without reasoning")
@@ -256,7 +260,7 @@ def generate(argv: Sequence[str] | None = None) -> int:
         refuse_absent(generation_settings(own))
         for name in ("temperature", "top_p", "drafts"):
             checked(name, DRAWS[name], getattr(arguments, name))
-        if not arguments.run:
+        if not arguments.run and not arguments.instructions:
             gather("NaviGen", arguments.dataset, split_files(arguments.config_files), argv=others)
         from recbole_navigen.quick_start.generate import run_generate
 
@@ -274,6 +278,7 @@ def generate(argv: Sequence[str] | None = None) -> int:
             drafts=arguments.drafts,
             seed=arguments.sampling_seed,
             held_out=arguments.held_out,
+            instructions=arguments.instructions,
         )
         return 0
 

@@ -5,6 +5,7 @@ Everything is computed from the raw text of an answer. An answer that the strict
     valid                 the parser accepts it
     tid_precision/recall/f1   its terms against those of the true next item, as sets, whatever their case
     target_similarity     cosine of the instruction and the text of the true next item
+    blanked_similarity    the same with the titles of works left out of the instruction, so that naming one is no help
     reference_similarity  cosine of the instruction and the instruction searched for the true next item
     specificity           share of the visual aspects (lighting, palette, camera, ...) that the instruction speaks of
     copy_rate             share of its own terms that stand literally in its instruction
@@ -14,7 +15,9 @@ instruction is personal by the gap: own target minus others' targets. One instru
 videos) has a gap of 0, however well it fits on average.
 """
 
+import json
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,9 +30,13 @@ from recbole_navigen.language.answer import Answer, InvalidAnswer, parse_answer
 from recbole_navigen.supervision.fitness import names_target
 from recbole_navigen.supervision.template.lexicons import content_words, lexicons
 
-PERSONAL = ("tid_precision", "tid_recall", "tid_f1", "target_similarity", "reference_similarity")
+PERSONAL = (
+    *("tid_precision", "tid_recall", "tid_f1"),
+    *("target_similarity", "blanked_similarity", "reference_similarity"),
+)
 OTHERS = 20  # other users against whose targets the control scores each answer
 _ORDERS = 4  # longest n-gram of self-BLEU
+_ARTICLE = re.compile(r"(.+), (The|An?|Les?|La|Das|Der|Die|Il|El)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +45,8 @@ class InstructionScores:
 
     Attributes:
         values: name -> one value a user, (B,).
-        control: for the names in PERSONAL, the mean value against other users' targets, (B,).
-        diversity: distinct-1, distinct-2 and self-BLEU-4 of all valid instructions.
+        control: for those of the names in PERSONAL, the mean value against other users' targets, (B,).
+        diversity: of all valid instructions, see `diversity`.
         refused: reason -> answers that the parser refused.
     """
 
@@ -57,26 +64,29 @@ def score_instructions(
     answers: Sequence[str],
     terms: Sequence[Sequence[str]],
     texts: Sequence[str],
-    references: Sequence[str],
+    references: Sequence[str] | None,
     space: TextSpace,
     media: Sequence[str] | None = None,
     seed: int = 0,
+    titles: Sequence[Sequence[str]] | None = None,
 ) -> InstructionScores:
     """Score the answers for B users.
 
     Args:
         answers: raw text, as `Vocabulary.raw_answer` writes it.
-        terms, texts: of each user's true next item. references: the instruction searched for it.
+        terms, texts: of each user's true next item.
+        references: the instruction searched for it; None: there is no `reference_similarity`.
         space: turns texts into vectors. seed: of the order in which other users are taken.
         media: what each instruction is for, B; others are taken from the same, since what all prompts for videos share
             says nothing about a person. None: all alike.
+        titles: of the works that each instruction may name; None: there is no `blanked_similarity`.
     """
     users = len(answers)
-    if users < 2 or not len(terms) == len(texts) == len(references) == users:
-        raise InputError(
-            f"{users} answers came with {len(terms)} terms, {len(texts)} texts and {len(references)} references; give "
-            "as many of each, for at least two users."
-        )
+    sides = {"terms": terms, "texts": texts, "references": references, "titles": titles}
+    counts = {name: len(side) for name, side in sides.items() if side is not None}
+    if users < 2 or set(counts.values()) != {users}:
+        listed = " and ".join(", ".join(f"{count} {name}" for name, count in counts.items()).rsplit(", ", 1))
+        raise InputError(f"{users} answers came with {listed}; give as many of each, for at least two users.")
     media = [""] * users if media is None else list(media)
     fewest = min(Counter(media).values())
     if len(media) != users or fewest < 2:
@@ -97,7 +107,12 @@ def score_instructions(
     written = ["" if answer is None else answer.target_ins for answer in parsed]
 
     # 2. Against one's own target, and against those of others.
-    vectors, target, reference = space(written), space(texts), space(references)
+    vectors, target = space(written), space(texts)
+    pairs = {"target_similarity": (vectors, target)}
+    if titles is not None:
+        pairs["blanked_similarity"] = space([blanked(*pair) for pair in zip(written, titles, strict=True)]), target
+    if references is not None:
+        pairs["reference_similarity"] = vectors, space(references)
     own_terms = [_folded(answer.target_tid) if answer else frozenset() for answer in parsed]
     target_terms = [_folded(entry) for entry in terms]
 
@@ -106,14 +121,14 @@ def score_instructions(
         precision = overlap / np.array([max(len(own), 1) for own in own_terms])
         recall = overlap / np.array([len(target_terms[place]) for place in other])
         f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-        near = (valid * cosines(vectors, side[other]) for side in (target, reference))
-        return dict(zip(PERSONAL, (precision, recall, f1, *near), strict=True))
+        near = {name: valid * cosines(left, right[other]) for name, (left, right) in pairs.items()}
+        return {"tid_precision": precision, "tid_recall": recall, "tid_f1": f1, **near}
 
-    control = {name: np.zeros(users) for name in PERSONAL}
+    control: dict[str, np.ndarray] = {}
     others = mismatched(media, seed)
     for other in others:
         for name, value in against(other).items():
-            control[name] += value / len(others)
+            control[name] = control.get(name, 0.0) + value / len(others)
 
     # 3. What the text itself shows.
     values = {"valid": valid.astype(np.float64), **against(np.arange(users))}
@@ -126,6 +141,29 @@ def score_instructions(
     )
     kept = [content.lower().split() for content, holds in zip(written, valid, strict=True) if holds]
     return InstructionScores(values, control, diversity(kept), dict(refused))
+
+
+def raw_answer(terms: Sequence[str], instruction: str) -> str:
+    """An answer in the form that `parse_answer` reads, without a thought."""
+    return json.dumps({"target_tid": list(terms), "target_ins": instruction}, ensure_ascii=False)
+
+
+def blanked(text: str, titles: Sequence[str]) -> str:
+    """A text without the titles of works, whole ones only, longer ones first.
+
+    "Matrix, The" is also found as "The Matrix" and "Matrix", and a title without what stands in brackets behind it. A
+    title of one word must stand as it is written, capitals included: "Big" is a work, "big" is none.
+    """
+    forms = set()
+    for title in titles:
+        for form in (title, re.sub(r"\s*\([^()]*\)\s*$", "", title)):
+            forms.add(form.strip())
+            if match := _ARTICLE.fullmatch(form.strip()):
+                forms |= {f"{match[2]} {match[1]}", match[1]}
+    for form in sorted((form for form in forms if len(form) > 1), key=len, reverse=True):
+        flags = re.IGNORECASE if " " in form else 0
+        text = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", " ", text, flags=flags)
+    return " ".join(text.split())
 
 
 def mismatched(media: Sequence[str], seed: int = 0) -> list[np.ndarray]:
@@ -158,11 +196,12 @@ def diversity(texts: Sequence[Sequence[str]]) -> dict[str, float]:
         texts: their words.
 
     Returns:
-        `distinct_1` and `distinct_2`, different n-grams over all n-grams, and `self_bleu`, the mean BLEU-4 of each text
-        with all others as references (Zhu et al., 2018); 1 if all are the same. 0 for fewer than two texts.
+        `distinct_1`, `distinct_2` and `distinct_4`, different n-grams over all n-grams; `openings`, how many different
+        first two words there are; and `self_bleu`, the mean BLEU-4 of each text with all others as references (Zhu et
+        al., 2018), 1 if all are the same. 0 for fewer than two texts.
     """
     if len(texts) < 2:
-        return {"distinct_1": 0.0, "distinct_2": 0.0, "self_bleu": 0.0}
+        return dict.fromkeys(("distinct_1", "distinct_2", "distinct_4", "openings", "self_bleu"), 0.0)
     logs = np.zeros(len(texts))
     distinct = {}
     for size in range(1, _ORDERS + 1):
@@ -192,6 +231,8 @@ def diversity(texts: Sequence[Sequence[str]]) -> dict[str, float]:
     return {
         "distinct_1": distinct[1],
         "distinct_2": distinct[2],
+        "distinct_4": distinct[4],
+        "openings": float(len({tuple(text[:2]) for text in texts})),
         "self_bleu": float(np.mean(np.minimum(np.exp(logs) * penalty, 1.0))),
     }
 

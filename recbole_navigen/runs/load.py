@@ -1,12 +1,13 @@
 """Models read back from the folder of a run."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from recbole_navigen.artefacts import read_json, read_record, verify_manifest
-from recbole_navigen.config import Config
+from recbole_navigen.config import Config, shipped
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.backbone import pretrained_tokenizer, revision_of
@@ -15,6 +16,7 @@ from recbole_navigen.network.author import Author
 from recbole_navigen.network.build import build_lm
 from recbole_navigen.network.item_model import DualIdentifierLM
 from recbole_navigen.network.writer import build_writer
+from recbole_navigen.redaction import HIDDEN
 from recbole_navigen.runs.identity import refuse_other_backbone
 from recbole_navigen.runs.layout import CHECKPOINT, IDENTIFIERS, STARTED, TOKENIZER, WRITER, WRITER_SETTINGS
 from recbole_navigen.runs.result import read_result
@@ -78,3 +80,25 @@ def load_writer(run_dir: str | Path, ranker: DualIdentifierLM, table: DualIdenti
     writer, renderer = build_writer(settings, ranker, table, pretrained_tokenizer(str(folder / TOKENIZER)))
     writer.load_state_dict(load_checkpoint(folder / CHECKPOINT)["state_dict"])
     return Author(writer.eval(), renderer, settings)
+
+
+def run_config(folder: str | Path) -> Config:
+    """The settings of a finished run, for what is made beside it.
+
+    Raises:
+        InputError: a setting holds a secret, which runs do not keep.
+    """
+    record = read_result(folder)
+    settings, data = record["config"], {"data_path": str(Path(record["config"]["data_path"]).parent)}
+    shown = Config(record["model"], record["dataset"], config_dict=data).public()
+    # What the run's own settings were, and not what they made of others: that would not be taken as a setting.
+    own = {
+        key: settings[key]
+        for key in shipped.described(record["model"])
+        if key in settings and settings[key] != shown.get(key) and key not in ("model", "dataset", "gpu_id")
+    }
+    if HIDDEN in json.dumps(own):
+        raise InputError(
+            f"the settings of {folder} hold a secret, which runs do not keep; give its settings in place of its folder."
+        )
+    return Config(record["model"], record["dataset"], config_dict={**own, **data})

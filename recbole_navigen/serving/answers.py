@@ -42,19 +42,19 @@ class Instruction:
     """What the model wrote for one history.
 
     Attributes:
-        recommended: the item that it is for.
+        aim: the item that it is for.
         domain, media: what it was told to write for.
         reasoning: its thought, None if it was asked for none.
-        target_tid: the terms it expects of the next item. target_ins: the instruction for an image or video model.
+        terms: what it expects of the next item. instruction: the text for an image or video model.
         answer: the raw text that these were read from.
         log_probability: of the answer behind its item, in nats, under the distribution it was drawn from.
     """
 
-    recommended: Recommendation
+    aim: Recommendation
     domain: str
     media: str
     reasoning: str | None
-    target_tid: tuple[str, ...]
-    target_ins: str
+    terms: tuple[str, ...]
+    instruction: str
     answer: str
     log_probability: float

@@ -14,7 +14,8 @@ from recbole_navigen.config.calls import checked, checks
 from recbole_navigen.config.reading import nearest
 from recbole_navigen.config.shipped import dataset_arguments
 from recbole_navigen.config.teachers import supervision_settings
-from recbole_navigen.data import NaviGenDataset, create_dataset
+from recbole_navigen.data import NaviGenDataset, create_dataset, read_item_text
+from recbole_navigen.data.item_text import ItemText
 from recbole_navigen.data.sequences import padded
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.tags import DOMAINS, DRAFTS, DRAWS, MEDIA, TEMPERATURE, TOP_P
@@ -89,6 +90,11 @@ class Recommender:
     def titles(self) -> dict[str, str]:
         """A name for each raw item id: its title, or `item ID` without one."""
         return titles_of(*self._data)
+
+    @cached_property
+    def item_text(self) -> ItemText:
+        """The text of every item by internal id, see `read_item_text`."""
+        return read_item_text(*self._data)
 
     @cached_property
     def _data(self) -> tuple[Config, NaviGenDataset]:
@@ -207,8 +213,7 @@ class Recommender:
         """
         if self.author is None:
             raise InputError(
-                "this run has not learned to write instructions; call run_generate with its settings in place of its "
-                "folder, which trains a writer beside it."
+                "this run has not learned to write instructions; run_generate --run=DIR trains a writer beside it."
             )
         settings = self.author.settings
         indices = self._all_indices(histories)
@@ -231,17 +236,19 @@ class Recommender:
             for aim, chances in found
         ]
         named = not free_terms and (settings["name_item"] or not settings["choose_item"])
-        written = written_drafts(
-            self.author,
-            self.ranking,
-            self._padded([indices[row] for row in rows]),
-            [self._index[aims[row].item] + 1 for row in rows],
-            [(domain, media[row]) for row in rows],
-            [int(content_hash(key)[:8], 16) for key in keys],
-            [told[row] for row in rows] if named else None,
-            think,
-            temperature,
-            top_p,
+        written = list(
+            written_drafts(
+                self.author,
+                self.ranking,
+                self._padded([indices[row] for row in rows]),
+                [self._index[aims[row].item] + 1 for row in rows],
+                [(domain, media[row]) for row in rows],
+                [int(content_hash(key)[:8], 16) for key in keys],
+                [told[row] for row in rows] if named else None,
+                think,
+                temperature,
+                top_p,
+            )
         )
         drawn = [
             Instruction(
@@ -256,9 +263,10 @@ class Recommender:
             Sample("", tuple(terms[self._index[item]] for item in history), own, domain, medium, name_target)
             for history, own, medium in zip(histories, told, media, strict=True)
         ]
-        grouped = [drawn[begin : begin + drafts] for begin in range(0, len(drawn), drafts)]
-        best = draft_scores(self._space, samples, grouped).argmax(axis=1)
-        return [group[place] for group, place in zip(grouped, best.tolist(), strict=True)]
+        starts = range(0, len(drawn), drafts)
+        answers = [[answer for _, answer, _ in written[begin : begin + drafts]] for begin in starts]
+        best = draft_scores(self._space, samples, answers).argmax(axis=1)
+        return [drawn[begin + place] for begin, place in zip(starts, best.tolist(), strict=True)]
 
     @cached_property
     def _space(self) -> TermSpace:

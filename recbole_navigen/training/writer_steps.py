@@ -1,6 +1,7 @@
 """Training of the writer on instructions: a fixed number of steps beside a ranking model that stays as it is."""
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from recbole_navigen.training.schedule import RATE_FLOOR, rate
 
 AVERAGED_SHARE = 0.1  # of the steps: the weights that are kept are averaged over about so many last ones
 WARMUP_SHARE = 0.05
+TIMED = 20  # steps after which the bar says how many minutes all of them take
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +65,7 @@ def train_writer(
         logger.info("write: going on from step %d of %d", len(losses), steps)
 
     writer.train()
+    begun, start = len(losses), time.perf_counter()
     with tqdm(total=steps, initial=len(losses), desc="write", ncols=100, disable=not show_progress) as bar:
         while len(losses) < steps:
             step = len(losses)
@@ -80,6 +83,9 @@ def train_writer(
             losses.append(loss.item())
             bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
             bar.update()
+            if len(losses) == begun + TIMED:
+                minutes = steps * (time.perf_counter() - start) / TIMED / 60
+                bar.set_description(f"write, about {minutes:.0f} min in all" if minutes >= 1 else "write")
             if progress.due and len(losses) < steps:
                 progress.save(
                     trained={name: weight for name, weight in writer.named_parameters() if name in average.weights},

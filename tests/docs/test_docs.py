@@ -20,6 +20,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from tiny_settings import NAVIGEN
 from recbole_navigen.__main__ import main
 from recbole_navigen.cli.commands import compare, generate, hyper
 from recbole_navigen.cli.convert import convert
+from recbole_navigen.generation.records import InstructionRecord, write_records
 from recbole_navigen.language.vocabulary import train_tokenizer
 
 SCRIPTS = {"run_navigen.py": main, "run_compare.py": compare, "run_generate.py": generate, "run_hyper.py": hyper}
@@ -56,6 +58,7 @@ PROPERTIES = {
     "dataset/ml-100k.yaml": {"item_text_fields": ["title", "genre"], "MAX_ITEM_LIST_LENGTH": 8},
     "reinforce.yaml": {"prompts": 2, "group": 2, "instruction_prompts": 1, "instruction_group": 2, "eval_prompts": 2},
     "generation.yaml": {"image_steps": 1, "video_steps": 1, "video_frames": 4, "control_users": 1}
+    | {"similarity_model": "tf-idf", "fluency_model": None}
     | {"image_size": [32, 32], "video_size": [32, 32]},
     "sweep/NaviGen.yaml": {"learning_rate": [0.001, 0.002]},
     "sweep/SASRec.yaml": {"learning_rate": [0.001, 0.002]},
@@ -87,6 +90,9 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "pictures").mkdir()
     for item in range(1, 191):
         Image.new("RGB", (40, 32), (item, 255 - item, 90)).save(folder / "pictures" / f"{item}.png")
+    # 4. Instructions that somebody wrote.
+    ball = InstructionRecord("196", "image", "a red ball", "7", ("3", "9"), history_titles=("a", "b"), target_title="c")
+    write_records(folder / "written.jsonl", [ball, replace(ball, user="186", target="8")])
     return folder
 
 
@@ -118,7 +124,8 @@ def real(text: str, page: str) -> str:
     text = re.sub(r"\b(image|video|clip)(_model=)FOLDER\w*", r"\1\2models/\1", text)
     text = re.sub(r"(item_images=)FOLDER", r"\1pictures", text)
     text = re.sub(r"postgresql\+psycopg://[^'\s]+", "sqlite:///shared.db", text)
-    return text.replace("--output=DIR", "--output=out")
+    text = re.sub(r"(instructions=)(?:DIR/instructions\.jsonl|FILE)", r"\1written.jsonl", text)
+    return text.replace("--output=DIR", "--output=out").replace("--output=OTHER", "--output=other")
 
 
 def shorter(words: list[str]) -> list[str]:
@@ -191,7 +198,6 @@ def fixtures_of(page: str) -> dict[str, Any]:
         return {}
     from recbole_navigen.config import Config
     from recbole_navigen.data import create_dataset, data_preparation
-    from recbole_navigen.generation.interfaces import Request
     from recbole_navigen.generation.settings import generation_settings
     from recbole_navigen.quick_start import Recommender
     from recbole_navigen.supervision.rows import samples_of
@@ -199,8 +205,8 @@ def fixtures_of(page: str) -> dict[str, Any]:
     table = Recommender.load(newest_run("NaviGen", history="pooled")).table
     if page in ("docs/media.md", "docs/howto/media_model.md"):
         texts = {f"i{number}": f"tale {number}" for number in range(10)}
-        request = Request("u1", "image", "a red star over a quiet sea", target="i7", history=("i3", "i9"))
-        return {"texts": texts, "requests": [request], "settings": generation_settings({})}
+        record = InstructionRecord("u1", "image", "a red star over a quiet sea", target="i7", history=("i3", "i9"))
+        return {"texts": texts, "records": [record], "settings": generation_settings({})}
     config = Config("NaviGen", "ml-100k")
     dataset = create_dataset(config)
     train = data_preparation(config, dataset)[0]._dataset

@@ -21,7 +21,7 @@ from recbole_navigen.encoders.frames import read_frames
 from recbole_navigen.errors import InputError
 from recbole_navigen.generation.diffusers_pipeline import Pipeline
 from recbole_navigen.generation.image import ImageGenerator
-from recbole_navigen.generation.interfaces import Catalogue, Request, item_images, read_requests
+from recbole_navigen.generation.interfaces import Catalogue, item_images
 from recbole_navigen.generation.make import (
     METADATA,
     blocked_by,
@@ -32,6 +32,7 @@ from recbole_navigen.generation.make import (
     score,
     user_seed,
 )
+from recbole_navigen.generation.records import InstructionRecord, read_records, write_records
 from recbole_navigen.generation.retrieval import picture_terms
 from recbole_navigen.generation.settings import generation_settings
 from recbole_navigen.generation.video import VideoGenerator
@@ -58,8 +59,11 @@ def pixels(made: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(made))).astype(int)
 
 
-def requests_for(users: int, media: str = "image") -> list[Request]:
-    return [Request(f"u{user}", media, f"a red ball, night {user}", f"s{user}", ("s9", "s8")) for user in range(users)]
+def requests_for(users: int, media: str = "image") -> list[InstructionRecord]:
+    return [
+        InstructionRecord(f"u{user}", media, f"a red ball, night {user}", f"s{user}", ("s9", "s8"))
+        for user in range(users)
+    ]
 
 
 class Painter:
@@ -98,7 +102,9 @@ def test_real_pipelines_make_real_files_and_scores(models: Path, catalogue: Cata
     assert np.array(read_frames(tmp_path / "media" / "videos" / "u1.mp4")).shape == (4, 32, 32, 3)
     lines = [json.loads(line) for line in (tmp_path / "media" / METADATA).read_text().splitlines()]
     assert lines == list(made.records)
-    assert lines[0]["prompt"] == requests[0].instruction and lines[0]["model"] == "image" and lines[0]["seconds"] >= 0
+    assert (
+        lines[0]["instruction"] == requests[0].instruction and lines[0]["model"] == "image" and lines[0]["seconds"] >= 0
+    )
     assert lines[0]["seed"] == lines[3]["seed"] != lines[1]["seed"]
     assert lines[0]["arguments"]["guidance_scale"] == 2.0 and str(models) not in json.dumps(lines)
     for place, pipeline in ((0, "StableDiffusionPipeline"), (3, "AnimateDiffPipeline")):
@@ -217,7 +223,9 @@ def test_a_failure_costs_one_user_and_is_counted(tmp_path: Path, catalogue: Cata
 
 def test_a_block_holds_as_long_as_what_blocks(tmp_path: Path) -> None:
     """Of the list it is decided anew each time; the checker would refuse the same picture again."""
-    requests = [Request(f"u{place}", "image", text, "s0") for place, text in enumerate(("a ghost", "a ball", "no"))]
+    requests = [
+        InstructionRecord(f"u{place}", "image", text, "s0") for place, text in enumerate(("a ghost", "a ball", "no"))
+    ]
     painter = Painter(refuses="no")
 
     def call(*words: str) -> list[str]:
@@ -234,14 +242,14 @@ def test_a_block_holds_as_long_as_what_blocks(tmp_path: Path) -> None:
 
 
 def test_characters_that_end_lines_in_unicode_end_no_record(tmp_path: Path) -> None:
-    request = Request("u\x85", "image", "a ball\u2028at night\u2029", "s0", reasoning="so\x0bit is")
-    rows = [{name: getattr(request, name) for name in ("user", "media", "instruction", "target", "reasoning")}] * 2
+    request = InstructionRecord("u\x85", "image", "a ball\u2028at night\u2029", "s0", reasoning="so\x0bit is")
     file = tmp_path / "instructions.jsonl"
-    file.write_text("\n\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\r\n", "utf-8")
-    assert read_requests(file) == [request] * 2
+    write_records(file, [request])
+    file.write_text("\n\n" + file.read_text("utf-8") + "\r\n", "utf-8")
+    assert read_records(file) == [request]
     for kept in (0, 1):
         made = generate([request], {"image": Painter()}, tmp_path, generation_settings())
-        assert made.counts["kept"] == kept and made.records[0]["prompt"] == request.instruction
+        assert made.counts["kept"] == kept and made.records[0]["instruction"] == request.instruction
 
 
 def test_blocked_and_long_instructions_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -249,7 +257,7 @@ def test_blocked_and_long_instructions_are_reported(tmp_path: Path, caplog: pyte
     words.write_text("Gore\n\nblood bath\n")
     settings = generation_settings({"block_list": str(words)})
     texts = ["a GORE scene", "Al Gore's ball", "a gorey ball", "a blood bath", "a ball of one two three four", "no"]
-    requests = [Request(f"u{place}", "image", text, "s0") for place, text in enumerate(texts)]
+    requests = [InstructionRecord(f"u{place}", "image", text, "s0") for place, text in enumerate(texts)]
     with caplog.at_level(logging.WARNING):
         made = generate(requests, {"image": Painter(refuses="no")}, tmp_path / "media", settings)
     assert [record["status"] for record in made.records] == ["blocked"] * 2 + ["done", "blocked", "done", "blocked"]
@@ -298,7 +306,7 @@ def test_retrieval_needs_no_generator(models: Path, catalogue: Catalogue, tmp_pa
     given = {"image_model": "retrieval", "video_model": "retrieval", "clip_model": str(models / "clip")}
     settings = generation_settings(given)
     encoder = build_encoder(settings)
-    requests = [Request("u0", "image", "star", "s0"), Request("u0", "video", "star", "s0")]
+    requests = [InstructionRecord("u0", "image", "star", "s0"), InstructionRecord("u0", "video", "star", "s0")]
     made = generate(
         requests,
         build_generators({request.media for request in requests}, settings, catalogue, encoder),
@@ -376,18 +384,7 @@ def test_settings_that_one_of_two_models_reads_are_taken() -> None:
     generation_settings({**RETRIEVED, "video_model": "retrieval", "video_frames": 4, "image_steps": None})
 
 
-def test_requests_and_names(tmp_path: Path, catalogue: Catalogue) -> None:
-    file = tmp_path / "instructions.jsonl"
-    row = {"user": 7, "media": "video", "instruction": "a ball", "target": 3, "history": [1, 2], "more": None}
-    file.write_text(json.dumps(row) + "\n")
-    assert read_requests(file) == [Request("7", "video", "a ball", "3", ("1", "2"))]
-    file.write_text(json.dumps(row) + '\n{"user": 1}\n')
-    with pytest.raises(InputError, match=r"line 2 is no instruction .*it has no 'instruction'"):
-        read_requests(file)
-    with pytest.raises(InputError, match="media must be image or video, not 'song'"):
-        Request("u", "song", "a ball", "s0")
-    with pytest.raises(InputError, match="empty instruction"):
-        Request("u", "image", " ", "s0")
+def test_names_of_files(tmp_path: Path) -> None:
     names = [file_name(user, "image") for user in ("u1", "a/b", "..", "x" * 300, "x" * 301, "Ä ö")]
     assert names[0] == "images/u1.png" and len(set(names)) == len(names)
     assert all(name.count("/") == 1 and len(name) < 150 and ".." not in name for name in names)

@@ -15,9 +15,10 @@ from recbole_navigen.artefacts import write_record
 from recbole_navigen.errors import InputError
 from recbole_navigen.generation.cards import user_cards
 from recbole_navigen.generation.image import png
-from recbole_navigen.generation.interfaces import Catalogue, Request
+from recbole_navigen.generation.interfaces import Catalogue
 from recbole_navigen.generation.make import build_encoder, generate, score
 from recbole_navigen.generation.page import write_media_page
+from recbole_navigen.generation.records import InstructionRecord
 from recbole_navigen.generation.settings import generation_settings
 from recbole_navigen.generation.video import mp4
 from recbole_navigen.identifiers.table import DualIdentifierTable
@@ -55,7 +56,9 @@ def test_the_page_in_a_browser(tmp_path: Path) -> None:
     catalogue = Catalogue(texts, images)
     settings = generation_settings({"clip_model": small_clip(tmp_path / "clip")})
     requests = [
-        Request(f"u{user}", media, NASTY if user else "a nude", f"i{user}", ("i3", "i2"), "I like balls." * user)
+        InstructionRecord(
+            f"u{user}", media, NASTY if user else "a nude", f"i{user}", ("i3", "i2"), "I like balls." * user
+        )
         for media in ("image", "video")
         for user in range(3)
     ]
@@ -63,7 +66,7 @@ def test_the_page_in_a_browser(tmp_path: Path) -> None:
     made = generate(requests, generators, tmp_path / "media", settings)
     encoder = build_encoder(settings)
     scores = {media: score(made, catalogue, encoder, settings, media) for media in generators}
-    cards = user_cards(made, catalogue, scores)
+    cards = user_cards(made.instructions, catalogue, made, scores)
     write_media_page(tmp_path / "report.html", "Media", {"Users": "3"}, {"noise": scores["image"]}, cards)
     found = look_at(
         (tmp_path / "report.html").read_text(),
@@ -152,7 +155,7 @@ def test_the_benchmark_on_small_models(tmp_path: Path, monkeypatch: pytest.Monke
     asked = {row["user"]: row["instruction"] for row in map(json.loads, lines)}
     made = {name: (world / "media" / name / "metadata.jsonl").read_text() for name in ("NaviGen", "random-user")}
     prompts = {
-        name: {row["user"]: row["prompt"] for row in map(json.loads, text.splitlines()) if row["media"] == "image"}
+        name: {row["user"]: row["instruction"] for row in map(json.loads, text.splitlines()) if row["media"] == "image"}
         for name, text in made.items()
     }
     assert prompts["NaviGen"] == asked and sorted(prompts["random-user"].values()) == sorted(asked.values())
@@ -178,7 +181,7 @@ def test_a_failure_is_read_as_wholly_wrong(media: str, tmp_path: Path) -> None:
     clips = tiny_world.draw_clips(scenes)
     files = [png(Image.fromarray(one)) for one in tiny_world.draw(scenes)]
     files = files if media == "image" else [mp4(clip, 8) for clip in clips]
-    requests = [Request(f"u{place}", media, "nude" if place == 1 else "a ball", "s0") for place in range(3)]
+    requests = [InstructionRecord(f"u{place}", media, "nude" if place == 1 else "a ball", "s0") for place in range(3)]
     painter = type("Drawer", (Painter,), {"__call__": lambda *_: files[::2]})(media)
     made = generate(requests, {media: painter}, tmp_path, generation_settings())
     assert made.counts["blocked"] == 1

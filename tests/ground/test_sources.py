@@ -23,7 +23,7 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.encoders.clip import ClipEncoder
 from recbole_navigen.generation.make import generate
 from recbole_navigen.generation.image import ImageGenerator
-from recbole_navigen.generation.interfaces import Request
+from recbole_navigen.generation.records import InstructionRecord
 from recbole_navigen.generation.settings import generation_settings
 
 home, cache, media, first, second = sys.argv[1:]
@@ -36,7 +36,8 @@ own = {"image_model": "own/image", "image_steps": 2, "image_size": [32, 32]}
 for commit in (first, first, second):
     Path(home, "hub/models--own--image/refs/main").write_text(commit)
     settings = generation_settings(own)
-    made = generate([Request("u", "image", "a ball", "i")], {"image": ImageGenerator(settings)}, media, settings)
+    instructions = [InstructionRecord("u", "image", "a ball", "i")]
+    made = generate(instructions, {"image": ImageGenerator(settings)}, media, settings)
     found["counts"].append(made.counts["kept"])
     found["records"].append(made.records[0]["revision"])
 try:

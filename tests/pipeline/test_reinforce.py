@@ -252,7 +252,7 @@ def test_a_run_with_adapters_is_loaded_like_any_other(tiny, monkeypatch):
     assert "cid2cid valid recall@10" in log[0]
     assert sum("cid2cid reward" in entry for entry in log) == 4 and not any("cid2ins reward" in entry for entry in log)
     written = run_generate("tiny", config_dict=settings, users=1)
-    assert written[0]["target_ins"]
+    assert written[0].instruction
 
 
 @pytest.mark.parametrize("behind", ["expected", "next"])

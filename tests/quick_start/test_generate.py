@@ -1,5 +1,6 @@
 """`run_generate` from end to end: it trains once, then only writes."""
 
+import html
 import json
 import sys
 from dataclasses import replace
@@ -16,6 +17,9 @@ from recbole_navigen.cli.commands import generate
 from recbole_navigen.config import Config
 from recbole_navigen.config.media_metrics import NAMES
 from recbole_navigen.errors import InputError
+from recbole_navigen.evaluation.fluency import INSTRUCTIONS
+from recbole_navigen.evaluation.simple_writers import ORACLE, POPULAR, SIMPLE
+from recbole_navigen.generation.records import read_records
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.answer import parse_answer
 from recbole_navigen.pipeline import write as writing
@@ -28,6 +32,8 @@ from recbole_navigen.training import writer_steps
 from recbole_navigen.training.checkpoint import load_checkpoint
 from recbole_navigen.training.progress import Progress
 
+# No sentence encoder and no language model, which take longer to load than all else here.
+PLAIN = {"similarity_model": "tf-idf", "fluency_model": None}
 SHORT = {"show_progress": False, "use_gpu": False, "epochs": 2, "MAX_ITEM_LIST_LENGTH": 8, "state": "ERROR"}
 
 
@@ -36,18 +42,24 @@ def test_a_run_is_trained_once_and_writes_for_anyone(tiny, capsys, monkeypatch):
     first = run_generate("tiny", config_dict=settings, users=3, output="out", media="mixed")
     assert len(list(Path("saved").glob("NaviGen-*"))) == 1
     shown = capsys.readouterr().out
-    assert shown.count("  next    Tale") == 3 and shown.count("  thinks  ") == 3
+    assert shown.count("  for     Tale") == 3 and shown.count("  thinks  ") == 3
     rows = [json.loads(line) for line in Path("out/instructions.jsonl").read_text().splitlines()]
-    assert rows == first and [row["target_type"] for row in rows] == ["image", "video", "image"]
+    assert read_records("out/instructions.jsonl") == first and [row["media"] for row in rows] == [
+        "image",
+        "video",
+        "image",
+    ]
     for row in rows:
         answer = parse_answer(row["answer"])
-        assert (list(answer.target_tid), answer.target_ins) == (row["target_tid"], row["target_ins"])
-        assert row["next_item"] not in row["history"] and row["next_title"].startswith("Tale")
+        assert (list(answer.target_tid), answer.target_ins) == (row["terms"], row["instruction"])
+        assert row["aim"] not in row["history"] and row["aim_title"].startswith("Tale") and row["target"] is None
+    page = Path("out/report.html").read_text()
+    assert "written for: Tale" in page and rows[0]["instruction"] in html.unescape(page)
 
     # The same settings find the run; a run can be named; writing alone trains nothing.
     monkeypatch.setattr("recbole_navigen.quick_start.run.run_navigen", None)
     again = run_generate("tiny", config_dict=settings, users="u3,u5", think=False)
-    assert [row["user"] for row in again] == ["u3", "u5"] and again[0]["reasoning"] is None
+    assert [record.user for record in again] == ["u3", "u5"] and again[0].reasoning is None
     run = next(Path("saved").glob("NaviGen-*"))
     assert generate([f"--run={run}", "--users=all", "--temperature=1", "--output=all"]) == 0
     assert len(Path("all/instructions.jsonl").read_text().splitlines()) == 60
@@ -64,15 +76,15 @@ def test_a_run_is_trained_once_and_writes_for_anyone(tiny, capsys, monkeypatch):
     terms, tokens = recommender.table.terms, recommender.table.item_tokens
     agreement = Agreement(terms, TermSpace(terms).encode([" ".join(item) for item in terms]))
     gains = agreement.gains([tokens.index(item.item) for item in top], [item.probability for item in top])
-    assert drawn[0].recommended == top[int(gains.argmax())]
-    assert all(one.target_tid == tuple(one.recommended.terms) for one in drawn)
-    assert recommender.instruct([["i1", "i2"]], pool=1)[0].recommended == top[0]
+    assert drawn[0].aim == top[int(gains.argmax())]
+    assert all(one.terms == tuple(one.aim.terms) for one in drawn)
+    assert recommender.instruct([["i1", "i2"]], pool=1)[0].aim == top[0]
     # From the history alone: bound to no item, it names what is expected of all of them.
     free = Recommender.load(run)
     free.author = replace(free.author, settings={**free.author.settings, "choose_item": False})
     chances = [tokens.index(item.item) for item in top], [item.probability for item in top]
-    named = agreement.expected_terms(*chances, len(drawn[0].recommended.terms))
-    assert free.instruct([["i1", "i2"]])[0].target_tid == named
+    named = agreement.expected_terms(*chances, len(drawn[0].aim.terms))
+    assert free.instruct([["i1", "i2"]])[0].terms == named
     # A pool beyond what is left is all that is left, and what one history gets does not depend on the others.
     longer = [["i1", "i2"], ["i1", "i2", "i3", "i2"]]
     # Words that are drawn hang on rounding, which a batch of another size may turn; the most probable ones do not.
@@ -101,15 +113,15 @@ def test_instructions_become_media_that_are_scored_against_held_out_items(tiny, 
     for number in range(1, 81):
         Image.new("RGB", (40, 32), (3 * number, 255 - 3 * number, 90)).save(pictures / f"i{number}.png")
     clip = small_clip(own_folder / "clip")
-    media = {"image_model": "retrieval", "clip_model": clip, "item_images": str(pictures), "control_users": 2}
+    media = {"image_model": "retrieval", "clip_model": clip, "item_images": str(pictures), "control_users": 2, **PLAIN}
     asked = {"config_dict": settings, "users": 6, "output": "out", "held_out": True}
     rows = run_generate("tiny", **asked, generation=media)
     shown = capsys.readouterr().out
     assert "'done': 6" in shown and "report.html" in shown
     histories = Recommender.load(next(Path("saved").glob("NaviGen-*")))
     for row in rows:
-        assert [*row["history"], row["held_out"]] == histories.history_of(row["user"])
-        assert (Path("out/images") / f"{row['user']}.png").is_file()
+        assert [*row.history, row.target] == histories.history_of(row.user)
+        assert (Path("out/images") / f"{row.user}.png").is_file()
     assert (Path("out/scores-image") / "pairs.parquet").is_file()
     page = Path("out/report.html").read_text()
     assert "CLIPScore" in page and "Evolution of one instruction" in page and "Training loss" in page
@@ -121,9 +133,21 @@ def test_instructions_become_media_that_are_scored_against_held_out_items(tiny, 
     assert {name: found[name] for name in tested} == tested
     assert {name.lower() for name in NAMES} == set(found) - set(tested)
 
+    # So do the scores of the instructions, beside those of simple writers.
+    written = json.loads(Path("out/result.json").read_text())["instructions"]
+    assert written["users"] == 6 and written["space"] == "tf-idf of words" and written["kinds"] == "genre"
+    assert list(written["writers"]) == [INSTRUCTIONS, *SIMPLE] and list(written["minus"]) == list(SIMPLE)
+    for own in written["writers"].values():
+        assert own["valid"]["mean"] == 1 and own["target_similarity"]["low"] <= own["target_similarity"]["high"]
+    assert written["writers"][ORACLE]["tid_f1"]["mean"] == pytest.approx(1)
+    assert written["writers"][ORACLE]["target_similarity"]["mean"] == pytest.approx(1)
+    assert written["writers"][POPULAR]["openings"] == 1
+    assert written["fluency"] == {"unmeasured": "fluency_model is None"} and "Fluency is not measured" in page
+    assert "Instructions and simple writers" in page and "five best titles" in shown
+
     # A second call keeps the files, and the command line reaches all of it; a reference picture joins the history. All
     # users again: in a batch of another size, rounding can turn a token of so untrained a model.
-    given = [f"--{key}={value}" for key, value in media.items()]
+    given = [f"--{key}={'~' if value is None else value}" for key, value in media.items()]
     assert generate([f"--run={run}", "--users=6", "--held_out", "--output=out", *given]) == 0
     assert "'kept': 6" in capsys.readouterr().out
     again = run_generate("tiny", **asked, generation={**media, "reference_image": str(pictures / "i9.png")})
@@ -148,7 +172,7 @@ def test_instructions_become_media_that_are_scored_against_held_out_items(tiny, 
     assert generate(no) == 2 and "make media with --held_out" in capsys.readouterr().err and not Path("no").exists()
     assert generate([*no[:2], "--output=guess", *given]) == 0
     page = Path("guess/report.html").read_text()
-    assert "recommended: Tale" in page and "held out: Tale" not in page and not Path("guess/scores-image").exists()
+    assert "written for: Tale" in page and "held out: Tale" not in page and not Path("guess/scores-image").exists()
     assert json.loads(Path("guess/result.json").read_text())["test_result"] == {}
 
     # One user of a kind is scored, too; a mean of one has no interval.
@@ -167,6 +191,71 @@ def test_instructions_become_media_that_are_scored_against_held_out_items(tiny, 
     to_image = {"image_model": "x", "clip_model": clip, "reference_image": str(pictures / "i9.png")}
     with pytest.raises(InputError, match="image_to_image starts images and only videos"):
         run_generate(run=run, users=1, output="no", media="video", generation={**to_image, "image_to_image": True})
+
+
+def test_a_run_without_a_writer_gets_one_and_its_file_is_edited_and_rendered(tiny, own_folder, capsys, monkeypatch):
+    settings = {**NAVIGEN, **SHORT, "data_path": str(tiny)}
+    run = Path(run_navigen("NaviGen", "tiny", config_dict=settings)["run_dir"])
+    capsys.readouterr()
+    plain = [f"--{key}={'~' if value is None else value}" for key, value in PLAIN.items()]
+    assert generate([f"--run={run}", "--users=nobody"]) == 2 and not (run / "writer").exists()
+    capsys.readouterr()
+    assert generate([f"--run={run}", "--users=u3,u5,u7", "--held_out", "--output=out", *plain]) == 0
+    assert "has no writer" in capsys.readouterr().out
+    # It is the writer that the run's settings make: they find it, and nothing is trained again.
+    monkeypatch.setattr("recbole_navigen.pipeline.write.train_writer", None)
+    assert len(run_generate("tiny", config_dict=settings, users="u3")) == 1
+
+    # One line is edited by hand, and another model makes the media, without the run and with it.
+    file = Path("out/instructions.jsonl")
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    lines[1] |= {"instruction": "a paper boat on a calm sea", "note": "mine"}
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    pictures = own_folder / "pictures"
+    pictures.mkdir()
+    for number in range(1, 81, 2):
+        Image.new("RGB", (40, 32), (3 * number, 255 - 3 * number, 90)).save(pictures / f"i{number}.png")
+    clip = small_clip(own_folder / "clip")
+    retrieval = ["--image_model=retrieval", f"--clip_model={clip}", f"--item_images={pictures}", "--control_users=2"]
+    assert generate([f"--instructions={file}", "--output=alone", *retrieval]) == 0
+    shown = capsys.readouterr().out
+    assert "'done': 3" in shown and "a paper boat on a calm sea" in shown and "Tale" in shown
+    assert read_records("alone/instructions.jsonl") == read_records(file)
+    assert json.loads(Path("alone/instructions.jsonl").read_text().splitlines()[1])["note"] == "mine"
+    result = json.loads(Path("alone/result.json").read_text())
+    assert result["run"] is None and "instructions" not in result and "clipscore" in result["test_result"]["image"]
+    page = Path("alone/report.html").read_text()
+    assert "a paper boat on a calm sea" in page and "CLIPScore" in page and "held out: Tale" in page
+
+    assert (
+        generate([f"--instructions={file}", f"--run={run}", "--users=u5,u7", "--output=both", *retrieval, *plain]) == 0
+    )
+    result = json.loads(Path("both/result.json").read_text())
+    # What was edited is what is scored: a text, with the terms that stand in the line.
+    assert (
+        result["instructions"]["users"] == 2 and result["instructions"]["writers"][INSTRUCTIONS]["valid"]["mean"] == 1
+    )
+    assert [record.user for record in read_records("both/instructions.jsonl")] == ["u5", "u7"]
+
+    # By hand it takes three fields; media are not scored against nothing.
+    Path("mine.jsonl").write_text('{"user": 1, "media": "image", "instruction": "a red star"}\n')
+    assert generate(["--instructions=mine.jsonl", "--output=mine", *retrieval]) == 0
+    assert json.loads(Path("mine/result.json").read_text())["test_result"] == {}
+    for given, message in (
+        (["--instructions=mine.jsonl"], "are written already"),
+        (["--instructions=mine.jsonl", "--held_out", *retrieval, "--output=no"], "leave out held_out=True"),
+        (["--instructions=mine.jsonl", "--media=video", *retrieval, "--output=no"], "leave out media=video"),
+        (["--instructions=mine.jsonl", "--dataset=tiny", *retrieval, "--output=no"], "leave out the settings of a run"),
+        (["--instructions=mine.jsonl", "--epochs=3", *retrieval, "--output=no"], "leave out the settings of a run"),
+        (["--instructions=mine.jsonl", "--users=u9", *retrieval, "--output=no"], "no instruction for user 'u9'"),
+        (["--instructions=none.jsonl", *retrieval, "--output=no"], "instructions=none.jsonl cannot be read"),
+    ):
+        assert generate(given) == 2
+        assert message in capsys.readouterr().err and not Path("no").exists()
+    bare = {"user": 1, "media": "image", "instruction": "a red star", "target": "i3", "history": ["i1"]}
+    Path("mine.jsonl").write_text(json.dumps(bare) + "\n")
+    assert generate(["--instructions=mine.jsonl", "--output=no", *retrieval]) == 2
+    assert "user 1 has an item 'i1' without one" in capsys.readouterr().err
 
 
 def test_a_model_that_scores_nothing_is_said(tiny, caplog):
@@ -274,7 +363,7 @@ def test_terms_by_a_teacher_reach_identifiers_and_instructions(tiny, reading):
     assert terms["i3"][0] == "western" and terms["i2"][0] == "scifi" and "tale" in terms["i2"]
     rows = run_generate("tiny", config_dict=settings, users=4)
     assert len(list(Path("saved").glob("NaviGen-*"))) == 1
-    assert all(tuple(row["next_terms"]) == terms[row["next_item"]] and row["reasoning"] for row in rows)
+    assert all(row.aim_terms == terms[row.aim] and row.reasoning for row in rows)
     [entry] = Path("saved/cache").glob("supervision-*")
     supervision = Supervision.load(entry)
     [traces] = Path("saved/cache").glob("traces-*/traces.jsonl")
