@@ -53,9 +53,14 @@ setup(
         "test": [
             *("pytest>=8,<10", "pytest-cov>=6", "hypothesis>=6.100,<7", "ruff==0.17.6", "httpx>=0.27,<1"),
             *("diffusers>=0.42", "accelerate>=1.0", "pillow>=11", "av>=14", "optuna>=4.9", "cmaes>=0.11"),
-            *("mkdocs-material>=9.5,<10", "scikit-image>=0.25", "isal>=1.6,<2", "orjson>=3.10,<4"),
+            *("mkdocs-material>=9.5,<10", "scikit-image>=0.25", "sentencepiece>=0.2", "ftfy>=6.3"),
+            *("isal>=1.6,<2", "orjson>=3.10,<4"),
         ],
-        "generate": ["diffusers>=0.42", "accelerate>=1.0", "pillow>=11", "av>=14", "httpx>=0.27,<1"],
+        "generate": [
+            *("diffusers>=0.42", "accelerate>=1.0", "pillow>=11", "av>=14", "httpx>=0.27,<1"),
+            # CogVideoX and PixArt come with tokenizers of sentencepiece alone; several pipelines call ftfy unasked.
+            *("sentencepiece>=0.2", "ftfy>=6.3"),
+        ],
         "ssim": ["scikit-image>=0.25"],
         "tune": ["optuna>=4.9", "cmaes>=0.11"],
         "convert": ["isal>=1.6,<2", "orjson>=3.10,<4"],  # navigen-convert reads gz and JSON lines faster

@@ -92,7 +92,11 @@ def write_results(name: str, bars: list[Bar], details: dict[str, Any]) -> None:
         {
             "name": name,
             # Where the data lie on one machine says nothing to another.
-            "command": re.sub(r"--(data_path|posters)=\S+", r"--\1=...", " ".join([name_of_script, *sys.argv[1:]])),
+            "command": re.sub(
+                r"--(data_path|posters|ratings|images|clip_model)=\S+",
+                r"--\1=...",
+                " ".join([name_of_script, *sys.argv[1:]]),
+            ),
             "date": time.strftime("%Y-%m-%d"),
             "commit": commit(),
             "machine": machine(),

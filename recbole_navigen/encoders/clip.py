@@ -22,6 +22,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from recbole_navigen.artefacts import content_hash, file_hash, plain
+from recbole_navigen.encoders.clip_inputs import (
+    accepted,
+    full_length,
+    reads_lower_case,
+    refuse_unreadable,
+    text_limit,
+)
 from recbole_navigen.encoders.frames import SAMPLING, read_frames
 from recbole_navigen.encoders.pictures import READING, as_rgb, open_picture
 from recbole_navigen.encoders.vector_store import VectorStore
@@ -104,6 +111,7 @@ class ClipEncoder:
         framing: str = "crop",
         cache: str | Path | None = None,
         show_progress: bool = False,
+        processor: str | None = None,
     ):
         """
         Args:
@@ -115,6 +123,7 @@ class ClipEncoder:
             framing: `crop` is the model's own preprocessing; `pad` first makes pictures square with grey bars.
             cache: folder for vectors; None keeps them in memory.
             show_progress: whether bars are shown.
+            processor: folder or hub id of tokenizer and preprocessing, of models that come without; None: path.
         """
         import transformers
         from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
@@ -126,9 +135,11 @@ class ClipEncoder:
             source = find_source(path, revision, "config.json")
             state = {"revision": source.revision}
             self.model = AutoModel.from_pretrained(path, **state, **SAFE, dtype=torch.float32)
-            self.tokenizer = AutoTokenizer.from_pretrained(path, **state, **SAFE_CODE)
+            read = source if processor is None else find_source(processor, None, "preprocessor_config.json")
+            place, state = processor or path, {"revision": read.revision}
+            self.tokenizer = AutoTokenizer.from_pretrained(place, **state, **SAFE_CODE)
             # The PIL version of the model's own preprocessing needs no torchvision.
-            self.processor = AutoImageProcessor.from_pretrained(path, **state, **SAFE_CODE, backend="pil")
+            self.processor = AutoImageProcessor.from_pretrained(place, **state, **SAFE_CODE, backend="pil")
         except InputError:
             raise
         except Exception as error:  # malformed files make transformers raise whatever there is
@@ -139,9 +150,10 @@ class ClipEncoder:
         self.model = self.model.to(device).eval()
         self.device, self.batch_size = device, batch_size
         self.long_text, self.framing, self.show_progress = long_text, framing, show_progress
-        self.limit = self.model.config.text_config.max_position_embeddings
-        # SigLIP pools the last position, so it was trained with all texts padded to the full length.
-        self._padding: Any = "max_length" if self.model.config.model_type.startswith("siglip") else True
+        self.limit = text_limit(self.model, self.tokenizer)
+        refuse_unreadable(path, self.model, self.tokenizer, self.limit, long_text)
+        self._padding: Any = "max_length" if full_length(self.model) else True
+        self._lower = reads_lower_case(self.model, self.tokenizer)
         with torch.inference_mode():
             self.width = self._text_features([""]).shape[1]
         self.identity = {
@@ -154,6 +166,7 @@ class ClipEncoder:
             "framing": framing,
             "long_text": long_text,
             "text_tokens": self.limit,
+            **({} if read is source else {"processor": read.weights}),
             "frames": SAMPLING,
             "pictures": READING,
         }
@@ -162,6 +175,7 @@ class ClipEncoder:
 
     def texts(self, texts: Sequence[str]) -> Encoded:
         """Encode n texts."""
+        texts = [text.lower() for text in texts] if self._lower else texts
         different = list(dict.fromkeys(texts))
         lengths = map(len, self.tokenizer(different)["input_ids"] if different else ())
         cut = {text: self._chunks(text, length) for text, length in zip(different, lengths, strict=True)}
@@ -235,15 +249,16 @@ class ClipEncoder:
         ).to(self.device)
 
     def _text_features(self, texts: list[str]) -> Tensor:
-        tokens = self._tokens(texts)
-        if self._padding != "max_length":
-            return _pooled(self.model.get_text_features(**tokens))
-        return _pooled(self.model.get_text_features(input_ids=tokens["input_ids"]))
+        tokens = accepted(self._tokens(texts), self.model.get_text_features)
+        if self._padding == "max_length":
+            tokens = {"input_ids": tokens["input_ids"]}
+        return _pooled(self.model.get_text_features(**tokens))
 
     def _image_features(self, images: list[Any]) -> Tensor:
         opened = [self._opened(image) for image in images]
-        pixels = self.processor(opened, return_tensors="pt")["pixel_values"]
-        return _pooled(self.model.get_image_features(pixel_values=pixels.to(self.device)))
+        # NaFlex reads patches, their mask and how they lie, others pixels alone.
+        inputs = accepted(self.processor(opened, return_tensors="pt").to(self.device), self.model.get_image_features)
+        return _pooled(self.model.get_image_features(**inputs))
 
     def _opened(self, image: Any) -> Image.Image:
         if isinstance(image, str | Path):

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from recbole_navigen.devices import AUTO, resolve_device
 from recbole_navigen.errors import InputError
 from recbole_navigen.sources import SAFE, SAFE_CODE, refuse_pickles
 
@@ -37,17 +38,17 @@ class SentenceSpace:
     """Sentence embeddings of a transformers encoder: token states averaged over the text. A text is encoded once.
 
     Args:
-        path: see `encoder_folder`.
+        path: see `encoder_folder`. device: auto (CUDA if there is any), cpu, cuda, ...
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, device: str = AUTO):
         from transformers import AutoModel, AutoTokenizer
 
         path = encoder_folder(path)
         refuse_pickles(path)
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(path, **SAFE_CODE)
-            self._model = AutoModel.from_pretrained(path, **SAFE).eval()
+            self._model = AutoModel.from_pretrained(path, **SAFE).to(resolve_device(device)).eval()
         except Exception as error:  # malformed files make transformers raise whatever there is
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             raise InputError(f"the sentence encoder in {path} cannot be loaded: {reason}") from error
@@ -62,9 +63,10 @@ class SentenceSpace:
             for begin in range(0, len(new), BATCH):
                 batch = new[begin : begin + BATCH]
                 tokens = self._tokenizer(batch, padding=True, truncation=True, return_tensors="pt")
+                tokens = tokens.to(self._model.device)
                 mask = tokens["attention_mask"][..., None]
                 pooled = (self._model(**tokens).last_hidden_state * mask).sum(1) / mask.sum(1)
-                self._known |= zip(batch, torch.nn.functional.normalize(pooled, dim=1).numpy(), strict=True)
+                self._known |= zip(batch, torch.nn.functional.normalize(pooled, dim=1).cpu().numpy(), strict=True)
         width = self._model.config.hidden_size
         return np.array([self._known[text] for text in texts], np.float32).reshape(len(texts), width)
 

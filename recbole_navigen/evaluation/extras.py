@@ -24,11 +24,11 @@ UNPAIRED = frozenset({"aesthetic"})  # scores of a picture alone
 SIDE = 224  # pixels to which both pictures are brought, bicubic
 
 
-def load_extras(names: Sequence[str]) -> dict[str, Measure]:
+def load_extras(names: Sequence[str], device: str = "cpu") -> dict[str, Measure]:
     """Load what some extra scores need: name -> measure. To be called before anything is generated.
 
     Args:
-        names: among `EXTRAS`.
+        names: among `EXTRAS`. device: of networks; SSIM is computed on the processor.
     """
     for name in names:
         if name not in EXTRAS:
@@ -38,7 +38,7 @@ def load_extras(names: Sequence[str]) -> dict[str, Measure]:
         package, pip, make = EXTRAS[name]
         try:
             with _weights_alone():
-                measures[name] = make(import_module(package))
+                measures[name] = make(import_module(package), device)
         # A torchvision that was built for another torch, weights that cannot be fetched, a file with more in it than
         # weights: each library has an error of its own.
         except Exception as error:
@@ -92,31 +92,32 @@ def _pixels(image: Image.Image) -> np.ndarray:
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
-def _ssim(package: Any) -> Measure:
+def _ssim(package: Any, device: str) -> Measure:
     return lambda made, target: package.structural_similarity(made, target, channel_axis=2)
 
 
-def _lpips(package: Any) -> Measure:
+def _lpips(package: Any, device: str) -> Measure:
     import torch
 
-    net = package.LPIPS(net="alex", verbose=False).eval()  # its authors' choice for scores
+    net = package.LPIPS(net="alex", verbose=False).to(device).eval()  # its authors' choice for scores
 
     def measure(made: np.ndarray, target: np.ndarray) -> float:
         both = [torch.tensor(side).permute(2, 0, 1)[None].float() / 127.5 - 1 for side in (made, target)]
         with torch.inference_mode():
-            return net(*both).item()
+            return net(*(side.to(device) for side in both)).item()
 
     return measure
 
 
-def _aesthetic(package: Any) -> Measure:
+def _aesthetic(package: Any, device: str) -> Measure:
     import torch
 
     model, processor = package.convert_v2_5_from_siglip(low_cpu_mem_usage=True)
+    model = model.to(device).eval()
 
     def measure(made: Image.Image) -> float:
         with torch.inference_mode():
-            return model.eval()(processor(images=made, return_tensors="pt").pixel_values).logits.item()
+            return model(processor(images=made, return_tensors="pt").pixel_values.to(device)).logits.item()
 
     return measure
 

@@ -1,27 +1,16 @@
 """Any diffusers pipeline: loading it, and calling it with what it understands."""
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from recbole_navigen.encoders.pictures import open_picture
 from recbole_navigen.errors import InputError
+from recbole_navigen.generation.arguments import accepted_by, arguments_of, frame_rate, reads_picture, set_guider
+from recbole_navigen.generation.pipelines import family_of, loader_of, whole_parts
 from recbole_navigen.generation.settings import device_of
 from recbole_navigen.sources import SAFE, find_source
 
 _UNBOUNDED = 10**6  # tokenizers without a limit say 10^30
-# Tokens that pipelines read whatever their tokenizer's limit and without an argument for it (diffusers 0.42.1).
-_HARD_LIMITS = {
-    "HunyuanDiTPipeline": 256,
-    "IFPipeline": 77,
-    "IFImg2ImgPipeline": 77,
-    "KandinskyCombinedPipeline": 77,
-    "KandinskyImg2ImgCombinedPipeline": 77,
-    "Kandinsky3Pipeline": 128,
-    "Kandinsky3Img2ImgPipeline": 128,
-    "LattePipeline": 120,
-}
-# Our name of a setting after `image_` or `video_`, and diffusers' name of the argument.
-_ARGUMENTS = {"steps": "num_inference_steps", "guidance": "guidance_scale", "frames": "num_frames"}
 
 
 class Pipeline:
@@ -33,30 +22,24 @@ class Pipeline:
             media: `image` or `video`. settings: from `generation_settings`.
             start: a PIL image to begin from, of the size that is set; None: text alone.
         """
-        path = settings[f"{media}_model"]
+        path, self.media = settings[f"{media}_model"], media
         try:
             import diffusers
             import torch
             import transformers
         except ImportError as error:
             raise InputError("generation needs diffusers; pip install 'recbole-navigen[generate]'.") from error
-        if media == "video":
-            kind = diffusers.DiffusionPipeline
-        else:
-            kind = diffusers.AutoPipelineForText2Image if start is None else diffusers.AutoPipelineForImage2Image
         device = device_of(settings)
         dtype = settings["generation_dtype"]
         dtype = ("bfloat16" if device.startswith("cuda") else "float32") if dtype == "auto" else dtype
         try:
             source = find_source(path, settings[f"{media}_revision"], "model_index.json")
-            given = {"revision": source.revision, "dtype": getattr(torch, dtype)}
-            self.pipe = kind.from_pretrained(path, **given, **SAFE)
-            if settings["offload"] == "none":
-                self.pipe.to(device)
-            elif settings["offload"] == "model":
-                self.pipe.enable_model_cpu_offload(device=device)
-            else:
-                self.pipe.enable_sequential_cpu_offload(device=device)
+            class_name = diffusers.DiffusionPipeline.load_config(path, revision=source.revision)["_class_name"]
+            whole = whole_parts(class_name) if dtype != "float32" else ()
+            dtypes = {"default": getattr(torch, dtype), **dict.fromkeys(whole, torch.float32)}
+            kind = diffusers.DiffusionPipeline if media == "video" else loader_of(class_name, start is not None)
+            self.pipe = kind.from_pretrained(path, revision=source.revision, dtype=dtypes, **SAFE)
+            place(self.pipe, device, settings["offload"])
         except InputError:
             raise
         except Exception as error:  # malformed files make diffusers raise whatever there is
@@ -72,45 +55,65 @@ class Pipeline:
                 self.pipe.safety_checker = None
                 self.safety_checker = "off, as set"
 
-        self._accepted = inspect.signature(self.pipe.__call__).parameters
-        wanted: dict[str, Any] = {"negative_prompt": settings["negative_prompt"]}
-        wanted |= {argument: settings.get(f"{media}_{name}") for name, argument in _ARGUMENTS.items()}
-        size = dict(zip(("height", "width"), settings[f"{media}_size"] or (), strict=False))
-        if start is not None:
-            wanted |= {"image": start, "strength": settings["strength"]}
-            # Most pipelines that start from a picture take its size and no other.
-            size = {side: value for side, value in size.items() if side in self._accepted}
-        wanted |= size
-        self.arguments = {name: value for name, value in wanted.items() if value is not None}
-        unknown = [name for name in ("prompt", *self.arguments) if name not in self._accepted]
-        if unknown:
-            raise InputError(
-                f"{path} is a {type(self.pipe).__name__}, which does not take {', '.join(unknown)}; "
-                "leave the setting out."
-            )
+        # Clips start from the reference picture where the pipeline has nothing else to start from.
+        if media == "video" and settings["reference_image"] and reads_picture(self.pipe):
+            start = open_picture(settings["reference_image"], f"reference_image={settings['reference_image']}")
+        self.start = start
+        self._accepted = accepted_by(self.pipe)
+        self.arguments = arguments_of(self.pipe, media, settings, start)
+        set_guider(self.pipe, settings[f"{media}_guidance"])
+        self.fps = frame_rate(self.pipe, settings["video_fps"])
+        # Most pipelines that start from a picture keep its size.
+        size = settings[f"{media}_size"] if start is None or "height" in self.arguments else None
+        self.asked = (*(size or (None, None)), settings["video_frames"] if media == "video" else None)
+        told = {name: value for name, value in self.arguments.items() if name != "image"}
+        if getattr(self.pipe, "guider", None) is not None and settings[f"{media}_guidance"] is not None:
+            told["guidance_scale"] = settings[f"{media}_guidance"]
         self.identity = {
             "model": source.name,
             "weights": source.weights,
             "revision": source.revision,
             "pipeline": type(self.pipe).__name__,
-            "dtype": dtype,
+            "dtype": f"{dtype}, {', '.join(whole)} float32" if whole else dtype,
             "safety_checker": self.safety_checker,
             "diffusers": diffusers.__version__,
             "transformers": transformers.__version__,
-            "arguments": {name: value for name, value in self.arguments.items() if name != "image"},
+            "arguments": told,
         }
 
-    def __call__(self, instructions: Sequence[str], seeds: Sequence[int]) -> Any:
-        """The pipeline's output, as PIL images; noise depends on an instruction's own seed alone."""
+    def __call__(self, instructions: Sequence[str], seeds: Sequence[int]) -> list[Any]:
+        """The pipeline's outputs, as PIL images; noise depends on an instruction's own seed alone.
+
+        Returns:
+            One output for all instructions, or, where the pipeline makes one at a time, as many as instructions.
+        """
         import torch
 
-        arguments = dict(self.arguments)
-        for name in ("negative_prompt", "image"):
-            if name in arguments:
-                arguments[name] = [arguments[name]] * len(instructions)
         # Drawn on the processor, so that a seed means the same noise on every device.
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-        return self.pipe(prompt=list(instructions), generator=generators, output_type="pil", **arguments)
+        if self._alone:
+            return [
+                self.pipe(prompt=[text], generator=generator, output_type="pil", **self._listed(1))
+                for text, generator in zip(instructions, generators, strict=True)
+            ]
+        arguments = self._listed(len(instructions))
+        return [self.pipe(prompt=list(instructions), generator=generators, output_type="pil", **arguments)]
+
+    @property
+    def _alone(self) -> bool:
+        """Whether instructions are run one by one. How clips take several pictures differs from class to class."""
+        return family_of(self.pipe).alone in ("always", *self.arguments) or (
+            self.media == "video" and "image" in self.arguments
+        )
+
+    def _listed(self, count: int) -> dict[str, Any]:
+        """The arguments for some instructions."""
+        arguments = dict(self.arguments)
+        if "negative_prompt" in arguments:
+            arguments["negative_prompt"] = [arguments["negative_prompt"]] * count
+        if "image" in arguments and not self._alone and family_of(self.pipe).picture != "shared":
+            arguments["image"] = [arguments["image"]] * count
+        return arguments
 
     def lengths(self, instruction: str) -> dict[str, tuple[int, int]]:
         """Tokens of an instruction and how many the pipeline reads, for each of its tokenizers whose limit is known."""
@@ -118,11 +121,44 @@ class Pipeline:
         for name, tokenizer in self.pipe.components.items():
             if "tokenizer" not in name or tokenizer is None:  # `prior_tokenizer` is one, too
                 continue
-            limit = min(tokenizer.model_max_length, _HARD_LIMITS.get(type(self.pipe).__name__, _UNBOUNDED))
+            limit = min(tokenizer.model_max_length, family_of(self.pipe).tokens or _UNBOUNDED)
             # Encoders without a length of their own (T5 and the like) read as far as the pipeline lets them.
             own = self._accepted.get("max_sequence_length")
             if own is not None and isinstance(own.default, int) and limit > 77:
                 limit = min(limit, own.default)
             if limit < _UNBOUNDED:
-                found[name] = (len(tokenizer(instruction, truncation=False, verbose=False)["input_ids"]), int(limit))
+                text = instruction
+                if family_of(self.pipe).chat is not None:
+                    turn = [{"role": "user", "content": instruction}]
+                    text = tokenizer.apply_chat_template(turn, **family_of(self.pipe).chat)
+                found[name] = (len(tokenizer(text, truncation=False, verbose=False)["input_ids"]), int(limit))
         return found
+
+
+def place(pipe: Any, device: str, offload: str) -> None:
+    """Bring a pipeline to a device: whole, or part by part as it computes.
+
+    Args:
+        pipe: loaded. device: from `device_of`. offload: none, model or sequential.
+    """
+    if offload == "none":
+        pipe.to(device)
+    elif offload == "model":
+        pipe.enable_model_cpu_offload(device=device)
+    else:
+        pipe.enable_sequential_cpu_offload(device=device)
+
+
+def refuse_other_size(pipeline: Pipeline, size: Sequence[int]) -> None:
+    """Refuse what was not made as it was asked for: some classes round sizes without a word.
+
+    Args:
+        pipeline: that made it. size: height, width and, of a clip, frames.
+    """
+    asked = pipeline.asked[: len(size)]
+    if any(wanted is not None and wanted != found for wanted, found in zip(asked, size, strict=True)):
+        told = ["x".join(map(str, values)) for values in ([value or "any" for value in asked], size)]
+        raise InputError(
+            f"{pipeline.identity['pipeline']} made {told[1]} (height, width, frames) where {told[0]} was asked for; "
+            f"set {pipeline.media}_size and the number of frames to what it makes, or leave them out."
+        )

@@ -9,7 +9,7 @@ from PIL import Image
 
 from recbole_navigen.artefacts import content_hash
 from recbole_navigen.encoders.pictures import open_picture
-from recbole_navigen.generation.diffusers_pipeline import Pipeline
+from recbole_navigen.generation.diffusers_pipeline import Pipeline, refuse_other_size
 
 
 class ImageGenerator:
@@ -36,9 +36,13 @@ class ImageGenerator:
 
     def __call__(self, instructions: Sequence[str], seeds: Sequence[int]) -> list[bytes | None]:
         """PNG files; None where the safety checker refused."""
-        output = self.pipeline(instructions, seeds)
-        refused = getattr(output, "nsfw_content_detected", None) or [False] * len(instructions)
-        return [None if bad else png(image) for image, bad in zip(output.images, refused, strict=True)]
+        made: list[bytes | None] = []
+        for output in self.pipeline(instructions, seeds):
+            refused = getattr(output, "nsfw_content_detected", None) or [False] * len(output.images)
+            for image, bad in zip(output.images, refused, strict=True):
+                refuse_other_size(self.pipeline, image.size[::-1])
+                made.append(None if bad else png(image))
+        return made
 
 
 def png(image: Image.Image) -> bytes:

@@ -25,6 +25,7 @@ from recbole_navigen.artefacts import content_hash, file_hash, plain, write_byte
 from recbole_navigen.encoders.clip import ClipEncoder
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.media_scores import MediaCase, MediaScores, score_media
+from recbole_navigen.generation.arguments import DEFAULT_FPS
 from recbole_navigen.generation.interfaces import Catalogue, Generator
 from recbole_navigen.generation.records import InstructionRecord, text_lines
 from recbole_navigen.generation.settings import RETRIEVAL, device_of
@@ -86,6 +87,7 @@ def build_encoder(
         settings["clip_framing"],
         None if cache is None else Path(cache) / "clip",
         show_progress,
+        settings["clip_processor"],
     )
 
 
@@ -111,7 +113,8 @@ def build_generators(
             from recbole_navigen.generation.retrieval import RetrievalGenerator
 
             frames = settings["video_frames"] or settings["clip_frames"]
-            generators[media] = RetrievalGenerator(media, encoder, catalogue, frames, settings["video_fps"])
+            fps = settings["video_fps"] or DEFAULT_FPS
+            generators[media] = RetrievalGenerator(media, encoder, catalogue, frames, fps)
         elif media == "image":
             from recbole_navigen.generation.image import ImageGenerator
 

@@ -16,6 +16,7 @@ from recbole_navigen.generation.interfaces import Catalogue, item_images
 from recbole_navigen.generation.make import Generated, build_encoder, build_generators, generate, media_cases, score
 from recbole_navigen.generation.records import InstructionRecord
 from recbole_navigen.generation.retrieval import picture_terms
+from recbole_navigen.generation.settings import device_of
 from recbole_navigen.language.tags import MEDIA
 from recbole_navigen.serving.recommender import Recommender
 
@@ -44,7 +45,7 @@ class MediaHead:
                 settings["reference_image"], f"reference_image={settings['reference_image']}"
             )  # refused here, before anything is written
         self.encoder: ClipEncoder | None = build_encoder(settings, self.cache, show_progress)
-        self.measures = load_extras(settings["extra_metrics"])
+        self.measures = load_extras(settings["extra_metrics"], device_of(settings))
         self.generators = build_generators(kinds, settings, self.catalogue, self.encoder)
 
     def reference(self, recommender: Recommender) -> str | None:

@@ -1,5 +1,6 @@
 """The settings of properties/generation.yaml."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,10 +10,13 @@ from recbole_navigen.config import shipped
 from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.config.rules import refuse_no_model_folder
 from recbole_navigen.config.sections import section_settings
+from recbole_navigen.devices import resolve_device
 from recbole_navigen.errors import InputError
+from recbole_navigen.generation.pipelines import PRESETS, preset_of
 from recbole_navigen.language.tags import MEDIA
 
 RETRIEVAL = "retrieval"
+logger = logging.getLogger(__name__)
 # What retrieval of one kind of medium has no use for; `negative_prompt` is one setting of both kinds.
 _DIFFUSION = ("revision", "steps", "guidance", "size")
 
@@ -20,6 +24,7 @@ _DIFFUSION = ("revision", "steps", "guidance", "size")
 def generation_settings(own: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The settings of properties/generation.yaml with a user's own above them; what cannot be meant is refused."""
     settings = section_settings("generation", own)
+    _apply_presets(settings)
     if settings["image_to_image"] and not settings["reference_image"]:
         raise InputError("image_to_image needs a picture to start from; set --reference_image=FILE.")
     if settings["image_to_image"] and settings["image_model"] in (None, RETRIEVAL):
@@ -33,6 +38,25 @@ def generation_settings(own: Mapping[str, Any] | None = None) -> dict[str, Any]:
         raise InputError("extra_metrics stand beside the scores of a CLIP-like model; set --clip_model=FOLDER.")
     settings["block_list"] = blocked_words(settings["block_list"])
     return settings
+
+
+def _apply_presets(settings: dict[str, Any]) -> None:
+    """Set what the presets say and the user does not: the model, steps, guidance, size and frames."""
+    for media in MEDIA:
+        name = settings[f"{media}_preset"]
+        if name is None:
+            known = preset_of(settings[f"{media}_model"] or "")
+            if known is not None and settings[f"{media}_steps"] is None:
+                logger.warning("%s has settings of its own: --%s_preset=%s", settings[f"{media}_model"], media, known)
+            continue
+        preset = PRESETS[name]
+        if preset.media != media:
+            raise InputError(f"{media}_preset={name} is one of {preset.media}s; set {preset.media}_preset.")
+        if settings[f"{media}_model"] == RETRIEVAL:
+            raise InputError(f"{media}_preset={name} is of a pipeline and {media}_model is retrieval; leave one out.")
+        for key, value in {"model": preset.model, **preset.settings}.items():
+            if settings[f"{media}_{key}"] is None:
+                settings[f"{media}_{key}"] = value
 
 
 def refuse_absent(settings: Mapping[str, Any]) -> None:
@@ -98,19 +122,8 @@ def device_of(settings: Mapping[str, Any]) -> str:
     """The device of the setting `generation_device`; one that torch does not reach here is refused, and so is
     offloading without an accelerator.
     """
-    import torch
-
-    device = settings["generation_device"]
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0][:120]
-        raise InputError(
-            f"generation_device={device} cannot be used here ({reason}); set auto, cpu or cuda."
-        ) from error
-    if settings["offload"] != "none" and torch.device(device).type == "cpu":
+    device = resolve_device(settings["generation_device"], "generation_device")
+    if settings["offload"] != "none" and device.partition(":")[0] == "cpu":
         raise InputError(f"offload={settings['offload']} needs an accelerator, and the device is cpu; leave it out.")
     return device
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from recbole_navigen.artefacts import content_hash
 from recbole_navigen.errors import InputError
-from recbole_navigen.generation.diffusers_pipeline import Pipeline
+from recbole_navigen.generation.diffusers_pipeline import Pipeline, refuse_other_size
 
 
 class VideoGenerator:
@@ -22,16 +23,22 @@ class VideoGenerator:
         """
         self.pipeline = Pipeline("video", settings)
         self.batch_size = settings["generation_batch_size"]
-        self.fps = settings["video_fps"]
+        self.fps = self.pipeline.fps
         self.identity = {**self.pipeline.identity, "fps": self.fps}
+        if self.pipeline.start is not None:
+            self.identity["start"] = content_hash(np.asarray(self.pipeline.start))
         self.lengths = self.pipeline.lengths
 
     def __call__(self, instructions: Sequence[str], seeds: Sequence[int]) -> list[bytes | None]:
         """MP4 files."""
-        output = self.pipeline(instructions, seeds)
-        if not hasattr(output, "frames"):
-            raise InputError(f"{self.pipeline.identity['pipeline']} makes no video; use it as image_model.")
-        return [mp4(np.stack([np.asarray(frame) for frame in clip]), self.fps) for clip in output.frames]
+        clips = []
+        for output in self.pipeline(instructions, seeds):
+            if not hasattr(output, "frames"):
+                raise InputError(f"{self.pipeline.identity['pipeline']} makes no video; use it as image_model.")
+            clips += [np.stack([np.asarray(frame) for frame in clip]) for clip in output.frames]
+        for clip in clips:
+            refuse_other_size(self.pipeline, (*clip.shape[1:3], len(clip)))
+        return [mp4(clip, self.fps) for clip in clips]
 
 
 def mp4(frames: np.ndarray, fps: int) -> bytes:

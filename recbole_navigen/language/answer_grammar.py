@@ -104,6 +104,13 @@ class Grammar:
         self.legal = torch.stack(rows)  # (C, V), bool
         self.free = self.legal.sum(dim=1) > 1  # (C,), bool
         self._opens = torch.tensor([_GROUPS.index(_OPENS[name]) for name in STRUCTURE])
+        self._copies: dict[tuple[str, torch.device], Tensor] = {}
+
+    def on(self, device: torch.device, name: str) -> Tensor:
+        """A table on a device, by its name; copied once, as a copy a token would make a device wait each time."""
+        if (name, device) not in self._copies:
+            self._copies[name, device] = getattr(self, name).to(device)
+        return self._copies[name, device]
 
     @staticmethod
     def index(field: str) -> int:
@@ -135,7 +142,7 @@ class Grammar:
         """The row of `legal` from which each text's next token comes, (B,)."""
         last = (place.group == _GROUPS.index("term")) & (place.terms >= MAX_TERMS)
         group = torch.where(last, _GROUPS.index("last_term"), place.group)
-        full = place.within >= self.limits.to(group.device)[group]
+        full = place.within >= self.on(group.device, "limits")[group]
         return group * _STAGES + 2 * place.filled.long() + full.long()
 
     def follow(self, place: Place, outputs: Tensor) -> Place:
@@ -143,12 +150,12 @@ class Grammar:
         size = self.vocabulary.text_size
         is_text = outputs < size
         structure = (outputs - size).clamp(min=0)
-        opened = self._opens.to(outputs.device)[structure]
+        opened = self.on(outputs.device, "_opens")[structure]
         begins = ~is_text & (opened == _GROUPS.index("term"))
         return Place(
             group=torch.where(is_text, place.group, opened),
             within=torch.where(is_text, place.within + 1, 0),
-            filled=is_text & (place.filled | self.content.to(outputs.device)[outputs]),
+            filled=is_text & (place.filled | self.on(outputs.device, "content")[outputs]),
             terms=place.terms + begins.long(),
         )
 

@@ -21,6 +21,9 @@ from recbole_navigen.language.vocabulary import TERMS, THINK
 from recbole_navigen.network.text_model import TextModel
 
 BLOCK = 32  # tokens between two times at which finished answers leave a batch
+# Steps between two looks at whether all answers are complete, by kind of device. Elsewhere than on the processor the
+# look makes the device wait, and a few steps beyond the end cost less: they change nothing.
+CHECKED = {"cpu": 1}
 LIKELY = 64  # most probable tokens that are ranked at first where a nucleus is sought
 
 
@@ -88,13 +91,17 @@ def write(
     token = torch.full_like(lengths, lm.vocabulary.special(THINK if think else TERMS))
     place = grammar.follow(grammar.start(len(token), device), grammar.outputs(token))
     rows = torch.arange(len(token), device=device)
-    found = [(rows, token, torch.zeros_like(token, dtype=torch.bool), torch.zeros(len(token), device=device))]
+    nothing = torch.zeros_like(token, dtype=torch.bool)
+    found = [(rows, token, nothing, torch.zeros(len(token), device=device), ~nothing)]
     if terms is not None:
         told = torch.nn.utils.rnn.pad_sequence([torch.tensor(row, device=device) for row in terms], batch_first=True)
         said = torch.zeros_like(token)[:, None]
-    while not (done := grammar.done(place)).all():
-        # 1. The room for keys and values grows in blocks, and finished rows leave it.
-        step = len(found) - 1
+    every, step = CHECKED.get(device.type, BLOCK // 4), -1
+    while True:
+        done, step = grammar.done(place), step + 1
+        if step % every == 0 and done.all():
+            break
+        # 1. The room for keys and values grows in blocks, and finished rows leave it. Numbers to draw by come with it.
         if step % BLOCK == 0:
             left = (~done).nonzero()[:, 0]
             cache = [tuple(F.pad(part[left], (0, 0, 0, BLOCK)) for part in layer) for layer in cache]
@@ -102,6 +109,8 @@ def write(
             rows, token, lengths, done, place = rows[left], token[left], lengths[left], done[left], place.rows(left)
             if isinstance(generator, Sequence):
                 generator = [generator[row] for row in left.tolist()]
+                shares = [torch.rand(BLOCK, generator=one, dtype=torch.float64) for one in generator]
+                drawn = torch.stack(shares).to(device)
             if terms is not None:
                 told, said = told[left], said[left]
 
@@ -122,8 +131,12 @@ def write(
         scores = lm.text_log_probs(state, choice, temperature or 1.0)
         if temperature and top_p < 1:
             scores = nucleus(scores, top_p)
-        output = draw(scores.exp(), generator) if temperature else scores.argmax(1, True)
-        free = grammar.free.to(device)[choice]
+        if not temperature:
+            output = scores.argmax(1, True)
+        else:
+            own = isinstance(generator, Sequence)
+            output = draw(scores.exp(), drawn[:, step % BLOCK, None] if own else generator)
+        free = grammar.on(device, "free")[choice]
         if terms is not None:
             naming = place.group == grammar.index("term")
             output = torch.where(naming[:, None], grammar.outputs(told.gather(1, said)), output)
@@ -131,7 +144,7 @@ def write(
             free = free & ~naming
         token = grammar.tokens(output[:, 0])
         log_probs = torch.where(free, scores.gather(1, output)[:, 0], 0.0)
-        found.append((rows[~done], token[~done], free[~done], log_probs[~done]))
+        found.append((rows, token, free, log_probs, ~done))
         # A finished text can only be followed by END, which leaves it finished.
         place = grammar.follow(place, output[:, 0])
     shape = (len(rendered.tokens), len(found))
@@ -141,21 +154,22 @@ def write(
         sampled=torch.zeros(shape, dtype=torch.bool, device=device),
         log_probs=torch.zeros(shape, device=device),
     )
-    for step, (rows, *values) in enumerate(found):
-        written.lengths[rows] += 1
+    for step, (rows, *values, alive) in enumerate(found):
+        written.lengths[rows] += alive
         for column, value in zip((written.tokens, written.sampled, written.log_probs), values, strict=True):
-            column[rows, step] = value
-    return written
+            column[rows, step] = torch.where(alive, value, column[rows, step])
+    longest = int(written.lengths.max())
+    columns = (column[:, :longest] for column in (written.tokens, written.sampled, written.log_probs))
+    return Written(next(columns), written.lengths, *columns)
 
 
-def draw(probs: Tensor, generator: torch.Generator | Sequence[torch.Generator] | None) -> Tensor:
+def draw(probs: Tensor, shares: Tensor | torch.Generator | None) -> Tensor:
     """One token a row by the inverse of its distribution function. `torch.multinomial` would draw a number for each
-    token of the vocabulary. probs (B, V), generator of all rows or of each -> (B, 1).
+    token of the vocabulary. probs (B, V); numbers from 0 to 1, (B, 1), float64, or what draws them -> (B, 1).
     """
-    if generator is None or isinstance(generator, torch.Generator):
-        shares = torch.rand(len(probs), 1, generator=generator, device=probs.device, dtype=torch.float64)
-    else:
-        shares = torch.stack([torch.rand(1, generator=one, dtype=torch.float64) for one in generator]).to(probs.device)
+    if not isinstance(shares, Tensor):
+        place = probs.device if shares is None else shares.device
+        shares = torch.rand(len(probs), 1, generator=shares, device=place, dtype=torch.float64).to(probs.device)
     below = probs.double().cumsum(dim=1)
     # Rounding must not carry a share of nearly 1 past the last token that has a probability.
     return torch.searchsorted(below, shares.clamp(max=1 - 1e-12) * below[:, -1:], right=True)

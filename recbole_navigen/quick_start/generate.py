@@ -19,6 +19,7 @@ from recbole_navigen.generation.interfaces import Catalogue
 from recbole_navigen.generation.records import FILE, InstructionRecord, read_records, write_records
 from recbole_navigen.generation.settings import (
     RETRIEVAL,
+    device_of,
     generation_settings,
     refuse_absent,
     split_generation,
@@ -134,7 +135,7 @@ def run_generate(
     progress = True
     if instructions is None:
         run, progress = _run(run, (dataset, config_file_list, config_dict, argv), asked, media, generation, makes)
-    recommender = None if run is None else Recommender.load(run)
+    recommender = None if run is None else Recommender.load(run, device_of(generation))
     chosen = _users(recommender.users, asked) if instructions is None else []
     kinds = _kinds(media, len(chosen)) or [record.media for record in records]
     catalogue = Catalogue(titles_of_records(records, generation, makes) if recommender is None else recommender.titles)

@@ -22,6 +22,7 @@ from recbole_navigen.artefacts import read_record, write_record
 from recbole_navigen.config import Config
 from recbole_navigen.config.calls import SETTINGS, checks
 from recbole_navigen.data import create_dataset, data_preparation
+from recbole_navigen.devices import peak_device_memory_mb
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.user_ranks import rank_users
 from recbole_navigen.pipeline.check import refuse_deep_topk
@@ -302,6 +303,7 @@ def _costs(config: Config, net: Any, trainer: Any, test_data: Any, stages: Stage
             "trainable": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         },
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / kilobyte / 1024, 1),
+        "peak_device_memory_mb": peak_device_memory_mb(str(config["device"])),
         "machine": {
             "platform": platform.platform(),
             "processors": os.cpu_count(),

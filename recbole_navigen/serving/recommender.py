@@ -17,6 +17,7 @@ from recbole_navigen.config.teachers import supervision_settings
 from recbole_navigen.data import NaviGenDataset, create_dataset, read_item_text
 from recbole_navigen.data.item_text import ItemText
 from recbole_navigen.data.sequences import padded
+from recbole_navigen.devices import AUTO, resolve_device
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.tags import DOMAINS, DRAFTS, DRAWS, MEDIA, TEMPERATURE, TOP_P
 from recbole_navigen.model.ranking import Ranking
@@ -49,14 +50,23 @@ class Recommender:
         self._index = {token: index for index, token in enumerate(self.table.item_tokens)}
 
     @classmethod
-    @checks(run_dir="path")
-    def load(cls, run_dir: str | Path) -> "Recommender":
+    @checks(run_dir="path", device="str")
+    def load(cls, run_dir: str | Path, device: str = AUTO) -> "Recommender":
         """Load a NaviGen run at its best epoch.
 
         Args:
             run_dir: the folder of the run, `saved/RUN`.
+            device: auto (CUDA if there is any), cpu, cuda, cuda:1, ...: where it ranks and writes.
         """
-        return cls(load_trained(run_dir))
+        device = resolve_device(device)
+        return cls(load_trained(run_dir)).to(device)
+
+    def to(self, device: str) -> "Recommender":
+        """Move the models to a device, in place."""
+        self.lm.to(device)
+        if self.author is not None:
+            self.author.model.to(device)
+        return self
 
     @checks(folder="path")
     def save_pretrained(self, folder: str | Path) -> Path:
@@ -64,10 +74,11 @@ class Recommender:
         return export.save_pretrained(self.trained, folder)
 
     @classmethod
-    @checks(folder="path")
-    def from_pretrained(cls, folder: str | Path) -> "Recommender":
-        """Read what `save_pretrained` wrote."""
-        return cls(export.from_pretrained(folder))
+    @checks(folder="path", device="str")
+    def from_pretrained(cls, folder: str | Path, device: str = AUTO) -> "Recommender":
+        """Read what `save_pretrained` wrote; device: see `load`."""
+        device = resolve_device(device)
+        return cls(export.from_pretrained(folder)).to(device)
 
     @checks(folder="path")
     def export_transformers(self, folder: str | Path) -> Path:

@@ -139,7 +139,7 @@ def test_only_safetensors_and_fitting_arguments_are_taken(models: Path, tmp_path
             (VideoGenerator if "video_model" in given else ImageGenerator)(generation_settings({**FEW, **given}))
 
     refused("cannot be loaded as a diffusers pipeline", image_model=str(tmp_path))
-    refused("does not take num_frames", video_model=str(models / "image"))
+    refused("does not take video_frames", video_model=str(models / "image"))
     refused("cannot be loaded", image_model=str(models / "clip"))
     pickled = tmp_path / "pickled"
     shutil.copytree(models / "image", pickled)

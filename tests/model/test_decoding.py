@@ -135,11 +135,26 @@ def test_first_tokens_are_drawn_as_often_as_they_are_probable():
 
 def test_a_generator_a_row_draws_as_often_as_is_probable():
     probs = torch.tensor([0.0, 0.25, 0.0, 0.6, 0.15, 0.0]).expand(4000, -1)
-    drawn = draw(probs, [torch.Generator().manual_seed(seed) for seed in range(4000)])
+    generators = [torch.Generator().manual_seed(seed) for seed in range(4000)]
+    shares = torch.stack([torch.rand(1, generator=one, dtype=torch.float64) for one in generators])
+    drawn = draw(probs, shares)
     counts = drawn.flatten().bincount(minlength=6)
     assert drawn.shape == (4000, 1) and (counts[probs[0] == 0] == 0).all()
     expected = 4000 * probs[0]
     assert ((counts - expected) ** 2 / expected.clamp(min=1)).sum() < 16  # chi-square of 2 degrees: p = .0003
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_looking_seldom_whether_all_is_written_changes_nothing(monkeypatch, temperature):
+    model, _, render = asked()
+    often, seldom = (
+        (monkeypatch.setitem(writing.CHECKED, "cpu", every), write(model, render(), True, temperature, many))[1]
+        for every in (1, 8)
+        for many in [[torch.Generator().manual_seed(seed) for seed in range(6)]]
+    )
+    for name in ("tokens", "lengths", "sampled", "log_probs"):
+        torch.testing.assert_close(getattr(often, name), getattr(seldom, name), atol=0, rtol=0)
+    assert int(often.lengths.max()) == often.tokens.shape[1]
 
 
 def test_forced_and_padded_tokens_teach_nothing():

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_navigen.artefacts import content_hash
+from recbole_navigen.devices import AUTO, resolve_device
 from recbole_navigen.errors import InputError
 from recbole_navigen.sources import SAFE, SAFE_CODE, folder_hash, refuse_broken_weights, refuse_pickles, versions
 from recbole_navigen.supervision.chat.model_teacher import Failure
@@ -25,6 +26,7 @@ class LocalSettings:
         path: folder of the model. gguf_file: name of a GGUF file in it (needs the extra `offline`), or None.
         temperature: 0 for greedy decoding. max_tokens: new tokens at most. seed: of sampling.
         batch_size: conversations decoded together when greedy.
+        device: auto (CUDA if there is any), cpu, cuda, ...
     """
 
     path: str
@@ -33,6 +35,7 @@ class LocalSettings:
     max_tokens: int = 1500
     seed: int = 0
     batch_size: int = 8
+    device: str = AUTO
 
     def __post_init__(self) -> None:
         if not Path(self.path).is_dir():
@@ -48,7 +51,9 @@ class LocalChat:
         self.settings = settings
         folder = Path(settings.path)
         self.name = folder.resolve().name
-        sampling = {key: value for key, value in asdict(settings).items() if key not in ("path", "batch_size")}
+        sampling = {
+            key: value for key, value in asdict(settings).items() if key not in ("path", "batch_size", "device")
+        }
         self.identity: dict[str, Any] = {
             "kind": "transformers",
             "weights": folder_hash(folder),
@@ -113,7 +118,7 @@ class LocalChat:
             except Exception as error:  # malformed files make transformers raise whatever there is
                 reason = _first_line(error)
                 raise InputError(f"the language model in {self.settings.path} cannot be loaded: {reason}") from error
-            self._loaded = model.eval(), tokenizer
+            self._loaded = model.to(resolve_device(self.settings.device)).eval(), tokenizer
         return self._loaded
 
     @staticmethod
@@ -140,14 +145,14 @@ class LocalChat:
         with torch.inference_mode(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(content_hash(settings.seed, rows)[:15], 16))
             out = model.generate(
-                input_ids=ids,
-                attention_mask=mask,
+                input_ids=ids.to(model.device),
+                attention_mask=mask.to(model.device),
                 max_new_tokens=min(settings.max_tokens, limit - width),
                 pad_token_id=pad,
                 **({"do_sample": False} | sampling),
             )
         answers = []
-        for row, new in zip(rows, out[:, width:], strict=True):
+        for row, new in zip(rows, out[:, width:].cpu(), strict=True):
             text = tokenizer.decode(new, skip_special_tokens=True)
             answers.append(Answer(text, len(row), int((new != pad).sum())))
         return answers
