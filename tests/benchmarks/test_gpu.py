@@ -9,7 +9,7 @@ import small_media  # noqa: F401 (puts benchmarks on the path)
 import torch
 import yaml
 from synthetic import write_atomic
-from test_navigen import SMALL
+from tiny_settings import NAVIGEN
 
 
 def test_every_part_runs_small_on_a_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,7 +18,7 @@ def test_every_part_runs_small_on_a_processor(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
     places = [f"--data_path={write_atomic(tmp_path / 'dataset', 'tiny', users=20, items=30)}", "--dataset=tiny"]
-    (tmp_path / "small.yaml").write_text(yaml.safe_dump({**SMALL, "epochs": 1, "MAX_ITEM_LIST_LENGTH": 8}))
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump({**NAVIGEN, "epochs": 1, "MAX_ITEM_LIST_LENGTH": 8}))
     places.append(f"--config_files={tmp_path / 'small.yaml'}")
     monkeypatch.setattr(sys, "argv", ["gpu.py", "--small", "--device=cpu", *places])
     gpu.main()

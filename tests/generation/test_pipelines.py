@@ -16,8 +16,10 @@ import pytest
 import small_pipelines
 import torch
 from PIL import Image
+from places import ROOT
+from small_image_pipelines import stable_diffusion
 from synthetic import write_atomic
-from test_navigen import SMALL
+from tiny_settings import NAVIGEN
 
 from recbole_navigen.config import shipped
 from recbole_navigen.encoders.frames import read_frames
@@ -49,7 +51,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run that writes instructions."""
     folder = tmp_path_factory.mktemp("run")
     settings = {
-        **SMALL,
+        **NAVIGEN,
         "data_path": str(write_atomic(folder / "dataset", "tiny", users=20, items=30)),
         "checkpoint_dir": str(folder / "saved"),
         "task_weights": {"cid2cid": 1.0, "cid2tid": 0.0, "tid2cid": 0.05, "cid2ins": 0.5},
@@ -184,7 +186,7 @@ def test_what_would_be_rounded_or_change_nothing_is_refused_by_name(tmp_path: Pa
 
 def test_consistency_distilled_weights_read_guidance_as_a_number(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    small_pipelines.stable_diffusion(time_cond_proj_dim=8).save_pretrained(tmp_path)
+    stable_diffusion(time_cond_proj_dim=8).save_pretrained(tmp_path)
     own = {"image_model": str(tmp_path), "image_size": [32, 32], "image_steps": 2}
     assert Pipeline("image", generation_settings({**own, "image_guidance": 8.0})).arguments["guidance_scale"] == 8.0
     with pytest.raises(InputError, match="has weights that do not read negative_prompt"):
@@ -279,7 +281,7 @@ def test_classes_out_of_the_table_run_by_their_signature() -> None:
 
 
 def test_the_documented_lines_are_accepted_and_say_what_the_presets_set() -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "media.md").read_text("utf-8")
+    page = (ROOT / "docs" / "media.md").read_text("utf-8")
     lines = [line for block in re.findall(r"```text\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
     documented = set()
     for line in lines:

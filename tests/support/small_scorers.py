@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import transformers
 from small_media import TOWER, small_clip, small_siglip
-from small_pipelines import tokenizers
+from small_pipeline_parts import tokenizers
 from torch import nn
 
 ENDS = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
