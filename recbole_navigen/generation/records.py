@@ -133,7 +133,9 @@ def read_records(path: str | Path) -> list[InstructionRecord]:
     try:
         lines = text_lines(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"instructions={path} cannot be read as a text file; name a {FILE}.") from error
+        raise InputError(
+            f"instructions={path} cannot be read as a text file; name one with a record in each line."
+        ) from error
     records: list[InstructionRecord] = []
     first: dict[tuple[str, str], int] = {}
     for number, line in enumerate(lines, 1):
@@ -154,7 +156,7 @@ def read_records(path: str | Path) -> list[InstructionRecord]:
             )
         records.append(record)
     if not records:
-        raise InputError(f"instructions={path} holds no line; write some with run_generate --output=DIR.")
+        raise InputError(f"instructions={path} holds no record; run_generate --output=DIR writes some.")
     return records
 
 

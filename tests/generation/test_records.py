@@ -87,7 +87,7 @@ def test_a_second_line_of_a_user_and_a_file_without_lines_are_refused() -> None:
     with pytest.raises(InputError, match="line 3 is the second image of user u1 after line 1; keep"):
         read_records(file)
     file.write_text("\n")
-    with pytest.raises(InputError, match="holds no line"):
+    with pytest.raises(InputError, match="holds no record"):
         read_records(file)
     with pytest.raises(InputError, match=r"instructions=none\.jsonl cannot be read"):
         read_records("none.jsonl")
