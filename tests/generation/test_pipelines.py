@@ -110,9 +110,9 @@ def test_every_family_runs_and_each_setting_acts(name: str, run: Path, tmp_path:
         assert rate == FPS[name.partition("-")[0]]
 
     # 2. A batch of one is that of four; seeds repeat it, and other seeds and texts change it.
-    text, seed = users[1]["target_ins"], lines[1]["seed"]
+    text, seed = users[1].instruction, lines[1]["seed"]
     (alone,) = pixels(pipeline, [text], [seed])
-    together = pixels(pipeline, [line["prompt"] for line in lines], [line["seed"] for line in lines])[1]
+    together = pixels(pipeline, [line["instruction"] for line in lines], [line["seed"] for line in lines])[1]
     assert np.abs(alone - together).max() <= 1  # the rounding of a few values
     if media == "image":
         assert np.abs(np.asarray(Image.open(Path("out") / lines[1]["file"])).astype(int) - alone).max() <= 1
