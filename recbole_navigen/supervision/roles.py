@@ -4,9 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from recbole_navigen.config import Config
 from recbole_navigen.config.teachers import teacher_options
 from recbole_navigen.redaction import without_secrets
 from recbole_navigen.sources import versions
@@ -20,6 +19,9 @@ from recbole_navigen.supervision.template.judge import TemplateJudge
 from recbole_navigen.supervision.template.reasoner import TemplateReasoner
 from recbole_navigen.supervision.template.template_teacher import TemplateTeacher
 from recbole_navigen.supervision.template.term_space import TermSpace
+
+if TYPE_CHECKING:
+    from recbole_navigen.config import Config
 
 STORE_FILE = "answers.sqlite"
 
@@ -69,12 +71,12 @@ def made_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {"settings": without_secrets(settings), "weights": local_weights(settings), "versions": versions()}
 
 
-def roles_of(config: Config, item_terms: Sequence[Sequence[str]]) -> Roles:
+def roles_of(config: "Config", item_terms: Sequence[Sequence[str]]) -> Roles:
     """Teacher, judge and reasoner of a run; answers of language models are kept beside the runs."""
     return build_roles(settings_of(config), item_terms, cache_of(config), config["show_progress"])
 
 
-def cache_of(config: Config) -> Path:
+def cache_of(config: "Config") -> Path:
     """The folder of what runs share."""
     return Path(config["checkpoint_dir"]) / "cache"
 

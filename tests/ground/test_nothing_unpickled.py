@@ -95,7 +95,7 @@ print(json.dumps([before, len(seen)], default=str))
 
 def test_a_run_unpickles_nothing_while_it_lasts(own_folder):
     command = [sys.executable, "-c", WATCHED]
-    paths = {"PYTHONPATH": f"{PACKAGE.parent}:{PACKAGE.parent / 'tests'}"}
+    paths = {"PYTHONPATH": f"{PACKAGE.parent}:{PACKAGE.parent / 'tests' / 'support'}"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **paths})
     assert done.returncode == 0, done.stderr
     before, after = json.loads(done.stdout.splitlines()[-1])
