@@ -13,6 +13,7 @@ from recbole_navigen import redaction
 # How long an example takes is no property of the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+ROOT_LEVEL = logging.getLogger().level
 
 
 @pytest.fixture(autouse=True)
@@ -20,13 +21,14 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     """Run each test in an empty folder: RecBole writes log/, log_tensorboard/ and saved/ into the working directory."""
     monkeypatch.chdir(tmp_path)
     root = logging.getLogger()
-    before, level = list(root.handlers), root.level
+    before = list(root.handlers)
+    root.setLevel(ROOT_LEVEL)  # a fixture of a whole module may have run a model and set it
     yield tmp_path
     # The log files of this test's runs lie in a folder that is about to go.
     for handler in set(root.handlers) - set(before):
         root.removeHandler(handler)
         handler.close()
-    root.setLevel(level)
+    root.setLevel(ROOT_LEVEL)
 
 
 @pytest.fixture(autouse=True)
