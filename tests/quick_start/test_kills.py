@@ -113,14 +113,14 @@ def navigen(commands: Commands, world: Path) -> Path:
     """The folder in which NaviGen was trained without a kill."""
     folder = world / "whole"
     folder.mkdir()
-    (folder / "own.yaml").write_text(yaml.safe_dump({**NAVIGEN, "data_path": str(world / "dataset")}))
+    (folder / "own.yaml").write_text(yaml.safe_dump({**TRAINED, "data_path": str(world / "dataset")}))
     ended = commands("navigen", ["--dataset=tiny", "--config_files", "own.yaml"], folder)
     assert ended.code == 0, ended.printed
     return folder
 
 
 def test_navigen_in_every_stage(commands: Commands, navigen: Path, place: Callable) -> None:
-    folder, arguments = place("killed", NAVIGEN)
+    folder, arguments = place("killed", TRAINED)
     killed_in_turn(commands, "navigen", arguments, folder, STAGES)
     whole, killed = (only_run(root, "NaviGen") for root in (navigen, folder))
     assert not differing(contents(whole), contents(killed))
@@ -162,7 +162,7 @@ def test_a_language_model_as_the_teacher(commands: Commands, place: Callable, en
 
     server = endpoint(slowly)
     teacher = {"base_url": f"http://127.0.0.1:{server.server_port}/v1", "model": "tiny", "concurrency": 2}
-    settings = {**NAVIGEN, "epochs": 1, "training_stages": ["finetune", "write"], "writer_steps": 4}
+    settings = {**TRAINED, "epochs": 1, "training_stages": ["finetune", "write"], "writer_steps": 4}
     settings["supervision"] = {**ENDPOINT, "teacher_model": teacher, "samples": 20}
     folders, asked = [], []
     for name, kills in {
