@@ -34,8 +34,8 @@ from recbole_navigen.devices import peak_device_memory_mb, resolve_device
 from recbole_navigen.encoders.clip import ClipEncoder
 from recbole_navigen.generation import pipeline as media_pipeline
 from recbole_navigen.generation.image import ImageGenerator
-from recbole_navigen.generation.interfaces import Request
 from recbole_navigen.generation.make import generate
+from recbole_navigen.generation.records import InstructionRecord
 from recbole_navigen.generation.settings import generation_settings
 from recbole_navigen.generation.video import VideoGenerator
 from recbole_navigen.language.adapters import add_lora
@@ -269,13 +269,13 @@ class Bench:
             pipe.save_config(folder)
             settings[f"{media}_model"] = folder
             generator = with_pipeline(pipe, kind, settings)
-            requests = [Request(f"u{user}", media, "a red ball, night", "i1") for user in range(2)]
+            records = [InstructionRecord(f"u{user}", media, "a red ball, night", "i1") for user in range(2)]
             start = time.perf_counter()
-            made = generate(requests, {media: generator}, Path(folder) / "media", settings)
+            made = generate(records, {media: generator}, Path(folder) / "media", settings)
             self.wait()
-            each = (time.perf_counter() - start) / len(requests)
+            each = (time.perf_counter() - start) / len(records)
             reasons = [record["reason"] for record in made.records if record["status"] != "done"]
-        row = {"seconds each": each, "asked": len(requests), "done": made.counts["done"], "reasons": reasons}
+        row = {"seconds each": each, "asked": len(records), "done": made.counts["done"], "reasons": reasons}
         return {**row, "peak device memory, MB": peak_device_memory_mb(self.device)}
 
     def evaluator(self) -> tuple[dict[str, Any], list[Bar]]:
