@@ -14,7 +14,7 @@ from common import Bar, write_results
 from recbole_navigen.config import Config
 from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.data import create_dataset, data_preparation
-from recbole_navigen.pipeline.prepare import code_count
+from recbole_navigen.pipeline.check import code_count
 from recbole_navigen.pipeline.train import build_navigen
 from recbole_navigen.runs.stages import Stages
 

@@ -32,7 +32,7 @@ from recbole_navigen.artefacts import read_json
 from recbole_navigen.config import Config
 from recbole_navigen.devices import peak_device_memory_mb, resolve_device
 from recbole_navigen.encoders.clip import ClipEncoder
-from recbole_navigen.generation import pipeline as media_pipeline
+from recbole_navigen.generation import diffusers_pipeline as media_pipeline
 from recbole_navigen.generation.image import ImageGenerator
 from recbole_navigen.generation.make import generate
 from recbole_navigen.generation.records import InstructionRecord
