@@ -2,7 +2,7 @@
 
 import sys
 
-from recbole_navigen.cli.commands import compare
+from recbole_navigen.cli.compare import compare
 
 if __name__ == "__main__":
     sys.exit(compare())

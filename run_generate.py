@@ -2,7 +2,7 @@
 
 import sys
 
-from recbole_navigen.cli.commands import generate
+from recbole_navigen.cli.generate import generate
 
 if __name__ == "__main__":
     sys.exit(generate())

@@ -2,7 +2,7 @@
 
 import sys
 
-from recbole_navigen.cli.commands import hyper
+from recbole_navigen.cli.hyper import hyper
 
 if __name__ == "__main__":
     sys.exit(hyper())

@@ -70,10 +70,10 @@ setup(
     entry_points={
         "console_scripts": [
             "navigen = recbole_navigen.__main__:main",
-            "navigen-compare = recbole_navigen.cli.commands:compare",
+            "navigen-compare = recbole_navigen.cli.compare:compare",
             "navigen-convert = recbole_navigen.cli.convert:convert",
-            "navigen-generate = recbole_navigen.cli.commands:generate",
-            "navigen-hyper = recbole_navigen.cli.commands:hyper",
+            "navigen-generate = recbole_navigen.cli.generate:generate",
+            "navigen-hyper = recbole_navigen.cli.hyper:hyper",
         ]
     },
     classifiers=[

@@ -19,6 +19,7 @@ from typing import Any
 from unittest import mock
 
 from bad_input_world import Input, World, recommender
+from fault_runner import of_command
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = {"navigen": "run_navigen", "compare": "run_compare", "hyper": "run_hyper", "generate": "run_generate"}
@@ -119,7 +120,7 @@ def attempt(given: Input, world: World, place: Path, stops: bool) -> Outcome:
             if callable(given.call):
                 seen.result = given.call(world)
             else:
-                code = command(given.call[0])(list(given.call[1:]))
+                code = of_command(given.call[0])(list(given.call[1:]))
     except WorkBegins:
         pass
     except BaseException as error:
@@ -139,14 +140,6 @@ def attempt(given: Input, world: World, place: Path, stops: bool) -> Outcome:
         if not right:
             return Outcome("changed", reason, " ".join(began))
     return Outcome("accepted", "", " ".join(began))
-
-
-def command(name: str) -> Callable[[list[str]], int]:
-    """The function behind a command."""
-    from recbole_navigen import __main__
-    from recbole_navigen.cli import commands
-
-    return __main__.main if name == "navigen" else getattr(commands, name)
 
 
 def _place(error: BaseException) -> str:

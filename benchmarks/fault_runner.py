@@ -11,8 +11,9 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -121,10 +122,14 @@ def serve() -> None:
         print(json.dumps(_watch(child, console, Kill(**kill) if kill else None)), flush=True)
 
 
-def _run(command: str, arguments: list[str], folder: str, console: Path) -> None:
+def of_command(name: str) -> Callable[[list[str]], int]:
+    """The function behind a command: navigen, compare, generate or hyper."""
     from recbole_navigen import __main__
-    from recbole_navigen.cli import commands
 
+    return __main__.main if name == "navigen" else getattr(import_module(f"recbole_navigen.cli.{name}"), name)
+
+
+def _run(command: str, arguments: list[str], folder: str, console: Path) -> None:
     code = 1
     try:
         os.setsid()
@@ -132,7 +137,7 @@ def _run(command: str, arguments: list[str], folder: str, console: Path) -> None
         for stream, file in ((0, os.devnull), (1, console), (2, console)):
             os.dup2(os.open(file, os.O_RDONLY if stream == 0 else os.O_WRONLY | os.O_APPEND), stream)
         sys.stdout.reconfigure(line_buffering=True)
-        code = (__main__.main if command == "navigen" else getattr(commands, command))(arguments)
+        code = of_command(command)(arguments)
     except BaseException:
         traceback.print_exc()
     finally:

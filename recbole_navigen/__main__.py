@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from recbole_navigen.cli.arguments import CommandLine
-from recbole_navigen.cli.commands import command_line, exit_code, split_files
+from recbole_navigen.cli.shared import command_line, exit_code, split_files
 
 EPILOG = """\
 Any setting of properties/overall.yaml, properties/model/MODEL.yaml or RecBole may be given as --key=value:

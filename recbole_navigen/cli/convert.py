@@ -9,7 +9,7 @@ from typing import Any
 
 from recbole_navigen import __version__
 from recbole_navigen.cli.arguments import CommandLine
-from recbole_navigen.cli.commands import exit_code, refuse_torchrun
+from recbole_navigen.cli.shared import exit_code, refuse_torchrun
 from recbole_navigen.errors import InputError
 from recbole_navigen.visible import visible
 

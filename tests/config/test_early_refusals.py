@@ -10,7 +10,7 @@ import pytest
 from places import ROOT
 
 from recbole_navigen.cli.arguments import CommandLine
-from recbole_navigen.cli.commands import command_line
+from recbole_navigen.cli.shared import command_line
 from recbole_navigen.errors import InputError
 
 # Command -> arguments, and a word of the sentence.
@@ -64,10 +64,12 @@ FILES = {
 }
 CHILD = """
 import contextlib, io, json, sys
-from recbole_navigen.cli import commands
 from recbole_navigen.__main__ import main
+from recbole_navigen.cli.compare import compare
+from recbole_navigen.cli.generate import generate
+from recbole_navigen.cli.hyper import hyper
 
-homes = {"run": main, "compare": commands.compare, "hyper": commands.hyper, "generate": commands.generate}
+homes = {"run": main, "compare": compare, "hyper": hyper, "generate": generate}
 for command, cases in json.load(sys.stdin).items():
     for argv, word in cases:
         said = io.StringIO()

@@ -35,8 +35,10 @@ from synthetic import write_atomic
 from tiny_settings import NAVIGEN
 
 from recbole_navigen.__main__ import main
-from recbole_navigen.cli.commands import compare, generate, hyper
+from recbole_navigen.cli.compare import compare
 from recbole_navigen.cli.convert import convert
+from recbole_navigen.cli.generate import generate
+from recbole_navigen.cli.hyper import hyper
 from recbole_navigen.generation.records import InstructionRecord, write_records
 from recbole_navigen.language.vocabulary import train_tokenizer
 

@@ -14,7 +14,7 @@ from places import ROOT
 from safetensors import SafetensorError
 
 from recbole_navigen.artefacts import atomic_directory, verify_manifest, write_bytes, write_json
-from recbole_navigen.cli.commands import exit_code
+from recbole_navigen.cli.shared import exit_code
 from recbole_navigen.errors import DamagedArtefact, InputError, machine_trouble
 from recbole_navigen.interruption import Terminated, heed, interruptible
 
@@ -88,7 +88,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half(tiny: Path) -> None
 
 
 def test_a_reader_who_has_gone_is_met_with_silence(own_folder: Path) -> None:
-    code = "import sys; from recbole_navigen.cli.commands import exit_code; sys.exit(exit_code(lambda: {} or 0, []))"
+    code = "import sys; from recbole_navigen.cli.shared import exit_code; sys.exit(exit_code(lambda: {} or 0, []))"
     run = child("-c", code.format("print('x' * 10**6)"))
     run.stdout.read(1)
     run.stdout.close()

@@ -18,7 +18,8 @@ from small_endpoint import scripted_answer
 from synthetic import make_config
 from tiny_settings import NAVIGEN
 
-from recbole_navigen.cli.commands import exit_code, hyper
+from recbole_navigen.cli.hyper import hyper
+from recbole_navigen.cli.shared import exit_code
 from recbole_navigen.config.reading import parse_argv, read_settings
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.quick_start import run_compare, run_generate, run_hyper

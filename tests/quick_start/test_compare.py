@@ -22,7 +22,7 @@ from run_folders import change
 from synthetic import write_atomic
 from tiny_settings import SASREC, WIDTH
 
-from recbole_navigen.cli.commands import compare as command
+from recbole_navigen.cli.compare import compare as command
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.evaluation.ranks import metric_values
 from recbole_navigen.quick_start import compare_runs, run_compare
@@ -101,7 +101,7 @@ def test_help_answers_at_once_and_loads_nothing_heavy(tmp_path: Path) -> None:
     begin = time.perf_counter()
     shown, _ = start(tmp_path, "--help").communicate()
     assert time.perf_counter() - begin < 2 and "--seeds" in shown and "--runs" in shown
-    loaded = "import sys, recbole_navigen.cli.commands; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    loaded = "import sys, recbole_navigen.cli.compare; print('torch' in sys.modules, 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "False False"
 

@@ -13,7 +13,7 @@ from PIL import Image
 from small_media import small_clip
 from tiny_settings import NAVIGEN
 
-from recbole_navigen.cli.commands import generate
+from recbole_navigen.cli.generate import generate
 from recbole_navigen.config import Config
 from recbole_navigen.config.media_metrics import NAMES
 from recbole_navigen.errors import InputError

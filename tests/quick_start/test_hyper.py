@@ -21,7 +21,7 @@ import pytest
 from places import ROOT
 
 from recbole_navigen.artefacts import write_record
-from recbole_navigen.cli.commands import hyper
+from recbole_navigen.cli.hyper import hyper
 from recbole_navigen.config.reading import read_settings
 from recbole_navigen.errors import InputError
 from recbole_navigen.quick_start import run_hyper, run_navigen

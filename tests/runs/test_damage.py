@@ -9,7 +9,8 @@ from synthetic import write_atomic
 from tiny_settings import NAVIGEN
 
 from recbole_navigen.artefacts import read_record, write_record
-from recbole_navigen.cli.commands import compare, generate
+from recbole_navigen.cli.compare import compare
+from recbole_navigen.cli.generate import generate
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.quick_start import Recommender, run_navigen
 from recbole_navigen.runs.folder import own_folder

@@ -19,7 +19,9 @@ from recbole.trainer import KGTrainer, MKRTrainer, NCLTrainer, RecVAETrainer
 from synthetic import make_config, write_atomic
 
 from recbole_navigen import processes
-from recbole_navigen.cli.commands import compare, generate, hyper
+from recbole_navigen.cli.compare import compare
+from recbole_navigen.cli.generate import generate
+from recbole_navigen.cli.hyper import hyper
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.user_ranks import UserRanks

@@ -1,0 +1,106 @@
+"""The command `navigen-generate`, `python run_generate.py`.
+
+Only the standard library is imported before the arguments are parsed, so that `--help` answers at once.
+"""
+
+from collections.abc import Sequence
+
+from recbole_navigen.cli.arguments import CommandLine
+from recbole_navigen.cli.shared import command_line, exit_code, refuse_torchrun, split_files
+from recbole_navigen.errors import InputError
+from recbole_navigen.language.tags import DRAFTS, DRAWS, TEMPERATURE, TOP_P
+
+EPILOG = """\
+The run is the newest finished one of these settings; without one, it is trained first, as run_navigen would:
+  %(prog)s --dataset=ml-100k --users=5
+  %(prog)s --dataset=ml-100k --users=196,186 --media=video --temperature=0 --output=instructions
+  %(prog)s --run=saved/NaviGen-ml-100k-... --users=all --output=instructions
+--output writes DIR/instructions.jsonl, one user a line, DIR/result.json and DIR/report.html. --held_out scores the
+instructions against the items that were kept out, beside simple writers. With a model, media are made, and scored too:
+  %(prog)s --users=50 --held_out --output=DIR --image_model=FOLDER_OR_HUB_ID --clip_model=FOLDER_OR_HUB_ID
+Instructions that are written, and perhaps edited, are made into media by any model:
+  %(prog)s --instructions=DIR/instructions.jsonl --output=OTHER --image_model=FOLDER_OR_HUB_ID
+All settings of media: properties/generation.yaml.
+"""
+
+
+def parser() -> CommandLine:
+    """Return the parser of `navigen-generate`."""
+    commands = command_line(
+        "run_generate",
+        "%(prog)s [-h] [--users N] [--output DIR] [--run DIR] [--instructions FILE] [--media image|video|mixed] "
+        "[--held_out] [--no-think] [--temperature T] [--top_p P] [--drafts N] [--dataset DATASET] "
+        "[--config_files FILE ...] [--debug] [--key=value ...]",
+        "Write a personal instruction for an image or video model for each of some users.",
+        EPILOG,
+    )
+    commands.add_argument("--users", metavar="N", help="how many, or raw ids with commas, or all (default: 5)")
+    commands.add_argument("--output", metavar="DIR", help="where to write instructions.jsonl, result.json, report.html")
+    commands.add_argument("--run", metavar="DIR", help="a finished run of NaviGen, saved/RUN; it gets a writer")
+    commands.add_argument("--instructions", metavar="FILE", help="make media of the instructions in this file")
+    commands.add_argument("--media", default="image", choices=("image", "video", "mixed"), help="what is to be made")
+    commands.add_argument("--held_out", action="store_true", help="keep each user's last item out, to score against it")
+    commands.add_argument("--no-think", dest="think", action="store_false", help="answer without reasoning")
+    commands.add_argument(
+        "--temperature",
+        type=float,
+        default=TEMPERATURE,
+        metavar="T",
+        help="0: most probable words; 1: draw (%(default)s)",
+    )
+    commands.add_argument(
+        "--top_p", type=float, default=TOP_P, metavar="P", help="draw among words that hold this share (%(default)s)"
+    )
+    commands.add_argument(
+        "--drafts", type=int, default=DRAFTS, metavar="N", help="write N instructions and keep the best (%(default)s)"
+    )
+    commands.add_argument("--sampling_seed", type=int, default=0, metavar="S", help="of the draws")
+    return commands
+
+
+def generate(argv: Sequence[str] | None = None) -> int:
+    """Run `navigen-generate`.
+
+    Args:
+        argv: arguments without the program's name; None takes those of the process.
+
+    Returns:
+        0 on success, otherwise see `exit_code`.
+    """
+
+    def run() -> int:
+        arguments, settings = parser().split(argv)
+        refuse_torchrun("run_generate.py")
+        from recbole_navigen.config.calls import checked
+        from recbole_navigen.config.given import gather
+        from recbole_navigen.generation.settings import generation_settings, refuse_absent, split_generation
+
+        if arguments.run and (arguments.dataset or arguments.config_files):
+            raise InputError("--run names a finished run; leave out --dataset and --config_files")
+        own, others = split_generation(settings)  # before torch is imported
+        refuse_absent(generation_settings(own))
+        for name in ("temperature", "top_p", "drafts"):
+            checked(name, DRAWS[name], getattr(arguments, name))
+        if not arguments.run and not arguments.instructions:
+            gather("NaviGen", arguments.dataset, split_files(arguments.config_files), argv=others)
+        from recbole_navigen.quick_start.generate import run_generate
+
+        run_generate(
+            arguments.dataset,
+            split_files(arguments.config_files),
+            argv=settings,
+            users=arguments.users,
+            output=arguments.output,
+            run=arguments.run,
+            media=arguments.media,
+            think=arguments.think,
+            temperature=arguments.temperature,
+            top_p=arguments.top_p,
+            drafts=arguments.drafts,
+            seed=arguments.sampling_seed,
+            held_out=arguments.held_out,
+            instructions=arguments.instructions,
+        )
+        return 0
+
+    return exit_code(run, argv)
