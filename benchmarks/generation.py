@@ -47,10 +47,10 @@ from recbole_navigen.evaluation.statistics import bootstrap, interval, resampled
 from recbole_navigen.generation.cards import user_cards
 from recbole_navigen.generation.interfaces import Catalogue, item_images
 from recbole_navigen.generation.make import Generated, build_encoder, build_generators, generate, media_cases, score
+from recbole_navigen.generation.outcome import PAGE
 from recbole_navigen.generation.page import write_media_page
 from recbole_navigen.generation.records import InstructionRecord
 from recbole_navigen.generation.settings import generation_settings
-from recbole_navigen.quick_start.outcome import PAGE
 from recbole_navigen.runs.page import run_sections
 
 RUNS = Path(__file__).resolve().parent / "runs" / "generation"

@@ -37,10 +37,10 @@ from recbole_navigen.evaluation.fluency import CAPTIONS, INSTRUCTIONS, language_
 from recbole_navigen.evaluation.instruction_scores import InstructionScores, raw_answer, score_instructions
 from recbole_navigen.evaluation.simple_writers import BEST, KINDS, LAST, POPULAR, SIMPLE
 from recbole_navigen.evaluation.statistics import bootstrap
+from recbole_navigen.generation.record_scores import simple_writers
 from recbole_navigen.language.tags import MEDIA
 from recbole_navigen.pipeline.write import add_writer
 from recbole_navigen.quick_start import Recommender
-from recbole_navigen.quick_start.instruction_scores import simple_writers
 from recbole_navigen.runs.layout import WRITER, WRITER_PROGRESS
 from recbole_navigen.supervision.evolution import evolve
 from recbole_navigen.supervision.interfaces import Sample

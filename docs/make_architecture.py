@@ -31,10 +31,10 @@ def plan() -> dict[str, tuple[str, ...]]:
     """The table, without running the tests' file."""
     tree = ast.parse((ROOT / "tests" / "test_house.py").read_text("utf-8"))
     node = next(node for node in tree.body if isinstance(node, ast.AnnAssign) and node.target.id == "PLAN")
-    return eval_literal(node.value)
+    return table_of(node.value)
 
 
-def eval_literal(node: ast.expr) -> dict[str, tuple[str, ...]]:
+def table_of(node: ast.expr) -> dict[str, tuple[str, ...]]:
     """A table of names, whose tuples may be spread with a star."""
 
     def names(value: ast.expr) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ Only the standard library is imported before the arguments are parsed, so that `
 import sys
 from collections.abc import Sequence
 
-from recbole_navigen.cli.arguments import CommandLine
+from recbole_navigen.cli.command_line import CommandLine
 from recbole_navigen.cli.shared import command_line, exit_code, split_files
 
 EPILOG = """\

@@ -2,9 +2,11 @@
 never loaded: pickles, and code that comes with a model.
 """
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +25,15 @@ _PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
 def versions() -> dict[str, str]:
     """Versions of the packages that decide a result: a result of other ones is not taken for one of these."""
     return {"recbole_navigen": recbole_navigen.__version__, "torch": importlib.metadata.version("torch")}
+
+
+def installed(packages: Iterable[str]) -> dict[str, str]:
+    """Versions of those packages that are installed."""
+    found = {}
+    for package in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

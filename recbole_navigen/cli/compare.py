@@ -5,7 +5,7 @@ Only the standard library is imported before the arguments are parsed, so that `
 
 from collections.abc import Sequence
 
-from recbole_navigen.cli.arguments import CommandLine
+from recbole_navigen.cli.command_line import CommandLine
 from recbole_navigen.cli.shared import command_line, exit_code, refuse_torchrun, split_files
 from recbole_navigen.errors import InputError
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recbole_navigen import __version__
-from recbole_navigen.cli.arguments import CommandLine
-from recbole_navigen.cli.shared import exit_code, refuse_torchrun
+from recbole_navigen.cli.command_line import CommandLine
+from recbole_navigen.cli.shared import bare_command_line, exit_code, refuse_torchrun
 from recbole_navigen.errors import InputError
 from recbole_navigen.visible import visible
 
@@ -61,13 +60,11 @@ _COLUMNS: dict[str, tuple[type, str]] = {
 
 def convert_parser() -> CommandLine:
     """Return the parser of `navigen-convert`."""
-    commands = CommandLine(
-        prog="run_convert",
-        usage="%(prog)s [-h] FORMAT SOURCE ... --name=NAME [--option=value ...]",
-        description="Turn a downloaded data set into atomic files that NaviGen and RecBole read.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    commands = bare_command_line(
+        "run_convert",
+        "%(prog)s [-h] FORMAT SOURCE ... --name=NAME [--option=value ...]",
+        "Turn a downloaded data set into atomic files that NaviGen and RecBole read.",
+        EPILOG,
     )
     commands.add_argument(
         "format", nargs="?", metavar="FORMAT", help="of the data set, or csv, tsv, jsonl, parquet for any table"
@@ -88,8 +85,6 @@ def convert_parser() -> CommandLine:
     for name, (kind, text) in _COLUMNS.items():
         tables.add_argument(f"--{name}", type=kind, metavar="COLUMN" if text.startswith("column") else "X", help=text)
     tables.add_argument("--no_header", action="store_true", help="columns have no names: 1 is the first")
-    commands.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    commands.add_argument("--version", action="version", version=f"recbole-navigen {__version__}")
     return commands
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_navigen import __version__
-from recbole_navigen.cli.arguments import CommandLine
+from recbole_navigen.cli.command_line import CommandLine
 from recbole_navigen.errors import DamagedArtefact, InputError, machine_trouble
 from recbole_navigen.interruption import Terminated, heed, interruptible
 from recbole_navigen.processes import size
@@ -23,7 +23,17 @@ from recbole_navigen.redaction import hide
 
 
 def command_line(name: str, usage: str, description: str, epilog: str) -> CommandLine:
-    """Return a parser with the arguments that all commands have; what it does not know is a setting."""
+    """Return a parser with the arguments of all commands that take settings, which is what it does not know."""
+    commands = bare_command_line(name, usage, description, epilog)
+    commands.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k, which needs no download)")
+    commands.add_argument(
+        "--config_files", nargs="+", action="extend", default=[], metavar="FILE", help="yaml files, later ones win"
+    )
+    return commands
+
+
+def bare_command_line(name: str, usage: str, description: str, epilog: str) -> CommandLine:
+    """Return a parser with the arguments that every command has."""
     commands = CommandLine(
         prog=name,
         usage=usage,
@@ -31,10 +41,6 @@ def command_line(name: str, usage: str, description: str, epilog: str) -> Comman
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
-    )
-    commands.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k, which needs no download)")
-    commands.add_argument(
-        "--config_files", nargs="+", action="extend", default=[], metavar="FILE", help="yaml files, later ones win"
     )
     commands.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands.add_argument("--version", action="version", version=f"recbole-navigen {__version__}")

@@ -1,13 +1,20 @@
-"""Where a data set lives on disk. Standard library only."""
+"""Where a data set, and what runs share, live on disk. Standard library only."""
 
 import difflib
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from recbole_navigen.config.downloads import hint
 from recbole_navigen.errors import InputError
 
 BUNDLED = "ml-100k"
+
+
+def cache_folder(settings: Mapping[str, Any]) -> Path:
+    """Folder of what the runs of a `checkpoint_dir` share: vectors, supervision, answers of language models."""
+    return Path(settings["checkpoint_dir"]) / "cache"
 
 
 def bundled_folder() -> Path:

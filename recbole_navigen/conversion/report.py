@@ -1,7 +1,6 @@
 """The report of a conversion: numbers as JSON, and the same as Markdown and as a row of a LaTeX table."""
 
 import contextlib
-import importlib.metadata
 import platform
 import sys
 from collections.abc import Iterable, Mapping
@@ -14,6 +13,7 @@ from recbole_navigen import __version__
 from recbole_navigen.conversion.atomic_files import Statistics
 from recbole_navigen.conversion.clocks import PER_SECOND, day, guessed_unit
 from recbole_navigen.conversion.reduce import Reduced, Step
+from recbole_navigen.sources import installed
 
 _STEPS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 PACKAGES = ("numpy", "pyarrow", "isal", "orjson")
@@ -32,13 +32,7 @@ def peak_memory() -> int:
 
 def versions() -> dict[str, str]:
     """Versions of what the conversion was made with; an extra that is not installed is left out."""
-    result = {"recbole-navigen": __version__, "python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            result[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return result
+    return {"recbole-navigen": __version__, "python": platform.python_version(), **installed(PACKAGES)}
 
 
 def time_step(statistics: Statistics, unit: str) -> int | float | None:

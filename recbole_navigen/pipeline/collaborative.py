@@ -12,6 +12,7 @@ from recbole_navigen.artefacts import (
     content_hash,
 )
 from recbole_navigen.config import Config
+from recbole_navigen.config.locate import cache_folder
 from recbole_navigen.config.shipped import dataset_arguments
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
@@ -70,7 +71,7 @@ def collaborative_vectors(config: Config, train_part: Any) -> tuple[np.ndarray, 
             trainer.fit(train_data, None, saved=False, show_progress=sub["show_progress"])
         return item_embeddings(model), time.perf_counter() - start + trainer.seconds_before
 
-    return cached_embeddings(Path(config["checkpoint_dir"]) / "cache", inputs, train)
+    return cached_embeddings(cache_folder(config), inputs, train)
 
 
 def collaborative_config(config: Config) -> dict[str, Any]:

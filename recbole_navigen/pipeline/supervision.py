@@ -10,17 +10,17 @@ from typing import Any
 
 from recbole_navigen.artefacts import content_hash, stage_is_current
 from recbole_navigen.config import Config
+from recbole_navigen.config.locate import cache_folder
 from recbole_navigen.data.sequences import UserSequences
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.identifiers.terms import TermResult
 from recbole_navigen.runs.stages import Stages
-from recbole_navigen.supervision.roles import cache_of, made_of, roles_of, search_settings
+from recbole_navigen.supervision.roles import made_of, roles_of, search_settings
 from recbole_navigen.supervision.rows import InstructionRow, Supervision, samples_of, supervise
-from recbole_navigen.supervision.settings import settings_of
+from recbole_navigen.supervision.settings import NO_TERM, settings_of
 from recbole_navigen.supervision.teacher_terms import teacher_terms
 
-NO_TERM = "item"
 # Settings of the supervision that choose among what is there: they make no other rows.
 CHOICES = ("teach_terms", "thought")
 FAILED = "failed: "  # begins those counts of a language model that are failures
@@ -97,7 +97,7 @@ def supervision_of(
         "terms": content_hash([list(terms) for terms in item_terms]),
         "users": content_hash([str(token) for token in user_tokens]),
     }
-    entry = cache_of(config) / f"supervision-{content_hash(inputs)[:16]}"
+    entry = cache_folder(config) / f"supervision-{content_hash(inputs)[:16]}"
     for folder in (own, entry):
         if folder is not None and stage_is_current(folder, inputs):
             return _taught(Supervision.load(folder), settings), True

@@ -12,9 +12,11 @@ from tqdm import tqdm
 
 from recbole_navigen.config import Config
 from recbole_navigen.config.calls import SETTINGS, checked, checks
+from recbole_navigen.config.locate import cache_folder
 from recbole_navigen.config.teachers import refuse_absent_teachers
 from recbole_navigen.data import create_dataset
 from recbole_navigen.errors import InputError
+from recbole_navigen.generation.instruction_file import chosen_records, refuse_unread, titles_of_records
 from recbole_navigen.generation.interfaces import Catalogue
 from recbole_navigen.generation.records import FILE, InstructionRecord, read_records, write_records
 from recbole_navigen.generation.settings import (
@@ -28,7 +30,6 @@ from recbole_navigen.language.tags import DRAFTS, DRAWS, MEDIA, TEMPERATURE, TOP
 from recbole_navigen.pipeline.check import refuse_broken_teachers
 from recbole_navigen.pipeline.write import add_writer, has_writer
 from recbole_navigen.presentation.tables import to_terminal
-from recbole_navigen.quick_start.instruction_file import chosen_records, refuse_unread, titles_of_records
 from recbole_navigen.quick_start.run import find_run, finished_run, require_writable
 from recbole_navigen.runs.layout import STARTED, WRITER
 from recbole_navigen.runs.load import run_config
@@ -143,7 +144,8 @@ def run_generate(
     if makes or generation["reference_image"]:
         from recbole_navigen.generation.media_head import MediaHead
 
-        head = MediaHead(catalogue.texts, _cache(recommender), generation, kinds if makes else (), progress)
+        cache = cache_folder({"checkpoint_dir": "saved"} if recommender is None else recommender.settings)
+        head = MediaHead(catalogue.texts, cache, generation, kinds if makes else (), progress)
         catalogue = head.catalogue
 
     # 3. Instructions, and what they are worth.
@@ -157,7 +159,7 @@ def run_generate(
     console = Console(highlight=False)
     scores = None
     if held_out and recommender is not None:
-        from recbole_navigen.quick_start.instruction_scores import score_records
+        from recbole_navigen.generation.record_scores import score_records
 
         scores = score_records(recommender, records, generation, progress)
         for part in [] if scores is None else to_terminal([scores.summary()]):
@@ -165,7 +167,7 @@ def run_generate(
 
     # 4. Media and the page.
     if output is not None:
-        from recbole_navigen.quick_start.outcome import PAGE, write_outcome
+        from recbole_navigen.generation.outcome import PAGE, write_outcome
 
         made = head.make(records, output) if makes else None
         write_outcome(output, records, catalogue, run, recommender, scores, made)
@@ -192,32 +194,30 @@ def _run(
     newest of the settings (as `run_navigen` takes them). What is missing is trained.
     """
     if run is not None:
-        run = Path(run)
-        record = read_result(run)
-        writes = record["model"] != "NaviGen" or learns_instructions(record["config"]) or (run / WRITER).is_dir()
+        record, finished = read_result(run), Path(run)
+        writes = record["model"] != "NaviGen" or learns_instructions(record["config"]) or (finished / WRITER).is_dir()
         if writes:  # what is no NaviGen is refused when it is loaded
-            return run, True
-        config = run_config(run)
-        refuse_absent_teachers(settings_of(config))
-        refuse_broken_teachers(settings_of(config))
-        _try(config, asked, media, generation, makes)
-        _say_training(config, run)
-        add_writer(config, run)
-        return run, True
-    config = Config("NaviGen", *settings)
-    if (named := config.given.external.get("model", "NaviGen")) != "NaviGen":
-        raise InputError(f"model={named} writes no instructions; run_generate takes NaviGen alone, so leave it out.")
+            return finished, True
+        config, progress = run_config(finished), True
+    else:
+        config = Config("NaviGen", *settings)
+        if (named := config.given.external.get("model", "NaviGen")) != "NaviGen":
+            raise InputError(
+                f"model={named} writes no instructions; run_generate takes NaviGen alone, so leave it out."
+            )
+        finished, progress = find_run(config), config["show_progress"]
     refuse_absent_teachers(settings_of(config))  # the writer's; the ranking model is trained before it
-    finished, apart = find_run(config), not learns_instructions(config)
+    apart = not learns_instructions(config)
     if finished is None or (apart and not has_writer(config, finished)):
         refuse_broken_teachers(settings_of(config))
         _try(config, asked, media, generation, makes)
-    run = finished_run(*settings)
+    if run is None:
+        finished = finished_run(*settings)
     if apart:
-        if not has_writer(config, run):
-            _say_training(config, run)
-        add_writer(config, run)
-    return run, config["show_progress"]
+        if not has_writer(config, finished):
+            _say_training(config, finished)
+        add_writer(config, finished)
+    return finished, progress
 
 
 def _say_training(config: Config, run: Path) -> None:
@@ -258,12 +258,6 @@ def _written(
                 records.append(_record(recommender, user, history, target, instruction))
             bar.update(len(written))
     return records
-
-
-def _cache(recommender: Recommender | None) -> Path:
-    """The folder of what runs share."""
-    folder = "saved" if recommender is None else recommender.settings["checkpoint_dir"]
-    return Path(folder) / "cache"
 
 
 def _refuse_runs(output: str | Path, run: str | Path | None) -> None:
@@ -323,10 +317,8 @@ def _try(config: Config, asked: int | list[str] | None, media: str, generation: 
     if makes or generation["reference_image"]:
         from recbole_navigen.generation.media_head import MediaHead
 
-        cache = Path(config["checkpoint_dir"]) / "cache"
-        MediaHead(
-            titles_of(config, data), cache, generation, _kinds(media, 2) if makes else (), config["show_progress"]
-        )
+        kinds = _kinds(media, 2) if makes else ()
+        MediaHead(titles_of(config, data), cache_folder(config), generation, kinds, config["show_progress"])
 
 
 def _record(

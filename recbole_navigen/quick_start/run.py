@@ -1,7 +1,6 @@
 """`run_navigen`: one model on one data set, from atomic files to test metrics."""
 
 import contextlib
-import importlib.metadata
 import logging
 import os
 import platform
@@ -33,6 +32,7 @@ from recbole_navigen.runs.layout import RESULT, TRAINED
 from recbole_navigen.runs.result import finished_folders
 from recbole_navigen.runs.stages import Stages
 from recbole_navigen.runs.summary import SampleUser, sample_users, show
+from recbole_navigen.sources import installed
 
 _VERSIONS_OF = ("recbole", "torch", "numpy", "pandas", "scipy", "scikit-learn", "transformers", "tokenizers", "peft")
 
@@ -316,9 +316,7 @@ def _costs(config: Config, net: Any, trainer: Any, test_data: Any, stages: Stage
 def _provenance(config: Config, stages: Stages) -> dict[str, Any]:
     """Say where a result comes from: settings, stages and versions."""
     versions = {"recbole_navigen": recbole_navigen.__version__, "python": platform.python_version()}
-    for package in _VERSIONS_OF:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
+    versions |= installed(_VERSIONS_OF)
     return {
         "model": config["model"],
         "dataset": config["dataset"],

@@ -1,4 +1,6 @@
-"""The folder of a run, `saved/RUN`: the name of every file and folder in it."""
+"""The folder of a run, `saved/RUN`: what stands in it, by name. What rooms below write there has its name where it is
+written: `ranks` (evaluation/user_ranks.py), `checkpoint-last` (training) and the log and progress of GRPO.
+"""
 
 RESULT = "result.json"  # written last: a folder that holds it is a finished run
 STARTED = "started.json"  # written first, with the run's identity

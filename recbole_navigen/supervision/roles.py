@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recbole_navigen.config.locate import cache_folder
 from recbole_navigen.config.teachers import teacher_options
 from recbole_navigen.redaction import without_secrets
 from recbole_navigen.sources import versions
@@ -73,12 +74,7 @@ def made_of(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def roles_of(config: "Config", item_terms: Sequence[Sequence[str]]) -> Roles:
     """Teacher, judge and reasoner of a run; answers of language models are kept beside the runs."""
-    return build_roles(settings_of(config), item_terms, cache_of(config), config["show_progress"])
-
-
-def cache_of(config: "Config") -> Path:
-    """The folder of what runs share."""
-    return Path(config["checkpoint_dir"]) / "cache"
+    return build_roles(settings_of(config), item_terms, cache_folder(config), config["show_progress"])
 
 
 def build_roles(

@@ -5,6 +5,7 @@ from typing import Any
 
 from recbole_navigen.config.teachers import supervision_settings
 
+NO_TERM = "item"  # names an answer whose terms are not taught, and says nothing
 # Settings that matter only to models that learn to write.
 WRITING_KEYS = (
     *("supervision", "instruction_vocabulary", "instruction_batch_size", "think_share", "choose_item", "name_item"),

