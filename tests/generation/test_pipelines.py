@@ -1,6 +1,7 @@
 """The zoo: tiny random instances of every family through `run_generate`, and what the table of families refuses."""
 
 import inspect
+import io
 import json
 import logging
 import re
@@ -152,10 +153,16 @@ def test_pictures_to_start_from_are_read_or_asked_for(name: str, run: Path, tmp_
     own |= {"image_to_image": True} if media == "image" else {}
     generator = kind(generation_settings(own))
     made = generator(["a red ball", "night"], [1, 2])
-    assert made[1] == generator(["night"], [2])[0] and made[0] != made[1]
+    (alone,) = generator(["night"], [2])
+    if media == "image":  # the rounding of a few values, as above; clips that start from a picture are made one by one
+        both = (np.asarray(Image.open(io.BytesIO(content))).astype(int) for content in (made[1], alone))
+        assert np.abs(np.subtract(*both)).max() <= 1
+    else:
+        assert made[1] == alone
+    assert made[0] != made[1]
     Image.new("RGB", (32, 32), (250, 10, 10)).save(picture)
     other = kind(generation_settings(own))
-    assert other(["night"], [2]) != made[1:] and other.identity["start"] != generator.identity["start"]
+    assert other(["night"], [2]) != [alone] and other.identity["start"] != generator.identity["start"]
     # Nobody set `strength`, so it is in no message; who sets it hears that this pipeline has none.
     if media == "image":
         with pytest.raises(InputError, match="Pipeline, which does not take strength; leave"):

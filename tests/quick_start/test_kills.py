@@ -38,7 +38,8 @@ SASREC = {**NAVIGEN["collaborative_config"]["SASRec"], "epochs": 8}
 TRAINED = {
     **NAVIGEN,
     **SHARED,
-    "collaborative_config": {"SASRec": SASREC},
+    # Batches so small that an epoch is longer than what passes between two looks at what was printed.
+    "collaborative_config": {"SASRec": {**SASREC, "train_batch_size": 4}},
     "align_epochs": 2,
     "epochs": 3,
     "dropout": 0.1,
@@ -49,7 +50,7 @@ TRAINED = {
 }
 # Where a run of NaviGen is killed in turn, and what the next one says that goes on from there.
 STAGES = [
-    ("collaborative", Kill(KILL, r"INFO +epoch 4 training", 0.05), "Resume training from epoch [1-5]"),
+    ("collaborative", Kill(KILL, r"INFO +epoch 4 training"), "Resume training from epoch [1-5]"),
     ("identifiers", Kill(TERM, "stage identifiers started", 0.05), ""),
     ("align", Kill(KILL, "align epoch 0 training", 0.1), "Resume training from epoch 0"),
     ("finetune", Kill(TERM, r"INFO +epoch 0 evaluating", 0.02), "Resume training from epoch [01]"),
