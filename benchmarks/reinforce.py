@@ -289,7 +289,8 @@ def _rollouts(folder: Path, dataset: str, settings: dict) -> dict[str, float]:
     written = load_writer(folder, lm, model.table)
     author, renderer, own = written.model, written.renderer, written.settings
     rows = supervision_stage(config, data, train_data._dataset, model.table, Stages())
-    rows = InstructionRows(rows, sequences, renderer, model.max_seq_length, own["think_share"], own["choose_item"])
+    limits = (model.max_seq_length, own["think_share"], own["choose_item"])
+    rows = InstructionRows(rows, sequences, renderer, *limits, written.planner)
     texts = InstructionPolicy(author, renderer, rows, model.table.terms, TermScorer(), "prefix")
 
     def generate() -> None:

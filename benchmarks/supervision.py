@@ -24,8 +24,10 @@ from recbole_navigen.data import create_dataset, data_preparation, read_item_tex
 from recbole_navigen.encoders.sentences import SentenceSpace, packaged_encoder
 from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.identifiers.terms import extract_terms
+from recbole_navigen.pipeline.supervision import facts_of, planner_of
 from recbole_navigen.supervision.evolution import SearchSettings, evolve
 from recbole_navigen.supervision.rows import samples_of, supervise
+from recbole_navigen.supervision.settings import settings_of
 from recbole_navigen.supervision.template.judge import TemplateJudge
 from recbole_navigen.supervision.template.reasoner import TemplateReasoner
 from recbole_navigen.supervision.template.template_teacher import TemplateTeacher
@@ -53,17 +55,18 @@ def main() -> None:
     # 1. The whole supervision, timed.
     start = time.perf_counter()
     terms = extract_terms(texts).terms
-    space = TermSpace(terms)
-    teacher, judge, reasoner = TemplateTeacher(space), TemplateJudge(space), TemplateReasoner(space)
+    facts = facts_of(config, dataset, terms)
+    space, planner = TermSpace(terms, facts, domain), planner_of(settings_of(config), facts)
+    teacher, judge, reasoner = TemplateTeacher(space), TemplateJudge(space), TemplateReasoner()
     sequences = train._dataset.sequences
     users = dataset.field2id_token[dataset.uid_field]
     of = (sequences, terms, users, domain, defaults["media"])
-    every = samples_of(*of, per_user=defaults["moments_per_user"], at_most=defaults["samples"])
+    every = samples_of(*of, per_user=defaults["moments_per_user"], at_most=defaults["samples"], planner=planner)
     supervision = supervise(every, teacher, judge, reasoner, show_progress=True)
     seconds = time.perf_counter() - start
 
     # 2. The search against its own founders and against the released one.
-    sources = samples_of(*of, at_most=arguments.users)
+    sources = samples_of(*of, at_most=arguments.users, planner=planner)
     samples = [source.sample for source in sources]
     teachers = [TemplateTeacher(space, seed) for seed in range(arguments.seeds)]
     start = time.perf_counter()

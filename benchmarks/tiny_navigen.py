@@ -27,7 +27,9 @@ from recbole_navigen.pipeline.write import add_writer
 from recbole_navigen.quick_start import Recommender
 from recbole_navigen.runs.layout import IDENTIFIERS, WRITER
 from recbole_navigen.supervision.evolution import SearchSettings
+from recbole_navigen.supervision.facts import catalogue_facts
 from recbole_navigen.supervision.interfaces import Draft, Sample, Task
+from recbole_navigen.supervision.plans import Planner
 from recbole_navigen.supervision.rows import InstructionRow, samples_of, supervise
 from recbole_navigen.supervision.template.judge import TemplateJudge
 from recbole_navigen.supervision.template.reasoner import TemplateReasoner
@@ -85,9 +87,10 @@ def _rows(config: Config, table: DualIdentifierTable) -> tuple[InstructionRow, .
     dataset = create_dataset(config)
     part = data_preparation(config, dataset)[0]._dataset
     users = dataset.field2id_token[dataset.uid_field]
-    moments = samples_of(part.sequences, table.terms, users, "generic", "mixed", MOMENTS, name_target=True)
+    planner = Planner(catalogue_facts({}, {}, "generic", table.terms), "generic")
+    moments = samples_of(part.sequences, table.terms, users, "generic", "mixed", MOMENTS, planner=planner)
     space = TermSpace(table.terms)
-    judge, reasoner = TemplateJudge(space), TemplateReasoner(space)
+    judge, reasoner = TemplateJudge(space), TemplateReasoner()
     return supervise(
         moments, Painter(), judge, reasoner, SearchSettings(population=2, rounds=0), show_progress=True
     ).rows

@@ -20,7 +20,7 @@ PLAN: dict[str, tuple[str, ...]] = {
     "language": ("identifiers",),
     "supervision": ("config", "data", "identifiers", "language"),
     "network": ("identifiers", "language"),
-    "model": ("identifiers", "language", "network"),
+    "model": ("identifiers", "language", "network", "supervision"),
     "training": ("data", "language", "network", "model", "supervision"),
     "reinforcement": ("config", "data", "language", "network", "model", "supervision", "training"),
     "evaluation": ("data", "encoders", "language", "supervision"),

@@ -20,6 +20,7 @@ instructions against the items that were kept out, beside simple writers. With a
   %(prog)s --users=50 --held_out --output=DIR --image_model=FOLDER_OR_HUB_ID --clip_model=FOLDER_OR_HUB_ID
 Instructions that are written, and perhaps edited, are made into media by any model:
   %(prog)s --instructions=DIR/instructions.jsonl --output=OTHER --image_model=FOLDER_OR_HUB_ID
+--facts=20 prints what the data set's texts say of 20 items, from which instructions are made, and ends.
 All settings of media: properties/generation.yaml.
 """
 
@@ -29,7 +30,7 @@ def parser() -> CommandLine:
     commands = command_line(
         "run_generate",
         "%(prog)s [-h] [--users N] [--output DIR] [--run DIR] [--instructions FILE] [--media image|video|mixed] "
-        "[--held_out] [--no-think] [--temperature T] [--top_p P] [--drafts N] [--dataset DATASET] "
+        "[--facts N] [--held_out] [--no-think] [--temperature T] [--top_p P] [--drafts N] [--dataset DATASET] "
         "[--config_files FILE ...] [--debug] [--key=value ...]",
         "Write a personal instruction for an image or video model for each of some users.",
         EPILOG,
@@ -39,6 +40,7 @@ def parser() -> CommandLine:
     commands.add_argument("--run", metavar="DIR", help="a finished run of NaviGen, saved/RUN; it gets a writer")
     commands.add_argument("--instructions", metavar="FILE", help="make media of the instructions in this file")
     commands.add_argument("--media", default="image", choices=("image", "video", "mixed"), help="what is to be made")
+    commands.add_argument("--facts", type=int, metavar="N", help="print what is known of N items, and end")
     commands.add_argument("--held_out", action="store_true", help="keep each user's last item out, to score against it")
     commands.add_argument("--no-think", dest="think", action="store_false", help="answer without reasoning")
     commands.add_argument(
@@ -83,6 +85,13 @@ def generate(argv: Sequence[str] | None = None) -> int:
             checked(name, DRAWS[name], getattr(arguments, name))
         if not arguments.run and not arguments.instructions:
             gather("NaviGen", arguments.dataset, split_files(arguments.config_files), argv=others)
+        if arguments.facts is not None:
+            if arguments.run or arguments.instructions:
+                raise InputError("--facts prints items of a data set; name it by --dataset in place of a run or a file")
+            from recbole_navigen.quick_start.item_facts import show_facts
+
+            show_facts(arguments.dataset, split_files(arguments.config_files), argv=others, count=arguments.facts)
+            return 0
         from recbole_navigen.quick_start.generate import run_generate
 
         run_generate(

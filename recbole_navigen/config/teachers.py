@@ -11,12 +11,16 @@ from recbole_navigen.config.checking import fitted_all
 from recbole_navigen.config.sections import section_settings
 from recbole_navigen.errors import InputError
 
+# The released search and its rule for terms, in place of what is set.
+RELEASED = {"name_terms": False, "match": "substring", "population": 3, "rounds": 1, "patience": 0}
 NEEDED = {"openai": ("base_url", "model"), "transformers": ("path",)}
 
 
 def supervision_settings(own: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The settings of properties/supervision.yaml with a user's own above them, checked."""
     settings = section_settings("supervision", own)
+    if settings["released"]:
+        settings |= RELEASED
     for role, kind in models_of(settings).items():
         options = settings[f"{role}_model"] or {}
         settings[f"{role}_model"] = teacher_options(kind, options, f"supervision.{role}_model.")

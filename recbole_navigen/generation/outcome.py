@@ -75,17 +75,20 @@ def _trace(recommender: Recommender, record: InstructionRecord) -> Mapping[str, 
     if settings["teacher"] != "template" or settings["judge"] not in (None, "template"):
         return None
     table = recommender.table
-    terms = dict(zip(table.item_tokens, table.terms, strict=True))
-    if record.aim is None or not terms.keys() >= {record.aim, *record.history}:
+    index = {item: place for place, item in enumerate(table.item_tokens)}
+    planner = None if recommender.author is None else recommender.author.planner
+    if planner is None or record.aim is None or not index.keys() >= {record.aim, *record.history}:
         return None
+    history, aim = [index[item] for item in record.history], index[record.aim]
     sample = Sample(
         record.user,
-        tuple(terms[item] for item in record.history),
-        terms[record.aim],
+        tuple(table.terms[item] for item in history),
+        table.terms[aim],
         record.domain or settings["domain"],
         record.media,
-        settings["name_target"],
+        settings["name_terms"],
+        planner.training_brief(history, aim, record.media, table.terms[aim]),
     )
-    roles = build_roles(settings, table.terms, cache_folder(recommender.settings))
+    roles = build_roles(settings, table.terms, cache_folder(recommender.settings), facts=planner.facts)
     (searched,) = evolve([sample], roles.teacher, roles.judge, search_settings(settings)).results
     return None if searched is None else searched.trace

@@ -30,6 +30,7 @@ _KINDS = {
     "reasoning": "str or None",
     "terms": "list of str",
     "instruction": "str",
+    "plan": "whole dict of str or None",
     "answer": "str or None",
 }
 _REQUIRED = ("user", "media", "instruction")
@@ -50,6 +51,7 @@ class InstructionRecord:
         terms: what the model expects of the next item.
         domain: the kind of catalogue that was written for.
         history_titles, target_title, aim_title: names of these items, for readers and for cards.
+        plan: aspect -> phrase, of which instruction and reasoning were made; None for free text.
         answer: the model's raw text, from which reasoning, terms and instruction were read.
         more: further fields of the line, kept as they are.
     """
@@ -68,6 +70,7 @@ class InstructionRecord:
     history_titles: tuple[str, ...] = ()
     target_title: str | None = None
     aim_title: str | None = None
+    plan: Mapping[str, str] | None = None
     answer: str | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 
 from recbole_navigen.language.answer_grammar import MAX_TERMS
+from recbole_navigen.language.vocabulary import THINK, THINK_END
 
 KEYS = ["target_tid", "target_ins"]
 _THOUGHT = re.compile(r"<think>\n(.*?)\n</think>\n\n(.*)", re.DOTALL)
@@ -20,6 +21,13 @@ class Answer:
     target_tid: tuple[str, ...]
     target_ins: str
     reasoning: str | None
+
+
+def answer_text(answer: Answer) -> str:
+    """The raw text that `parse_answer` reads an answer from."""
+    thought = "" if answer.reasoning is None else f"{THINK}{answer.reasoning}{THINK_END}"
+    fields = dict(zip(KEYS, (list(answer.target_tid), answer.target_ins), strict=True))
+    return thought + json.dumps(fields, ensure_ascii=False)
 
 
 class InvalidAnswer(ValueError):

@@ -133,6 +133,15 @@ class Grammar:
             outputs - self.vocabulary.text_size + self.vocabulary.first_structure,
         )
 
+    def padded_outputs(self, tokens: Sequence[list[int]]) -> Tensor:
+        """Outputs of lists of token ids, padded with -1. M lists of at most O -> (M, O)."""
+        lengths = torch.tensor([len(row) for row in tokens])
+        table = torch.full((len(tokens), int(lengths.max())), -1)
+        table[torch.arange(table.shape[1]) < lengths[:, None]] = self.outputs(
+            torch.tensor([token for row in tokens for token in row])
+        )
+        return table
+
     def start(self, rows: int, device: torch.device | str = "cpu") -> Place:
         """B answers of which nothing is written."""
         zeros = torch.zeros(rows, dtype=torch.long, device=device)

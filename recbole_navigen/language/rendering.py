@@ -58,6 +58,8 @@ class Rendered:
         in_stream: True if the targets' codes are themselves the tokens behind their anchors.
         choices: for TARGET text tokens, the row of `Grammar.legal` they were chosen from; None without text.
             Shape (B, T), int64.
+        options: for TARGET tokens of plans, the outputs they were chosen from, -1 behind the last of them; None
+            without plans. Shape (B, T, O), int64.
     """
 
     tokens: Tensor
@@ -68,11 +70,12 @@ class Rendered:
     targets: Tensor
     in_stream: bool = False
     choices: Tensor | None = None
+    options: Tensor | None = None
 
     def rows(self, part: slice | Tensor) -> "Rendered":
         """Some of the rows, a slice or their numbers, without the padding that only the others need."""
         tokens = int(self.lengths[part].max())
-        wide = ("tokens", "items", "origin", *(() if self.choices is None else ("choices",)))
+        wide = ("tokens", "items", "origin", *self._present("choices", "options"))
         trimmed = {name: getattr(self, name)[part, :tokens] for name in wide}
         kept = {name: getattr(self, name)[part] for name in ("lengths", "anchors", "targets")}
         return replace(self, **trimmed, **kept)
@@ -80,8 +83,11 @@ class Rendered:
     def to(self, device: torch.device | str) -> "Rendered":
         """The same batch on another device."""
         names = ("tokens", "items", "origin", "lengths", "anchors", "targets")
-        names += () if self.choices is None else ("choices",)
+        names += self._present("choices", "options")
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
+
+    def _present(self, *names: str) -> tuple[str, ...]:
+        return tuple(name for name in names if getattr(self, name) is not None)
 
 
 class Renderer:
@@ -188,6 +194,7 @@ class Renderer:
         tags: Sequence[tuple[str, str]],
         chosen: Tensor | None,
         answers: Sequence[list[int]] | None = None,
+        options: Sequence[list[list[int]]] | None = None,
     ) -> Rendered:
         """History and item -> terms and instruction.
 
@@ -198,6 +205,7 @@ class Renderer:
             chosen: internal id of the item each instruction is for, (B,); None to write from the history alone.
             answers: tokens of each answer, from `answer` or written by the model; None for inference. Tokens that the
                 grammar leaves no choice about are FORCED, as is the first one, which says whether there is a thought.
+            options: of plans, the token ids that each token of an answer was chosen from; None for free text.
         """
         rows = []
         for row, ((domain, medium), length) in enumerate(zip(tags, lengths.tolist(), strict=True)):
@@ -220,6 +228,13 @@ class Renderer:
         place = starts[:, None] + torch.arange(width)
         within = place < rendered.lengths[:, None]
         rows_of, place = within.nonzero()[:, 0], place[within]
+        if options is not None:
+            most = max(len(ids) for answer in options for ids in answer)
+            table = torch.full((*rendered.tokens.shape, most), -1)
+            table[rows_of, place] = self.grammar.padded_outputs([ids for answer in options for ids in answer])
+            several = (table[..., 1:] >= 0).any(dim=2)[rows_of, place]
+            rendered.origin[rows_of, place] = torch.where(several, int(Origin.TARGET), int(Origin.FORCED))
+            return replace(rendered, options=table)
         text = torch.full(within.shape, self.vocabulary.special(CLOSE))
         text[within] = rendered.tokens[rows_of, place]
         kinds = self.grammar.choices(text)
@@ -249,6 +264,16 @@ class Renderer:
         words = self.vocabulary
         tokens = [token for term in terms for token in (words.special(NEXT_TERM), *words.encode(term))]
         return [*tokens[1:], words.special(INSTRUCTION)]
+
+    def terms_of(self, tokens: Sequence[int]) -> list[str]:
+        """The terms that `answer_terms` made tokens of."""
+        terms: list[list[int]] = [[]]
+        for token in tokens[:-1]:
+            if token == self.vocabulary.special(NEXT_TERM):
+                terms.append([])
+            else:
+                terms[-1].append(token)
+        return [self.vocabulary.decode(term) for term in terms]
 
     def _prompt(self, task: str, body: list[int]) -> list[int]:
         return [self.vocabulary.task(task), *body]

@@ -13,3 +13,4 @@ DRAWS = {
     "drafts": "int from 1",
     "seed": "int",
 }
+SCRATCH = "scratch"  # the backbone that is built here, in place of a pretrained one

@@ -16,8 +16,9 @@ from torch.nn import functional as F
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.attention import Tree
+from recbole_navigen.language.choices import Choices
 from recbole_navigen.language.rendering import Rendered
-from recbole_navigen.language.vocabulary import TERMS, THINK
+from recbole_navigen.language.vocabulary import END, TERMS, THINK
 from recbole_navigen.network.text_model import TextModel
 
 BLOCK = 32  # tokens between two times at which finished answers leave a batch
@@ -67,6 +68,7 @@ def write(
     generator: torch.Generator | Sequence[torch.Generator] | None = None,
     top_p: float = 1.0,
     terms: Sequence[Sequence[int]] | None = None,
+    plans: Sequence[Choices] | None = None,
 ) -> Written:
     """Write an answer after each prompt; keys and values of what is written are kept, so a token costs one step.
 
@@ -80,6 +82,7 @@ def write(
             not depend on the rows beside it.
         top_p: tokens are drawn among the most probable ones that hold this share together; 1 cuts none off.
         terms: what each answer names, as `Renderer.answer_terms` gives it; None to leave it to the model.
+        plans: what each answer may choose from, at its beginning; they are left at its end. None writes free text.
     """
     if temperature < 0:
         raise InputError(f"temperature={temperature} must not be negative; 0 takes the most probable token.")
@@ -90,7 +93,9 @@ def write(
     cache, readable, lengths = context.layers, context.mask[:, 0], context.lengths
     token = torch.full_like(lengths, lm.vocabulary.special(THINK if think else TERMS))
     place = grammar.follow(grammar.start(len(token), device), grammar.outputs(token))
-    rows = torch.arange(len(token), device=device)
+    for plan in plans or ():
+        plan.take(plan.options()[0])
+    rows, end_token = torch.arange(len(token), device=device), lm.vocabulary.special(END)
     nothing = torch.zeros_like(token, dtype=torch.bool)
     found = [(rows, token, nothing, torch.zeros(len(token), device=device), ~nothing)]
     if terms is not None:
@@ -98,7 +103,8 @@ def write(
         said = torch.zeros_like(token)[:, None]
     every, step = CHECKED.get(device.type, BLOCK // 4), -1
     while True:
-        done, step = grammar.done(place), step + 1
+        done = grammar.done(place) if plans is None else torch.tensor([plan.done for plan in plans], device=device)
+        step += 1
         if step % every == 0 and done.all():
             break
         # 1. The room for keys and values grows in blocks, and finished rows leave it. Numbers to draw by come with it.
@@ -113,6 +119,8 @@ def write(
                 drawn = torch.stack(shares).to(device)
             if terms is not None:
                 told, said = told[left], said[left]
+            if plans is not None:
+                plans = [plans[row] for row in left.tolist()]
 
         # 2. The last token reads its prompt and what was written since.
         end = width + step
@@ -126,16 +134,27 @@ def write(
             key[:, :, end], value[:, :, end] = new_key[:, :, 0], new_value[:, :, 0]
         readable[:, end] = True
 
-        # 3. The next token, among the legal ones.
+        # 3. The next token of a plan, among its options.
+        shares = drawn[:, step % BLOCK, None] if isinstance(generator, Sequence) else generator
+        if plans is not None:
+            offered = [[end_token] if plan.done else plan.options() for plan in plans]
+            options = grammar.padded_outputs(offered).to(device)
+            scores = lm.option_log_probs(state, options, temperature or 1.0)
+            taken = draw(scores.exp(), shares) if temperature else scores.argmax(1, True)
+            token = grammar.tokens(options.gather(1, taken)[:, 0])
+            for plan, chosen in zip(plans, token.tolist(), strict=True):
+                if not plan.done:
+                    plan.take(chosen)
+            free = (options >= 0).sum(dim=1) > 1
+            found.append((rows, token, free, torch.where(free, scores.gather(1, taken)[:, 0], 0.0), ~done))
+            continue
+
+        # 4. The next token of free text, among the legal ones.
         choice = grammar.choice(place)
         scores = lm.text_log_probs(state, choice, temperature or 1.0)
         if temperature and top_p < 1:
             scores = nucleus(scores, top_p)
-        if not temperature:
-            output = scores.argmax(1, True)
-        else:
-            own = isinstance(generator, Sequence)
-            output = draw(scores.exp(), drawn[:, step % BLOCK, None] if own else generator)
+        output = draw(scores.exp(), shares) if temperature else scores.argmax(1, True)
         free = grammar.on(device, "free")[choice]
         if terms is not None:
             naming = place.group == grammar.index("term")

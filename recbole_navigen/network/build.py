@@ -12,14 +12,13 @@ from recbole_navigen.language.adapters import prepare
 from recbole_navigen.language.answer_grammar import Grammar
 from recbole_navigen.language.backbone import Backbone, pretrained_lm, revision_of, scratch_lm
 from recbole_navigen.language.rendering import Renderer
+from recbole_navigen.language.tags import SCRATCH
 from recbole_navigen.language.vocabulary import Vocabulary
 from recbole_navigen.network.item_model import DualIdentifierLM
 from recbole_navigen.network.legal_codes import LegalCodes
 from recbole_navigen.network.softmax import softmax_size
 from recbole_navigen.network.token_decoder import TokenDecoder
 from recbole_navigen.network.tree_decoder import TreeDecoder
-
-SCRATCH = "scratch"
 
 
 def build_lm(

@@ -120,6 +120,19 @@ class TextModel(nn.Module):
             scores = scores.div_(temperature)
         return scores.masked_fill_(~self.legal_text[choices], float("-inf")).log_softmax(dim=-1)
 
+    def option_log_probs(self, states: Tensor, options: Tensor, temperature: float = 1.0) -> Tensor:
+        """Log-probabilities of some options each, as of the tokens of plans.
+
+        Args:
+            states: hidden states before the tokens. Shape (M, D).
+            options: outputs to choose from, -1 behind the last. Shape (M, O). temperature: what scores are divided by.
+
+        Returns:
+            (M, O), float32; -inf where there is no option.
+        """
+        scores = self.text_scores(states).gather(1, options.clamp(min=0)) / temperature
+        return scores.masked_fill(options < 0, float("-inf")).log_softmax(dim=-1)
+
     def written_log_probs(self, rendered: Rendered, temperature: float = 1.0) -> Tensor:
         """Log-probability of each TARGET text token given what stands before it, row after row. Shape (M,), float32.
 
@@ -139,10 +152,14 @@ class TextModel(nn.Module):
         """States before the TARGET text tokens, (M, D), and the log-probabilities of these tokens after them."""
         hidden, _ = self.backbone.run_context(self.embed(rendered), rendered.lengths)
         is_target = rendered.origin[:, 1:] == Origin.TARGET
-        choices = rendered.choices[:, 1:][is_target]
+        planned = rendered.options is not None
+        choices = (rendered.options if planned else rendered.choices)[:, 1:][is_target]
         outputs = self.grammar.outputs(rendered.tokens[:, 1:][is_target])
 
         def chosen(states: Tensor, rows: slice) -> Tensor:
+            if planned:
+                taken = (choices[rows] == outputs[rows, None]).long().argmax(dim=1, keepdim=True)
+                return self.option_log_probs(states, choices[rows], temperature).gather(1, taken)[:, 0]
             log_probs = self.text_log_probs(states, choices[rows], temperature)
             return log_probs.gather(1, outputs[rows, None])[:, 0]
 

@@ -17,8 +17,9 @@ from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.answer_grammar import Grammar
 from recbole_navigen.language.backbone import Backbone
 from recbole_navigen.language.rendering import Renderer
+from recbole_navigen.language.tags import SCRATCH
 from recbole_navigen.language.vocabulary import text_row_start
-from recbole_navigen.network.build import SCRATCH, codes_by_id, new_lm, vocabulary_of
+from recbole_navigen.network.build import codes_by_id, new_lm, vocabulary_of
 from recbole_navigen.network.item_model import CODE_START_STD, DualIdentifierLM
 from recbole_navigen.network.text_model import TextModel
 

@@ -19,7 +19,7 @@ from recbole_navigen.encoders.sentences import SentenceSpace
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.adapters import prepare
 from recbole_navigen.language.backbone import empty_lm, pretrained_tokenizer, revision_of
-from recbole_navigen.network.build import SCRATCH
+from recbole_navigen.language.tags import SCRATCH
 from recbole_navigen.reinforcement.scorers import refuse_unknown_scorer
 from recbole_navigen.sources import refuse_broken_weights
 from recbole_navigen.supervision.chat.local_chat import LocalChat, LocalSettings

@@ -20,6 +20,7 @@ from recbole_navigen.pipeline.check import code_count
 from recbole_navigen.pipeline.supervision import terms_by_teacher
 from recbole_navigen.runs.identity import encoder_weights
 from recbole_navigen.sources import versions
+from recbole_navigen.supervision.dataset_facts import facts_of
 from recbole_navigen.supervision.roles import made_of
 from recbole_navigen.supervision.settings import settings_of
 
@@ -38,6 +39,7 @@ def table_inputs(config: Config, dataset: Any, vectors: np.ndarray, texts: tuple
         "settings": {key: config[key] for key in ("levels", "codes", "seed", "balanced", "text_vectors")},
         "encoder": encoder_weights(config["text_vectors"]),
         "supervision": made_of(supervision) if supervision["tid_source"] == "teacher" else None,
+        "roles": config["item_text_roles"] if supervision["tid_source"] == "teacher" else None,
         "versions": versions(),
     }
 
@@ -57,7 +59,7 @@ def build_table(config: Config, dataset: Any, vectors: np.ndarray, texts: tuple[
             texts[first][:60],
         )
     if settings_of(config)["tid_source"] == "teacher":
-        terms = terms_by_teacher(config, texts, terms)
+        terms = terms_by_teacher(config, texts, terms, facts_of(config, dataset, terms.terms))
     return DualIdentifierTable(
         item_tokens=items,
         codes=quantized.codes,

@@ -17,9 +17,9 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.instruction_scores import diversity
 from recbole_navigen.evaluation.ranks import METRICS, metric_values
 from recbole_navigen.language.answer import parse_answer
+from recbole_navigen.model.author import Author
 from recbole_navigen.model.calibration import fit_repeats, validation_targets
 from recbole_navigen.model.navigen import NaviGen
-from recbole_navigen.network.author import Author
 from recbole_navigen.pipeline.supervision import supervision_stage
 from recbole_navigen.pipeline.write import save_weights
 from recbole_navigen.presentation.page import to_html
@@ -191,7 +191,13 @@ def _instruction_learner(
     author.to(config["device"])
     learned, kept_out = (
         InstructionRows(
-            some, part.sequences, renderer, own["MAX_ITEM_LIST_LENGTH"], own["think_share"], own["choose_item"]
+            some,
+            part.sequences,
+            renderer,
+            own["MAX_ITEM_LIST_LENGTH"],
+            own["think_share"],
+            own["choose_item"],
+            written.planner,
         )
         for some in split_by_user(rows, own["held_out"], own["seed"])
     )
@@ -200,17 +206,20 @@ def _instruction_learner(
     tokens = model.table.item_tokens
     numbers = {token: number for number, token in enumerate(tokens, start=1)}
 
-    def expected(histories: Sequence[np.ndarray]) -> list[int]:
+    def expect(rows: InstructionRows, count: int) -> None:
         # Of all rows before the first step: what is expected is the supervised model's, also after a kill.
-        read = [[tokens[item - 1] for item in history] for history in histories]
+        read = [[tokens[item - 1] for item in history] for history in rows.histories[:count]]
         parts = tqdm(
             range(0, len(read), SEARCHED), desc="items expected next", disable=not config["show_progress"], leave=False
         )
-        return [numbers[aim.item] for first in parts for aim in recommender.aims(read[first : first + SEARCHED])]
+        found = [pair for first in parts for pair in recommender.aimed(read[first : first + SEARCHED])]
+        rows.chosen = [numbers[aim.item] for aim, _ in found]
+        if rows.planner is not None:
+            rows.expect([aim.terms for aim, _ in found], [chances for _, chances in found])
 
-    kept_out.chosen = expected(kept_out.histories[: len(asked)])
+    expect(kept_out, len(asked))
     if settings["behind"] == "expected":
-        learned.chosen = expected(learned.histories)
+        expect(learned, len(learned))
     scorer = SCORERS[settings["scorer"]](config, model.table.terms)
     given = (scorer, settings["reward"], settings["triangle"], settings["weights"])
     policy, watched = (

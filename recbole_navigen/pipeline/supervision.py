@@ -4,7 +4,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.identifiers.terms import TermResult
 from recbole_navigen.runs.stages import Stages
+from recbole_navigen.supervision.dataset_facts import facts_of
+from recbole_navigen.supervision.facts import ItemFacts, facts_report
+from recbole_navigen.supervision.plans import planner_of
 from recbole_navigen.supervision.roles import made_of, roles_of, search_settings
 from recbole_navigen.supervision.rows import InstructionRow, Supervision, samples_of, supervise
 from recbole_navigen.supervision.settings import NO_TERM, settings_of
@@ -40,7 +43,9 @@ def supervision_stage(
     """
     with stages("supervision") as stage:
         users = dataset.field2id_token[dataset.uid_field]
-        supervision, cached = supervision_of(config, part.sequences, table.terms, users, own)
+        supervision, cached = supervision_of(
+            config, part.sequences, table.terms, users, facts_of(config, dataset, table.terms), own
+        )
         stage.spared = supervision.report["seconds"] if cached else 0.0
         thoughts = sum(row.reasoning is not None for row in supervision.rows)
         stage.metric = f"{len(supervision.rows)} instructions, {thoughts} with reasoning"
@@ -50,16 +55,16 @@ def supervision_stage(
     return supervision.rows
 
 
-def terms_by_teacher(config: Config, texts: Sequence[str], own: TermResult) -> TermResult:
+def terms_by_teacher(config: Config, texts: Sequence[str], own: TermResult, facts: Sequence[ItemFacts]) -> TermResult:
     """Terms by the teacher of a run, see `teacher_terms`; the report also has that of the language models.
 
     Args:
-        config: of the run. texts: N item texts. own: the catalogue's own terms.
+        config: of the run. texts: N item texts. own: the catalogue's own terms. facts: of the items, N.
 
     Raises:
         InputError: questions got no answer and no item has terms by the teacher.
     """
-    roles = roles_of(config, own.terms)
+    roles = roles_of(config, own.terms, facts)
     result = teacher_terms(texts, roles.teacher, own, settings_of(config)["tid_reading"])
     report = {**result.report, **roles.report()}
     if report["unanswered"] and not report["items_by_teacher"]:
@@ -73,6 +78,7 @@ def supervision_of(
     sequences: UserSequences,
     item_terms: Sequence[Sequence[str]],
     user_tokens: Sequence[str],
+    facts: Sequence[ItemFacts],
     own: Path | None = None,
 ) -> tuple[Supervision, bool]:
     """Supervision of the training split, and True if it was found on disk.
@@ -82,7 +88,7 @@ def supervision_of(
 
     Args:
         config: of the run. sequences: of the training split; nothing else of the data is looked at.
-        item_terms: TIDs by item index, N lists. user_tokens: raw user ids by internal id.
+        item_terms: TIDs by item index, N lists. user_tokens: raw user ids by internal id. facts: of all items.
         own: where incomplete rows are kept for one run: its other processes, and the run itself if it is killed and
             goes on, must learn from the rows that it began with. None keeps them nowhere.
 
@@ -95,6 +101,7 @@ def supervision_of(
         **made_of(made),
         "train": sequences.content_hash(),
         "terms": content_hash([list(terms) for terms in item_terms]),
+        "facts": content_hash([asdict(item) for item in facts]),
         "users": content_hash([str(token) for token in user_tokens]),
     }
     entry = cache_folder(config) / f"supervision-{content_hash(inputs)[:16]}"
@@ -102,7 +109,7 @@ def supervision_of(
         if folder is not None and stage_is_current(folder, inputs):
             return _taught(Supervision.load(folder), settings), True
     start = time.perf_counter()
-    roles = roles_of(config, item_terms)
+    roles = roles_of(config, item_terms, facts)
     sources = samples_of(
         sequences,
         item_terms,
@@ -110,8 +117,9 @@ def supervision_of(
         settings["domain"],
         settings["media"],
         settings["moments_per_user"],
-        settings["name_target"],
+        settings["name_terms"],
         settings["samples"],
+        planner_of(settings, facts),
     )
     supervision = supervise(
         sources,
@@ -123,7 +131,12 @@ def supervision_of(
         show_progress=config["show_progress"],
     )
     # As with embeddings: a model that finds its instructions in the cache was not trained in less time.
-    report = {**supervision.report, **roles.report(), "seconds": round(time.perf_counter() - start, 3)}
+    report = {
+        **supervision.report,
+        "facts": facts_report(facts),
+        **roles.report(),
+        "seconds": round(time.perf_counter() - start, 3),
+    }
     supervision = replace(supervision, report=report)
     if not supervision.rows:
         remedy = AGAIN if report["unanswered"] else "use another teacher or longer histories"
@@ -141,7 +154,7 @@ def _taught(supervision: Supervision, settings: Mapping[str, Any]) -> Supervisio
     """
     rows = supervision.rows
     if not settings["teach_terms"]:
-        rows = tuple(replace(row, target_tid=(NO_TERM,), reasoning=None) for row in rows)
+        rows = tuple(replace(row, target_tid=(NO_TERM,), reasoning=None, plan=None) for row in rows)
     elif settings["thought"] == "identifier":
         rows = tuple(replace(row, reasoning=row.identifier_reasoning) for row in rows)
     return replace(supervision, rows=rows)

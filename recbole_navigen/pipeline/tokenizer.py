@@ -8,8 +8,8 @@ from transformers import PreTrainedTokenizerBase
 from recbole_navigen.config import Config
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.backbone import pretrained_tokenizer, revision_of
+from recbole_navigen.language.tags import SCRATCH
 from recbole_navigen.language.vocabulary import train_tokenizer
-from recbole_navigen.network.build import SCRATCH
 from recbole_navigen.supervision.rows import InstructionRow
 
 TOKENIZER_ROWS = 2_000  # instructions from which a tokenizer learns, spread evenly; more add no words

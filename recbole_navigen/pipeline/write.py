@@ -19,10 +19,12 @@ from recbole_navigen.artefacts import (
 from recbole_navigen.config import Config
 from recbole_navigen.config.reinforcement import holds_rows_out
 from recbole_navigen.data import create_dataset, data_preparation, read_item_text
+from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.adapters import LORA_KEYS
 from recbole_navigen.language.backbone import weights_of
+from recbole_navigen.language.tags import SCRATCH
+from recbole_navigen.model.author import Author
 from recbole_navigen.model.navigen import NaviGen
-from recbole_navigen.network.build import SCRATCH
 from recbole_navigen.network.writer import Writer, build_writer
 from recbole_navigen.pipeline.supervision import supervision_stage
 from recbole_navigen.pipeline.tokenizer import build_tokenizer, sampled_texts
@@ -31,9 +33,10 @@ from recbole_navigen.runs.layout import CHECKPOINT, TOKENIZER, WRITER, WRITER_PR
 from recbole_navigen.runs.load import load_navigen
 from recbole_navigen.runs.stages import Stages
 from recbole_navigen.sources import versions
+from recbole_navigen.supervision.dataset_facts import facts_of
 from recbole_navigen.supervision.roles import made_of
 from recbole_navigen.supervision.rows import InstructionRow
-from recbole_navigen.supervision.settings import WRITING_KEYS, settings_of
+from recbole_navigen.supervision.settings import WRITING_KEYS, settings_of, writes_plans
 from recbole_navigen.training.checkpoint import save_checkpoint
 from recbole_navigen.training.instruction_rows import InstructionRows, split_by_user
 from recbole_navigen.training.precision import use_bf16
@@ -107,8 +110,15 @@ def train_beside(
         tokenizer = build_tokenizer(config, table, texts, rows)
         writer, renderer = build_writer(config, model.lm, table, tokenizer, sampled_texts(rows))
         writer.to(config["device"])
+        author = Author.of(writer, renderer, _author_settings(config, inputs, dataset, table, rows))
         learned = InstructionRows(
-            rows, part.sequences, renderer, config["MAX_ITEM_LIST_LENGTH"], config["think_share"], config["choose_item"]
+            rows,
+            part.sequences,
+            renderer,
+            config["MAX_ITEM_LIST_LENGTH"],
+            config["think_share"],
+            config["choose_item"],
+            author.planner,
         )
         # A teacher may answer this time what it did not before: other rows make another training.
         own = f"{WRITER_PROGRESS}-{content_hash(inputs, [asdict(row) for row in rows])[:8]}"
@@ -118,10 +128,25 @@ def train_beside(
         with atomic_directory(run_dir / WRITER) as folder:
             tokenizer.save_pretrained(folder / TOKENIZER)
             save_checkpoint(folder / CHECKPOINT, state_dict=writer.state_dict())
-            more = {"domain": inputs["supervision"]["settings"]["domain"], "held_out": inputs.get("held_out", 0.0)}
-            write_json(folder / WRITER_SETTINGS, {**inputs["settings"], **more})
+            write_json(folder / WRITER_SETTINGS, author.settings)
             write_manifest(folder, inputs)
         progress.remove()
+
+
+def _author_settings(
+    config: Config, inputs: dict[str, Any], dataset: Any, table: DualIdentifierTable, rows: Sequence[InstructionRow]
+) -> dict[str, Any]:
+    """Settings of a writer as it is kept; with the facts of the items where it plans."""
+    own = inputs["supervision"]["settings"]
+    settings = {**inputs["settings"], "domain": own["domain"], "held_out": inputs.get("held_out", 0.0)}
+    settings |= {"instruction_budget": own["instruction_budget"], "name_terms": own["name_terms"]}
+    # Rows of a teacher of one's own may hold no plans.
+    planned = writes_plans(config) and (config["instruction_form"] is not None or all(row.plan for row in rows))
+    settings["instruction_form"] = "plan" if planned else "text"
+    if planned:
+        facts = facts_of(config, dataset, table.terms)
+        settings["facts"] = [[item.name, item.literal, list(item.kinds), item.machine, item.source] for item in facts]
+    return settings
 
 
 def _inputs(config: Config, rows: Sequence[InstructionRow] | None) -> dict[str, Any]:

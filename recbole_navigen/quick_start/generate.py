@@ -336,6 +336,7 @@ def _record(
         aim_terms=aim.terms,
         aim_probability=aim.probability,
         terms=written.terms,
+        plan=written.plan,
         domain=written.domain,
         history_titles=tuple(titles[item] for item in history),
         target_title=None if target is None else titles[target],

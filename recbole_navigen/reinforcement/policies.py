@@ -176,11 +176,12 @@ class InstructionPolicy:
         rows = self.rows
         repeated = [row for row in drawn for _ in range(group)]
         asked = rows.prompts(repeated).to(self.module.special_rows.device)
-        written = write(self.module, asked, think, 1.0, draws)
+        plans = None if rows.planner is None else [rows.choices(row, think) for row in repeated]
+        written = write(self.module, asked, think, 1.0, draws, plans=plans)
         answers = written.answers()
         cases = [
             Case(
-                self.renderer.vocabulary.raw_answer(answer),
+                rows.raw(row, answer, think),
                 think,
                 tuple(self.terms[rows.items[row] - 1]),
                 *rows.tags[row],
@@ -188,7 +189,9 @@ class InstructionPolicy:
             for row, answer in zip(repeated, answers, strict=True)
         ]
         scored = self.judged(cases)
-        rendered = rows.prompts(repeated, answers).to(asked.tokens.device)
+        pairs = zip(repeated, answers, strict=True)
+        options = None if plans is None else [rows.choices(row, think).replay(answer) for row, answer in pairs]
+        rendered = rows.prompts(repeated, answers, options).to(asked.tokens.device)
         owner = (rendered.origin == Origin.TARGET).nonzero()[:, 0]
         parts = {**scored.parts, "length": written.lengths.cpu().numpy().astype(float)}
         parts["unjudged"] = np.isnan(scored.rewards).astype(float)

@@ -11,8 +11,8 @@ from recbole_navigen.config import Config, shipped
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.backbone import pretrained_tokenizer, revision_of
+from recbole_navigen.model.author import Author
 from recbole_navigen.model.navigen import NaviGen
-from recbole_navigen.network.author import Author
 from recbole_navigen.network.build import build_lm
 from recbole_navigen.network.item_model import DualIdentifierLM
 from recbole_navigen.network.writer import build_writer
@@ -79,7 +79,7 @@ def load_writer(run_dir: str | Path, ranker: DualIdentifierLM, table: DualIdenti
     settings = read_json(folder / WRITER_SETTINGS)
     writer, renderer = build_writer(settings, ranker, table, pretrained_tokenizer(str(folder / TOKENIZER)))
     writer.load_state_dict(load_checkpoint(folder / CHECKPOINT)["state_dict"])
-    return Author(writer.eval(), renderer, settings)
+    return Author.of(writer.eval(), renderer, settings)
 
 
 def run_config(folder: str | Path) -> Config:

@@ -6,7 +6,7 @@ from typing import Any
 
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.rendering import Renderer
-from recbole_navigen.network.author import Author
+from recbole_navigen.model.author import Author
 from recbole_navigen.network.item_model import DualIdentifierLM
 from recbole_navigen.supervision.settings import learns_instructions, settings_of
 

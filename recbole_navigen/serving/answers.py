@@ -48,6 +48,7 @@ class Instruction:
         terms: what it expects of the next item. instruction: the text for an image or video model.
         answer: the raw text that these were read from.
         log_probability: of the answer behind its item, in nats, under the distribution it was drawn from.
+        plan: aspect -> phrase, of which instruction and thought are made; None for free text.
     """
 
     aim: Recommendation
@@ -58,3 +59,4 @@ class Instruction:
     instruction: str
     answer: str
     log_probability: float
+    plan: dict[str, str] | None = None

@@ -22,9 +22,10 @@ from recbole_navigen.language.adapters import has_lora, merge_lora
 from recbole_navigen.language.attention import ATTENTION
 from recbole_navigen.language.backbone import pretrained_tokenizer
 from recbole_navigen.language.rendering import Renderer
+from recbole_navigen.language.tags import SCRATCH
 from recbole_navigen.language.vocabulary import Vocabulary
-from recbole_navigen.network.author import Author
-from recbole_navigen.network.build import SCRATCH, build_lm
+from recbole_navigen.model.author import Author
+from recbole_navigen.network.build import build_lm
 from recbole_navigen.network.text_model import TextModel
 from recbole_navigen.network.writer import build_writer
 from recbole_navigen.redaction import without_secrets
@@ -90,7 +91,7 @@ def from_pretrained(folder: str | Path) -> TrainedModel:
         tokenizer, body = _read_part(folder / WRITER)
         writer, reads = build_writer(settings, lm, table, tokenizer, lm=body)
         writer.load_state_dict(load_checkpoint(folder / WRITER / WEIGHTS)["state_dict"])
-        author = Author(writer.eval(), reads, settings)
+        author = Author.of(writer.eval(), reads, settings)
     return TrainedModel(table, lm, renderer, about["settings"], about["dataset_hash"], author, about["test_result"])
 
 

@@ -219,14 +219,14 @@ class Recommender:
             exclude_history: False to let an item of the history be the next one.
             pool: 1 to write for the item ranked first.
             drafts: how many are drawn; at temperature 0 there is but one.
-            free_terms: True to let the model draw the terms too, in place of naming those of the item it writes for
-                or, where it writes from the history alone, those that are expected of the pool together.
+            free_terms: True to let the model draw the terms too, in place of naming those that are expected of the pool
+                together; of free text only.
         """
         if self.author is None:
             raise InputError(
                 "this run has not learned to write instructions; run_generate --run=DIR trains a writer beside it."
             )
-        settings = self.author.settings
+        settings, planner = self.author.settings, self.author.planner
         indices = self._all_indices(histories)
         histories = [[self.table.item_tokens[index] for index in history] for history in indices]
         media = [media] * len(histories) if isinstance(media, str) else _listed("media", media)
@@ -236,17 +236,20 @@ class Recommender:
         if not histories:
             return []
         domain = domain or settings["domain"]
-        found = self._aimed(histories, pool, exclude_history)
+        found = self.aimed(histories, pool, exclude_history)
         aims = [aim for aim, _ in found]
         drafts = drafts if temperature else 1
         rows = [row for row in range(len(histories)) for _ in range(drafts)]
         keys = [[seed, list(histories[row]), media[row], place % drafts] for place, row in enumerate(rows)]
-        # What is written from the history alone is bound to no item, and names what is expected of all of them.
-        told = [
-            aim.terms if settings["choose_item"] else self._agreement.expected_terms(*chances, len(aim.terms))
-            for aim, chances in found
-        ]
+        # One item's terms would be one guess: what is named are those that are expected of the whole pool.
+        told = [self._agreement.expected_terms(*chances, len(aim.terms)) for aim, chances in found]
         named = not free_terms and (settings["name_item"] or not settings["choose_item"])
+        if planner is not None and not named:
+            raise InputError("a plan names the terms of what it is for; leave free_terms out, or train with name_item.")
+        briefs = None
+        if planner is not None:
+            seen = zip(indices, found, media, told, strict=True)
+            briefs = [planner.brief(history, *chances, medium, own) for history, (_, chances), medium, own in seen]
         written = list(
             written_drafts(
                 self.author,
@@ -256,6 +259,7 @@ class Recommender:
                 [(domain, media[row]) for row in rows],
                 [int(content_hash(key)[:8], 16) for key in keys],
                 [told[row] for row in rows] if named else None,
+                None if briefs is None else [briefs[row] for row in rows],
                 think,
                 temperature,
                 top_p,
@@ -263,25 +267,28 @@ class Recommender:
         )
         drawn = [
             Instruction(
-                aims[row], domain, media[row], answer.reasoning, answer.target_tid, answer.target_ins, raw, total
+                aims[row], domain, media[row], answer.reasoning, answer.target_tid, answer.target_ins, raw, total, plan
             )
-            for row, (raw, answer, total) in zip(rows, written, strict=True)
+            for row, (raw, answer, total, plan) in zip(rows, written, strict=True)
         ]
         if drafts == 1:
             return drawn
-        terms, name_target = self.table.terms, supervision_settings(settings["supervision"])["name_target"]
+        terms, name_terms = self.table.terms, supervision_settings(settings["supervision"])["name_terms"]
         samples = [
-            Sample("", tuple(terms[self._index[item]] for item in history), own, domain, medium, name_target)
-            for history, own, medium in zip(histories, told, media, strict=True)
+            Sample("", tuple(terms[index] for index in history), own, domain, medium, name_terms, brief)
+            for history, own, medium, brief in zip(indices, told, media, briefs or [None] * len(indices), strict=True)
         ]
         starts = range(0, len(drawn), drafts)
-        answers = [[answer for _, answer, _ in written[begin : begin + drafts]] for begin in starts]
+        answers = [[answer for _, answer, _, _ in written[begin : begin + drafts]] for begin in starts]
         best = draft_scores(self._space, samples, answers).argmax(axis=1)
         return [drawn[begin + place] for begin, place in zip(starts, best.tolist(), strict=True)]
 
     @cached_property
     def _space(self) -> TermSpace:
-        return TermSpace(self.table.terms)
+        author = self.author
+        domain = "generic" if author is None else author.settings["domain"]
+        planned = author is not None and author.planner is not None
+        return TermSpace(self.table.terms, author.planner.facts if planned else None, domain)
 
     @cached_property
     def _agreement(self) -> Agreement:
@@ -293,12 +300,12 @@ class Recommender:
     ) -> list[Recommendation]:
         """The item that each instruction is for, see `instruct`; of a small catalogue the pool is what is left."""
         self._all_indices(histories)
-        return [aim for aim, _ in self._aimed(histories, pool, exclude_history)]
+        return [aim for aim, _ in self.aimed(histories, pool, exclude_history)]
 
-    def _aimed(
-        self, histories: Sequence[Sequence[str]], pool: int, exclude_history: bool
+    def aimed(
+        self, histories: Sequence[Sequence[str]], pool: int = POOL, exclude_history: bool = True
     ) -> list[tuple[Recommendation, tuple[list[int], list[float]]]]:
-        """The item that an instruction is for after each history, and the pool it is from: indices, probabilities."""
+        """As `aims`, and with each the pool it is from: item indices and probabilities."""
         left = [self.table.n_items - len(set(history)) * exclude_history for history in histories]
         sizes = [min(pool, max(1, count)) for count in left]
         found: dict[int, tuple[Recommendation, tuple[list[int], list[float]]]] = {}

@@ -6,13 +6,15 @@ A round is one call of the teacher and one of the judge for all samples that are
 the score it has: it is not judged, and not paid for, again. A sample stops when its best score stands still.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tqdm import tqdm
 
 from recbole_navigen.errors import InputError
+from recbole_navigen.language.budget import CLIP_LENGTH
 from recbole_navigen.supervision.fitness import MATCHES, Score, round_scores
 from recbole_navigen.supervision.interfaces import (
     CROSSOVER,
@@ -26,7 +28,10 @@ from recbole_navigen.supervision.interfaces import (
     Task,
     Teacher,
 )
+from recbole_navigen.supervision.plans import JOINT
+from recbole_navigen.supervision.validity import draft_problem
 
+REFUSED = 100.0  # what a refused draft loses: it is never taken, however few are left
 CHUNK = 4096  # samples searched together: bounds memory and gives the progress bar its steps
 
 
@@ -40,6 +45,7 @@ class SearchSettings:
         patience: rounds without a gain after which a sample stops; 0 never stops early.
         min_gain: by how much the best overall score must rise to count as a gain.
         match: how target terms are found in a prompt, `word` or `substring`.
+        instruction_budget: CLIP tokens that a prompt may have; a longer one is refused.
     """
 
     population: int = 6
@@ -47,9 +53,16 @@ class SearchSettings:
     patience: int = 3
     min_gain: float = 0.01
     match: str = "word"
+    instruction_budget: int = CLIP_LENGTH
 
     def __post_init__(self) -> None:
-        for name, least in (("population", 2), ("rounds", 0), ("patience", 0), ("min_gain", 0)):
+        for name, least in (
+            ("population", 2),
+            ("rounds", 0),
+            ("patience", 0),
+            ("min_gain", 0),
+            ("instruction_budget", 8),
+        ):
             if not getattr(self, name) >= least:
                 raise InputError(f"{name}={getattr(self, name)} is too small for a search; use {least} or more.")
         if self.match not in MATCHES:
@@ -77,7 +90,7 @@ class SearchOutcome:
     """Results in the order of the samples (None: the founders could not be written or judged), and counts."""
 
     results: tuple[SearchResult | None, ...]
-    report: dict[str, int]
+    report: dict[str, Any]
 
 
 class _Search:
@@ -93,6 +106,11 @@ class _Search:
         self.population: list[int] = []  # ids, best first
         self.rounds: list[dict[str, Any]] = []
         self.idle = 0
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is a draft that was not refused."""
+        return bool(self.population) and self.scores[self.population[0]].overall > -REFUSED / 2
 
     def task(self, settings: SearchSettings) -> Task:
         """What the next round needs from the teacher."""
@@ -173,11 +191,13 @@ def evolve(
         show_progress: whether to show a bar.
 
     Returns:
-        Results in the order of the samples. The report counts `samples`, `failed_samples` (no founders),
-        `failed_rounds` (a sample ended early because children could not be written or judged), `drafts` and `plateaus`.
+        Results in the order of the samples. The report counts `samples`, `failed_samples` (no founders, or all drafts
+        refused), `failed_rounds` (a sample ended early because children could not be written or judged), `drafts`,
+        `plateaus`, and drafts `refused` by reason (`validity.py`).
     """
     settings = settings or SearchSettings()
-    report = dict.fromkeys(("samples", "failed_samples", "failed_rounds", "drafts", "plateaus"), 0)
+    report: dict[str, Any] = dict.fromkeys(("samples", "failed_samples", "failed_rounds", "drafts", "plateaus"), 0)
+    report["refused"] = Counter()
     results: list[SearchResult | None] = []
     steps = range(0, len(samples), CHUNK)
     with tqdm(total=len(samples) * (settings.rounds + 1), desc="search", disable=not show_progress) as bar:
@@ -189,15 +209,16 @@ def evolve(
                 bar.update(before)
                 if not running:
                     break
-            results += [search.result() if search.population else None for search in searches]
+            results += [search.result() if search.usable else None for search in searches]
             bar.update(len(results) * (settings.rounds + 1) - bar.n)  # rounds that a plateau saved
     report["samples"] = len(samples)
     report["failed_samples"] = results.count(None)
+    report["refused"] = dict(report["refused"])
     return SearchOutcome(tuple(results), report)
 
 
 def _one_round(
-    running: list[_Search], teacher: Teacher, judge: Judge, settings: SearchSettings, report: dict[str, int]
+    running: list[_Search], teacher: Teacher, judge: Judge, settings: SearchSettings, report: dict[str, Any]
 ) -> list[_Search]:
     """Play one round for all running samples; returns those that go on."""
     tasks = [search.task(settings) for search in running]
@@ -209,7 +230,15 @@ def _one_round(
             continue
         served += 1
         report["drafts"] += len(drafts)
-        search.take(task, drafts, round_scores(review, judgements, settings.match), settings)
+        scores = round_scores(review, judgements, settings.match)
+        for place, draft in enumerate(drafts):
+            named = str(draft.genome.get("works", "")).split(JOINT)
+            problem = draft_problem(draft.prompt, search.sample.media, settings.instruction_budget, named)
+            if problem is not None:
+                report["refused"][problem] += 1
+                reason = f"refused: {problem}"
+                scores[place] = replace(scores[place], overall=scores[place].overall - REFUSED, reason=reason)
+        search.take(task, drafts, scores, settings)
         if settings.patience and search.idle >= settings.patience:
             report["plateaus"] += 1
         else:

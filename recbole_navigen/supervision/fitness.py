@@ -11,15 +11,13 @@ The released rule finds terms as substrings, so that "A covered bridge" names `r
 it stands as words of its own, also with a plural ending; `substring` keeps the released rule.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
-from recbole_navigen.errors import InputError
 from recbole_navigen.supervision.interfaces import Judgement, Review
+from recbole_navigen.supervision.naming import MATCHES, names_target, term_pattern
 
-MATCHES = ("word", "substring")
+__all__ = ["MATCHES", "Score", "names_target", "round_scores", "score", "term_pattern"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,34 +33,10 @@ class Score:
     reason: str = ""
 
 
-@lru_cache(maxsize=65_536)
-def term_pattern(terms: tuple[str, ...], match: str = "word") -> re.Pattern | None:
-    """A pattern that finds any of the terms in a text; None if no term has the two letters that the rule asks for.
-
-    Args:
-        terms: of the target. match: `word` or `substring`.
-    """
-    if match not in MATCHES:
-        raise InputError(f"match={match!r} is no rule for finding terms; use {' or '.join(MATCHES)}.")
-    longest_first = sorted(
-        {term.strip().lower() for term in terms if len(term.strip()) >= 2}, key=lambda t: (-len(t), t)
-    )
-    if not longest_first:
-        return None
-    escaped = "|".join(re.escape(term).replace(r"\ ", r"\s+") for term in longest_first)
-    return re.compile(escaped if match == "substring" else rf"(?<!\w)(?:{escaped})(?:e?s)?(?!\w)", re.IGNORECASE)
-
-
-def names_target(prompt: str, terms: Sequence[str], match: str = "word") -> bool:
-    """Whether a text contains one of the terms."""
-    pattern = term_pattern(tuple(terms), match)
-    return pattern is not None and pattern.search(prompt) is not None
-
-
 def round_scores(review: Review, judgements: Sequence[Judgement], match: str = "word") -> list[Score]:
     """Scores of the drafts of a review, which may name the target if its sample says so. match: see `term_pattern`."""
     sample = review.sample
-    hits = (not sample.name_target and names_target(draft.prompt, sample.target, match) for draft in review.drafts)
+    hits = (not sample.name_terms and names_target(draft.prompt, sample.target, match) for draft in review.drafts)
     return [score(judgement, hit) for judgement, hit in zip(judgements, hits, strict=True)]
 
 

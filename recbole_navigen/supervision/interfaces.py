@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.tags import DOMAINS, MEDIA
+from recbole_navigen.supervision.plans import Brief
 
 FOUNDERS = ("conservative", "balanced", "exploratory")
 CROSSOVER, MUTATION = "crossover", "mutation"
@@ -25,7 +26,9 @@ class Sample:
         target: terms of the next item, most important first.
         domain: one of DOMAINS; decides lexicons and wording.
         media: `image` or `video`.
-        name_target: whether the instruction may use the target's terms literally. The released search forbids it.
+        name_terms: whether the instruction may use the target's terms literally. The released search forbids it.
+        brief: what may be said, from facts; the template teacher and the planning writer need it.
+        seen: the consumed items in words, the oldest first; language models read them.
     """
 
     user: str
@@ -33,7 +36,9 @@ class Sample:
     target: tuple[str, ...]
     domain: str = "generic"
     media: str = "image"
-    name_target: bool = False
+    name_terms: bool = True
+    brief: Brief | None = None
+    seen: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, value, known in (("domain", self.domain, DOMAINS), ("media", self.media, MEDIA)):

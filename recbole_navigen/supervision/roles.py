@@ -13,6 +13,7 @@ from recbole_navigen.sources import versions
 from recbole_navigen.supervision.chat.model_teacher import Chat, LanguageModel, ModelTeacher
 from recbole_navigen.supervision.chat.store import AnswerStore
 from recbole_navigen.supervision.evolution import SearchSettings
+from recbole_navigen.supervision.facts import ItemFacts
 from recbole_navigen.supervision.interfaces import Judge, Teacher
 from recbole_navigen.supervision.reasoning import Reasoner
 from recbole_navigen.supervision.settings import settings_of
@@ -72,24 +73,29 @@ def made_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {"settings": without_secrets(settings), "weights": local_weights(settings), "versions": versions()}
 
 
-def roles_of(config: "Config", item_terms: Sequence[Sequence[str]]) -> Roles:
+def roles_of(config: "Config", item_terms: Sequence[Sequence[str]], facts: Sequence[ItemFacts]) -> Roles:
     """Teacher, judge and reasoner of a run; answers of language models are kept beside the runs."""
-    return build_roles(settings_of(config), item_terms, cache_folder(config), config["show_progress"])
+    return build_roles(settings_of(config), item_terms, cache_folder(config), config["show_progress"], facts)
 
 
 def build_roles(
-    settings: Mapping[str, Any], item_terms: Sequence[Sequence[str]], folder: str | Path, show_progress: bool = False
+    settings: Mapping[str, Any],
+    item_terms: Sequence[Sequence[str]],
+    folder: str | Path,
+    show_progress: bool = False,
+    facts: Sequence[ItemFacts] | None = None,
 ) -> Roles:
     """Make teacher, judge and reasoner.
 
     Args:
-        settings: from `supervision_settings`. item_terms: the catalogue's TIDs, N lists.
+        settings: from `supervision_settings`, with a domain. item_terms: the catalogue's TIDs, N lists.
         folder: where answers of language models are kept, shared by runs; `saved/cache` is a good place.
-        show_progress: whether language models show bars.
+        show_progress: whether language models show bars. facts: of the same items; None: what their terms say.
     """
     asked = asked_models(settings)
     judge_kind = asked["judge"][0]
-    space = TermSpace(item_terms) if "template" in (settings["teacher"], judge_kind) else None
+    local = "template" in (settings["teacher"], judge_kind)
+    space = TermSpace(item_terms, facts, settings["domain"] or "generic") if local else None
     models: list[LanguageModel] = []
 
     def model_teacher(kind: str, options: Mapping[str, Any]) -> ModelTeacher:
@@ -101,8 +107,8 @@ def build_roles(
         return ModelTeacher(models[-1])
 
     if settings["teacher"] == "template":
-        teacher: Any = TemplateTeacher(space, settings["supervision_seed"])
-        reasoner: Any = TemplateReasoner(space, settings["supervision_seed"])
+        teacher: Any = TemplateTeacher(space, settings["supervision_seed"], settings["instruction_budget"])
+        reasoner: Any = TemplateReasoner()
     else:
         teacher = reasoner = model_teacher(*asked["teacher"])
     judge = TemplateJudge(space) if judge_kind == "template" else model_teacher(*asked["judge"])

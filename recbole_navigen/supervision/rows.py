@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 from recbole_navigen.artefacts import atomic_directory, read_json, verify_manifest, write_json, write_manifest
 from recbole_navigen.data.sequences import UserSequences
 from recbole_navigen.errors import InputError
+from recbole_navigen.supervision.chat.prompts import ITEMS_SHOWN
 from recbole_navigen.supervision.evolution import SearchSettings, evolve
 from recbole_navigen.supervision.interfaces import MEDIA, Judge, Sample, Teacher
+from recbole_navigen.supervision.plans import Planner
 from recbole_navigen.supervision.reasoning import Reasoner, checked
 
 ROWS_FILE, REPORT_FILE = "rows.parquet", "report.json"
@@ -46,6 +48,7 @@ class InstructionRow:
         identifier_reasoning: from history to target. reasoning: the distilled paragraph, which takes it up and goes on
             to the instruction. None where the paragraph was rejected.
         overall: score of the instruction in the search.
+        plan: aspect -> phrase, of which `target_ins` and `reasoning` are made; None from teachers that write free text.
     """
 
     row: int
@@ -58,6 +61,7 @@ class InstructionRow:
     identifier_reasoning: str | None
     reasoning: str | None
     overall: float
+    plan: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class Supervision:
         """Write rows and report as one directory, atomically, with a manifest of what they were computed from."""
         names = InstructionRow.__slots__
         columns = {name: [getattr(row, name) for row in self.rows] for name in names}
+        columns["plan"] = [None if plan is None else json.dumps(plan) for plan in columns["plan"]]
         types = {"row": pa.int64(), "target": pa.int64(), "overall": pa.float64(), "target_tid": pa.list_(pa.string())}
         table = pa.table({name: pa.array(columns[name], types.get(name, pa.string())) for name in names})
         with atomic_directory(directory) as folder:
@@ -85,7 +90,10 @@ class Supervision:
         verify_manifest(directory)
         rows = pq.read_table(directory / ROWS_FILE).to_pylist()
         report = read_json(directory / REPORT_FILE)
-        return cls(tuple(InstructionRow(**{**row, "target_tid": tuple(row["target_tid"])}) for row in rows), report)
+        for row in rows:
+            row["target_tid"] = tuple(row["target_tid"])
+            row["plan"] = None if row["plan"] is None else json.loads(row["plan"])
+        return cls(tuple(InstructionRow(**row) for row in rows), report)
 
 
 def samples_of(
@@ -95,8 +103,9 @@ def samples_of(
     domain: str,
     media: str = "image",
     per_user: int = 1,
-    name_target: bool = False,
+    name_terms: bool = True,
     at_most: int | None = None,
+    planner: Planner | None = None,
 ) -> list[SampleSource]:
     """The last training moments of each user as samples.
 
@@ -105,8 +114,9 @@ def samples_of(
         terms: TIDs by item index (internal id - 1), N lists.
         user_tokens: raw user ids by internal id.
         domain: one of DOMAINS. media: `image`, `video`, or `mixed` (every other moment a video).
-        per_user: moments a user at most, the newest. name_target: see Sample.
+        per_user: moments a user at most, the newest. name_terms: see Sample.
         at_most: so many moments in all, spread evenly over the users; None for no bound.
+        planner: knows the facts of the items; None leaves `Sample.brief` and `Sample.seen` out.
     """
     if media not in (*MEDIA, MIXED):
         raise InputError(f"media={media!r} is unknown; use {', '.join(MEDIA)} or {MIXED}.")
@@ -116,13 +126,18 @@ def samples_of(
     ]
     if at_most is not None and at_most < len(moments):
         moments = [moments[place * len(moments) // at_most] for place in range(at_most)]
+    described = [] if planner is None else [planner.describe(item) for item in range(len(terms))]
     sources = []
     for row, target in moments:
         items = (sequences.items[sequences.offsets[row] :][: target + 1] - 1).tolist()
         words = tuple(tuple(terms[item]) for item in items)
         kind = MEDIA[(row + target) % 2] if media == MIXED else media
         user = str(user_tokens[sequences.users[row]])
-        sample = Sample(user, words[:-1], words[-1], domain, kind, name_target)
+        brief, seen = None, ()
+        if planner is not None:
+            brief = planner.training_brief(items[:-1], items[-1], kind, words[-1])
+            seen = tuple(described[item] for item in items[:-1][-ITEMS_SHOWN:])
+        sample = Sample(user, words[:-1], words[-1], domain, kind, name_terms, brief, seen)
         sources.append(SampleSource(sample, row, target))
     return sources
 
@@ -165,6 +180,7 @@ def supervise(
             identifier_reasoning=before,
             reasoning=after,
             overall=result.score.overall,
+            plan=dict(result.draft.genome) or None,
         )
         for (source, result), before, after in zip(found, identifier, distilled, strict=True)
     )

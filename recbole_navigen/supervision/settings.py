@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from recbole_navigen.config.teachers import supervision_settings
+from recbole_navigen.language.tags import SCRATCH
 
 NO_TERM = "item"  # names an answer whose terms are not taught, and says nothing
 # Settings that matter only to models that learn to write.
 WRITING_KEYS = (
-    *("supervision", "instruction_vocabulary", "instruction_batch_size", "think_share", "choose_item", "name_item"),
-    *("thought_tokens", "instruction_tokens", "writer_steps", "writer_batch_size", "writer_learning_rate"),
+    *("supervision", "instruction_form", "instruction_vocabulary", "instruction_batch_size", "think_share"),
+    *("choose_item", "name_item", "thought_tokens", "instruction_tokens"),
+    *("writer_steps", "writer_batch_size", "writer_learning_rate"),
 )
 
 
@@ -23,3 +25,13 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
 def learns_instructions(config: Mapping[str, Any]) -> bool:
     """Whether the ranking model itself learns cid2ins, and so needs supervision."""
     return bool((config["task_weights"] or {}).get("cid2ins"))
+
+
+def writes_plans(config: Mapping[str, Any]) -> bool:
+    """Whether the writer of a run plans: as `instruction_form` says, or else with a backbone from scratch and the
+    template teacher, whose drafts are plans.
+    """
+    if config["instruction_form"] is not None:
+        return config["instruction_form"] == "plan"
+    settings = settings_of(config)
+    return config["backbone"] == SCRATCH and settings["teacher"] == "template" and settings["teach_terms"]

@@ -8,7 +8,10 @@ import torch
 
 from recbole_navigen.data.sequences import UserSequences, padded
 from recbole_navigen.errors import InputError
+from recbole_navigen.language.answer import Answer, answer_text
+from recbole_navigen.language.choices import Choices
 from recbole_navigen.language.rendering import Rendered, Renderer
+from recbole_navigen.supervision.plans import Planner
 from recbole_navigen.supervision.rows import InstructionRow
 
 logger = logging.getLogger(__name__)
@@ -40,6 +43,7 @@ class InstructionRows:
         max_length: items of a history that are read, the newest ones.
         think_share: share of the drawn rows that show their reasoning, of those that have one.
         choose_item: whether the answer stands behind its item, see `Renderer.cid2ins`.
+        planner: knows the facts of the items, if what is learned are the rows' plans; None for their texts.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class InstructionRows:
         max_length: int,
         think_share: float,
         choose_item: bool,
+        planner: Planner | None = None,
     ):
         if not 0 <= think_share <= 1:
             raise InputError(f"think_share={think_share} must lie between 0 and 1.")
@@ -65,6 +70,12 @@ class InstructionRows:
         self.tags: list[tuple[str, str]] = []
         self.plain: list[list[int]] = []
         self.thought: list[list[int] | None] = []
+        self.planner, self.briefs, self.terms = planner, [], []
+        self._known: dict[str, list[int]] = {}
+        self._options: dict[tuple[int, bool], list[list[int]]] = {}
+        if planner is not None:
+            self._learn_plans(rows, sequences, max_length)
+            return
         plain = [renderer.answer(row.target_tid, row.target_ins) for row in rows]
         thought = [renderer.answer(row.target_tid, row.target_ins, row.reasoning or "") for row in rows]
         fits = zip(renderer.grammar.accepts(plain), renderer.grammar.accepts(thought), strict=True)
@@ -85,6 +96,50 @@ class InstructionRows:
     def __len__(self) -> int:
         return len(self.plain)
 
+    def _learn_plans(self, rows: Sequence[InstructionRow], sequences: UserSequences, max_length: int) -> None:
+        """Spell each row's plan, with and without its thought."""
+        for row in rows:
+            if row.plan is None:
+                raise InputError("a teacher that writes free text gives no plans; set instruction_form: text.")
+            items = sequences.items[sequences.offsets[row.row] :][: row.target + 1]
+            place = len(self.plain)
+            self.histories.append(items[:-1][-max_length:])
+            self.items.append(int(items[-1]))
+            self.tags.append((row.domain, row.media))
+            history = (items[:-1] - 1).tolist()
+            self.briefs.append(self.planner.training_brief(history, int(items[-1]) - 1, row.media, row.target_tid))
+            self.terms.append(self.renderer.answer_terms(row.target_tid))
+            spelt = []
+            for think in (False, True):
+                tokens, self._options[place, think] = self.choices(place, think).spell(row.plan)
+                spelt.append(tokens)
+            self.plain.append(spelt[0])
+            self.thought.append(spelt[1])
+
+    def expect(self, terms: Sequence[Sequence[str]], chances: Sequence[tuple[Sequence[int], Sequence[float]]]) -> None:
+        """Let the first rows write of what a model expects, in place of what came next.
+
+        Args:
+            terms: that each answer names. chances: item indices and probabilities of each.
+        """
+        for row, (own, (items, probabilities)) in enumerate(zip(terms, chances, strict=True)):
+            history = (self.histories[row] - 1).tolist()
+            self.briefs[row] = self.planner.brief(history, items, probabilities, self.tags[row][1], own)
+            self.terms[row] = self.renderer.answer_terms(own)
+
+    def choices(self, row: int, think: bool) -> Choices:
+        """What the answer of a row may say, at its beginning."""
+        return Choices(self.renderer.vocabulary, self.briefs[row], self.terms[row], think, self._known)
+
+    def raw(self, row: int, answer: Sequence[int], think: bool) -> str:
+        """The raw text of an answer to a row."""
+        if self.planner is None:
+            return self.renderer.vocabulary.raw_answer(answer)
+        choices = self.choices(row, think)
+        choices.replay(answer)
+        terms = tuple(self.renderer.terms_of(self.terms[row]))
+        return answer_text(Answer(terms, *self.planner.say(choices.plan, self.briefs[row])))
+
     def batch(self, size: int, generator: torch.Generator) -> Rendered:
         """Some rows, drawn with replacement, as training streams."""
         drawn = torch.randint(len(self), (size,), generator=generator).tolist()
@@ -92,10 +147,21 @@ class InstructionRows:
         answers = [
             (self.thought[row] if think else None) or self.plain[row] for row, think in zip(drawn, shown, strict=True)
         ]
-        return self.prompts(drawn, answers)
+        if self.planner is None:
+            return self.prompts(drawn, answers)
+        return self.prompts(drawn, answers, [self._options[key] for key in zip(drawn, shown, strict=True)])
 
-    def prompts(self, drawn: Sequence[int], answers: Sequence[list[int]] | None = None) -> Rendered:
-        """Some rows as streams, with answers for training or with none for inference. drawn: numbers of rows."""
+    def prompts(
+        self,
+        drawn: Sequence[int],
+        answers: Sequence[list[int]] | None = None,
+        options: Sequence[list[list[int]]] | None = None,
+    ) -> Rendered:
+        """Some rows as streams, with answers for training or with none for inference.
+
+        Args:
+            drawn: numbers of rows. answers, options: see `Renderer.cid2ins`.
+        """
         histories, lengths = padded([self.histories[row] for row in drawn])
         chosen = torch.tensor([self.chosen[row] for row in drawn]) if self.choose_item else None
-        return self.renderer.cid2ins(histories, lengths, [self.tags[row] for row in drawn], chosen, answers)
+        return self.renderer.cid2ins(histories, lengths, [self.tags[row] for row in drawn], chosen, answers, options)

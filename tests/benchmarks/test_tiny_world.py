@@ -74,11 +74,11 @@ def test_a_painter_says_what_the_terms_say() -> None:
     terms = ("red", "striped ball", "left", "night", "rising")
     orders = tuple(map(Order, FOUNDERS))
     for media in ("image", "video"):
-        (drafts,) = Painter().write([Task(Sample("u", (), terms, media=media, name_target=True), orders)])
+        (drafts,) = Painter().write([Task(Sample("u", (), terms, media=media), orders)])
         for draft in drafts:
             words = set(draft.prompt.replace(",", "").replace(":", "").split())
             assert {"red", "striped", "ball", "left", "night"} <= words and ("rising" in words) == (media == "video")
-    few, none = (Task(Sample("u", (), given), orders[:1]) for given in (("star",), ("cat",)))
+    few, none = (Task(Sample("u", (), given, name_terms=False), orders[:1]) for given in (("star",), ("cat",)))
     assert Painter().write([few, none])[0][0].prompt == "star" and Painter().write([none]) == [None]
 
 

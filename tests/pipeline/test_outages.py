@@ -15,6 +15,8 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.identifiers.terms import extract_terms
 from recbole_navigen.pipeline.supervision import supervision_of, terms_by_teacher
+from recbole_navigen.supervision.dataset_facts import facts_of
+from recbole_navigen.supervision.facts import catalogue_facts
 
 
 class World:
@@ -63,8 +65,8 @@ def supervised(tiny, world):
     dataset = create_dataset(config)
     sequences = data_preparation(config, dataset)[0]._dataset.sequences
     terms = [(f"word{item}", "boat") for item in range(80)]
-    users = dataset.field2id_token[dataset.uid_field]
-    return lambda own=None: supervision_of(config, sequences, terms, users, own)
+    users, facts = dataset.field2id_token[dataset.uid_field], facts_of(config, dataset, terms)
+    return lambda own=None: supervision_of(config, sequences, terms, users, facts, own)
 
 
 @pytest.fixture
@@ -120,15 +122,16 @@ def test_terms_that_a_teacher_could_not_give_are_said(tiny, world, caplog, readi
     config = make_config("NaviGen", tiny, **{**NAVIGEN, "supervision": {**world.settings, "tid_reading": reading}})
     texts = ("A lamp", "A woven rug", "A chair", "")
     own = extract_terms(texts)
+    facts = catalogue_facts({}, {}, "generic", own.terms)
     with pytest.raises(InputError, match=r"terms to none of 4 items: http 503 \(3\); run again"):
-        terms_by_teacher(config, texts, own)
+        terms_by_teacher(config, texts, own, facts)
     world.lose(1)
-    report = terms_by_teacher(config, texts, own).report
+    report = terms_by_teacher(config, texts, own, facts).report
     assert (report["items_by_teacher"], report["items_by_text"]) == (2, 2)
     assert report["unanswered"] == {"http 503": 1} and report["models"][0]["paid"] == 2
     assert "http 503 (1). 2 of 4 items have terms of their text" in caplog.text
     world.script = answer
-    assert terms_by_teacher(config, texts, own).report["items_by_teacher"] == 3
+    assert terms_by_teacher(config, texts, own, facts).report["items_by_teacher"] == 3
 
 
 def test_a_run_that_goes_on_keeps_what_it_began_with(tiny, world):

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.supervision.evolution import SearchSettings, evolve
+from recbole_navigen.supervision.facts import catalogue_facts
 from recbole_navigen.supervision.fitness import names_target, score
 from recbole_navigen.supervision.interfaces import Draft, Judgement, Sample
+from recbole_navigen.supervision.plans import Planner
 from recbole_navigen.supervision.template.judge import TemplateJudge
 from recbole_navigen.supervision.template.template_teacher import TemplateTeacher
 from recbole_navigen.supervision.template.term_space import TermSpace
@@ -50,7 +52,7 @@ class NumberJudge:
 
 
 def sample(user: str) -> Sample:
-    return Sample(user, (("red", "boat"),), ("blue", "boat"))
+    return Sample(user, (("red", "boat"),), ("blue", "boat"), name_terms=False)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,13 @@ def test_the_smallest_search_finds_something_better(media):
     )
     terms = [(word, words[place * 5 % len(words)]) for place, word in enumerate(words)]
     space = TermSpace(terms)
-    samples = [Sample(f"u{user}", (terms[user - 1],), own, media=media) for user, own in enumerate(terms)]
+    planner = Planner(catalogue_facts({}, {}, "generic", terms), "generic")
+    samples = [
+        Sample(
+            f"u{user}", (terms[user - 1],), own, media=media, brief=planner.training_brief([user - 1], user, media, own)
+        )
+        for user, own in enumerate(terms)
+    ]
     teacher, judge = TemplateTeacher(space, 0), TemplateJudge(space)
     found = evolve(samples, teacher, judge, SearchSettings(population=2, rounds=6, patience=0)).results
     better = [result.score.overall > max(one["overall"] for one in result.trace["candidates"][:2]) for result in found]
@@ -179,7 +187,7 @@ def test_naming_the_target_costs_unless_it_is_allowed():
         def judge(self, reviews):
             return [tuple(Judgement(9, 9, 9, 9) for _ in review.drafts) for review in reviews]
 
-    free = Sample("u", (), ("blue", "boat"), name_target=True)
+    free = Sample("u", (), ("blue", "boat"))
     forbidden, allowed = evolve([sample("u"), free], Namer(), Nines(), SearchSettings(rounds=0)).results
     assert forbidden.score.hit and not allowed.score.hit
     assert forbidden.score.overall == pytest.approx(9 - 0.35 * 2.5 - 0.2 * 2 - 0.5) and allowed.score.overall == 9

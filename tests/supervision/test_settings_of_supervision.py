@@ -14,7 +14,9 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.supervision.chat.local_chat import LocalSettings
 from recbole_navigen.supervision.chat.openai_chat import OpenAISettings
 from recbole_navigen.supervision.evolution import SearchSettings, evolve
+from recbole_navigen.supervision.facts import catalogue_facts
 from recbole_navigen.supervision.interfaces import Sample
+from recbole_navigen.supervision.plans import Planner
 from recbole_navigen.supervision.roles import build_roles, search_settings
 from recbole_navigen.supervision.template.judge import TemplateJudge
 from recbole_navigen.supervision.template.template_teacher import TemplateTeacher
@@ -35,7 +37,9 @@ def test_the_yaml_names_the_defaults_of_the_code():
 def test_the_template_is_the_default_and_needs_no_store(own_folder):
     roles = build_roles(supervision_settings({"rounds": 1}), TERMS, own_folder / "cache")
     assert isinstance(roles.teacher, TemplateTeacher) and isinstance(roles.judge, TemplateJudge)
-    assert evolve([Sample("u", (), ("western",))], roles.teacher, roles.judge).results[0] is not None
+    brief = Planner(catalogue_facts({}, {}, "generic", TERMS), "generic").training_brief([], 0, "image", ("western",))
+    (found,) = evolve([Sample("u", (), ("western",), brief=brief)], roles.teacher, roles.judge).results
+    assert found is not None and roles.reasoner.distilled([found], [None])
     assert not roles.models and not (own_folder / "cache").exists()
 
 

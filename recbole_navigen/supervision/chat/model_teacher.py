@@ -150,11 +150,9 @@ class ModelTeacher:
 
     def distilled(self, results: Sequence[SearchResult], identifier: Sequence[str | None]) -> list[str | None]:
         """See `Reasoner`."""
-        from recbole_navigen.supervision.reasoning import plain_steps
-
         return self._paragraphs(
             [
-                prompts.distilled_prompt(result.sample, before, plain_steps(result.trace), result.draft.prompt)
+                prompts.distilled_prompt(result.sample, before, result.draft.prompt)
                 for result, before in zip(results, identifier, strict=True)
             ]
         )

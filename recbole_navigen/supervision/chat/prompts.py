@@ -51,8 +51,9 @@ def data(text: str, longest: int) -> str:
 
 def _case(sample: Sample) -> str:
     """History and target of a sample, in words."""
-    shown = sample.history[-ITEMS_SHOWN:]
-    lines = [f"{number}. {data(', '.join(terms), LONGEST_TERMS)}" for number, terms in enumerate(shown, start=1)]
+    # What an item is called and what kind it is says more than its terms.
+    items = sample.seen or [", ".join(terms) for terms in sample.history]
+    lines = [f"{number}. {data(item, LONGEST_TERMS)}" for number, item in enumerate(items[-ITEMS_SHOWN:], start=1)]
     return (
         f"Kind of item: {DOMAIN_WORDS[sample.domain]}. Wanted: a prompt for one {sample.media}.\n"
         f"History, oldest first:\n"
@@ -62,7 +63,7 @@ def _case(sample: Sample) -> str:
 
 
 def _naming(sample: Sample) -> str:
-    if sample.name_target:
+    if sample.name_terms:
         return "The prompt may name the target's terms."
     return "Never write, quote or copy any of the target's terms; convey them through what can be seen."
 
@@ -70,11 +71,12 @@ def _naming(sample: Sample) -> str:
 def drafts_prompt(task: Task) -> tuple[Messages, tuple[str, ...]]:
     """Ask for all drafts of a task at once. Returns the messages and the keys that the answer must have."""
     names = tuple(f"{number}_{order.operator}" for number, order in enumerate(task.orders, start=1))
-    motion = "movement and duration, " if task.sample.media == "video" else ""
+    motion = "movement, " if task.sample.media == "video" else ""
     system = (
         "You write prompts for image and video models from what a person likes. The target decides the content; the "
         "history only colours it. Every prompt is ready to run and speaks of subject, scene, style, composition, "
-        f"camera, lighting, palette, {motion}mood and details, without contradictions. {_naming(task.sample)} "
+        f"camera, lighting, palette, {motion}mood and details, each once and without contradictions, in at most 45 "
+        f"words; it names at most three works of the history. {_naming(task.sample)} "
         f'For each key give {{"prompt": "...", "reasoning": "why, in at most 200 characters"}}. {JSON_ONLY}'
     )
     asked = []
@@ -92,7 +94,7 @@ def drafts_prompt(task: Task) -> tuple[Messages, tuple[str, ...]]:
 def judge_prompt(sample: Sample, drafts: Sequence[Draft]) -> tuple[Messages, tuple[str, ...]]:
     """Ask for the scores of some drafts. Returns the messages and the keys that the answer must have."""
     names = tuple(f"draft_{number}" for number in range(1, len(drafts) + 1))
-    named = "" if sample.name_target else " Lower consistency and executability if a target term is written out."
+    named = "" if sample.name_terms else " Lower consistency and executability if a target term is written out."
     system = (
         "You judge prompts for image and video models, each on its own, with numbers from 0 to 10. consistency: "
         "centred on the target's meaning with the history in support, no drift. novelty: sensible invention that keeps "
@@ -121,31 +123,27 @@ def terms_prompt(text: str) -> Messages:
 def identifier_prompt(sample: Sample) -> Messages:
     """Ask how the history leads to the target."""
     system = (
-        "You show a student how to reason about what a person picks next. Write one paragraph in the first person, as "
-        "thoughts: gather cues from the history, narrow them down, and only in the last sentence name the terms of the "
-        f'given target. 40 to 150 words, no lists. Answer {{"reasoning": "..."}}. {JSON_ONLY}'
+        "You show a student how to reason about what a person picks next. Write two or three sentences in the first "
+        "person, as that person's thoughts: what runs through the history (how many, by name), what has come lately, "
+        f'and last what follows, in terms of the given target. No lists. Answer {{"reasoning": "..."}}. {JSON_ONLY}'
     )
-    return _chat(system, f"{_case(sample)}\n\nDo not name the target before the end.")
+    return _chat(system, _case(sample))
 
 
-def distilled_prompt(sample: Sample, before: str | None, steps: Sequence[str], prompt: str) -> Messages:
-    """Ask for one paragraph that leads from the history over the improvement of drafts to the instruction.
+def distilled_prompt(sample: Sample, before: str | None, prompt: str) -> Messages:
+    """Ask for the thought that leads from the history to the instruction.
 
     Args:
-        sample: for whom. before: its identifier reasoning, if it has one.
-        steps: plain sentences on how the drafts got better. prompt: the final instruction.
+        sample: for whom. before: its identifier reasoning, if it has one. prompt: the final instruction.
     """
     system = (
-        "You write down a person's own train of thought in one paragraph, in the first person: from the history to "
-        "what comes next, without naming it early; how the idea for the picture became better, in everyday words and "
-        "without any technical term of search or optimisation; near the end the target's terms and why "
-        "everything points there; last, how the prompt is built around them. 60 to 220 words, no lists, titles, "
-        f'tags or markup. Answer {{"reasoning": "..."}}. {JSON_ONLY}'
+        "You write down a person's own thought in two or three sentences, in the first person: what runs through the "
+        "history (how many, by name), what has come lately, and why the picture described by the prompt follows. Speak "
+        f'of the person, not of how the prompt was made. No lists, tags or markup. Answer {{"reasoning": "..."}}. '
+        f"{JSON_ONLY}"
     )
-    told = "\n".join(f"- {data(step, LONGEST_WRITTEN)}" for step in steps)
     thought = f"First thoughts, to take up in other words: {data(before, LONGEST_WRITTEN)}\n\n" if before else ""
-    final = data(prompt, LONGEST_WRITTEN)
-    return _chat(system, f"{_case(sample)}\n\n{thought}How the idea became better:\n{told}\n\nFinal prompt: {final}")
+    return _chat(system, f"{_case(sample)}\n\n{thought}Prompt: {data(prompt, LONGEST_WRITTEN)}")
 
 
 def repair_prompt(messages: Messages, answer: str, problem: str) -> Messages:

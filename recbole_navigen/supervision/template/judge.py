@@ -3,14 +3,14 @@
     consistency    = 10 min(1, s / .75),        s = .8 cos(prompt, target) + .2 cos(prompt, history)
     novelty        = 10 (.5 d + .5 b),          d = share of the prompt's content words that its nearest rival lacks,
                                                     over .1 and at most 1; 1 without a rival
-                                                b = entropy of the prompt's themes over ln 10, at most 1
+                                                b = entropy of the prompt's kinds over ln 10, at most 1
     aesthetic      = 10 (.6 c + .2 v + .2 r),       c = share of the visual aspects that the prompt speaks of, by marker
-                                                    words (for video, motion and duration in place of the medium)
+                                                    words (for video, motion as well)
                                                 v = different words / words, from .5 to .9
-                                                r = different content words over 45, at most 1
+                                                r = different content words over 30, at most 1
     executability  = 10 - 1.5 (contradictions) - length - sentences - 2 (video without motion), at least 0
 
-`length` is 1 for each 10 words outside 30..90 and `sentences` 0.2 for each word of the mean sentence above 24, each at
+`length` is 1 for each 10 words outside 20..60 and `sentences` 0.2 for each word of the mean sentence above 24, each at
 most 4. A contradiction is a pair of exclusive words (`noon`, `moonlit`). The cosines are those of `TermSpace`.
 """
 
@@ -20,14 +20,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from recbole_navigen.supervision.interfaces import Judgement, Review
-from recbole_navigen.supervision.template.lexicons import VIDEO_GENES, content_words, lexicons
+from recbole_navigen.supervision.template.lexicons import content_words, lexicons
 from recbole_navigen.supervision.template.template_teacher import focus_vectors
 from recbole_navigen.supervision.template.term_space import TermSpace
 
 FULL_SIMILARITY = 0.75
 FULL_DISTANCE = 0.1
-RICH = 45
-LENGTH = (30, 90)
+RICH = 30
+LENGTH = (20, 60)
 LONG_SENTENCE = 24
 
 
@@ -46,9 +46,9 @@ class TemplateJudge:
         rows = np.repeat(np.arange(len(reviews)), sizes)
         targets, histories = (side[rows] for side in focus_vectors(self.space, [review.sample for review in reviews]))
         similarity = 0.8 * (prompts * targets).sum(axis=1) + 0.2 * (prompts * histories).sum(axis=1)
-        themes = self.space.theme_mass(prompts)
-        logs = np.log(np.where(themes > 0, themes, 1))
-        breadth = np.minimum(-(themes * logs).sum(axis=1) / math.log(10), 1)
+        kinds = self.space.kind_mass(prompts)
+        logs = np.log(np.where(kinds > 0, kinds, 1))
+        breadth = np.minimum(-(kinds * logs).sum(axis=1) / math.log(10), 1)
 
         # 2. What is asked of each text alone.
         judged, known = [], {}
@@ -84,11 +84,7 @@ class TemplateJudge:
     def _aesthetic(self, words: list[str], video: bool) -> tuple[list[str], float]:
         """The aspects a text is silent about, and the score."""
         different = set(words)
-        aspects = {
-            name: marks
-            for name, marks in self.lexicons.markers.items()
-            if name not in (("medium",) if video else VIDEO_GENES)
-        }
+        aspects = {name: marks for name, marks in self.lexicons.markers.items() if video or name != "motion"}
         missing = [name for name, marks in aspects.items() if not marks & different]
         variety = min(1.0, max(0.0, (len(different) / max(len(words), 1) - 0.5) / 0.4))
         richness = min(1.0, len(different) / RICH)

@@ -1,38 +1,30 @@
-"""The template teacher: offline, deterministic, no model. It composes prompts from a genome over the lexicons.
+"""The template teacher: offline, deterministic, no model. A draft is a plan (`plans.py`), realised as a sentence or
+two.
 
-How the target's meaning is carried when its terms may not be written (`Sample.name_target` is False):
-
-1. target and history are placed in the `TermSpace`: focus = .8 target + .2 history (recent items count more);
-2. the themes of the focus are the odds with which subject, scene and details are drawn from the themes' phrases;
-   founders differ in how strictly they follow them (conservative: odds squared; exploratory: their root);
-3. two `motif` nouns, of all themes' those nearest to the focus; the mood is one of the first one's theme.
-
-Every phrase and sentence that would contain a term of the target is passed over, and so is every phrase that would
-contradict another one by the pairs of `exclusive`. With `name_target` the motif is the target's own first terms and
-the mood is drawn like the rest. Without a known word the odds are equal.
+Founders differ in how strictly they keep to what is expected first: a conservative one takes the first label and the
+first works, a balanced one nearly always, an exploratory one draws. All else is drawn from the candidates of the label.
 """
 
 import json
 import random
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.terms import extract_terms
-from recbole_navigen.supervision.fitness import term_pattern
+from recbole_navigen.language.budget import CLIP_LENGTH
 from recbole_navigen.supervision.interfaces import CROSSOVER, FOUNDERS, MUTATION, Draft, Order, Sample, Task
-from recbole_navigen.supervision.template.lexicons import CONTENT_GENES, CRAFT_GENES, VIDEO_GENES, lexicons, sides
+from recbole_navigen.supervision.plans import PICTURE, THOUGHTS, Brief, realise
+from recbole_navigen.supervision.template.lexicons import contradict
 from recbole_navigen.supervision.template.term_space import TermSpace
-from recbole_navigen.supervision.template.wordings import realise
 
-CONTENT = (("subject",), ("scene",), ("details",), ("more_details",), ("mood", "motif"))  # handed on together
-MUTABLE = ("scene", "details", "composition", "camera", "lighting", "mood")
-STRICTNESS = dict(zip(FOUNDERS, (2.0, 1.0, 0.5), strict=True))
+CRAFT = ("palette", "light", "style", "composition", "motion", "wording")
+MUTABLE = ("subject", "setting", "mood", *CRAFT)
+FIRST = dict(zip(FOUNDERS, (1.0, 0.8, 0.5), strict=True))  # how often the first label and works are taken
 RECENT_ITEMS, RECENT_HALF_LIFE = 10, 3.0
-MOTIF_POOL = 12
-LEADING = 0.3  # share of a text from which on a theme is one of its terms
+LEADING = 0.3  # share of a text from which on a kind is one of its terms
 
 
 def focus_vectors(space: TermSpace, samples: Sequence[Sample]) -> tuple[np.ndarray, np.ndarray]:
@@ -50,197 +42,77 @@ def focus_vectors(space: TermSpace, samples: Sequence[Sample]) -> tuple[np.ndarr
 
 
 class TemplateTeacher:
-    """Implements `Teacher`. The draws of a sample depend on the seed and on that sample alone."""
+    """Implements `Teacher`. The draws of a sample depend on the seed and on that sample alone.
 
-    def __init__(self, space: TermSpace, seed: int = 0):
-        self.space, self.seed, self.lexicons = space, seed, lexicons()
-        themes = self.lexicons.themes
-        phrases = [phrase for theme in themes.values() for gene in CONTENT_GENES for phrase in theme[gene]]
-        self.vectors = dict(zip(phrases, space.encode(phrases), strict=True))  # of all that content is taken from
-        self.owners: dict[str, list[str]] = {}  # motif -> its themes
-        for name, theme in themes.items():
-            for motif in theme["motif"]:
-                self.owners.setdefault(motif, []).append(name)
-        self._motifs = np.array(list(self.owners))
-        self._motif_vectors = np.array([self.vectors[motif] for motif in self.owners])
+    Args:
+        space: for the terms of texts. seed: of the draws. budget: CLIP tokens of a prompt.
+    """
+
+    def __init__(self, space: TermSpace, seed: int = 0, budget: int = CLIP_LENGTH):
+        self.space, self.seed, self.budget = space, seed, budget
 
     def write(self, tasks: Sequence[Task]) -> list[tuple[Draft, ...] | None]:
-        """See `Teacher`. None if no sentence can be written without naming the target."""
-        targets, histories = focus_vectors(self.space, [task.sample for task in tasks])
-        focus = 0.8 * targets + 0.2 * histories
-        # Matrix products differ in their last bits with the number of rows; rounding keeps that out of the draws.
-        odds = self.space.theme_mass(focus).round(8)
-        near = (focus @ self._motif_vectors.T).round(8)
-        pool = self._motifs[np.argsort(-near, axis=1, kind="stable")]
-        written = []
-        for row, task in enumerate(tasks):
-            writer = _Writer(self, task.sample, focus[row], odds[row], pool[row].tolist())
-            drafts = tuple(writer.draft(order, task.round, place) for place, order in enumerate(task.orders))
-            written.append(drafts if all(draft.prompt for draft in drafts) else None)
-        return written
+        """See `Teacher`; never None."""
+        return [tuple(self._draft(task, order, place) for place, order in enumerate(task.orders)) for task in tasks]
+
+    def _draft(self, task: Task, order: Order, place: int) -> Draft:
+        sample = task.sample
+        if sample.brief is None:
+            raise InputError(f"the sample of user {sample.user} has no facts; make samples with a planner.")
+        key = (self.seed, sample.user, sample.target, sample.media, task.round, place, order.operator)
+        rng = random.Random(repr(key))
+        if order.operator == CROSSOVER:
+            plan, why = _crossover(rng, *(dict(parent.genome) for parent in order.parents))
+        elif order.operator == MUTATION:
+            plan, why = _mutation(rng, dict(order.parents[0].genome), sample.brief)
+        else:
+            plan, why = _founder(rng, order.operator, sample.brief)
+        return Draft(realise(plan, sample.brief, self.budget), why, plan)
 
     def terms(self, texts: Sequence[str], read: Callable[[str], Any]) -> list[Any | None]:
-        """See `Teacher`: the themes that lead in a text, strongest first, then the terms of its own words."""
-        masses = self.space.theme_mass(self.space.encode(texts)).round(8)
+        """See `Teacher`: the kinds that lead in a text, strongest first, then the terms of its own words."""
+        masses = self.space.kind_mass(self.space.encode(texts)).round(8)
         answers = []
         for mass, own in zip(masses, extract_terms(texts).terms, strict=True):
-            leading = [self.space.themes[place] for place in np.argsort(-mass, kind="stable") if mass[place] >= LEADING]
+            leading = [self.space.kinds[place] for place in np.argsort(-mass, kind="stable") if mass[place] >= LEADING]
             answers.append(json.dumps({"terms": list(dict.fromkeys([*leading, *own]))}))
         return [read(answer) for answer in answers]
 
 
-class _Writer:
-    """Draws and writes for one sample."""
-
-    def __init__(self, teacher: TemplateTeacher, sample: Sample, focus: np.ndarray, odds: np.ndarray, near: list[str]):
-        self.teacher, self.sample, self.focus = teacher, sample, focus
-        self.forbidden: re.Pattern | None = None if sample.name_target else term_pattern(sample.target)
-        self.themes = [theme for theme, mass in zip(teacher.space.themes, odds, strict=True) if mass > 0]
-        self.odds = [float(mass) for mass in odds if mass > 0]
-        self.near = [motif for motif in near if self._free(motif)]
-        if self.themes:
-            self.near = self.near[:MOTIF_POOL]
-        else:
-            self.themes, self.odds = list(teacher.space.themes), [1.0] * len(teacher.space.themes)
-
-    def draft(self, order: Order, round_: int, place: int) -> Draft:
-        """Write what one order asks for; an empty prompt if nothing can be written."""
-        key = (
-            self.teacher.seed,
-            self.sample.user,
-            self.sample.target,
-            self.sample.media,
-            round_,
-            place,
-            order.operator,
-        )
-        rng = random.Random(repr(key))
-        if order.operator == CROSSOVER:
-            genome, why = self._crossover(rng, *(dict(parent.genome) for parent in order.parents))
-        elif order.operator == MUTATION:
-            genome, why = self._mutation(rng, dict(order.parents[0].genome))
-        else:
-            genome, why = self._founder(rng, order.operator)
-        return Draft(realise(genome, self.sample.media, self.forbidden), why, genome)
-
-    def _founder(self, rng: random.Random, direction: str) -> tuple[dict, str]:
-        strictness = STRICTNESS[direction]
-        genome: dict[str, Any] = {}
-        for gene in ("subject", "scene", "details", "more_details"):
-            genome[gene] = self._draw(rng, gene, strictness, genome, besides=genome.get("details"))
-        genome |= self._feeling(rng, strictness, genome)
-        craft = (*CRAFT_GENES, "medium") if self.sample.media == "image" else CRAFT_GENES + VIDEO_GENES
-        for gene in craft:
-            genome[gene] = self._draw(rng, gene, strictness, genome)
-        genome["wording"] = rng.getrandbits(32)
-        leading = self.themes[max(range(len(self.odds)), key=self.odds.__getitem__)]
-        return genome, f"A {direction} draft: {leading} leads, shown by {genome['subject'] or 'its surroundings'}."
-
-    def _crossover(self, rng: random.Random, elite: dict, mate: dict) -> tuple[dict, str]:
-        """Of subject, scene, details and feeling what is nearer to the focus; of the craft some of the mate's."""
-        child, taken = dict(elite), []
-        for genes in CONTENT:
-            new = {gene: mate[gene] for gene in genes}
-            if self._fit(new) > self._fit({gene: elite[gene] for gene in genes}) and self._agrees(new, child):
-                child |= new
-                taken += genes
-        content = {gene for genes in CONTENT for gene in genes}
-        craft = [
-            gene for gene in elite if gene not in (*content, "wording") and elite[gene] != mate[gene] and mate[gene]
-        ]
-        for gene in rng.sample(craft, rng.randint(min(1, len(craft)), (len(craft) + 1) // 2)):
-            if self._agrees({gene: mate[gene]}, child):
-                child[gene] = mate[gene]
-                taken.append(gene)
-        if child["details"] == child["more_details"]:
-            child["more_details"] = elite["more_details" if "more_details" in taken else "details"]
-        return child, f"Keeps the stronger anchor and takes {', '.join(taken) or 'nothing'} from the other draft."
-
-    def _fit(self, genes: Mapping[str, Any]) -> float:
-        """How near phrases are to the focus on average; below everything for what is missing."""
-        vectors = [
-            self.teacher.vectors[phrase] for phrase in _phrases(genes.values()) if phrase in self.teacher.vectors
-        ]
-        return round(float(sum(vectors) @ self.focus) / len(vectors), 8) if vectors else -1.0
-
-    def _mutation(self, rng: random.Random, elite: dict) -> tuple[dict, str]:
-        gene = rng.choice(MUTABLE)
-        strictness = STRICTNESS["conservative"]
-        if gene == "mood":
-            new = self._feeling(rng, strictness, elite)
-        else:
-            new = {gene: self._draw(rng, gene, strictness, elite, besides=elite[gene])}
-        if gene == "details":
-            new["more_details"] = self._draw(rng, "more_details", strictness, elite, besides=new[gene])
-        child = {**elite, **{name: phrase for name, phrase in new.items() if phrase}}
-        return child, f"Changes only the {gene}, from {elite[gene]} to {child[gene]}."
-
-    def _feeling(self, rng: random.Random, strictness: float, genome: Mapping[str, Any]) -> dict[str, Any]:
-        """Two of the nearest motifs (the stricter, the nearer) and a new mood, of the first one's theme."""
-        rest = {gene: phrase for gene, phrase in genome.items() if gene not in ("mood", "motif")}
-        if self.sample.name_target:
-            motif, first = list(self.sample.target[:2]), []
-        else:
-            reach = [phrase for phrase in self.near if self._agrees({"motif": phrase}, rest)]
-            if len(self.near) <= MOTIF_POOL:  # otherwise nothing is known, and all are as near
-                reach = reach[: max(3, int(MOTIF_POOL / strictness / 2))]
-            motif = rng.sample(reach, min(len(reach), 2))
-            first = self.teacher.owners[motif[0]] if motif else []
-        rest["motif"] = motif
-        return {"mood": self._draw(rng, "mood", strictness, rest, genome.get("mood"), first), "motif": motif}
-
-    def _draw(
-        self,
-        rng: random.Random,
-        gene: str,
-        strictness: float,
-        genome: Mapping[str, Any],
-        besides: str | None = None,
-        first: Sequence[str] = (),
-    ) -> str | None:
-        """A phrase for an aspect that neither names the target nor contradicts the genome; None if there is none.
-
-        Args:
-            besides: the one phrase not to take. first: themes to look in before those that are drawn.
-        """
-        if gene in self.teacher.lexicons.aspects:
-            groups = [self.teacher.lexicons.phrases(gene, self.sample.domain)]
-        else:
-            # Themes in a random order by their odds (Efraimidis and Spirakis, 2006), the first that has a phrase left.
-            keys = [rng.random() ** (1 / max(mass**strictness, 1e-6)) for mass in self.odds]
-            ranked = sorted(range(len(keys)), key=lambda theme: -keys[theme])
-            list_name = "details" if gene == "more_details" else gene
-            order = [*first, *(self.themes[theme] for theme in ranked)]
-            groups = [self.teacher.lexicons.themes[theme][list_name] for theme in order]
-        for phrases in groups:
-            for phrase in rng.sample(phrases, len(phrases)):
-                if phrase != besides and self._free(phrase) and self._agrees({gene: phrase}, genome):
-                    return phrase
-        return None
-
-    def _free(self, phrase: str) -> bool:
-        return self.forbidden is None or self.forbidden.search(phrase) is None
-
-    @staticmethod
-    def _agrees(new: Mapping[str, Any], genome: Mapping[str, Any]) -> bool:
-        """Whether new phrases contradict nothing of a genome in which they take the place of the old ones."""
-        left, right = _sides(new.values())
-        if not left | right:
-            return True
-        other_left, other_right = _sides(phrase for gene, phrase in genome.items() if gene not in new)
-        return not (left & other_right | right & other_left)
+def _founder(rng: random.Random, direction: str, brief: Brief) -> tuple[dict[str, str], str]:
+    plan: dict[str, str] = {}
+    for aspect in brief.aspects:
+        candidates = brief.candidates(aspect, plan)
+        first = aspect in ("label", "works") and rng.random() < FIRST[direction]
+        plan[aspect] = candidates[0] if first else rng.choice(candidates)
+    for aspect in THOUGHTS:
+        candidates = brief.candidates(aspect, plan)
+        plan[aspect] = candidates[0] if rng.random() < FIRST[direction] else rng.choice(candidates)
+    return plan, f"A {direction} draft: {plan['label']}, shown by {plan['subject']}."
 
 
-def _phrases(values: Iterable[Any]) -> list[str]:
-    """The phrases among the values of a genome, those of a motif one by one."""
-    flat = (phrase for value in values for phrase in (value if isinstance(value, list) else (value,)))
-    return [phrase for phrase in flat if isinstance(phrase, str)]
+def _crossover(rng: random.Random, elite: dict[str, str], mate: dict[str, str]) -> tuple[dict[str, str], str]:
+    """The elite with some of the mate's craft, and with its subject and setting where both are of one label."""
+    child, taken = dict(elite), []
+    groups = [("subject", "setting"), ("mood",), *((aspect,) for aspect in CRAFT if aspect in elite)]
+    groups = [group for group in groups if any(mate[aspect] != elite[aspect] for aspect in group)]
+    if mate["label"] != elite["label"]:
+        groups = [group for group in groups if group[0] in ("composition", "motion", "wording")]
+    for group in rng.sample(groups, rng.randint(min(1, len(groups)), (len(groups) + 1) // 2)):
+        new = {aspect: mate[aspect] for aspect in group}
+        if _fits(child | new):
+            child |= new
+            taken += group
+    return child, f"Keeps the stronger picture and takes {', '.join(taken) or 'nothing'} from the other draft."
 
 
-def _sides(values: Iterable[Any]) -> tuple[int, int]:
-    """`sides` of all phrases together."""
-    left = right = 0
-    for phrase in _phrases(values):
-        one, other = sides(phrase)
-        left, right = left | one, right | other
-    return left, right
+def _mutation(rng: random.Random, elite: dict[str, str], brief: Brief) -> tuple[dict[str, str], str]:
+    aspect = rng.choice([name for name in MUTABLE if name in elite])
+    rest = {name: phrase for name, phrase in elite.items() if name != aspect}
+    others = [phrase for phrase in brief.candidates(aspect, rest) if phrase != elite[aspect]]
+    child = {**elite, aspect: rng.choice(others)} if others else elite
+    return child, f"Changes only the {aspect}, from {elite[aspect]} to {child[aspect]}."
+
+
+def _fits(plan: Mapping[str, str]) -> bool:
+    return not contradict(plan[aspect] for aspect in PICTURE if aspect in plan)

@@ -23,7 +23,7 @@ from recbole_navigen.supervision.chat.store import Answer, AnswerStore
 from recbole_navigen.supervision.evolution import SearchSettings, evolve
 from recbole_navigen.supervision.interfaces import FOUNDERS, Draft, Order, Sample, Task
 
-SAMPLE = Sample("u", (("red", "boat"), ("calm", "sea")), ("blue", "harbour"))
+SAMPLE = Sample("u", (("red", "boat"), ("calm", "sea")), ("blue", "harbour"), name_terms=False)
 
 
 class Scripted:
@@ -177,11 +177,11 @@ def test_terms_of_another_shape_are_refused(answer):
 
 
 def test_prompts_say_whether_the_target_may_be_named():
-    free = Sample("u", SAMPLE.history, SAMPLE.target, media="video", name_target=True)
+    free = Sample("u", SAMPLE.history, SAMPLE.target, media="video")
     task = Task(SAMPLE, (Order("conservative"),))
     assert "Never write" in drafts_prompt(task)[0][0]["content"]
     free_task = drafts_prompt(Task(free, task.orders))[0]
-    assert "may name" in free_task[0]["content"] and "movement and duration" in free_task[0]["content"]
+    assert "may name" in free_task[0]["content"] and "movement, mood" in free_task[0]["content"]
     assert "written out" in judge_prompt(SAMPLE, [Draft("x")])[0][0]["content"]
     assert "written out" not in judge_prompt(free, [Draft("x")])[0][0]["content"]
 

@@ -1,0 +1,93 @@
+"""From what an instruction's facts should be taken: settings of the expectation compared on validation items.
+
+    python benchmarks/expectation.py [--dataset=ml-100k] [--data_path=FOLDER] [--users=1000] [--key=value]
+
+Each user's history ends before the validation item, which is the target. The ranking model of `quality.py` gives the
+probable items; plans take the likeliest label and works of `supervision/plans.py` and are drawn in all else, the same
+draws for every setting, so no writer is needed. Beside them stand the titles of the five best items. Compared are POOL
+(1 is the item ranked first), HISTORY, LIFT and TEMPERATURE, one at a time, and terms by pool (F1). A gap is own target
+minus the targets of 20 other users; intervals are paired over users (bootstrap, 95%).
+"""
+
+import argparse
+import random
+
+import numpy as np
+from common import Bar, write_results
+from instructions import first_plan, held_out_users
+from quality import ranking_run
+
+from recbole_navigen.config import Config
+from recbole_navigen.config.reading import parse_argv
+from recbole_navigen.data import create_dataset, read_item_text
+from recbole_navigen.encoders.sentences import SentenceSpace, packaged_encoder
+from recbole_navigen.evaluation.instruction_scores import mismatched
+from recbole_navigen.evaluation.statistics import bootstrap
+from recbole_navigen.pipeline.supervision import facts_of, planner_of
+from recbole_navigen.quick_start import Recommender
+from recbole_navigen.supervision import plans
+from recbole_navigen.supervision.settings import settings_of
+
+TITLES = "titles of the five best"
+CHANGES = [
+    *({"POOL": pool} for pool in (1, 5, 20, 50)),
+    *({"HISTORY": share} for share in (0.0, 0.2, 0.6)),
+    *({"LIFT": lift} for lift in (0.0, 0.4, 1.0)),
+    *({"TEMPERATURE": heat} for heat in (0.5, 2.0)),
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--dataset", default="ml-100k")
+    parser.add_argument("--users", type=int, default=1000, help="at most so many, spread evenly")
+    arguments, argv = parser.parse_known_args()
+    folder, settings = ranking_run(arguments.dataset, parse_argv(argv))
+    config = Config("NaviGen", arguments.dataset, config_dict=settings)
+    dataset, model = create_dataset(config), Recommender.load(folder)
+    index = {token: place for place, token in enumerate(model.table.item_tokens)}
+    texts = read_item_text(config, dataset).text[1:]
+    facts = facts_of(config, dataset, model.table.terms)
+    planner = planner_of(settings_of(config), facts)
+
+    # 1. Histories before the validation item, and what is probable after them.
+    users, whole, _, media = held_out_users(model, arguments.users)
+    histories, targets = [items[:-1] for items in whole], [index[items[-1]] for items in whole]
+    tops = model.recommend_all(histories, max(change.get("POOL", 1) for change in CHANGES), exclude_history=True)
+
+    def lines(change: dict[str, float]) -> list[str]:
+        before = {name: getattr(plans, name) for name in change}
+        try:
+            for name, value in change.items():
+                setattr(plans, name, value)
+            written = []
+            for user, history, top, medium in zip(users, histories, tops, media, strict=True):
+                chances = [index[row.item] for row in top], [row.probability for row in top]
+                brief = planner.brief([index[item] for item in history], *chances, medium, ())
+                written.append(plans.realise(first_plan(brief, random.Random(user)), brief, planner.budget))
+            return written
+        finally:
+            for name, value in before.items():
+                setattr(plans, name, value)
+
+    # 2. Gaps of similarity.
+    space = SentenceSpace(packaged_encoder())
+    target_vectors = space([texts[item] for item in targets])
+    written = {"default": lines({})}
+    written[TITLES] = [", ".join(model.titles[row.item] for row in list(top)[:5]) for top in tops]
+    written |= {", ".join(f"{name} {value}" for name, value in change.items()): lines(change) for change in CHANGES}
+    gaps, table = {}, {}
+    for label, texts_of in written.items():
+        vectors = space(texts_of)
+        own = (vectors * target_vectors).sum(axis=1)
+        control = [(vectors * target_vectors[other]).sum(axis=1) for other in mismatched(media)]
+        gaps[label] = own - np.mean(control, axis=0)
+        table[label] = {"similarity": str(bootstrap(own)), "similarity, gap": str(bootstrap(gaps[label]))}
+        table[label]["gap - that of the default"] = str(bootstrap(gaps[label] - gaps["default"]))
+    best = max(bootstrap(gaps[label] - gaps["default"]).low for label in gaps if label != TITLES)
+    bars = [Bar("low end of the lead of any other setting", best, "at most 0", best <= 0)]
+    write_results(f"expectation-{arguments.dataset}", bars, {"users": len(users), "table": table})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Who writes instructions: a text model, the renderer of what it reads, its settings, and what its plans may say."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from recbole_navigen.language.rendering import Renderer
+from recbole_navigen.network.text_model import TextModel
+from recbole_navigen.supervision.facts import ItemFacts
+from recbole_navigen.supervision.plans import Planner
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """A model that writes.
+
+    Attributes:
+        model: the writer of a run, or the ranking model itself where it has learned to write.
+        renderer: makes the token streams that it reads.
+        settings: what it was trained with; also `domain`, of the catalogue, and for a writer `held_out`, the share of
+            the users whose instructions it has not learned; where it writes plans `facts`, one list for each item.
+        planner: knows the facts of the items, where plans are written; None for free text.
+    """
+
+    model: TextModel
+    renderer: Renderer
+    settings: Mapping[str, Any]
+    planner: Planner | None = None
+
+    @classmethod
+    def of(cls, model: TextModel, renderer: Renderer, settings: Mapping[str, Any]) -> "Author":
+        """With the planner that the settings describe."""
+        facts = settings.get("facts")
+        if facts is None:
+            return cls(model, renderer, settings)
+        items = [
+            ItemFacts(name, literal, tuple(kinds), machine, source) for name, literal, kinds, machine, source in facts
+        ]
+        planner = Planner(items, settings["domain"], settings["instruction_budget"], settings["name_terms"])
+        return cls(model, renderer, settings, planner)

@@ -1,0 +1,161 @@
+"""Plans: what may be said comes from facts, is said once, and fits; tokens choose among candidates only."""
+
+import itertools
+import random
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recbole_navigen.language.budget import clip_tokens
+from recbole_navigen.language.choices import Choices
+from recbole_navigen.language.tags import DOMAINS, MEDIA
+from recbole_navigen.language.vocabulary import Vocabulary, train_tokenizer
+from recbole_navigen.supervision.facts import ItemFacts
+from recbole_navigen.supervision.plans import JOINT, NOTHING, PICTURE, THOUGHTS, Planner, realise, thought_text
+from recbole_navigen.supervision.template.lexicons import SHOWN, contradict, lexicons, sides
+from recbole_navigen.supervision.validity import draft_problem
+
+NAMES = ("Fargo", "Dawn of Night", "Die Hard", "Die Hard 2", "Secrets & Lies", "", "A", "Caf\u00e9 au lait")
+
+
+def catalogue(domain, size=24):
+    kinds = list(lexicons().kinds[domain])
+    rng = random.Random(domain)
+    return [
+        ItemFacts(
+            NAMES[n % len(NAMES)],
+            n % 5 == 0,
+            tuple(rng.sample(kinds, n % 4)) if n % 4 < 3 else (),
+            "Xbox" if n % 2 and domain == "game" else "",
+        )
+        for n in range(size)
+    ]
+
+
+def drawn(brief, seed, thought=True):
+    rng, plan = random.Random(seed), {}
+    for aspect in (*brief.aspects, *(THOUGHTS if thought else ())):
+        plan[aspect] = rng.choice(brief.candidates(aspect, plan))
+    return plan
+
+
+BRIEFS = {
+    "domain": st.sampled_from(DOMAINS),
+    "media": st.sampled_from(MEDIA),
+    "history": st.lists(st.integers(0, 23), max_size=30),
+    "items": st.lists(st.integers(0, 23), min_size=1, max_size=12, unique=True),
+    "seed": st.integers(0, 99),
+}
+
+
+@given(**BRIEFS, name_terms=st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_every_plan_is_one_picture(domain, media, history, items, seed, name_terms):
+    """Whatever is chosen: no contradiction, nothing twice, within the budget, and no motion in a still picture."""
+    planner = Planner(catalogue(domain), domain, 77, name_terms)
+    brief = planner.brief(history, items, [1 / n for n in range(1, len(items) + 1)], media, ("rain", "drama"))
+    plan = drawn(brief, seed)
+    text = planner.say(plan, brief)[0]
+    works = [] if plan["works"] == NOTHING else plan["works"].split(JOINT)
+    assert len(works) <= 3 and all(work in text for work in works[:1]) and set(works) <= set(NAMES)
+    assert not contradict(plan[aspect] for aspect in PICTURE if aspect in plan) and ("motion" in plan) == (
+        media == "video"
+    )
+    assert clip_tokens(text) <= 77 and draft_problem(text, media, 77, works) is None
+    assert plan["subject"][1:] in text and plan["setting"] in text
+    if not name_terms:
+        assert not works and not re.search(r"\b(?:rain|dramas?)\b", text)
+
+
+def test_labels_read_as_english():
+    film, game = Planner([ItemFacts("x")], "film"), Planner([ItemFacts("x")], "game")
+    assert film.label(("comedy", "romance"), "", "image") == "romantic comedy"
+    assert film.label(("sci-fi",), "", "image") == "science-fiction film"
+    assert film.plural("comedy") == "comedies" and film.plural("war") == "war films"
+    assert game.label(("racing",), "PlayStation 2", "video") == "PlayStation 2 racing game"
+
+
+def test_what_is_said_of_a_history_is_true():
+    facts = [ItemFacts(f"F{n}", False, ("drama",) if n < 6 else ("war",)) for n in range(9)]
+    history = [0, 1, 2, 3, 4, 6, 7, 8]
+    brief = Planner(facts, "film").brief(history, [5], [1.0], "image", ())
+    assert brief.trail.threads["dramas"] == (5, ("F4", "F3")) and brief.trail.threads["war films"][0] == 3
+    for seed in range(9):
+        text = thought_text(drawn(brief, seed), {"mood": "eerie", "label": "drama", "works": "F5"}, brief.trail)
+        assert text.endswith("So next I look for an eerie drama, somewhere near F5.") and 2 <= text.count(". ") + 1 <= 3
+    lone = Planner(facts, "film").brief([0], [5], [1.0], "image", ())
+    assert "only one film" in thought_text(drawn(lone, 0), "So next I look for war", lone.trail)
+
+
+def test_a_text_too_long_says_less_of_the_craft_first():
+    planner = Planner(catalogue("film"), "film")
+    brief = planner.brief([1], [1, 2, 3], [0.5, 0.3, 0.2], "image", ())
+    plan = drawn(brief, 3)
+    whole, short = realise(plan, brief, 200), realise(plan, brief, clip_tokens(realise(plan, brief, 200)) - 1)
+    assert plan["composition"] in whole and plan["composition"] not in short and plan["subject"][3:] in short
+
+
+def test_every_phrase_of_the_lexicon_is_usable():
+    words = lexicons()
+    for kinds in words.kinds.values():
+        for kind, aspect in itertools.product(kinds.values(), SHOWN):
+            assert kind.cues and len(kind.phrases[aspect]) >= 2
+            for phrase in kind.phrases[aspect]:
+                left, right = sides(phrase)
+                assert not left & right and JOINT not in phrase, phrase
+    for domain in DOMAINS:
+        assert words.nouns[domain] and words.links[domain] and words.styles["image"][domain]
+
+
+@pytest.fixture(scope="module")
+def vocabulary():
+    tokenizer = train_tokenizer(["a film of rain and war", *NAMES] * 3, 300)
+    return Vocabulary(tokenizer, len(tokenizer), 3, 4)
+
+
+@given(**BRIEFS, think=st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_tokens_spell_plans_and_nothing_else(vocabulary, domain, media, history, items, seed, think):
+    brief = Planner(catalogue(domain), domain).brief(history, items, [1.0] * len(items), media, ())
+    terms = [5, 6, vocabulary.special('"], "target_ins": "')]
+    plan = drawn(brief, seed)
+    tokens, options = Choices(vocabulary, brief, terms, think, {}).spell(plan)
+    again = Choices(vocabulary, brief, terms, think, {})
+    assert again.replay(tokens) == options and again.done
+    assert again.plan == {aspect: plan[aspect] for aspect in (*(THOUGHTS if think else ()), *brief.aspects)}
+    assert all(token in offered for token, offered in zip(tokens, options, strict=True))
+    # Any walk through the options is a plan.
+    walk, rng = Choices(vocabulary, brief, terms, think, {}), random.Random(seed)
+    while not walk.done:
+        walk.take(rng.choice(walk.options()))
+    known = brief.labels[walk.plan["label"]]
+    assert all(walk.plan[aspect] in known[aspect] for aspect in brief.aspects if aspect != "label")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "media", "problem"),
+    [
+        ("A lone rider on a ridge, at noon.", "image", None),
+        ("Two coffee cups side by side next to two coffee cups side by side.", "image", "a phrase joined to itself"),
+        ("Explosions and explosions.", "image", "a word twice in a row"),
+        ("A fox. It runs for six seconds.", "image", "a duration in a still picture"),
+        ("A fox for six seconds, in all about eight seconds.", "video", "two durations"),
+        ("A teal palette and an amber palette.", "image", "two palettes"),
+        ("Golden-hour light at midnight.", "image", "a contradiction"),
+        ("A photograph, an oil painting of a cat.", "image", "a contradiction"),
+        ("word " * 90, "image", "past the budget"),
+        (" ", "image", "empty"),
+    ],
+)
+def test_what_no_teacher_may_hand_in(prompt, media, problem):
+    assert draft_problem(prompt, media) == problem
+
+
+def test_titles_may_say_what_they_like():
+    prompt = "Die Hard and Die Hard 2 meet at noon, near Dawn of Night."
+    assert (
+        draft_problem(prompt, "image")
+        and draft_problem(prompt, "image", 77, ("Die Hard 2", "Die Hard", "Dawn of Night")) is None
+    )
