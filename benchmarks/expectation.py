@@ -3,7 +3,7 @@
     python benchmarks/expectation.py [--dataset=ml-100k] [--data_path=FOLDER] [--users=1000] [--key=value]
 
 Each user's history ends before the validation item, which is the target. The ranking model of `quality.py` gives the
-probable items; plans take the likeliest label and works of `supervision/plans.py` and are drawn in all else, the same
+probable items; plans take the likeliest label and works of `supervision/planner.py` and are drawn in all else, the same
 draws for every setting, so no writer is needed. Beside them stand the titles of the five best items. Compared are POOL
 (1 is the item ranked first), HISTORY, LIFT and TEMPERATURE, one at a time, and terms by pool (F1). A gap is own target
 minus the targets of 20 other users; intervals are paired over users (bootstrap, 95%).
@@ -14,7 +14,7 @@ import random
 
 import numpy as np
 from common import Bar, write_results
-from instructions import first_plan, held_out_users
+from instructions import held_out_users
 from quality import ranking_run
 
 from recbole_navigen.config import Config
@@ -23,10 +23,13 @@ from recbole_navigen.data import create_dataset, read_item_text
 from recbole_navigen.encoders.sentences import SentenceSpace, packaged_encoder
 from recbole_navigen.evaluation.instruction_scores import mismatched
 from recbole_navigen.evaluation.statistics import bootstrap
-from recbole_navigen.pipeline.supervision import facts_of, planner_of
 from recbole_navigen.quick_start import Recommender
-from recbole_navigen.supervision import plans
+from recbole_navigen.supervision import planner as planning
+from recbole_navigen.supervision.dataset_facts import facts_of
+from recbole_navigen.supervision.planner import planner_of
+from recbole_navigen.supervision.plans import Brief
 from recbole_navigen.supervision.settings import settings_of
+from recbole_navigen.supervision.wording import realise
 
 TITLES = "titles of the five best"
 CHANGES = [
@@ -56,19 +59,19 @@ def main() -> None:
     tops = model.recommend_all(histories, max(change.get("POOL", 1) for change in CHANGES), exclude_history=True)
 
     def lines(change: dict[str, float]) -> list[str]:
-        before = {name: getattr(plans, name) for name in change}
+        before = {name: getattr(planning, name) for name in change}
         try:
             for name, value in change.items():
-                setattr(plans, name, value)
+                setattr(planning, name, value)
             written = []
             for user, history, top, medium in zip(users, histories, tops, media, strict=True):
                 chances = [index[row.item] for row in top], [row.probability for row in top]
                 brief = planner.brief([index[item] for item in history], *chances, medium, ())
-                written.append(plans.realise(first_plan(brief, random.Random(user)), brief, planner.budget))
+                written.append(realise(first_plan(brief, random.Random(user)), brief, planner.budget))
             return written
         finally:
             for name, value in before.items():
-                setattr(plans, name, value)
+                setattr(planning, name, value)
 
     # 2. Gaps of similarity.
     space = SentenceSpace(packaged_encoder())
@@ -87,6 +90,15 @@ def main() -> None:
     best = max(bootstrap(gaps[label] - gaps["default"]).low for label in gaps if label != TITLES)
     bars = [Bar("low end of the lead of any other setting", best, "at most 0", best <= 0)]
     write_results(f"expectation-{arguments.dataset}", bars, {"users": len(users), "table": table})
+
+
+def first_plan(brief: Brief, draws: random.Random) -> dict[str, str]:
+    """A plan of the likeliest label and works, drawn in all else."""
+    plan: dict[str, str] = {}
+    for aspect in brief.aspects:
+        candidates = brief.candidates(aspect, plan)
+        plan[aspect] = candidates[0] if aspect in ("label", "works") else draws.choice(candidates)
+    return plan
 
 
 if __name__ == "__main__":

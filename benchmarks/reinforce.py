@@ -206,8 +206,8 @@ def _measure(folder: Path, arguments: argparse.Namespace, settings: dict, space:
     _, histories, targets, media = held_out_users(recommender, arguments.users)
     texts = dict(zip(model.table.item_tokens, read_item_text(config, dataset).text[1:], strict=True))
     terms = dict(zip(model.table.item_tokens, model.table.terms, strict=True))
-    # As in training: every word is the policy's own.
-    own_words = {"temperature": 1.0, "top_p": 1.0, "drafts": 1, "free_terms": True}
+    # As in training: all that is chosen is the policy's own choice; a plan's terms are told.
+    own_words = {"temperature": 1.0, "top_p": 1.0, "drafts": 1, "free_terms": recommender.author.planner is None}
     written = recommender.instruct(histories, media, seed=7, **own_words)
     answers = [row.answer for row in written]
     wanted = [texts[item] for item in targets]

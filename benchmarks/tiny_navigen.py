@@ -29,7 +29,7 @@ from recbole_navigen.runs.layout import IDENTIFIERS, WRITER
 from recbole_navigen.supervision.evolution import SearchSettings
 from recbole_navigen.supervision.facts import catalogue_facts
 from recbole_navigen.supervision.interfaces import Draft, Sample, Task
-from recbole_navigen.supervision.plans import Planner
+from recbole_navigen.supervision.planner import Planner
 from recbole_navigen.supervision.rows import InstructionRow, samples_of, supervise
 from recbole_navigen.supervision.template.judge import TemplateJudge
 from recbole_navigen.supervision.template.reasoner import TemplateReasoner

@@ -7,7 +7,7 @@ from typing import Any
 from recbole_navigen.language.rendering import Renderer
 from recbole_navigen.network.text_model import TextModel
 from recbole_navigen.supervision.facts import ItemFacts
-from recbole_navigen.supervision.plans import Planner
+from recbole_navigen.supervision.planner import Planner
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from recbole_navigen.identifiers.terms import TermResult
 from recbole_navigen.runs.stages import Stages
 from recbole_navigen.supervision.dataset_facts import facts_of
 from recbole_navigen.supervision.facts import ItemFacts, facts_report
-from recbole_navigen.supervision.plans import planner_of
+from recbole_navigen.supervision.planner import planner_of
 from recbole_navigen.supervision.roles import made_of, roles_of, search_settings
 from recbole_navigen.supervision.rows import InstructionRow, Supervision, samples_of, supervise
 from recbole_navigen.supervision.settings import NO_TERM, settings_of

@@ -15,7 +15,7 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.supervision.chat.prompts import ITEMS_SHOWN
 from recbole_navigen.supervision.evolution import SearchSettings, evolve
 from recbole_navigen.supervision.interfaces import MEDIA, Judge, Sample, Teacher
-from recbole_navigen.supervision.plans import Planner
+from recbole_navigen.supervision.planner import Planner
 from recbole_navigen.supervision.reasoning import Reasoner, checked
 
 ROWS_FILE, REPORT_FILE = "rows.parquet", "report.json"

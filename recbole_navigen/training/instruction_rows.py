@@ -11,7 +11,7 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.language.answer import Answer, answer_text
 from recbole_navigen.language.choices import Choices
 from recbole_navigen.language.rendering import Rendered, Renderer
-from recbole_navigen.supervision.plans import Planner
+from recbole_navigen.supervision.planner import Planner
 from recbole_navigen.supervision.rows import InstructionRow
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from recbole_navigen.supervision.evolution import SearchSettings, evolve
 from recbole_navigen.supervision.facts import catalogue_facts
 from recbole_navigen.supervision.fitness import names_target, score
 from recbole_navigen.supervision.interfaces import Draft, Judgement, Sample
-from recbole_navigen.supervision.plans import Planner
+from recbole_navigen.supervision.planner import Planner
 from recbole_navigen.supervision.template.judge import TemplateJudge
 from recbole_navigen.supervision.template.template_teacher import TemplateTeacher
 from recbole_navigen.supervision.template.term_space import TermSpace

@@ -13,9 +13,11 @@ from recbole_navigen.language.choices import Choices
 from recbole_navigen.language.tags import DOMAINS, MEDIA
 from recbole_navigen.language.vocabulary import Vocabulary, train_tokenizer
 from recbole_navigen.supervision.facts import ItemFacts
-from recbole_navigen.supervision.plans import JOINT, NOTHING, PICTURE, THOUGHTS, Planner, realise, thought_text
+from recbole_navigen.supervision.planner import Planner
+from recbole_navigen.supervision.plans import JOINT, NOTHING, PICTURE, THOUGHTS
 from recbole_navigen.supervision.template.lexicons import SHOWN, contradict, lexicons, sides
 from recbole_navigen.supervision.validity import draft_problem
+from recbole_navigen.supervision.wording import realise, thought_text
 
 NAMES = ("Fargo", "Dawn of Night", "Die Hard", "Die Hard 2", "Secrets & Lies", "", "A", "Caf\u00e9 au lait")
 

@@ -13,7 +13,7 @@ from recbole_navigen.supervision.chat.store import Answer, AnswerStore
 from recbole_navigen.supervision.evolution import SearchResult, SearchSettings, evolve
 from recbole_navigen.supervision.facts import catalogue_facts
 from recbole_navigen.supervision.interfaces import Draft, Sample
-from recbole_navigen.supervision.plans import Planner
+from recbole_navigen.supervision.planner import Planner
 from recbole_navigen.supervision.reasoning import checked, problem
 from recbole_navigen.supervision.rows import Supervision, samples_of, supervise
 from recbole_navigen.supervision.template.judge import TemplateJudge

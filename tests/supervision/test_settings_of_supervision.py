@@ -16,7 +16,7 @@ from recbole_navigen.supervision.chat.openai_chat import OpenAISettings
 from recbole_navigen.supervision.evolution import SearchSettings, evolve
 from recbole_navigen.supervision.facts import catalogue_facts
 from recbole_navigen.supervision.interfaces import Sample
-from recbole_navigen.supervision.plans import Planner
+from recbole_navigen.supervision.planner import Planner
 from recbole_navigen.supervision.roles import build_roles, search_settings
 from recbole_navigen.supervision.template.judge import TemplateJudge
 from recbole_navigen.supervision.template.template_teacher import TemplateTeacher

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from recbole_navigen.supervision.evolution import SearchResult
 from recbole_navigen.supervision.interfaces import Sample
-from recbole_navigen.supervision.plans import THOUGHTS, listed, thought_text
+from recbole_navigen.supervision.plans import THOUGHTS
+from recbole_navigen.supervision.wording import listed, thought_text
 
 
 class TemplateReasoner:

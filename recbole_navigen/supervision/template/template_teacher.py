@@ -7,7 +7,7 @@ first works, a balanced one nearly always, an exploratory one draws. All else is
 
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,9 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.terms import extract_terms
 from recbole_navigen.language.budget import CLIP_LENGTH
 from recbole_navigen.supervision.interfaces import CROSSOVER, FOUNDERS, MUTATION, Draft, Order, Sample, Task
-from recbole_navigen.supervision.plans import PICTURE, THOUGHTS, Brief, realise
-from recbole_navigen.supervision.template.lexicons import contradict
+from recbole_navigen.supervision.plans import THOUGHTS, Brief
 from recbole_navigen.supervision.template.term_space import TermSpace
+from recbole_navigen.supervision.wording import realise
 
 CRAFT = ("palette", "light", "style", "composition", "motion", "wording")
 MUTABLE = ("subject", "setting", "mood", *CRAFT)
@@ -67,6 +67,8 @@ class TemplateTeacher:
             plan, why = _mutation(rng, dict(order.parents[0].genome), sample.brief)
         else:
             plan, why = _founder(rng, order.operator, sample.brief)
+        # What was taken over may not go with what now stands before it.
+        plan = sample.brief.fitted(plan, rng.choice)
         return Draft(realise(plan, sample.brief, self.budget), why, plan)
 
     def terms(self, texts: Sequence[str], read: Callable[[str], Any]) -> list[Any | None]:
@@ -99,10 +101,8 @@ def _crossover(rng: random.Random, elite: dict[str, str], mate: dict[str, str]) 
     if mate["label"] != elite["label"]:
         groups = [group for group in groups if group[0] in ("composition", "motion", "wording")]
     for group in rng.sample(groups, rng.randint(min(1, len(groups)), (len(groups) + 1) // 2)):
-        new = {aspect: mate[aspect] for aspect in group}
-        if _fits(child | new):
-            child |= new
-            taken += group
+        child |= {aspect: mate[aspect] for aspect in group}
+        taken += group
     return child, f"Keeps the stronger picture and takes {', '.join(taken) or 'nothing'} from the other draft."
 
 
@@ -112,7 +112,3 @@ def _mutation(rng: random.Random, elite: dict[str, str], brief: Brief) -> tuple[
     others = [phrase for phrase in brief.candidates(aspect, rest) if phrase != elite[aspect]]
     child = {**elite, aspect: rng.choice(others)} if others else elite
     return child, f"Changes only the {aspect}, from {elite[aspect]} to {child[aspect]}."
-
-
-def _fits(plan: Mapping[str, str]) -> bool:
-    return not contradict(plan[aspect] for aspect in PICTURE if aspect in plan)

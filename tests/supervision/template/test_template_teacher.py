@@ -17,7 +17,8 @@ from recbole_navigen.supervision.interfaces import (
     Sample,
     Task,
 )
-from recbole_navigen.supervision.plans import JOINT, PICTURE, Planner
+from recbole_navigen.supervision.planner import Planner
+from recbole_navigen.supervision.plans import JOINT, PICTURE
 from recbole_navigen.supervision.template.judge import TemplateJudge
 from recbole_navigen.supervision.template.template_teacher import TemplateTeacher
 from recbole_navigen.supervision.template.term_space import TermSpace

@@ -1,0 +1,95 @@
+"""Plans and thoughts as sentences."""
+
+from collections.abc import Mapping, Sequence
+
+from recbole_navigen.language.budget import CLIP_LENGTH, clip_tokens
+from recbole_navigen.supervision.plans import NOTHING, Brief, Trail, works_of
+from recbole_navigen.supervision.template.lexicons import lexicons
+
+WORDINGS = ("label", "works", "spirit")
+ALONE = ("label", "subject")  # wordings of a plan that names no work
+# Parts of the second sentence, in the order in which a text that is too long gives them up.
+CRAFT = (("composition", "light", "palette"), ("light", "palette"), ("palette",), ())
+
+
+def realise(plan: Mapping[str, str], brief: Brief, budget: int = CLIP_LENGTH) -> str:
+    """Write a plan as one or two sentences.
+
+    Args:
+        plan: aspect -> phrase. brief: its domain and medium. budget: CLIP tokens; what is least important is left out
+            until the text fits.
+    """
+    works = works_of(plan)
+    for kept in CRAFT:
+        for count in dict.fromkeys((len(works), min(len(works), 2), min(len(works), 1), 0)):
+            text = _written(plan, brief, works[:count], kept)
+            if clip_tokens(text) <= budget:
+                return text
+            if kept:  # rather say less of the craft than name fewer works
+                break
+    return text
+
+
+def _written(plan: Mapping[str, str], brief: Brief, works: Sequence[str], kept: Sequence[str]) -> str:
+    what = with_article(f"{plan['mood']} {plan['label']}")
+    shown, link = f"{plan['subject']} {plan['setting']}", lexicons().links[brief.domain]
+    named = f" {link} {listed(works)}" if works else ""
+    wording = plan["wording"] if works or plan["wording"] in ALONE else "label"
+    if wording == "works" and len(works) > 1:
+        first = f"{listed(works)} meet in {what}: {shown}"
+    elif wording in ("spirit", "works"):
+        first = f"{link} {listed(works)}, {what}: {shown}"
+    elif wording == "subject":
+        first = f"{shown}, {what}{named}"
+    else:
+        first = f"{what}{named}: {shown}"
+    craft = [plan["motion"]] if brief.media == "video" else []
+    craft += [plan[aspect] for aspect in ("light", "composition") if aspect in kept]
+    second = plan["style"] + (f" in {plan['palette']}" if "palette" in kept else "")
+    second += f", with {listed(craft)}" if craft else ""
+    return f"{_capital(first)}. {_capital(second)}."
+
+
+def thought_text(thought: Mapping[str, str], plan: Mapping[str, str] | str, trail: Trail) -> str:
+    """What runs through a history, what has come lately and what follows, in two or three sentences that are true.
+
+    Args:
+        thought: each of THOUGHTS -> the phrase chosen. trail: of the history.
+        plan: of the picture, or the last sentence itself.
+    """
+    sentences = []
+    whole = f"{trail.items} {trail.noun}s" if trail.items > 1 else f"one {trail.noun}"
+    if thought["thread"] in trail.threads:
+        count, names = trail.threads[thought["thread"]]
+        such = f", such as {listed(names)}" if names else ""
+        sentences.append(
+            f"{'All' if count == trail.items else count} of the {whole} behind me are {thought['thread']}{such}"
+        )
+    else:
+        sentences.append(
+            f"There are only {whole} behind me so far, and no two alike"
+            if trail.items > 1
+            else f"There is only {whole} behind me so far"
+        )
+    if thought["lately"] != NOTHING:
+        sentences.append(f"Lately I have turned to {thought['lately']}")
+    if isinstance(plan, str):
+        return ". ".join([*sentences, plan]) + "."
+    works = works_of(plan)
+    near = f", {'about' if trail.noun == 'clip' else 'somewhere near'} {works[0]}" if works else ""
+    sentences.append(f"So next I look for {with_article(plan['mood'] + ' ' + plan['label'])}{near}")
+    return ". ".join(sentences).rstrip(".") + "."
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words as English lists them: "a, b and c"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def with_article(noun: str) -> str:
+    vowel = noun[0].lower() in "aeiou" and not noun.lower().startswith(("eu", "uni", "one", "use"))
+    return ("an " if vowel else "a ") + noun
