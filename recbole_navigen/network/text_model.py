@@ -130,7 +130,15 @@ class TextModel(nn.Module):
         Returns:
             (M, O), float32; -inf where there is no option.
         """
-        scores = self.text_scores(states).gather(1, options.clamp(min=0)) / temperature
+        # Few tokens are an option anywhere: their scores alone are computed.
+        offered, place = options.clamp(min=0).unique(return_inverse=True)
+        text_size, head = self.vocabulary.text_size, self.backbone.lm.get_output_embeddings()
+        is_text, word = offered < text_size, offered.clamp(max=text_size - 1)
+        structure = self.special_rows[-len(STRUCTURE) :][(offered - text_size).clamp(min=0)]
+        scores = F.linear(states, torch.where(is_text[:, None], head.weight[word], structure)).float()
+        if head.bias is not None:
+            scores = scores + torch.where(is_text, head.bias[word], 0.0)
+        scores = scores.gather(1, place) / temperature
         return scores.masked_fill(options < 0, float("-inf")).log_softmax(dim=-1)
 
     def written_log_probs(self, rendered: Rendered, temperature: float = 1.0) -> Tensor:
@@ -139,17 +147,19 @@ class TextModel(nn.Module):
         `rendered.origin == Origin.TARGET` says where they stand. Gradients reach the body, not the rows that score: see
         `text_loss` for those.
         """
-        states, chosen = self._written(rendered, temperature)
-        return values_by_block(chosen, states, self.legal_text.shape[1])
+        states, chosen, width = self._written(rendered, temperature)
+        return values_by_block(chosen, states, width)
 
     def text_loss(self, rendered: Rendered) -> Tensor:
         """Mean negative log-likelihood of the TARGET tokens of text streams, in nats a token."""
-        states, chosen = self._written(rendered)
+        states, chosen, width = self._written(rendered)
         learned = [*self.backbone.lm.get_output_embeddings().parameters(), self.special_rows]
-        return -total_by_block(chosen, states, self.legal_text.shape[1], learned) / len(states)
+        return -total_by_block(chosen, states, width, learned) / len(states)
 
-    def _written(self, rendered: Rendered, temperature: float = 1.0) -> tuple[Tensor, Valued]:
-        """States before the TARGET text tokens, (M, D), and the log-probabilities of these tokens after them."""
+    def _written(self, rendered: Rendered, temperature: float = 1.0) -> tuple[Tensor, Valued, int]:
+        """States before the TARGET text tokens, (M, D), the log-probabilities of these tokens after them, and how many
+        scores each of these takes.
+        """
         hidden, _ = self.backbone.run_context(self.embed(rendered), rendered.lengths)
         is_target = rendered.origin[:, 1:] == Origin.TARGET
         planned = rendered.options is not None
@@ -163,4 +173,5 @@ class TextModel(nn.Module):
             log_probs = self.text_log_probs(states, choices[rows], temperature)
             return log_probs.gather(1, outputs[rows, None])[:, 0]
 
-        return hidden[:, :-1][is_target], chosen
+        width = len(choices.unique()) if planned else self.legal_text.shape[1]
+        return hidden[:, :-1][is_target], chosen, width

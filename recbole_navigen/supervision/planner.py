@@ -13,7 +13,7 @@ Symbols: N items, C candidates of an aspect.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 from re import Pattern
 from typing import Any
@@ -25,7 +25,7 @@ from recbole_navigen.supervision.facts import ItemFacts
 from recbole_navigen.supervision.naming import term_pattern
 from recbole_navigen.supervision.plans import JOINT, NOTHING, THOUGHTS, Brief, Trail
 from recbole_navigen.supervision.template.lexicons import SHOWN, lexicons
-from recbole_navigen.supervision.wording import ALONE, WORDINGS, listed, realise, thought_text, with_article
+from recbole_navigen.supervision.wording import ALONE, WORDINGS, realise, thought_text, with_article
 
 POOL = 10
 TEMPERATURE = 1.0
@@ -95,7 +95,7 @@ class Planner:
             self.domain,
             media,
             {text: self._shown(group, items, media, forbidden) for text, group in labels.items()},
-            self.trail(history),
+            self.trail(history, {kind for group in labels.values() for kind in group}),
         )
 
     def _shown(
@@ -182,27 +182,31 @@ class Planner:
             words.append("picture" if noun == "clip" and media == "image" else noun)
         return " ".join([machine] * bool(machine) + words)
 
-    def trail(self, history: Sequence[int]) -> Trail:
-        """What is true of a history."""
+    def trail(self, history: Sequence[int], expected: Collection[str] = ()) -> Trail:
+        """What is true of a history.
+
+        Args:
+            history: item indices, the oldest first.
+            expected: kinds of what comes next. A thread is of one of them where the history has any, so that a thought
+                leads where the plan goes.
+        """
         counts: Counter[str] = Counter(kind for item in history for kind in self.facts[item].kinds)
         size = len(history)
         often = [kind for kind in counts if counts[kind] > 1]
+        often = [kind for kind in often if kind in expected] or often
         lift = {kind: counts[kind] / size - LIFT * self._usual[self._places[kind]] for kind in often}
         threads = {}
         for kind in sorted(often, key=lambda name: -lift[name])[:3]:
             of_kind = [self.facts[item].name for item in reversed(history) if kind in self.facts[item].kinds]
             names = tuple(dict.fromkeys(name for name in of_kind if name))[:2]
             threads[self.plural(kind)] = (counts[kind], names)
-        newest = list(history[-NEWEST:])
-        lately = []
+        if size <= NEWEST:  # all of it is new
+            return Trail(size, lexicons().nouns[self.domain], threads, (), ())
+        newest = history[-NEWEST:]
+        names = tuple(dict.fromkeys(self.facts[item].name for item in reversed(newest) if self.facts[item].name))
         recent = Counter(kind for item in newest for kind in self.facts[item].kinds)
-        names = list(dict.fromkeys(self.facts[item].name for item in reversed(newest) if self.facts[item].name))
-        if size > NEWEST and names:
-            lately.append(listed(names[:2]))
-            for kind, count in recent.most_common(2):
-                if count > NEWEST / 2 and self.plural(kind) not in list(threads)[:1]:
-                    lately.append(self.plural(kind))
-        return Trail(size, lexicons().nouns[self.domain], threads, tuple(lately))
+        turns = tuple(self.plural(kind) for kind, count in recent.most_common(2) if count > NEWEST / 2)
+        return Trail(size, lexicons().nouns[self.domain], threads, names, turns)
 
     def plural(self, kind: str) -> str:
         """How several items of a kind are called."""

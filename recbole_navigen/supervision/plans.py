@@ -6,7 +6,7 @@ A plan is one candidate an aspect. `planner.py` finds the candidates, `wording.p
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from recbole_navigen.supervision.template.lexicons import SHOWN, content_words, contradict
+from recbole_navigen.supervision.template.lexicons import SHOWN, content_words, contradict, lexicons
 
 # In the order in which they are chosen; a plan of a picture has no motion.
 ASPECTS = (
@@ -25,13 +25,19 @@ class Trail:
     Attributes:
         items: how many. noun: what one is called.
         threads: phrase of a kind, in the plural -> items of it, and names of the newest.
-        lately: phrases of what the newest items are; each true.
+        newest: names of the newest items. turns: phrases of kinds that most of them are of.
     """
 
     items: int
     noun: str
     threads: Mapping[str, tuple[int, tuple[str, ...]]]
-    lately: tuple[str, ...]
+    newest: tuple[str, ...]
+    turns: tuple[str, ...]
+
+    def lately(self, thread: str) -> tuple[str, ...]:
+        """What may be said of the newest items beside a thread, without naming anything twice."""
+        names = [name for name in self.newest if name not in self.threads.get(thread, (0, ()))[1]]
+        return (*[listed(names[:2])] * bool(names), *(kind for kind in self.turns if kind != thread))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +74,13 @@ class Brief:
         if aspect == "thread":
             return tuple(self.trail.threads) or (NOTHING,)
         if aspect == "lately":
-            return self.trail.lately or (NOTHING,)
+            return self.trail.lately(plan["thread"]) or (NOTHING,)
         if aspect == "label":
             return tuple(self.labels)
         own = self.labels[plan["label"]][aspect]
+        if aspect == "setting":  # a subject stands where those of its own kind do
+            places = lexicons().places[self.domain].get(plan["subject"], own)
+            own = tuple(phrase for phrase in own if phrase in places) or own
         said = [phrase for name, phrase in plan.items() if name in PICTURE]
         free = tuple(phrase for phrase in own if not contradict((*said, phrase))) or own
         words = {word for phrase in said for word in content_words(phrase)}
@@ -89,3 +98,8 @@ class Brief:
 def works_of(plan: Mapping[str, str]) -> list[str]:
     """The works that a plan names."""
     return [] if plan["works"] == NOTHING else plan["works"].split(JOINT)
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words as English lists them: "a, b and c"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from recbole_navigen.language.budget import CLIP_LENGTH, clip_tokens
-from recbole_navigen.supervision.plans import NOTHING, Brief, Trail, works_of
+from recbole_navigen.supervision.plans import NOTHING, Brief, Trail, listed, works_of
 from recbole_navigen.supervision.template.lexicons import lexicons
 
 WORDINGS = ("label", "works", "spirit")
@@ -47,7 +47,7 @@ def _written(plan: Mapping[str, str], brief: Brief, works: Sequence[str], kept: 
     craft += [plan[aspect] for aspect in ("light", "composition") if aspect in kept]
     second = plan["style"] + (f" in {plan['palette']}" if "palette" in kept else "")
     second += f", with {listed(craft)}" if craft else ""
-    return f"{_capital(first)}. {_capital(second)}."
+    return _prose([first, second])
 
 
 def thought_text(thought: Mapping[str, str], plan: Mapping[str, str] | str, trail: Trail) -> str:
@@ -74,20 +74,17 @@ def thought_text(thought: Mapping[str, str], plan: Mapping[str, str] | str, trai
     if thought["lately"] != NOTHING:
         sentences.append(f"Lately I have turned to {thought['lately']}")
     if isinstance(plan, str):
-        return ". ".join([*sentences, plan]) + "."
+        return _prose([*sentences, plan])
     works = works_of(plan)
     near = f", {'about' if trail.noun == 'clip' else 'somewhere near'} {works[0]}" if works else ""
     sentences.append(f"So next I look for {with_article(plan['mood'] + ' ' + plan['label'])}{near}")
-    return ". ".join(sentences).rstrip(".") + "."
+    return _prose(sentences)
 
 
-def listed(words: Sequence[str]) -> str:
-    """Words as English lists them: "a, b and c"."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
+def _prose(sentences: Sequence[str]) -> str:
+    """Sentences with their capitals and ends; a title may have brought its own ("Escape from L.A.")."""
+    ended = [text if text.endswith((".", "!", "?")) else f"{text}." for text in sentences]
+    return " ".join(text[0].upper() + text[1:] for text in ended)
 
 
 def with_article(noun: str) -> str:

@@ -74,6 +74,17 @@ class Lexicons:
         }
 
     @cached_property
+    def places(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """Domain -> subject -> settings of the kinds that have it."""
+        found: dict[str, dict[str, tuple[str, ...]]] = {}
+        for domain, kinds in self.kinds.items():
+            own = found[domain] = {}
+            for kind in kinds.values():
+                for subject in kind.phrases["subject"]:
+                    own[subject] = (*own.get(subject, ()), *kind.phrases["setting"])
+        return found
+
+    @cached_property
     def written_machines(self) -> tuple[re.Pattern, dict[str, str]]:
         """A pattern that finds machines in titles, and the name of each way of writing one."""
         names = {way: name for name, ways in self.machines.items() for way in ways}

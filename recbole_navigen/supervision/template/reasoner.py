@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from recbole_navigen.supervision.evolution import SearchResult
 from recbole_navigen.supervision.interfaces import Sample
-from recbole_navigen.supervision.plans import THOUGHTS
-from recbole_navigen.supervision.wording import listed, thought_text
+from recbole_navigen.supervision.plans import THOUGHTS, listed
+from recbole_navigen.supervision.wording import thought_text
 
 
 class TemplateReasoner:
@@ -18,7 +18,9 @@ class TemplateReasoner:
         """See `Reasoner`. It speaks of the strongest thread, and the terms of the target are what follows."""
         texts = []
         for sample in samples:
-            thought = {aspect: sample.brief.candidates(aspect, {})[0] for aspect in THOUGHTS}
+            thought: dict[str, str] = {}
+            for aspect in THOUGHTS:
+                thought[aspect] = sample.brief.candidates(aspect, thought)[0]
             texts.append(thought_text(thought, f"So next I look for {listed(sample.target[:3])}", sample.brief.trail))
         return texts
 

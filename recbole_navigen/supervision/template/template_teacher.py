@@ -111,4 +111,4 @@ def _mutation(rng: random.Random, elite: dict[str, str], brief: Brief) -> tuple[
     rest = {name: phrase for name, phrase in elite.items() if name != aspect}
     others = [phrase for phrase in brief.candidates(aspect, rest) if phrase != elite[aspect]]
     child = {**elite, aspect: rng.choice(others)} if others else elite
-    return child, f"Changes only the {aspect}, from {elite[aspect]} to {child[aspect]}."
+    return child, f"Changes the {aspect}, from {elite[aspect]} to {child[aspect]}."

@@ -96,7 +96,8 @@ def test_a_mutation_changes_one_aspect_and_a_crossover_only_takes_what_is_there(
         mutant, mixed = teacher.write(
             [Task(one, (Order(MUTATION, (elite,)), Order(CROSSOVER, (elite, mate))), round_)]
         )[0]
-        assert sum(mutant.genome[aspect] != elite.genome[aspect] for aspect in elite.genome) <= 1
+        changed = {aspect for aspect in elite.genome if mutant.genome[aspect] != elite.genome[aspect]}
+        assert len(changed) <= 1 or changed == {"subject", "setting"}  # another subject may stand elsewhere
         assert all(mixed.genome[a] in (elite.genome[a], mate.genome[a]) for a in mixed.genome)
         assert mixed.genome["label"] == elite.genome["label"] and set(PICTURE) - {"motion"} <= set(mixed.genome)
 
