@@ -174,5 +174,5 @@ def _name(title: str, domain: str, gear: bool) -> str:
     if match := _ARTICLE.match(name):
         name = f"{match[2]} {match[1]}"
     words = name.split()
-    name = " ".join(words[:LONGEST_NAME]).strip(" -:,;/&")
+    name = " ".join(words[:LONGEST_NAME]).strip(" -:,;/&()[]")
     return name if _PLAIN.search(name) and name.isprintable() else ""

@@ -67,6 +67,7 @@ def test_every_plan_is_one_picture(domain, media, history, items, seed, name_ter
     )
     assert clip_tokens(text) <= 77 and draft_problem(text, media, 77, works) is None
     assert plan["subject"][1:] in text and plan["setting"] in text
+    assert plan["setting"] in lexicons().places[domain].get(plan["subject"], plan["setting"])
     if not name_terms:
         assert not works and not re.search(r"\b(?:rain|dramas?)\b", text)
 
@@ -89,6 +90,30 @@ def test_what_is_said_of_a_history_is_true():
         assert text.endswith("So next I look for an eerie drama, somewhere near F5.") and 2 <= text.count(". ") + 1 <= 3
     lone = Planner(facts, "film").brief([0], [5], [1.0], "image", ())
     assert "only one film" in thought_text(drawn(lone, 0), "So next I look for war", lone.trail)
+
+
+@given(**BRIEFS)
+@settings(max_examples=60, deadline=None)
+def test_a_thought_leads_where_the_plan_goes_and_names_nothing_twice(domain, media, history, items, seed):
+    planner = Planner(catalogue(domain), domain)
+    brief = planner.brief(history, items, [1.0] * len(items), media, ())
+    plan = drawn(brief, seed)
+    thought = planner.say(plan, brief)[1]
+    assert ".." not in thought and thought.endswith((".", "!"))
+    assert plan["thread"] != plan["lately"] or plan["thread"] == NOTHING
+    if plan["thread"] != NOTHING:
+        shown = thought.partition(" behind me are ")[2]
+        for name in brief.trail.threads[plan["thread"]][1]:
+            assert name not in plan["lately"].split(" and ") and shown.count(f" {name}") >= 1
+        expected = {planner.plural(kind) for kind in planner.kinds if any(kind in f.kinds for f in planner.facts)}
+        assert plan["thread"] in expected
+
+
+def test_a_thread_is_of_a_kind_that_is_expected():
+    facts = [ItemFacts(f"F{n}", False, ("drama",) if n < 6 else ("war",)) for n in range(9)]
+    trail = Planner(facts, "film").trail([0, 1, 2, 3, 6, 7], {"war"})
+    assert list(trail.threads) == ["war films"] and trail.lately("war films")[0] == "F3 and F2"
+    assert list(Planner(facts, "film").trail([0, 1, 2, 6], {"war"}).threads) == ["dramas"]
 
 
 def test_a_text_too_long_says_less_of_the_craft_first():
