@@ -62,7 +62,7 @@ NOT_OF_NAVIGEN = {
 }
 # What only training on user rows reads.
 OF_USER_ROWS = ("batch_items", "window_stride", "autocast", "sampled_softmax", "warmup_steps", "lr_schedule")
-OF_USER_ROWS += ("average_epochs",)
+OF_USER_ROWS += ("average_epochs", "order_noise")
 
 logger = logging.getLogger(__name__)
 

@@ -98,3 +98,13 @@ def windows(
     inside = place < ends[:, None]
     flat = sequences.items[np.where(inside, sequences.offsets[rows][:, None] + place, 0)] if len(rows) else place
     return torch.from_numpy(np.where(inside, flat, 0).astype(np.int64, copy=False))
+
+
+def blurred(windows: LongTensor, noise: float, rng: np.random.Generator) -> LongTensor:
+    """The items of each window in a nearby order: by their places, plus up to `noise` each, drawn uniformly.
+
+    Much of the order in a log is chance: ratings of one sitting, reviews of one day. (R, T) -> (R, T), padding kept.
+    """
+    place = np.where(windows.numpy() > 0, np.arange(windows.shape[1]), np.inf)
+    order = np.argsort(place + noise * rng.random(windows.shape), axis=1, kind="stable")
+    return windows.gather(1, torch.from_numpy(order))
