@@ -26,7 +26,6 @@ from torch.nn import functional as F
 from recbole_navigen.language.rendering import Rendered
 from recbole_navigen.network import build
 from recbole_navigen.network.item_model import DualIdentifierLM
-from recbole_navigen.network.softmax import coming, target_weights
 from recbole_navigen.network.tree_decoder import TreeDecoder
 from recbole_navigen.training.sft import NaviGenTrainer
 
@@ -48,7 +47,6 @@ class CorrectedTree(TreeDecoder):
         trie,
         width: int,
         sampled: int = 0,
-        lookahead: int = 1,
         rows: bool = False,
         gate: bool = False,
         history: bool = False,
@@ -59,7 +57,7 @@ class CorrectedTree(TreeDecoder):
         queries: bool = False,
         row_dropout: float = 0.0,
     ):
-        super().__init__(trie, width, 0, lookahead)
+        super().__init__(trie, width, 0)
         self.row_dropout = row_dropout
         self.by_queries = nn.ModuleList(
             _zero(nn.Linear(width, width)) for _ in range(trie.levels - 1 if queries else 0)
@@ -92,12 +90,11 @@ class CorrectedTree(TreeDecoder):
     def loss(self, lm: DualIdentifierLM, rendered: Rendered) -> Tensor:
         wanted = rendered.targets > 0
         states = lm.anchor_states(rendered)[wanted]
-        coming_targets = coming(rendered.targets, self.lookahead)[wanted]
-        targets = coming_targets[:, 0] - 1
+        targets = rendered.targets[wanted] - 1
         vectors = lm.all_vectors()
         scores = self.all_log_probs(lm, states, vectors, self.counts(rendered, wanted))
-        own = scores.gather(1, (coming_targets - 1).clamp(min=0))
-        loss = -(own * target_weights(coming_targets)).sum(dim=1)
+        own = scores.gather(1, targets[:, None])[:, 0]
+        loss = -own
         if self.smoothing:
             node = self.item_path[:, self.trie.levels - 2]
             mean = self.node_means(scores)[torch.arange(len(targets)), node[targets]]

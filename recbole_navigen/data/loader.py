@@ -33,8 +33,8 @@ class UserRowLoader:
         """
         Args:
             config: gives MAX_ITEM_LIST_LENGTH, `window_stride` (empty = MAX_ITEM_LIST_LENGTH, so that every item is a
-                target once), `order_noise` (see `blurred`), `batch_items` (about so many items in a batch) or, where the user set it or `batch_items`
-                is empty, `train_batch_size` in windows, and `seed`.
+                target once), `order_noise` (see `blurred`), `batch_items` (about so many items in a batch) or, where
+                the user set it or `batch_items` is empty, `train_batch_size` in windows, and `seed`.
             dataset: the training part of a NaviGenDataset.
             sampler: RecBole's negative sampler; user rows need none.
             shuffle: False cuts all epochs alike and keeps the windows in order of length.

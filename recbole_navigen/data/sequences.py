@@ -101,10 +101,13 @@ def windows(
 
 
 def blurred(windows: LongTensor, noise: float, rng: np.random.Generator) -> LongTensor:
-    """The items of each window in a nearby order: by their places, plus up to `noise` each, drawn uniformly.
+    """The items of each window in a nearby order: by their places, each later by up to a share `noise` of the window.
 
-    Much of the order in a log is chance: ratings of one sitting, reviews of one day. (R, T) -> (R, T), padding kept.
+    In a long history much of the order is chance, as that of the ratings of one sitting; in a short one it is most of
+    what there is to know. So a window of fewer than 1 / noise items stays as it is. (R, T) -> (R, T), padding kept.
     """
-    place = np.where(windows.numpy() > 0, np.arange(windows.shape[1]), np.inf)
-    order = np.argsort(place + noise * rng.random(windows.shape), axis=1, kind="stable")
+    held = windows.numpy() > 0
+    place = np.where(held, np.arange(windows.shape[1]), np.inf)
+    later = noise * held.sum(axis=1, keepdims=True) * rng.random(windows.shape)
+    order = np.argsort(place + later, axis=1, kind="stable")
     return windows.gather(1, torch.from_numpy(order))

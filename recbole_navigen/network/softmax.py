@@ -1,9 +1,6 @@
 """The softmax over items that training minimises: over all of them, or over a sample with an unbiased sum.
 
-A row may have several targets, the next item and those behind it: then their logarithms are averaged, each target with
-half the weight of the one before (compare PinnerFormer, Pancha et al., KDD 2022, which learns all coming actions).
-
-Symbols: M rows, H targets a row, N items, S sampled items, D width.
+Symbols: M rows, N items, S sampled items, D width.
 """
 
 import math
@@ -52,29 +49,15 @@ def stratified_sample(
     return places, widths.double().log().float()
 
 
-def coming(targets: Tensor, count: int) -> Tensor:
-    """The targets at and behind each place of a sequence of them, 0 where it has ended. (B, R) -> (B, R, H = count)."""
-    return torch.stack([F.pad(targets, (0, count))[:, k : k + targets.shape[1]] for k in range(count)], dim=2)
-
-
-def target_weights(targets: Tensor) -> Tensor:
-    """Weight of each target of a row, half of that of the one before; 0 for none. Rows sum to 1. (M, H) -> (M, H)."""
-    weights = 0.5 ** torch.arange(targets.shape[1], device=targets.device) * (targets > 0)
-    return weights / weights.sum(dim=1, keepdim=True)
-
-
 def softmax_loss(states: Tensor, targets: Tensor, vectors: Tensor) -> Tensor:
     """Mean cross entropy of a softmax over all items, whose scores are dot products; (M, N) is never held.
 
     Args:
-        states: (M, D). targets: internal item ids, (M, H), the first of each row above 0; 0 for none.
-        vectors: of all items by item index, (N, D).
+        states: (M, D). targets: internal item ids, (M,). vectors: of all items by item index, (N, D).
     """
-    weights, places = target_weights(targets), (targets - 1).clamp(min=0)
 
     def log_probs(own: Tensor, rows: slice) -> Tensor:
-        every = (own @ vectors.T).float().log_softmax(dim=1)
-        return (every.gather(1, places[rows]) * weights[rows]).sum(dim=1)
+        return -F.cross_entropy((own @ vectors.T).float(), targets[rows] - 1, reduction="none")
 
     return -total_by_block(log_probs, states, len(vectors), [vectors]) / len(states)
 
@@ -90,10 +73,10 @@ def sampled_softmax_loss(
 ) -> Tensor:
     """`softmax_loss` normalised over a sample of items, drawn anew at each call (`stratified_sample`).
 
-    A row's targets are always in, as they are, and left out of the sample, so the sum of exponentials is unbiased.
+    Each row's target is always in, as it is, and left out of the sample, so the sum of exponentials is unbiased.
 
     Args:
-        states: (M, D). targets: internal item ids, (M, H), the first of each row above 0; 0 for none.
+        states: (M, D). targets: internal item ids, (M,).
         vectors: gives the vectors of internal item ids, (any,) -> (any, D).
         n_items: N. The padding item takes no part.
         size: S, below N.
@@ -103,16 +86,7 @@ def sampled_softmax_loss(
     places, log_widths = stratified_sample(n_items, size, states.device, generator)
     sample = 1 + (places if order is None else order[places])
     logits = (states @ vectors(sample).T).float() + log_widths
-    for column in targets.T:
-        logits = logits.masked_fill(sample == column[:, None], -math.inf)
-    met, place = targets.clamp(min=1).unique(return_inverse=True)
-    positive = torch.einsum("md,mhd->mh", states, vectors(met)[place]).float()
-    copies = ~first_of_its_kind(targets)
-    total = torch.cat((positive.masked_fill(copies, -math.inf), logits), dim=1).logsumexp(dim=1)
-    return (total - (positive * target_weights(targets)).sum(dim=1)).mean()
-
-
-def first_of_its_kind(targets: Tensor) -> Tensor:
-    """Whether a target is one, and none before it in its row is the same. (M, H) -> (M, H), bool."""
-    same = (targets[:, :, None] == targets[:, None, :]).tril(diagonal=-1).any(dim=2)
-    return (targets > 0) & ~same
+    logits = logits.masked_fill(sample == targets[:, None], -math.inf)
+    distinct, place = targets.unique(return_inverse=True)
+    positive = (states * vectors(distinct)[place]).sum(dim=-1, keepdim=True).float()
+    return F.cross_entropy(torch.cat((positive, logits), dim=1), targets.new_zeros(len(targets)))

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from recbole_navigen.identifiers.trie import CatalogueTrie
 from recbole_navigen.language.rendering import Rendered
-from recbole_navigen.network.softmax import coming, sampled_softmax_loss, softmax_loss
+from recbole_navigen.network.softmax import sampled_softmax_loss, softmax_loss
 
 if TYPE_CHECKING:
     from recbole_navigen.network.item_model import DualIdentifierLM
@@ -32,12 +32,11 @@ class TreeDecoder(nn.Module):
     Args:
         trie: the catalogue. width: D.
         sampled: items that the loss is normalised over, 0 for all (`softmax_size`).
-        lookahead: targets of a state: the next item, and those behind it, each counting half of the one before.
     """
 
-    def __init__(self, trie: CatalogueTrie, width: int, sampled: int = 0, lookahead: int = 1):
+    def __init__(self, trie: CatalogueTrie, width: int, sampled: int = 0):
         super().__init__()
-        self.trie, self.sampled, self.lookahead = trie, sampled, lookahead
+        self.trie, self.sampled = trie, sampled
         self.query = nn.Linear(width, width)
         nn.init.eye_(self.query.weight)
         nn.init.zeros_(self.query.bias)
@@ -52,7 +51,7 @@ class TreeDecoder(nn.Module):
         """Mean negative log-probability of the targets that are not 0, in nats an item; a scalar."""
         wanted = rendered.targets > 0
         states = self.query(lm.anchor_states(rendered)[wanted])
-        n_items, targets = self.trie.n_items, coming(rendered.targets, self.lookahead)[wanted]
+        n_items, targets = self.trie.n_items, rendered.targets[wanted]
         if not self.sampled:
             return softmax_loss(states, targets, lm.all_vectors())
         return sampled_softmax_loss(states, targets, lm.item_vectors, n_items, self.sampled, order=self.leaf_item)

@@ -61,9 +61,9 @@ def next_item_loss(
     # Padding goes before the product with the item matrix, which is where the time is spent.
     states = encode_windows(model, inputs)[wanted]
     if not sampled_softmax:
-        return softmax_loss(states, targets[wanted][:, None], model.item_embedding.weight[1:])
+        return softmax_loss(states, targets[wanted], model.item_embedding.weight[1:])
     return sampled_softmax_loss(
-        states, targets[wanted][:, None], model.item_embedding, model.n_items - 1, sampled_softmax, generator
+        states, targets[wanted], model.item_embedding, model.n_items - 1, sampled_softmax, generator
     )
 
 

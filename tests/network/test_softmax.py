@@ -7,14 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole_navigen.network import blockwise
-from recbole_navigen.network.softmax import (
-    coming,
-    sampled_softmax_loss,
-    softmax_loss,
-    softmax_size,
-    stratified_sample,
-    target_weights,
-)
+from recbole_navigen.network.softmax import sampled_softmax_loss, softmax_loss, softmax_size, stratified_sample
 
 
 @given(st.integers(1, 300), st.data())
@@ -44,8 +37,7 @@ def test_sums_over_a_sample_are_unbiased_and_vary_less_than_those_of_a_plain_sam
 def test_the_sampled_loss_is_close_to_the_whole_one_and_below_it(reverse):
     torch.manual_seed(1)
     table = torch.nn.Embedding(12, 8)  # row 0 is the padding item
-    states, targets = 0.2 * torch.randn(50, 8), torch.randint(1, 12, (50, 3))
-    targets[:20, 2] = 0
+    states, targets = 0.2 * torch.randn(50, 8), torch.randint(1, 12, (50,))
     draws = torch.Generator().manual_seed(0)
     order = torch.arange(11).flip(0) if reverse else None
     losses = [sampled_softmax_loss(states, targets, table, 11, 3, draws, order).item() for _ in range(400)]
@@ -59,26 +51,14 @@ def test_the_whole_loss_and_its_gradients_are_those_of_cross_entropy(scores_at_o
     """A block of rows at a time, also where scores reach +-80."""
     monkeypatch.setitem(blockwise.SCORES, "cpu", scores_at_once)
     torch.manual_seed(1)
-    states, targets = (scale * torch.randn(50, 8)).requires_grad_(), torch.randint(1, 12, (50, 1))
+    states, targets = (scale * torch.randn(50, 8)).requires_grad_(), torch.randint(1, 12, (50,))
     table = torch.randn(11, 8, requires_grad=True)
     ours = softmax_loss(states, targets, 1.0 * table)
     grads = torch.autograd.grad(2 * ours, [states, table])
-    plain = torch.nn.functional.cross_entropy(states @ table.T, targets[:, 0] - 1)
+    plain = torch.nn.functional.cross_entropy(states @ table.T, targets - 1)
     torch.testing.assert_close(ours, plain)
     for grad, wanted in zip(grads, torch.autograd.grad(2 * plain, [states, table]), strict=True):
         torch.testing.assert_close(grad, wanted, rtol=1e-4, atol=1e-4)
-
-
-def test_several_targets_are_the_next_ones_each_with_half_the_weight_of_the_one_before():
-    targets = coming(torch.tensor([[7, 5, 7, 0]]), 3)
-    assert targets.tolist() == [[[7, 5, 7], [5, 7, 0], [7, 0, 0], [0, 0, 0]]]
-    weights = target_weights(targets[0, :3])
-    assert torch.allclose(weights, torch.tensor([[4, 2, 1], [14 / 3, 7 / 3, 0], [7, 0, 0]]) / 7)
-    torch.manual_seed(1)
-    states, table = torch.randn(3, 8), torch.randn(11, 8)
-    log_probs = (states @ table.T).log_softmax(dim=1)
-    plain = -(weights * log_probs.gather(1, (targets[0, :3] - 1).clamp(min=0))).sum(dim=1).mean()
-    assert softmax_loss(states, targets[0, :3], table).item() == pytest.approx(plain.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize(
