@@ -131,6 +131,10 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
             loss = loss + weights["cid2tid"] * model.lm.text_loss(model.renderer.cid2tid(items).to(self.device))
         return loss
 
+    def _valid_epoch(self, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:
+        with self.model.lm.decoder.one_reading():  # the factor of repeats is fitted on users who are then ranked
+            return super()._valid_epoch(*args, **kwargs)
+
     def before_validation(self, valid_data: AbstractDataLoader) -> None:
         """Fit the factor of repeats."""
         fit_repeats(self.model, validation_targets(valid_data))
