@@ -292,6 +292,17 @@ class ExactSequentialDataset(ExactSequence, SequentialDataset):
         self._index_targets()
         self._add_histories(self.inter_feat)
 
+    def rows_after(self, users: np.ndarray, lengths: np.ndarray) -> Interaction:
+        """Rows without a target for what comes after the first interactions of some users, once the data are split.
+
+        Args:
+            users: internal ids. Shape (B,). lengths: how many interactions each user has done. Shape (B,).
+        """
+        begin = np.searchsorted(self.timeline.users, users)
+        rows = Interaction({self.uid_field: torch.from_numpy(users)})
+        self._fill_histories(rows, begin + lengths, begin)
+        return rows
+
     def _index_targets(self) -> None:
         """Turn the interactions into one row a target: the target's columns and its place, histories still missing."""
         self._aug_presets()
@@ -305,7 +316,11 @@ class ExactSequentialDataset(ExactSequence, SequentialDataset):
     def _add_histories(self, rows: Interaction) -> None:
         """Add RecBole's `item_length` and `FIELD_list` columns: the last MAX_ITEM_LIST_LENGTH before the target."""
         positions = rows[TARGET_POSITION].numpy()
-        lengths = np.minimum(positions - self.timeline.starts[positions], self.max_item_list_len)
+        self._fill_histories(rows, positions, self.timeline.starts[positions])
+
+    def _fill_histories(self, rows: Interaction, positions: np.ndarray, starts: np.ndarray) -> None:
+        """Histories that end before `positions` and begin at `starts` or later. Shapes (R,), (R,)."""
+        lengths = np.minimum(positions - starts, self.max_item_list_len)
         place = np.arange(self.max_item_list_len)
         inside = place < lengths[:, None]
         source = torch.from_numpy(np.where(inside, (positions - lengths)[:, None] + place, 0))

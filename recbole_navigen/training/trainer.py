@@ -369,15 +369,24 @@ class SafeCheckpoint(DataParallel):
             )
 
     def _load_model(self, state: dict[str, Any], directory: str | Path) -> None:
-        try:
-            self.model.load_state_dict(state["state_dict"])
-        except RuntimeError as error:
-            raise InputError(
-                f"the checkpoint {directory} does not fit the model: it was trained with other settings or data "
-                f"({str(error).splitlines()[-1].strip()})"
-            ) from error
-        other = {name: _to(value, self.device) for name, value in state["other_parameter"].items()}
-        self.model.load_other_parameter(other)
+        take_state(self.model, state, directory)
+
+
+def take_state(model: nn.Module, state: dict[str, Any], directory: str | Path) -> None:
+    """Put what a checkpoint holds into a model: its weights, and what it keeps beside them.
+
+    Args:
+        model: of the same settings and data. state: as `load_checkpoint` reads it. directory: of the checkpoint.
+    """
+    try:
+        model.load_state_dict(state["state_dict"])
+    except RuntimeError as error:
+        raise InputError(
+            f"the checkpoint {directory} does not fit the model: it was trained with other settings or data "
+            f"({str(error).splitlines()[-1].strip()})"
+        ) from error
+    other = {name: _to(value, model.device) for name, value in state["other_parameter"].items()}
+    model.load_other_parameter(other)
 
 
 def _last_beside(checkpoint: str | Path) -> Path:
