@@ -9,6 +9,7 @@ _HOMES = {
     "compare_runs": "quick_start.compare",
     "run_generate": "quick_start.generate",
     "run_hyper": "quick_start.hyper",
+    "run_recommend": "quick_start.recommend",
     "load_run": "runs.loaded",
     "Recommender": "serving.recommender",
 }

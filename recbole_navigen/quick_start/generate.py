@@ -13,6 +13,7 @@ from tqdm import tqdm
 from recbole_navigen.config import Config
 from recbole_navigen.config.calls import SETTINGS, checked, checks
 from recbole_navigen.config.locate import cache_folder
+from recbole_navigen.config.raw_ids import known_user
 from recbole_navigen.config.teachers import refuse_absent_teachers
 from recbole_navigen.data import create_dataset
 from recbole_navigen.errors import InputError
@@ -36,7 +37,6 @@ from recbole_navigen.runs.load import run_config
 from recbole_navigen.runs.result import read_result
 from recbole_navigen.runs.summary import titles_of
 from recbole_navigen.serving.answers import Instruction
-from recbole_navigen.serving.catalogue import known_user
 from recbole_navigen.serving.recommender import Recommender
 from recbole_navigen.supervision.settings import learns_instructions, settings_of
 from recbole_navigen.visible import visible

@@ -1,14 +1,14 @@
 """What recommenders of all models share: raw ids as text or numbers, users and their histories, titles, exclusions."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
-from numbers import Real
 from typing import Any
 
 import torch
 
 from recbole_navigen.config import Config
 from recbole_navigen.config.calls import checks
+from recbole_navigen.config.raw_ids import Id, known_user, listed, raw_id
 from recbole_navigen.config.reading import nearest
 from recbole_navigen.data import read_item_text
 from recbole_navigen.data.histories import histories_of
@@ -16,8 +16,6 @@ from recbole_navigen.data.item_text import ItemText
 from recbole_navigen.errors import InputError
 from recbole_navigen.runs.summary import titles_of
 from recbole_navigen.serving.answers import Recommendations
-
-Id = str | int  # a raw id: what the file says, or a number that reads the same
 
 
 class CatalogueRecommender:
@@ -162,26 +160,3 @@ class CatalogueRecommender:
                 )
             indices.append(self._index[token])
         return indices
-
-
-def raw_id(value: Any) -> Any:
-    """A raw id as text; a whole number reads as the file writes it, also as a float, which pandas makes of numbers."""
-    whole = isinstance(value, Real) and not isinstance(value, bool) and float(value).is_integer()
-    return str(int(value)) if whole else value
-
-
-def known_user(user: Any, known: Collection[str]) -> str:
-    """The raw id of a user, as text; one that is not among the known ids is refused, with the nearest."""
-    token = raw_id(user)
-    if not isinstance(token, str) or token not in known:
-        raise InputError(
-            f"unknown user {user!r}; the nearest of the {len(known)} known ids is {nearest(str(user), known)!r}."
-        )
-    return token
-
-
-def listed(name: str, value: Any) -> list[Any]:
-    """The entries of an argument that must be a list."""
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        raise InputError(f"{name} must be a list of ids, not {value!r}.")
-    return list(value)

@@ -15,13 +15,14 @@ from torch import Tensor
 
 from recbole_navigen.config import Config
 from recbole_navigen.config.calls import checks
+from recbole_navigen.config.raw_ids import Id
 from recbole_navigen.data.dataset import ExactSequentialDataset
 from recbole_navigen.data.sequences import padded
 from recbole_navigen.devices import AUTO
 from recbole_navigen.errors import InputError
 from recbole_navigen.runs.loaded import LoadedRun, load_run
 from recbole_navigen.serving.answers import Recommendation, Recommendations
-from recbole_navigen.serving.catalogue import CatalogueRecommender, Id
+from recbole_navigen.serving.catalogue import CatalogueRecommender
 
 SCORES = 2**24  # that are held at once
 PAIRS = 2**16  # of a user and an item that a model without `full_sort_predict` scores at once

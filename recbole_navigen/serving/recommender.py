@@ -11,6 +11,7 @@ import torch
 from recbole_navigen.artefacts import content_hash
 from recbole_navigen.config import Config
 from recbole_navigen.config.calls import checked, checks
+from recbole_navigen.config.raw_ids import Id, listed
 from recbole_navigen.config.shipped import dataset_arguments
 from recbole_navigen.config.teachers import supervision_settings
 from recbole_navigen.data import NaviGenDataset, create_dataset
@@ -26,7 +27,7 @@ from recbole_navigen.runs.trained import TrainedModel
 from recbole_navigen.serving import export
 from recbole_navigen.serving.agreement import Agreement
 from recbole_navigen.serving.answers import Instruction, Recommendation, Recommendations
-from recbole_navigen.serving.catalogue import CatalogueRecommender, Id, listed
+from recbole_navigen.serving.catalogue import CatalogueRecommender
 from recbole_navigen.serving.drafts import draft_scores, written_drafts
 from recbole_navigen.supervision.interfaces import Sample
 from recbole_navigen.supervision.template.term_space import TermSpace
