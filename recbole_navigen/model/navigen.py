@@ -3,6 +3,9 @@
 Reference: "Navigating User Behavior toward Personalized Multimodal Generation", arXiv:2606.24196.
 """
 
+from importlib import import_module
+from typing import Any
+
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
@@ -24,14 +27,22 @@ class NaviGen(SequentialRecommender):
     Args:
         config: RecBole's config with the keys of properties/model/NaviGen.yaml.
         dataset: the training part of the data set.
-        table: both identifiers of every item, in the order of RecBole's internal ids.
+        table: both identifiers of every item, in the order of RecBole's internal ids; None has the stages of a run make
+            everything from the settings and the training part, which is RecBole's own way to build a model.
         tokenizer: of the text part of the stream; the backbone's own, or one trained on the catalogue.
     """
 
     input_type = InputType.POINTWISE
     scores_are_log_probabilities = True
+    instruction_rows = None  # what cid2ins learns, of a model that the stages of a run made
 
-    def __init__(self, config: Config, dataset: Dataset, table: DualIdentifierTable, tokenizer):
+    def __init__(
+        self, config: Config, dataset: Dataset, table: DualIdentifierTable | None = None, tokenizer: Any = None
+    ):
+        if table is None:
+            # The stages stand above this room; they call this constructor again, with a table.
+            vars(self).update(vars(import_module("recbole_navigen.pipeline.plain_build").build(config, dataset)))
+            return
         super().__init__(config, dataset)
         if table.n_items != self.n_items - 1:
             raise InputError(
