@@ -25,7 +25,7 @@ from recbole_navigen.tuning.study import FAILURE, TrialState, best_trial, optuna
 BEST, TABLE, PAGE = "best.yaml", "trials.csv", "sweep.html"
 SHOWN = 10  # trials in the printed table
 # Settings of a place or a screen, which a file of settings that travels must not hold; the seed and the data belong in.
-_PLACES = NOT_LEARNED - {"seed", "data_path", "metrics", "topk"}
+_PLACES = NOT_LEARNED - {"seed", "data_path", "metrics", "topk", "model_file", "metrics_file"}
 
 
 @dataclass(frozen=True, slots=True)

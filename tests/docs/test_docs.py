@@ -93,7 +93,11 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "pictures").mkdir()
     for item in range(1, 191):
         Image.new("RGB", (40, 32), (item, 255 - item, 90)).save(folder / "pictures" / f"{item}.png")
-    # 4. Instructions that somebody wrote.
+    # 4. The files of the how-tos.
+    for name in ("model", "metric"):
+        (folder / f"my_{name}s.py").write_text(python_blocks()[f"docs/howto/own_{name}.md"][0])
+    (folder / "my_space.yaml").write_text("bag_width: [16, 32]\n")
+    # 5. Instructions that somebody wrote.
     ball = InstructionRecord("196", "image", "a red ball", "7", ("3", "9"), history_titles=("a", "b"), target_title="c")
     write_records(folder / "written.jsonl", [ball, replace(ball, user="186", target="8")])
     return folder
