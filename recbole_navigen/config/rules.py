@@ -138,8 +138,12 @@ def _refuse_unfit_rows(model: str, sequential: bool, final: Mapping[str, Any]) -
         raise InputError(f"train_rows: user trains with cross entropy, not with loss_type {loss}; unset one of them")
     if rows == "prefix" and model in shipped.OURS:
         raise InputError(f"train_rows: prefix is not available for {model}, which trains on user rows; remove it")
-    if (rows == "user" or model in shipped.OURS) and final.get("benchmark_filename"):
-        raise InputError("user rows cannot be built from pre-split files; unset benchmark_filename or train_rows")
+    files = final.get("benchmark_filename")
+    if files is not None and (isinstance(files, str) or len(files) != 3):
+        raise InputError(
+            f"benchmark_filename={files} must name the three parts in order, such as [train,valid,test]: files "
+            "NAME.train.inter and so on"
+        )
 
 
 def _refuse_unfit_navigen(final: Mapping[str, Any]) -> None:

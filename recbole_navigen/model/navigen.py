@@ -6,6 +6,7 @@ Reference: "Navigating User Behavior toward Personalized Multimodal Generation",
 from importlib import import_module
 from typing import Any
 
+import torch
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
@@ -63,8 +64,13 @@ class NaviGen(SequentialRecommender):
         return self.lm.decoder.loss(self.lm, rendered)
 
     def predict(self, interaction: Interaction) -> Tensor:
-        """Exact log-probability of one given item a row, shape (B,)."""
-        return self.full_sort_predict(interaction).gather(1, interaction[self.ITEM_ID][:, None])[:, 0]
+        """Exact log-probability of one given item a row, shape (B,). A history that stands in several rows, as it does
+        where items are sampled for a ranking, is read once.
+        """
+        histories = torch.cat([interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN][:, None]], dim=1)
+        distinct, row = torch.unique(histories, dim=0, return_inverse=True)
+        rows = Interaction({self.ITEM_SEQ: distinct[:, :-1], self.ITEM_SEQ_LEN: distinct[:, -1]})
+        return self.full_sort_predict(rows)[row, interaction[self.ITEM_ID]]
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Log-probability of every item, by internal id; the padding item has -inf. Shape (B, N + 1), float32."""

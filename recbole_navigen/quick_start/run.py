@@ -20,6 +20,7 @@ from recbole_navigen import processes
 from recbole_navigen.artefacts import read_record, write_record
 from recbole_navigen.config import Config
 from recbole_navigen.config.calls import SETTINGS, checks
+from recbole_navigen.config.forms import sampled
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.devices import peak_device_memory_mb
 from recbole_navigen.errors import InputError
@@ -154,7 +155,8 @@ def run_navigen(
         origin["tied_last_rows"] = tied if tied is None else {"tied": tied, "users": users, "share": tied / users}
         write_record(Path(config["run_dir"]) / RESULT, {**result, **origin, **costs, **_provenance(config, stages)})
         probabilities = bool(getattr(net, "scores_are_log_probabilities", False))
-        show(stages, result["test_result"], _samples(config, data, test_data, net), probabilities)
+        among = sampled(config["eval_args"]["mode"]["test"])
+        show(stages, result["test_result"], _samples(config, data, test_data, net), probabilities, among)
         logger.info("results are in %s", Path(config["run_dir"]) / RESULT)
     return {**result, "run_dir": config["run_dir"]}
 
