@@ -74,6 +74,7 @@ setup(
             "navigen-convert = recbole_navigen.cli.convert:convert",
             "navigen-generate = recbole_navigen.cli.generate:generate",
             "navigen-hyper = recbole_navigen.cli.hyper:hyper",
+            "navigen-recommend = recbole_navigen.cli.recommend:recommend",
         ]
     },
     classifiers=[

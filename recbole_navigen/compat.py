@@ -1,15 +1,19 @@
 """The few lines that let RecBole 1.2.1 run, and count, as it should on today's packages, without editing it.
 
-Importing this module applies them; every module of ours that imports RecBole imports this one first. Each entry below
-names what breaks and where, so that it can be deleted when RecBole mends it. RecBole's pickled checkpoints, which
-current torch refuses to load, are the business of `training/trainer.py`. `recbole.quick_start` is never imported: it
-drags in a Ray that cannot be imported on NumPy 2.
+Importing this module applies them; every module of ours that imports RecBole imports this one first. `install()` does
+more, for scripts that were written for RecBole. Each entry below names what breaks and where, so that it can be deleted
+when RecBole mends it. RecBole's pickled checkpoints, which current torch refuses to load, are the business of
+`training/trainer.py`. RecBole's own `quick_start` is never imported: it drags in a Ray that cannot be imported on
+NumPy 2.
 """
 
 import copy
 import os
+import sys
 import warnings
 from importlib import import_module
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import recbole
@@ -71,6 +75,57 @@ def apply() -> None:
         import_module(f"recbole.{module}").ensure_dir = _ensure_dir
     for category, message, module in _NOISE:
         warnings.filterwarnings("ignore", message=message, category=category, module=module)
+
+
+# What `install` puts in the place of RecBole's own: module -> name -> where ours is. All of it stands in rooms above
+# this one, and is imported when it is asked for.
+_OURS = {
+    "recbole.quick_start": dict.fromkeys(
+        ("run", "run_recbole", "run_recboles", "objective_function", "load_data_and_model"),
+        "recbole_navigen.quick_start.recbole_api",
+    ),
+    "recbole.config": {"Config": "recbole_navigen.config.config"},
+    "recbole.data": dict.fromkeys(("create_dataset", "data_preparation"), "recbole_navigen.data"),
+    "recbole.utils": {
+        "get_model": "recbole_navigen.config.models",
+        "get_trainer": "recbole_navigen.training.recbole_trainer",
+    },
+    "recbole.trainer": {"Trainer": "recbole_navigen.training.recbole_trainer"},
+}
+
+
+def install() -> None:
+    """Let a script that was written for RecBole run as it stands: call this before its first import of recbole.
+
+    `recbole.quick_start` becomes ours, and Ray is never imported. So do the names of RecBole's own loop: `Config`,
+    `create_dataset`, `data_preparation`, `get_model`, `get_trainer` and `Trainer`, whose checkpoints are no pickles and
+    which know NaviGen.
+    """
+    packages = {package: names for package, names in _OURS.items() if package != "recbole.quick_start"}
+    # All of ours is imported, and has RecBole's own as its bases, before anything is replaced.
+    ours = {
+        (package, name): getattr(import_module(home), name)
+        for package, names in packages.items()
+        for name, home in names.items()
+    }
+    for (package, name), own in ours.items():
+        setattr(import_module(package), name, own)
+    for name in ("recbole.quick_start", "recbole.quick_start.quick_start"):
+        sys.modules[name] = _Lazy(name, _OURS["recbole.quick_start"])
+    recbole.quick_start = sys.modules["recbole.quick_start"]
+
+
+class _Lazy(ModuleType):
+    """A module whose names are imported from elsewhere when they are asked for."""
+
+    def __init__(self, name: str, names: dict[str, str]):
+        super().__init__(name)
+        self.__all__, self.__path__, self._names = list(names), [], names
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self.__dict__.get("_names", ()):
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        return getattr(import_module(self._names[name]), name)
 
 
 def _dok_update(self: scipy.sparse.dok_matrix, entries: dict) -> None:

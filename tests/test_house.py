@@ -29,7 +29,10 @@ PLAN: dict[str, tuple[str, ...]] = {
         *("config", "data", "encoders", "identifiers", "language", "supervision", "network", "model", "training"),
         *("reinforcement", "evaluation", "presentation"),
     ),
-    "serving": (*("config", "data", "identifiers", "language", "supervision", "network", "model", "training", "runs"),),
+    "serving": (
+        *("config", "data", "identifiers", "language", "supervision", "network", "model", "training", "presentation"),
+        "runs",
+    ),
     "pipeline": (
         *("config", "data", "identifiers", "encoders", "language", "supervision", "network", "model", "training"),
         *("reinforcement", "evaluation", "presentation", "runs", "serving"),
@@ -43,13 +46,13 @@ PLAN: dict[str, tuple[str, ...]] = {
         *("config", "data", "language", "supervision", "training", "evaluation", "runs", "serving", "pipeline"),
         *("generation", "presentation", "comparison", "tuning"),
     ),
-    "cli": ("config", "conversion", "language", "generation", "tuning", "quick_start"),
+    "cli": ("config", "conversion", "language", "runs", "generation", "tuning", "quick_start"),
 }
 LONGEST = 400  # lines
 # Files that have the same role in each room.
 ROLES = {"__init__.py", "settings.py", "page.py", "interfaces.py"}
 # A command and what it runs, in `cli` and in `quick_start`.
-COMMANDS = {"compare.py", "generate.py", "hyper.py"}
+COMMANDS = {"compare.py", "generate.py", "hyper.py", "recommend.py"}
 
 
 def modules() -> dict[str, Path]:

@@ -112,6 +112,17 @@ def refuse_torchrun(command: str) -> None:
         )
 
 
+def refuse_settings(given: Sequence[str], commands: CommandLine) -> None:
+    """Refuse what a command that takes no settings does not know, with the nearest of its options."""
+    if given:
+        from recbole_navigen.config.reading import nearest
+
+        known = [name for name in commands._option_string_actions if name.startswith("--")]
+        raise InputError(
+            f"{commands.prog} has no option `{given[0]}`; the nearest is `{nearest(given[0].partition('=')[0], known)}`"
+        )
+
+
 def split_files(names: Sequence[str]) -> list[str]:
     """Read `--config_files a.yaml b.yaml` and RecBole's `--config_files "a.yaml b.yaml"` alike."""
     return [file for name in names for file in ([name] if Path(name).exists() else name.split())]

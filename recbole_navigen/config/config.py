@@ -18,6 +18,8 @@ from recbole_navigen.config import shipped
 from recbole_navigen.config.given import gather
 from recbole_navigen.config.locate import dataset_folder
 from recbole_navigen.config.media_metrics import register_media_metrics
+from recbole_navigen.config.own_code import OwnModel, load_file
+from recbole_navigen.config.own_metrics import register_own_metrics
 from recbole_navigen.config.rules import NOT_LEARNED
 from recbole_navigen.errors import InputError
 from recbole_navigen.processes import own_gpu, size
@@ -66,6 +68,10 @@ class Config(RecBoleConfig):
         name = model if model is None or isinstance(model, str) else model.__name__
         self.given = gather(name, dataset, config_file_list, config_dict, argv, comparison, family, also)
         self._class = None if isinstance(model, str) else model
+        if (source := self.given.source) is not None:
+            self._class = _own_class(source)
+            family, also = _FAMILIES.get(self._class.type, shipped.FAMILIES[1]), frozenset(_keys_read_by(self._class))
+            self.given = gather(name, dataset, config_file_list, config_dict, argv, comparison, family, also)
         try:
             super().__init__(self.given.model, self.given.dataset)
         except InputError:
@@ -121,6 +127,7 @@ class Config(RecBoleConfig):
         final = self.final_config_dict
         folder = dataset_folder(final["data_path"], self.dataset)
         register_media_metrics()
+        register_own_metrics(final.get("metrics_file"))
         super()._set_default_parameters()
         final["data_path"] = str(folder.absolute())
 
@@ -176,6 +183,17 @@ _FAMILIES = {
     ModelType.KNOWLEDGE: "knowledge_aware_recommender",
     ModelType.DECISIONTREE: "exlib_recommender",
 }
+
+
+def _own_class(source: OwnModel) -> type:
+    """The model class of a user's file."""
+    found = getattr(load_file(source.file), source.name)
+    if not isinstance(getattr(found, "type", None), ModelType):
+        raise InputError(
+            f"{source.name} of {source.file} is no model: let it derive from SequentialRecommender, GeneralRecommender "
+            "or another of recbole.model.abstract_recommender, or from a model"
+        )
+    return found
 
 
 def _keys_read_by(model_class: type) -> set[str]:

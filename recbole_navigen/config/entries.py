@@ -5,6 +5,7 @@ from typing import Any
 
 from recbole_navigen.config.checking import refuse_unknown
 from recbole_navigen.config.given import Given, gather
+from recbole_navigen.config.own_code import own_model, spelled_model
 from recbole_navigen.config.reading import parse_argv, read_settings
 from recbole_navigen.errors import InputError
 
@@ -38,6 +39,9 @@ def gather_entries(
     if "model" in line:
         raise InputError("--model names one model; a comparison takes --models=NAME,NAME")
     shared = {key: value for key, value in config_dict.items() if key != SECTION}
+    # What only models in files of the user's read is known before the first entry is checked.
+    for spelled in filter(None, (spelled_model((sections.get(label) or {}).get("model", label)) for label in labels)):
+        own_model(*spelled)
     entries = []
     for label in labels:
         own = dict(sections.get(label) or {})
@@ -46,7 +50,14 @@ def gather_entries(
             raise InputError(f"{SECTION}: {label}: seed is the same for all models; use --seeds")
         given = gather(model, dataset, files, {**shared, **own}, argv, comparison=True)
         refuse_unknown(own, {*given.described, *given.internal}, f"of {label} in the section {SECTION}")
-        entries.append((label, given, {**shared, **own}))
+        if spelled_model(model):
+            own["model_file"] = given["model_file"]
+        entries.append((given.model if label == model else label, given, {**shared, **own}))
+    labels = [label for label, *_ in entries]
+    if len(set(labels)) < len(labels):
+        raise InputError(
+            f"two models are called {max(labels, key=labels.count)}; name one of them in a section {SECTION}"
+        )
     known = {name for _, given, _ in entries for name in (*given.described, *given.internal)}
     refuse_unknown(line, known, f"on the command line for {', '.join(labels)}")
     return entries

@@ -44,6 +44,18 @@ def _is_mode(value: Any) -> bool:
     return isinstance(value, str) and (value in ("full", "labeled") or _SAMPLED.fullmatch(value) is not None)
 
 
+def sampled(mode: str) -> str:
+    """What a ranking that is not of the whole catalogue is of, in words; "" for one that is.
+
+    Args:
+        mode: full, labeled, uni100, pop100, ...
+    """
+    if not _SAMPLED.fullmatch(mode):
+        return ""
+    how = "at random" if mode.startswith("uni") else "by popularity"
+    return f"sampled: among {mode[3:]} items drawn {how} ({mode}), not the whole catalogue"
+
+
 def is_encoding(value: Any) -> bool:
     """Whether Python knows an encoding."""
     try:

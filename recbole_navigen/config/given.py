@@ -15,7 +15,15 @@ from recbole_navigen.config.calls import SETTINGS, checks
 from recbole_navigen.config.checking import fitted, merged, refuse_unknown
 from recbole_navigen.config.description import Setting
 from recbole_navigen.config.locate import dataset_folder
-from recbole_navigen.config.reading import Partial, parse_argv, properties_folders, read_settings, without_dots
+from recbole_navigen.config.own_code import OwnModel, keys_of_own_models, own_model, spelled_model
+from recbole_navigen.config.reading import (
+    Partial,
+    expanded,
+    parse_argv,
+    properties_folders,
+    read_settings,
+    without_dots,
+)
 from recbole_navigen.config.rules import refuse_ignored, refuse_unfit
 from recbole_navigen.errors import InputError
 
@@ -36,6 +44,7 @@ class Given:
         files, own, argv: what config files, dictionary and command line set, checked.
         external: these three merged. internal: what is shipped, merged. final: everything merged.
         of_dataset: names that files of the data set's properties set. described: what each setting may be.
+        source: of a model in a user's file.
     """
 
     model: str
@@ -48,6 +57,7 @@ class Given:
     final: dict[str, Any]
     of_dataset: tuple[str, ...]
     described: Mapping[str, Setting]
+    source: OwnModel | None = None
 
     def __getitem__(self, key: str) -> Any:
         """A setting after the merge, None if nobody set it, as RecBole's Config gives it."""
@@ -87,22 +97,39 @@ def gather(
         for settings, _ in files:
             settings.pop("models", None)
     ranks = [*files, (own, "in config_dict"), (line, "on the command line")]
+    for settings, _ in ranks:  # files of code are found again from any folder
+        for key in ("model_file", "metrics_file"):
+            if isinstance(settings.get(key), str):
+                settings[key] = str(Path(expanded(settings[key])).absolute())
     model = _name(model, "model", DEFAULT_MODEL, ranks)
+    if (spelled := spelled_model(model)) is not None:
+        for settings, _ in ranks:
+            if settings.get("model") == model:
+                settings["model"] = spelled[1]
+        own["model_file"], model = spelled
+        line.pop("model_file", None)
     dataset = _name(dataset, "dataset", DEFAULT_DATASET, ranks)
-    if family is None:
+    file = next((settings["model_file"] for settings, _ in reversed(ranks) if settings.get("model_file")), None)
+    source = None if file is None else own_model(file, model)
+    if source is not None:
+        also |= source.keys
+        family = family or source.family or shipped.FAMILIES[1]
+    elif family is None:
         shipped.refuse_unknown_model(model)
         family = shipped.family_of(model)
 
     # 2. Names, types and ranges.
-    described = shipped.described(model, also)
-    internal, of_dataset = _shipped_values(model, dataset, family, described)
+    base = None if source is None else source.base
+    described = {**(shipped.described(base) if base else {}), **shipped.described(model, also)}
+    internal, of_dataset = _shipped_values(model, dataset, family, described, base)
     known = set(described) | set(internal)
     checked = []
     for settings, where in ranks:
         alone = settings is line and not comparison
         place = f"{where} for {model}" if settings is line else where
         if not known.issuperset(settings):
-            refuse_unknown(settings, known if alone else known | shipped.keys_of_all_models(), place)
+            others = shipped.keys_of_all_models() | keys_of_own_models()
+            refuse_unknown(settings, known if alone else known | others, place)
         checked.append(
             {
                 key: fitted(described.get(key) or shipped.anywhere(key), value, shipped.sections)
@@ -119,7 +146,7 @@ def gather(
     _end_steps(external, final)
     # Entries that were given one by one stand beside what is shipped; whoever reads `external` gets both.
     external |= {key: copy.deepcopy(final[key]) for key, value in external.items() if type(value) is Partial}
-    given = Given(model, dataset, of_files, own, line, external, internal, final, of_dataset, described)
+    given = Given(model, dataset, of_files, own, line, external, internal, final, of_dataset, described, source)
     refuse_unfit(model, family, final)
     dataset_folder(final["data_path"], dataset)  # refuses an unknown data set
     refuse_ignored(given, comparison)
@@ -144,21 +171,25 @@ def _name(given: str | None, key: str, default: str, ranks: Sequence[tuple[Mappi
 
 
 def _shipped_values(
-    model: str, dataset: str, family: str | None, described: Mapping[str, Setting]
+    model: str, dataset: str, family: str | None, described: Mapping[str, Setting], base: str | None
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The values that yaml files ship, RecBole's below ours, and the names that those of the data set hold."""
+    """The values that yaml files ship, RecBole's below ours, and the names that those of the data set hold.
+
+    A user's model has below its own values those of the shipped model that it derives from (`base`).
+    """
+    models = [f"model/{name}" for name in (base, model) if name]
     root = shipped.recbole_folder() / "properties"
     kinds = [
         (name, read_settings(file))
         for name in _kinds(model, dataset, family)
         if (file := root / "quick_start_config" / f"{name}.yaml")
     ]
-    of_recbole = [root / "overall.yaml", root / "model" / f"{model}.yaml", root / "dataset" / "sample.yaml"]
+    of_recbole = [root / f"{name}.yaml" for name in ("overall", *models, "dataset/sample")]
     of_dataset = [root / "dataset" / f"{dataset}.yaml"]
     ranks = [read_settings(file) for file in (*of_recbole, *of_dataset) if file.is_file()]
     ranks += [settings for _, settings in kinds]
     names: dict[str, None] = dict.fromkeys(key for file in of_dataset if file.is_file() for key in read_settings(file))
-    for name in ("overall", f"model/{model}", f"dataset/{dataset}"):
+    for name in ("overall", *models, f"dataset/{dataset}"):
         for place, folder in enumerate(properties_folders()):
             if (file := folder / f"{name}.yaml").is_file():
                 settings = read_settings(file)

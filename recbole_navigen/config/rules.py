@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recbole_navigen.config import shipped
+from recbole_navigen.config.own_code import own_metrics
 from recbole_navigen.config.reading import nearest
 from recbole_navigen.config.reinforcement import refuse_unfit_stages
 from recbole_navigen.config.teachers import asks_teachers, refuse_absent_teachers, supervision_settings
@@ -30,6 +31,8 @@ NOT_LEARNED = frozenset(
         "seed",
         "data_path",
         "checkpoint_dir",
+        "model_file",  # what its code does is
+        "metrics_file",
         "run_dir",
         "state",
         "show_progress",
@@ -62,14 +65,14 @@ NOT_OF_NAVIGEN = {
 }
 # What only training on user rows reads.
 OF_USER_ROWS = ("batch_items", "window_stride", "autocast", "sampled_softmax", "warmup_steps", "lr_schedule")
-OF_USER_ROWS += ("average_epochs",)
+OF_USER_ROWS += ("average_epochs", "order_noise")
 
 logger = logging.getLogger(__name__)
 
 
-def refuse_unknown_metrics(metrics: Any) -> None:
-    """Refuse metrics that neither RecBole nor we compute."""
-    known = {**shipped.metric_types(), **{name.lower(): "RANKING" for name in MEDIA_METRICS}}
+def refuse_unknown_metrics(metrics: Any, own: Mapping[str, str]) -> None:
+    """Refuse metrics that neither RecBole nor we compute, nor a file of the user's (`own`)."""
+    known = {**shipped.metric_types(), **{name.lower(): "RANKING" for name in MEDIA_METRICS}, **own}
     for metric in metrics:
         if str(metric).lower() not in known:
             raise InputError(f"unknown metric `{metric}`; the nearest valid name is `{nearest(str(metric), known)}`")
@@ -93,7 +96,8 @@ def refuse_unfit(model: str, family: str | None, final: Mapping[str, Any]) -> No
 def _refuse_unfit_metrics(final: Mapping[str, Any]) -> None:
     """Refuse metrics that do not exist or do not fit the evaluation, and a `valid_metric` that is not computed."""
     metrics = [final["metrics"]] if isinstance(final["metrics"], str) else final["metrics"]
-    refuse_unknown_metrics(metrics)
+    own = own_metrics(final.get("metrics_file"))
+    refuse_unknown_metrics(metrics, own)
     name, _, k = str(final["valid_metric"]).partition("@")
     if name.lower() not in {metric.lower() for metric in metrics}:
         raise InputError(
@@ -101,7 +105,8 @@ def _refuse_unfit_metrics(final: Mapping[str, Any]) -> None:
         )
     if name.lower() in {metric.lower() for metric in MEDIA_METRICS}:
         raise InputError(f"valid_metric {name} is measured on media, after training; choose one such as NDCG@10")
-    if not k and name.lower() not in WITHOUT_K:
+    without_k = WITHOUT_K | {metric for metric, kind in own.items() if kind != "TOP_K"}
+    if not k and name.lower() not in without_k:
         raise InputError(f"valid_metric {name} needs its k; set for example --valid_metric={name}@10")
     topk = final["topk"] if isinstance(final["topk"], list) else [final["topk"]]
     if k and k not in {str(entry) for entry in topk}:
@@ -109,7 +114,8 @@ def _refuse_unfit_metrics(final: Mapping[str, Any]) -> None:
             f"valid_metric {final['valid_metric']} is not computed with topk {topk}; add {k} to topk "
             f"or set --valid_metric={name}@{topk[-1]}"
         )
-    kinds = {shipped.metric_types().get(metric.lower(), "RANKING") for metric in metrics}
+    types = {**shipped.metric_types(), **{metric: kind.replace("TOP_K", "RANKING") for metric, kind in own.items()}}
+    kinds = {types.get(metric.lower(), "RANKING") for metric in metrics}
     if len(kinds) > 1:
         raise InputError(
             f"metrics {metrics} mix Ranking metrics and value metrics, which RecBole cannot; keep one kind"
@@ -132,8 +138,12 @@ def _refuse_unfit_rows(model: str, sequential: bool, final: Mapping[str, Any]) -
         raise InputError(f"train_rows: user trains with cross entropy, not with loss_type {loss}; unset one of them")
     if rows == "prefix" and model in shipped.OURS:
         raise InputError(f"train_rows: prefix is not available for {model}, which trains on user rows; remove it")
-    if (rows == "user" or model in shipped.OURS) and final.get("benchmark_filename"):
-        raise InputError("user rows cannot be built from pre-split files; unset benchmark_filename or train_rows")
+    files = final.get("benchmark_filename")
+    if files is not None and (isinstance(files, str) or len(files) != 3):
+        raise InputError(
+            f"benchmark_filename={files} must name the three parts in order, such as [train,valid,test]: files "
+            "NAME.train.inter and so on"
+        )
 
 
 def _refuse_unfit_navigen(final: Mapping[str, Any]) -> None:

@@ -178,6 +178,10 @@ def data_preparation(
         raise
     except (ValueError, NotImplementedError) as error:
         raise InputError(f"data set {config['dataset']} cannot be split as eval_args says: {error}") from error
+    for part, what in ((parts[0], "train on"), (parts[2], "test")):
+        if not len(part.inter_feat):
+            split = config["benchmark_filename"] or config["eval_args"]["split"]
+            raise InputError(f"the split {split} of {config['dataset']} leaves nothing to {what}; choose other shares")
 
     if isinstance(dataset, NaviGenDataset):
         train_data = UserRowLoader(config, parts[0], samplers[0], shuffle=config["shuffle"])

@@ -1,6 +1,5 @@
 """RecBole's data sets in exact order of time, and NaviGenDataset: one row a user instead of one row a prefix."""
 
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from recbole_navigen.data.checks import check_known
 from recbole_navigen.data.order import exact_rank, exact_times, tied_last_rows
 from recbole_navigen.data.reader import NUL_MARK, AtomicFile, sequences
 from recbole_navigen.data.sequences import UserSequences
+from recbole_navigen.data.timeline import Timeline
 from recbole_navigen.errors import InputError
 
 # Column that sequential rows carry beside RecBole's own: the place of the target in the `Timeline`.
@@ -34,13 +34,14 @@ class ExactOrder:
 
     content_hash: str  # sha256 over raw user ids, raw item ids and all interactions in order
     tied_last_rows: tuple[int, int] | None = None  # users whose last two rows have equal times, of all; None: no times
-    timeline: "Timeline | None" = None  # all interactions by user and exact time; None without a time column
+    timeline: Timeline | None = None  # all interactions by user and exact time; None without a time column
 
     def _get_preset(self) -> None:
         super()._get_preset()
         # Every row gets its place in time when it is read, in the order of the file, before any filter drops some.
         self._rank: pd.Series | None = None
         self._times: pd.Series | None = None
+        self._times_of_files: list[np.ndarray] = []  # of files that are split already
         self._in_exact_order = False
         self._holds_nul = False
 
@@ -67,7 +68,10 @@ class ExactOrder:
                     self.field2bucketnum[name] = 2
         feat = self._without_missing_ids(file.path, file.frame(kinds))
         self._holds_nul |= file.holds_nul
-        if source is FeatureSource.INTERACTION and self.time_field in kinds and self.benchmark_filename_list is None:
+        timed = source is FeatureSource.INTERACTION and self.time_field in kinds
+        if timed and self.benchmark_filename_list is not None:
+            self._times_of_files.append(exact_times(file, feat[self.time_field]))
+        elif timed:
             self._times = pd.Series(exact_times(file, feat[self.time_field]))
             self._rank = pd.Series(exact_rank(self._times.to_numpy(), _seed(self.config["shuffle_ties"])))
         for name, kind in kinds.items():
@@ -167,8 +171,11 @@ class ExactOrder:
             self.tied_last_rows = tied_last_rows(users, self._times.loc[feat.index].to_numpy())
 
     def _change_feat_format(self) -> None:
-        self.inter_feat = self.rows_in_order().reset_index(drop=True)
+        rows = self.rows_in_order()
         self._in_exact_order = self._rank is not None
+        if self._in_exact_order:
+            self._time_places = np.unique(self._times.loc[rows.index].to_numpy(), return_inverse=True)[1]
+        self.inter_feat = rows.reset_index(drop=True)
         if self._in_exact_order and self.uid_field is not None:
             columns = (self.inter_feat[field].to_numpy(np.int64) for field in (self.uid_field, self.iid_field))
             self.timeline = Timeline.of(*columns)
@@ -189,6 +196,25 @@ class ExactOrder:
             self.inter_feat._reindex(torch.from_numpy(np.lexsort(columns[::-1])))
         self._in_exact_order = self._in_exact_order and keys == [self.time_field] and bool(np.all(ascending))
 
+    def time_based_split(self, ratios: list[float], group_by: str) -> list[Dataset]:
+        """RecBole's split TS, by exact times: the last share of all rows is the test, wherever it falls in a user; of
+        what a user did before, the last part is for validation.
+        """
+        rank = self._exact_rank()
+        if rank is None:
+            return super().time_based_split(ratios, group_by)
+        train, _, test = np.array(ratios) / sum(ratios)
+        times, users = self._time_places[rank], self.inter_feat[group_by].numpy()
+        late = times > np.percentile(times, 100 * (1 - test))
+        order = np.lexsort((rank, users))
+        early = order[~late[order]]
+        _, first, counts = np.unique(users[early], return_index=True, return_counts=True)
+        place = np.arange(len(early)) - np.repeat(first, counts)
+        trained = place < np.repeat((counts * (train / (1 - test))).astype(int), counts)
+        self._drop_unused_col()
+        parts = (early[trained], early[~trained], order[late[order]])
+        return [self.copy(self.inter_feat[torch.from_numpy(part)]) for part in parts]
+
     def shuffle(self) -> None:
         """Shuffle the rows in place."""
         super().shuffle()
@@ -207,61 +233,6 @@ def _seed(shuffle_ties: object) -> int | None:
     if isinstance(shuffle_ties, bool) or not isinstance(shuffle_ties, int) or shuffle_ties < 0:
         raise InputError(f"shuffle_ties must be a seed (a whole number from 0 up) or empty, not {shuffle_ties!r}")
     return shuffle_ties
-
-
-@dataclass(frozen=True, slots=True)
-class Timeline:
-    """All interactions of a data set, by user and then by exact time.
-
-    Attributes:
-        users: internal user ids, not decreasing. Shape (S,), int64.
-        items: internal item ids. Shape (S,), int64.
-        ranks: place in time among all interactions. Shape (S,), int64.
-        starts: where the row's user begins. Shape (S,), int64.
-    """
-
-    users: np.ndarray
-    items: np.ndarray
-    ranks: np.ndarray
-    starts: np.ndarray
-
-    @classmethod
-    def of(cls, users: np.ndarray, items: np.ndarray) -> "Timeline":
-        """Build it from interactions in exact order of time.
-
-        Args:
-            users: internal user ids. Shape (S,).
-            items: internal item ids. Shape (S,).
-        """
-        ranks = np.argsort(users, kind="stable")
-        users = users[ranks]
-        first = np.concatenate(([True], users[1:] != users[:-1]))[: len(users)]
-        return cls(users, items[ranks], ranks, np.maximum.accumulate(np.where(first, np.arange(len(users)), 0)))
-
-    def targets(self) -> np.ndarray:
-        """Positions of all interactions but each user's first. Shape (S - B,), int64."""
-        return np.flatnonzero(self.starts != np.arange(len(self.starts)))
-
-    def last(self) -> np.ndarray:
-        """Position of each user's last interaction. Shape (B,), int64, by internal user id."""
-        return np.flatnonzero(np.append(self.users[1:] != self.users[:-1], True))
-
-    def history(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """List everything a user did before some targets.
-
-        Args:
-            positions: places of the targets. Shape (R,).
-
-        Returns:
-            Row number and item of each earlier interaction, without the items that equal the row's target: an item that
-            is consumed again stays a target. Two arrays of one length.
-        """
-        lengths = positions - self.starts[positions]
-        rows = np.repeat(np.arange(len(positions)), lengths)
-        within = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        items = self.items[self.starts[positions][rows] + within]
-        other = items != self.items[positions][rows]
-        return rows[other], items[other]
 
 
 class ExactSequence(ExactOrder):
@@ -286,11 +257,60 @@ class ExactSequence(ExactOrder):
 
 
 class ExactSequentialDataset(ExactSequence, SequentialDataset):
-    """RecBole's SequentialDataset, one row a prefix: the same rows, in exact order, without its loop over rows."""
+    """RecBole's SequentialDataset, one row a prefix: the same rows, in exact order, without its loop over rows.
+
+    Files that are split already (`benchmark_filename`) may hold rows as RecBole wants them, with histories, or plain
+    interactions: then a row's history is everything the user did before it in any of the files.
+    """
+
+    _file_of_row: np.ndarray | None = None  # of plain interactions in several files, in exact order of time
+
+    def _load_inter_feat(self, token: str, dataset_path: str) -> None:
+        super()._load_inter_feat(token, dataset_path)
+        if self.benchmark_filename_list is None or f"{self.iid_field}{self.config['LIST_SUFFIX']}" in self.inter_feat:
+            return
+        if len(self._times_of_files) < len(self.file_size_list):
+            raise InputError(
+                f"sequential models need times: load column {self.time_field} of {token}.{{"
+                f"{','.join(self.benchmark_filename_list)}}}.inter (load_col)"
+            )
+        self._times = pd.Series(np.concatenate(self._times_of_files))
+        self._rank = pd.Series(exact_rank(self._times.to_numpy(), _seed(self.config["shuffle_ties"])))
+        files = np.repeat(np.arange(len(self.file_size_list)), self.file_size_list)
+        self._file_of_row = files[np.argsort(self._rank.to_numpy())]
+
+    def _benchmark_presets(self) -> None:
+        if self._file_of_row is None:
+            super()._benchmark_presets()
+
+    def _change_feat_format(self) -> None:
+        super()._change_feat_format()
+        if self._file_of_row is not None:
+            self.data_augmentation()
+
+    def build(self) -> list[Dataset]:
+        """Split as the settings say, or by the files."""
+        if self._file_of_row is None:
+            return super().build()
+        self._change_feat_format()
+        self._drop_unused_col()
+        files = self._file_of_row[self._exact_rank()]
+        return [self.copy(self.inter_feat[torch.from_numpy(files == n)]) for n in range(len(self.file_size_list))]
 
     def data_augmentation(self) -> None:
         self._index_targets()
         self._add_histories(self.inter_feat)
+
+    def rows_after(self, users: np.ndarray, lengths: np.ndarray) -> Interaction:
+        """Rows without a target for what comes after the first interactions of some users, once the data are split.
+
+        Args:
+            users: internal ids. Shape (B,). lengths: how many interactions each user has done. Shape (B,).
+        """
+        begin = np.searchsorted(self.timeline.users, users)
+        rows = Interaction({self.uid_field: torch.from_numpy(users)})
+        self._fill_histories(rows, begin + lengths, begin)
+        return rows
 
     def _index_targets(self) -> None:
         """Turn the interactions into one row a target: the target's columns and its place, histories still missing."""
@@ -305,7 +325,11 @@ class ExactSequentialDataset(ExactSequence, SequentialDataset):
     def _add_histories(self, rows: Interaction) -> None:
         """Add RecBole's `item_length` and `FIELD_list` columns: the last MAX_ITEM_LIST_LENGTH before the target."""
         positions = rows[TARGET_POSITION].numpy()
-        lengths = np.minimum(positions - self.timeline.starts[positions], self.max_item_list_len)
+        self._fill_histories(rows, positions, self.timeline.starts[positions])
+
+    def _fill_histories(self, rows: Interaction, positions: np.ndarray, starts: np.ndarray) -> None:
+        """Histories that end before `positions` and begin at `starts` or later. Shapes (R,), (R,)."""
+        lengths = np.minimum(positions - starts, self.max_item_list_len)
         place = np.arange(self.max_item_list_len)
         inside = place < lengths[:, None]
         source = torch.from_numpy(np.where(inside, (positions - lengths)[:, None] + place, 0))
@@ -321,15 +345,24 @@ class ExactSequentialDataset(ExactSequence, SequentialDataset):
 class NaviGenDataset(ExactSequentialDataset):
     """Sequential data without the expansion of prefixes.
 
-    `build` splits with RecBole's own code. The training part holds the training interactions as they are, one row each,
-    and `sequences`, one row a user. The validation and test parts hold RecBole's own rows: the target and, in
-    `item_id_list`, the last MAX_ITEM_LIST_LENGTH items before it.
+    `build` splits with RecBole's own code, whatever the split. The training part holds the training interactions as
+    they are, one row each, and `sequences`, one row a user. The validation and test parts hold RecBole's own rows: the
+    target and, in `item_id_list`, the last MAX_ITEM_LIST_LENGTH items before it.
 
     RecBole's leave-one-out counts rows that have a history, so a user with exactly three interactions has a test row
     but no validation row here and in every sequential baseline; RecBole's general models validate on the second one.
     """
 
     sequences: UserSequences  # of the training part only
+
+    def _load_inter_feat(self, token: str, dataset_path: str) -> None:
+        super()._load_inter_feat(token, dataset_path)
+        if self.benchmark_filename_list is not None and self._file_of_row is None:
+            histories = f"{self.iid_field}{self.config['LIST_SUFFIX']}"
+            raise InputError(
+                f"models on user rows make histories of the interactions themselves: leave {histories} out of "
+                f"load_col, and load {self.time_field}"
+            )
 
     def data_augmentation(self) -> None:
         self._index_targets()
@@ -341,16 +374,10 @@ class NaviGenDataset(ExactSequentialDataset):
             self._add_histories(part.inter_feat)
         positions = train.inter_feat[TARGET_POSITION].numpy()
 
-        # The training sequence of a user runs from the first interaction to the last training target.
-        last = np.full(len(self.timeline.users), -1)
-        np.maximum.at(last, self.timeline.starts[positions], positions)
-        kept = np.flatnonzero(np.arange(len(last)) <= last[self.timeline.starts])
+        # The training sequence of a user is what the training part holds: the first interaction and the targets. What a
+        # split holds out in between is left out of it, so that it is seen in no training step.
+        kept = np.union1d(self.timeline.starts[positions], positions)
         users, lengths = np.unique(self.timeline.users[kept], return_counts=True)
-        if len(kept) - len(users) != len(positions):
-            raise InputError(
-                f"the split {self.config['eval_args']['split']} leaves gaps in training sequences; "
-                f"use LS: valid_and_test"
-            )
         train.sequences = UserSequences(users, self.timeline.items[kept], np.concatenate(([0], np.cumsum(lengths))))
         train.inter_feat = self._interactions[kept]
         # Samplers look at the whole data set's rows: give them all interactions, not the rows that were just split.

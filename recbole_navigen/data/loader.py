@@ -11,7 +11,7 @@ from torch import Tensor
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.data.dataset import TARGET_POSITION, NaviGenDataset
-from recbole_navigen.data.sequences import windows
+from recbole_navigen.data.sequences import blurred, windows
 from recbole_navigen.errors import InputError
 
 # Rows of a batch have similar, not equal lengths: a row's length counts with up to this share of noise.
@@ -33,8 +33,8 @@ class UserRowLoader:
         """
         Args:
             config: gives MAX_ITEM_LIST_LENGTH, `window_stride` (empty = MAX_ITEM_LIST_LENGTH, so that every item is a
-                target once), `batch_items` (about so many items in a batch) or, where the user set it or `batch_items`
-                is empty, `train_batch_size` in windows, and `seed`.
+                target once), `order_noise` (see `blurred`), `batch_items` (about so many items in a batch) or, where
+                the user set it or `batch_items` is empty, `train_batch_size` in windows, and `seed`.
             dataset: the training part of a NaviGenDataset.
             sampler: RecBole's negative sampler; user rows need none.
             shuffle: False cuts all epochs alike and keeps the windows in order of length.
@@ -47,6 +47,7 @@ class UserRowLoader:
         self._sampler = sampler
         self._length = int(config["MAX_ITEM_LIST_LENGTH"])
         self._stride = config["window_stride"]
+        self._noise = config["order_noise"] or 0.0
         self._item_seq = config["ITEM_ID_FIELD"] + config["LIST_SUFFIX"]
         self._item_seq_len = config["ITEM_LIST_LENGTH_FIELD"]
         self._epoch = 0
@@ -89,6 +90,8 @@ class UserRowLoader:
         if self._cut is None or self._cut[0] != epoch:
             rng = np.random.default_rng([self.config["seed"], epoch]) if self.shuffle else None
             cut = windows(self._dataset.sequences, self._length, self._stride, rng)
+            if rng is not None and self._noise:
+                cut = blurred(cut, self._noise, rng)
             lengths = (cut != 0).sum(dim=1).numpy()
             order = np.argsort(
                 lengths if rng is None else lengths * (1 + _LENGTH_NOISE * rng.random(len(lengths))), kind="stable"

@@ -55,6 +55,17 @@ def full_sort_ranks(model, loader) -> tuple[np.ndarray, np.ndarray]:
     return ranks[0], ranks[1]
 
 
+@torch.no_grad()
+def ranks_at(model, interaction, timeline) -> np.ndarray:
+    """Ranks of the targets that rows name by their `TARGET_POSITION`, in both protocols. (2, B), int64.
+
+    Args:
+        model: a RecBole model that reads histories, in evaluation mode. interaction: rows with histories.
+        timeline: all interactions.
+    """
+    return np.array(_both(_scores(model, interaction), timeline, interaction[TARGET_POSITION].cpu().numpy()))
+
+
 def _scores(model, interaction) -> Tensor:
     """Scores of all items with the padding item last in every ranking. Shape (B, N + 1)."""
     scores = model.full_sort_predict(interaction.to(model.device)).view(-1, model.n_items)

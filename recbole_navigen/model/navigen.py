@@ -3,6 +3,10 @@
 Reference: "Navigating User Behavior toward Personalized Multimodal Generation", arXiv:2606.24196.
 """
 
+from importlib import import_module
+from typing import Any
+
+import torch
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
@@ -24,14 +28,22 @@ class NaviGen(SequentialRecommender):
     Args:
         config: RecBole's config with the keys of properties/model/NaviGen.yaml.
         dataset: the training part of the data set.
-        table: both identifiers of every item, in the order of RecBole's internal ids.
+        table: both identifiers of every item, in the order of RecBole's internal ids; None has the stages of a run make
+            everything from the settings and the training part, which is RecBole's own way to build a model.
         tokenizer: of the text part of the stream; the backbone's own, or one trained on the catalogue.
     """
 
     input_type = InputType.POINTWISE
     scores_are_log_probabilities = True
+    instruction_rows = None  # what cid2ins learns, of a model that the stages of a run made
 
-    def __init__(self, config: Config, dataset: Dataset, table: DualIdentifierTable, tokenizer):
+    def __init__(
+        self, config: Config, dataset: Dataset, table: DualIdentifierTable | None = None, tokenizer: Any = None
+    ):
+        if table is None:
+            # The stages stand above this room; they call this constructor again, with a table.
+            vars(self).update(vars(import_module("recbole_navigen.pipeline.plain_build").build(config, dataset)))
+            return
         super().__init__(config, dataset)
         if table.n_items != self.n_items - 1:
             raise InputError(
@@ -52,8 +64,13 @@ class NaviGen(SequentialRecommender):
         return self.lm.decoder.loss(self.lm, rendered)
 
     def predict(self, interaction: Interaction) -> Tensor:
-        """Exact log-probability of one given item a row, shape (B,)."""
-        return self.full_sort_predict(interaction).gather(1, interaction[self.ITEM_ID][:, None])[:, 0]
+        """Exact log-probability of one given item a row, shape (B,). A history that stands in several rows, as it does
+        where items are sampled for a ranking, is read once.
+        """
+        histories = torch.cat([interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN][:, None]], dim=1)
+        distinct, row = torch.unique(histories, dim=0, return_inverse=True)
+        rows = Interaction({self.ITEM_SEQ: distinct[:, :-1], self.ITEM_SEQ_LEN: distinct[:, -1]})
+        return self.full_sort_predict(rows)[row, interaction[self.ITEM_ID]]
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Log-probability of every item, by internal id; the padding item has -inf. Shape (B, N + 1), float32."""

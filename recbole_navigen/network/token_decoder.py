@@ -14,6 +14,7 @@ normalise over legal children only, and ranking decodes every inner node of the 
 Symbols: B users, R targets a row, M targets, V nodes, N items, L levels, K codes, D width.
 """
 
+import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -128,6 +129,7 @@ class TokenDecoder(nn.Module):
         self._plans: dict[int, list[Chunk]] = {}
 
     reads_all = False  # the loss reads rows of codes
+    one_reading = staticmethod(contextlib.nullcontext)  # keys and values of all contexts would be too much to keep
 
     # ---- training ---------------------------------------------------------------------------------------------------
 

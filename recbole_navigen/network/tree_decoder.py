@@ -12,6 +12,8 @@ the probability of a node is the sum of those of the items below it, at any leve
 Symbols: B users, M rows, R items a row, N items, L levels, V_l nodes of level l, D width.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,6 +43,16 @@ class TreeDecoder(nn.Module):
         nn.init.eye_(self.query.weight)
         nn.init.zeros_(self.query.bias)
         self.register_buffer("leaf_item", torch.from_numpy(trie.leaf_item.copy()), persistent=False)
+        self._queries_kept: dict[bytes, Tensor] | None = None
+
+    @contextlib.contextmanager
+    def one_reading(self) -> Iterator[None]:
+        """In here, where weights do not change, contexts that are ranked again are not read again."""
+        self._queries_kept = {}
+        try:
+            yield
+        finally:
+            self._queries_kept = None
 
     @property
     def reads_all(self) -> bool:
@@ -66,11 +78,20 @@ class TreeDecoder(nn.Module):
 
         scores: filled by item index. Shape (B, N), float32.
         """
-        queries, vectors = self.query(lm.read(rendered).state), lm.catalogue_vectors()
+        queries, vectors = self._queries(lm, rendered), lm.catalogue_vectors()
         if queries.dtype == scores.dtype == vectors.dtype:
             torch.mm(queries, vectors.T, out=scores)
         else:
             scores.copy_(queries @ vectors.T)
+
+    def _queries(self, lm: "DualIdentifierLM", rendered: Rendered) -> Tensor:
+        """Queries of the items after each context, (B, D)."""
+        if self._queries_kept is None:
+            return self.query(lm.read(rendered).state)
+        key = b"".join(part.cpu().numpy().tobytes() for part in (rendered.tokens, rendered.items))
+        if key not in self._queries_kept:
+            self._queries_kept[key] = self.query(lm.read(rendered).state)
+        return self._queries_kept[key]
 
     def log_probs_of(self, lm: "DualIdentifierLM", rendered: Rendered, items: Tensor) -> Tensor:
         """Log-probability of some items after each context, (B, R), float32; -inf where there is none.

@@ -43,6 +43,12 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
     Returns:
         The model and its trainer.
     """
+    model = build_net(config, dataset, train_data, valid_data, stages)
+    return model, NaviGenTrainer(config, model)
+
+
+def build_net(config: Config, dataset: Any, train_data: Any, valid_data: Any, stages: Stages) -> NaviGen:
+    """The model of `build_navigen`, with the instructions that it learns."""
     refuse_unfit_navigen(config, dataset.item_num - 1, train_data._dataset, valid_data)
     text = read_item_text(config, dataset)
     with stages("collaborative") as stage:
@@ -82,9 +88,8 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
     model = NaviGen(config, part, table, tokenizer).to(config["device"])
     if config["recode_epochs"]:
         start_from(model, config["run_dir"])
-    if not learns_instructions(config):
-        return model, NaviGenTrainer(config, model)
-    instructions = InstructionRows(
-        rows, part.sequences, model.renderer, model.max_seq_length, config["think_share"], config["choose_item"]
-    )
-    return model, NaviGenTrainer(config, model, instructions)
+    if learns_instructions(config):
+        model.instruction_rows = InstructionRows(
+            rows, part.sequences, model.renderer, model.max_seq_length, config["think_share"], config["choose_item"]
+        )
+    return model

@@ -1,4 +1,4 @@
-"""One function for each command. Importing this package loads nothing heavy: see `run.py`."""
+"""One function for each command, and RecBole's own by their names. Importing this package loads nothing heavy."""
 
 from importlib import import_module
 from typing import Any
@@ -9,6 +9,14 @@ _HOMES = {
     "compare_runs": "quick_start.compare",
     "run_generate": "quick_start.generate",
     "run_hyper": "quick_start.hyper",
+    "run_recommend": "quick_start.recommend",
+    "load_run": "runs.loaded",
+    "run_recbole": "quick_start.recbole_api",
+    "objective_function": "quick_start.recbole_api",
+    "load_data_and_model": "quick_start.recbole_api",
+    "get_model": "config.models",
+    "get_trainer": "training.recbole_trainer",
+    "Trainer": "training.recbole_trainer",
     "Recommender": "serving.recommender",
 }
 __all__ = list(_HOMES)

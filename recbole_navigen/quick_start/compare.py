@@ -22,6 +22,7 @@ from recbole_navigen.config.calls import SETTINGS, checks
 from recbole_navigen.config.checking import fitted_all
 from recbole_navigen.config.config import Config
 from recbole_navigen.config.entries import gather_entries
+from recbole_navigen.config.own_code import own_metrics
 from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.config.rules import NOT_LEARNED, refuse_unknown_metrics
 from recbole_navigen.errors import InputError
@@ -143,7 +144,7 @@ def compare_runs(folders: Sequence[str | Path], argv: Sequence[str] = ()) -> dic
     settings = {**SHOWN, "checkpoint_dir": "saved", **given}
     require_writable(settings["checkpoint_dir"], "checkpoint_dir")
     runs = [Run.load(folder) for folder in dict.fromkeys(Path(folder).expanduser() for folder in folders)]
-    metrics = _existing(*(value if isinstance(value, list) else [value] for value in map(settings.get, SHOWN)))
+    metrics = _existing(*(value if isinstance(value, list) else [value] for value in map(settings.get, SHOWN)), {})
     return {**report(_labelled(runs), metrics, settings["checkpoint_dir"]), "failed": 0}
 
 
@@ -163,14 +164,15 @@ def _entries(
 
 def _metrics(config: Config) -> list[str]:
     """The metrics to show: NDCG and Recall at 10, or what the user asked for; the one that chose the epochs first."""
-    metrics = _existing(*(config[key] if key in config.external_config_dict else SHOWN[key] for key in SHOWN))
+    asked = (config[key] if key in config.external_config_dict else SHOWN[key] for key in SHOWN)
+    metrics = _existing(*asked, own_metrics(config["metrics_file"]))
     chosen = config["valid_metric"].lower()
     return sorted(metrics, key=lambda metric: metric != chosen)
 
 
-def _existing(names: Sequence[str], topk: Sequence[int]) -> list[str]:
+def _existing(names: Sequence[str], topk: Sequence[int], own: Mapping[str, str]) -> list[str]:
     """The metrics that follow from the rank of a single target, such as ndcg@10, each once; a warning names others."""
-    refuse_unknown_metrics(names)
+    refuse_unknown_metrics(names, own)
     asked = dict.fromkeys(str(name).lower() for name in names)
     shown, left_out = [name for name in asked if name in METRICS], [name for name in asked if name not in METRICS]
     if not shown:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from recbole_navigen.config import Config
 from recbole_navigen.config.calls import SETTINGS, checked, checks
 from recbole_navigen.config.locate import cache_folder
+from recbole_navigen.config.raw_ids import known_user
 from recbole_navigen.config.teachers import refuse_absent_teachers
 from recbole_navigen.data import create_dataset
 from recbole_navigen.errors import InputError
@@ -36,7 +37,7 @@ from recbole_navigen.runs.load import run_config
 from recbole_navigen.runs.result import read_result
 from recbole_navigen.runs.summary import titles_of
 from recbole_navigen.serving.answers import Instruction
-from recbole_navigen.serving.recommender import Recommender, known_user
+from recbole_navigen.serving.recommender import Recommender
 from recbole_navigen.supervision.settings import learns_instructions, settings_of
 from recbole_navigen.visible import visible
 
@@ -136,6 +137,8 @@ def run_generate(
     progress = True
     if instructions is None:
         run, progress = _run(run, (dataset, config_file_list, config_dict, argv), asked, media, generation, makes)
+    if run is not None and (model := read_result(run)["model"]) != "NaviGen":
+        raise InputError(f"{run} holds a {model}, which writes no instructions; name a run of NaviGen.")
     recommender = None if run is None else Recommender.load(run, device_of(generation))
     chosen = _users(recommender.users, asked) if instructions is None else []
     kinds = _kinds(media, len(chosen)) or [record.media for record in records]

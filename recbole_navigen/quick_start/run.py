@@ -20,15 +20,17 @@ from recbole_navigen import processes
 from recbole_navigen.artefacts import read_record, write_record
 from recbole_navigen.config import Config
 from recbole_navigen.config.calls import SETTINGS, checks
+from recbole_navigen.config.forms import sampled
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.devices import peak_device_memory_mb
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.user_ranks import rank_users
+from recbole_navigen.leftovers import remove_whole
 from recbole_navigen.pipeline.check import refuse_deep_topk
 from recbole_navigen.redaction import HiddenSecrets
 from recbole_navigen.runs.folder import common_folder
 from recbole_navigen.runs.identity import evaluation_protocol, identity
-from recbole_navigen.runs.layout import RESULT, TRAINED
+from recbole_navigen.runs.layout import RECODING, RESULT, TRAINED
 from recbole_navigen.runs.result import finished_folders
 from recbole_navigen.runs.stages import Stages
 from recbole_navigen.runs.summary import SampleUser, sample_users, show
@@ -153,8 +155,10 @@ def run_navigen(
         tied, users = data.tied_last_rows or (None, None)
         origin["tied_last_rows"] = tied if tied is None else {"tied": tied, "users": users, "share": tied / users}
         write_record(Path(config["run_dir"]) / RESULT, {**result, **origin, **costs, **_provenance(config, stages)})
+        remove_whole(Path(config["run_dir"]) / RECODING)  # what training began from is of no use behind its end
         probabilities = bool(getattr(net, "scores_are_log_probabilities", False))
-        show(stages, result["test_result"], _samples(config, data, test_data, net), probabilities)
+        among = sampled(config["eval_args"]["mode"]["test"])
+        show(stages, result["test_result"], _samples(config, data, test_data, net), probabilities, among)
         logger.info("results are in %s", Path(config["run_dir"]) / RESULT)
     return {**result, "run_dir": config["run_dir"]}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from recbole_navigen.artefacts import content_hash, file_hash, plain
 from recbole_navigen.config import Config
+from recbole_navigen.config.own_metrics import metric_classes
 from recbole_navigen.config.reading import added_settings
 from recbole_navigen.encoders.sentences import encoder_folder
 from recbole_navigen.errors import InputError
@@ -27,6 +28,8 @@ def identity(config: Config) -> dict[str, Any]:
     own, leave_out = {}, ()
     if config["model"] == "NaviGen":
         own, leave_out = _own_identity(config)
+    if config["metrics_file"] is not None:
+        own["metrics_hash"] = code_hash(*metric_classes(config["metrics_file"]).values())
     files = sorted(Path(config["data_path"]).glob(f"{glob.escape(config['dataset'])}.*"))
     return plain(
         {

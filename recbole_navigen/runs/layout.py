@@ -2,6 +2,10 @@
 written: `ranks` (evaluation/user_ranks.py), `checkpoint-last` (training) and the log and progress of GRPO.
 """
 
+from pathlib import Path
+
+from recbole_navigen.errors import InputError
+
 RESULT = "result.json"  # written last: a folder that holds it is a finished run
 STARTED = "started.json"  # written first, with the run's identity
 LOCK = "run.lock"  # held by the process that works on the run
@@ -17,3 +21,9 @@ WRITER_SETTINGS = "settings.json"
 WRITER_PROGRESS = "writer-in-training"
 REINFORCED = "reinforced.json"  # reinforcement is finished
 REINFORCE_PAGE = "reinforce.html"
+
+
+def refuse_unfinished(folder: str | Path) -> None:
+    """Refuse a folder that is not that of a finished run."""
+    if not (Path(folder) / RESULT).is_file():
+        raise InputError(f"{folder} is not the folder of a finished run: it holds no {RESULT}; name saved/RUN")

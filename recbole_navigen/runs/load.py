@@ -7,7 +7,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from recbole_navigen.artefacts import read_json, read_record, verify_manifest
-from recbole_navigen.config import Config, shipped
+from recbole_navigen.config import Config
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.backbone import pretrained_tokenizer, revision_of
@@ -82,23 +82,31 @@ def load_writer(run_dir: str | Path, ranker: DualIdentifierLM, table: DualIdenti
     return Author.of(writer.eval(), renderer, settings)
 
 
-def run_config(folder: str | Path) -> Config:
+def run_config(folder: str | Path, model: type | None = None) -> Config:
     """The settings of a finished run, for what is made beside it.
+
+    Args:
+        folder: of the run. model: its class, where it is neither RecBole's nor ours and no file defines it.
 
     Raises:
         InputError: a setting holds a secret, which runs do not keep.
     """
     record = read_result(folder)
     settings, data = record["config"], {"data_path": str(Path(record["config"]["data_path"]).parent)}
-    shown = Config(record["model"], record["dataset"], config_dict=data).public()
+    # A model of one's own may have no defaults to be built with.
+    own_keys = ("loss_type",) if model is not None else ("loss_type", "model_file") if settings["model_file"] else ()
+    data |= {key: settings[key] for key in own_keys}
+    model = model or record["model"]
+    defaults = Config(model, record["dataset"], config_dict=data)
+    shown = defaults.public()
     # What the run's own settings were, and not what they made of others: that would not be taken as a setting.
     own = {
         key: settings[key]
-        for key in shipped.described(record["model"])
+        for key in defaults.given.described
         if key in settings and settings[key] != shown.get(key) and key not in ("model", "dataset", "gpu_id")
     }
     if HIDDEN in json.dumps(own):
         raise InputError(
             f"the settings of {folder} hold a secret, which runs do not keep; give its settings in place of its folder."
         )
-    return Config(record["model"], record["dataset"], config_dict={**own, **data})
+    return Config(model, record["dataset"], config_dict={**own, **data})

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from recbole_navigen.config.forms import sampled
 from recbole_navigen.identifiers.table import LEVEL_LETTERS, DualIdentifierTable, code_use
 from recbole_navigen.presentation.plots import Plot, curve_plot
 from recbole_navigen.presentation.tables import Cell, Table
@@ -21,9 +22,10 @@ def run_sections(run_dir: str | Path, trace: Mapping[str, Any] | None = None) ->
     """
     run_dir = Path(run_dir)
     result = read_result(run_dir)
+    among = sampled(result["protocol"]["eval_args"]["mode"]["test"])
     tables = [
         Table(
-            f"Recommendation, {result['model']} on {result['dataset']}",
+            f"Recommendation, {result['model']} on {result['dataset']}" + (f" ({among})" if among else ""),
             "test",
             ("metric", "test"),
             tuple((Cell(name), Cell(f"{value:.4f}")) for name, value in result["test_result"].items()),

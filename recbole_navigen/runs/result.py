@@ -9,7 +9,7 @@ from typing import Any
 from recbole_navigen.artefacts import plain, read_record
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.evaluation.user_ranks import UserRanks
-from recbole_navigen.runs.layout import RESULT
+from recbole_navigen.runs.layout import RESULT, refuse_unfinished
 
 # What result.json of a run holds and others read.
 RESULT_KEYS = (
@@ -62,8 +62,7 @@ def read_result(folder: str | Path) -> dict[str, Any]:
         InputError: the folder is not that of a finished run.
         DamagedArtefact: the file is not what the run wrote.
     """
-    if not (Path(folder) / RESULT).is_file():
-        raise InputError(f"{folder} is not the folder of a finished run: it holds no {RESULT}; name saved/RUN")
+    refuse_unfinished(folder)
     record = read_record(Path(folder) / RESULT, f"delete {folder} and run its model again")
     if missing := [key for key in RESULT_KEYS if key not in record]:
         raise InputError(

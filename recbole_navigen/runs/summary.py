@@ -90,8 +90,10 @@ def titles_of(config: Any, dataset: Any) -> dict[str, str]:
     return dict(zip(map(str, tokens), item_names(config, dataset)[1:], strict=True))
 
 
-def show(stages: Stages, test_result: Mapping[str, float], users: Sequence[SampleUser], probabilities: bool) -> None:
-    """Print the end of a run: stages, test metrics, sample users."""
+def show(
+    stages: Stages, test_result: Mapping[str, float], users: Sequence[SampleUser], probabilities: bool, among: str = ""
+) -> None:
+    """Print the end of a run: stages, test metrics and what they were measured `among`, sample users."""
     console = Console(highlight=False)
     table = Table(title="Stages", title_justify="left")
     table.add_column("stage")
@@ -105,7 +107,7 @@ def show(stages: Stages, test_result: Mapping[str, float], users: Sequence[Sampl
     # One row for each metric and one column for each k: ndcg@5, ndcg@10 and ndcg@20 share a row.
     names = list(dict.fromkeys(key.partition("@")[0] for key in test_result))
     cutoffs = list(dict.fromkeys(key.partition("@")[2] for key in test_result))
-    table = Table(title="Test metrics", title_justify="left")
+    table = Table(title="Test metrics (sampled)" if among else "Test metrics", title_justify="left")
     table.add_column("metric")
     for k in cutoffs:
         table.add_column(f"@{k}" if k else "value", justify="right")
@@ -113,6 +115,8 @@ def show(stages: Stages, test_result: Mapping[str, float], users: Sequence[Sampl
         values = (test_result.get(f"{name}@{k}" if k else name) for k in cutoffs)
         table.add_row(name, *("" if value is None else f"{value:.4f}" for value in values))
     console.print(table)
+    if among:
+        console.print(Text(f"These metrics are {among}.\n"), soft_wrap=True)
 
     # Titles are printed as Text: square brackets in them are not markup.
     for user in users:

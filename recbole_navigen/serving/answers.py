@@ -7,12 +7,19 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """One recommended item: its raw id, its terms, and its exact probability of being next."""
+    """One recommended item.
+
+    Attributes:
+        item: its raw id. terms: that name it; only NaviGen knows some.
+        probability, log_probability: its exact probability of being next; None of models without probabilities.
+        score: by which items are ranked, the higher the better: NaviGen's is the log-probability.
+    """
 
     item: str
     terms: tuple[str, ...]
-    probability: float
-    log_probability: float
+    probability: float | None
+    log_probability: float | None
+    score: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,40 +1,44 @@
 """A plain Python API for a trained run: any history of item ids in, exact recommendations and instructions out."""
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from recbole_navigen.artefacts import content_hash
 from recbole_navigen.config import Config
 from recbole_navigen.config.calls import checked, checks
-from recbole_navigen.config.reading import nearest
+from recbole_navigen.config.raw_ids import Id, listed
 from recbole_navigen.config.shipped import dataset_arguments
 from recbole_navigen.config.teachers import supervision_settings
-from recbole_navigen.data import NaviGenDataset, create_dataset, read_item_text
-from recbole_navigen.data.item_text import ItemText
+from recbole_navigen.data import NaviGenDataset, create_dataset
 from recbole_navigen.data.sequences import padded
 from recbole_navigen.devices import AUTO, resolve_device
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.tags import DOMAINS, DRAFTS, DRAWS, MEDIA, TEMPERATURE, TOP_P
 from recbole_navigen.model.ranking import Ranking
 from recbole_navigen.runs.load import load_trained
-from recbole_navigen.runs.summary import titles_of
+from recbole_navigen.runs.loaded import refuse_other_data
+from recbole_navigen.runs.result import read_result
 from recbole_navigen.runs.trained import TrainedModel
 from recbole_navigen.serving import export
 from recbole_navigen.serving.agreement import Agreement
 from recbole_navigen.serving.answers import Instruction, Recommendation, Recommendations
+from recbole_navigen.serving.catalogue import CatalogueRecommender
 from recbole_navigen.serving.drafts import draft_scores, written_drafts
 from recbole_navigen.supervision.interfaces import Sample
 from recbole_navigen.supervision.template.term_space import TermSpace
 
+if TYPE_CHECKING:
+    from recbole_navigen.serving.model_recommender import ModelRecommender
+
 POOL = 50  # most probable items among which an instruction's is chosen
 
 
-class Recommender:
+class Recommender(CatalogueRecommender):
     """Recommends to histories the model has never seen. Make one with `Recommender.load`."""
 
     def __init__(self, trained: TrainedModel):
@@ -47,18 +51,22 @@ class Recommender:
         self.settings, self.author = trained.settings, trained.author
         self.max_length = self.settings["MAX_ITEM_LIST_LENGTH"]
         self.ranking = Ranking(self.lm, self.settings["scoring_memory"])
-        self._index = {token: index for index, token in enumerate(self.table.item_tokens)}
+        super().__init__(self.table.item_tokens, bool(self.settings.get("exclude_history")))
 
     @classmethod
     @checks(run_dir="path", device="str")
-    def load(cls, run_dir: str | Path, device: str = AUTO) -> "Recommender":
-        """Load a NaviGen run at its best epoch.
+    def load(cls, run_dir: str | Path, device: str = AUTO) -> "Recommender | ModelRecommender":
+        """Load a run at its best epoch: a NaviGen, or any model of RecBole as a `ModelRecommender`.
 
         Args:
             run_dir: the folder of the run, `saved/RUN`.
             device: auto (CUDA if there is any), cpu, cuda, cuda:1, ...: where it ranks and writes.
         """
         device = resolve_device(device)
+        if read_result(run_dir)["model"] != "NaviGen":
+            from recbole_navigen.serving.model_recommender import ModelRecommender
+
+            return ModelRecommender.load(run_dir, device)
         return cls(load_trained(run_dir)).to(device)
 
     def to(self, device: str) -> "Recommender":
@@ -85,28 +93,6 @@ class Recommender:
         """Write the model for plain transformers, adapters merged; see `export.export_transformers`."""
         return export.export_transformers(self.trained, folder)
 
-    def history_of(self, user: str) -> list[str]:
-        """Everything a user of the run's data set did, as raw item ids, oldest first.
-
-        The atomic files are read again, on the first call, from where the run found them.
-        """
-        return list(self._histories[known_user(user, self._histories)])
-
-    @property
-    def users(self) -> list[str]:
-        """Raw ids of all users of the run's data set."""
-        return list(self._histories)
-
-    @cached_property
-    def titles(self) -> dict[str, str]:
-        """A name for each raw item id: its title, or `item ID` without one."""
-        return titles_of(*self._data)
-
-    @cached_property
-    def item_text(self) -> ItemText:
-        """The text of every item by internal id, see `read_item_text`."""
-        return read_item_text(*self._data)
-
     @cached_property
     def _data(self) -> tuple[Config, NaviGenDataset]:
         keys = (*dataset_arguments(), "shuffle_ties", "eval_args", "item_text_fields")
@@ -114,56 +100,23 @@ class Recommender:
         folder = Path(self.settings["data_path"])
         config = Config("NaviGen", folder.name, config_dict={**own, "data_path": str(folder.parent), "state": "ERROR"})
         dataset = create_dataset(config)
-        if dataset.content_hash != self.trained.dataset_hash:
-            raise InputError(f"the data in {folder} is not what the run was trained on; restore it or train again.")
+        refuse_other_data(dataset, self.trained.dataset_hash, folder)
         return config, dataset
-
-    @cached_property
-    def _histories(self) -> dict[str, list[str]]:
-        dataset = self._data[1]
-        rows = dataset.rows_in_order()
-        users = dataset.id2token(dataset.uid_field, rows[dataset.uid_field])
-        items = dataset.id2token(dataset.iid_field, rows[dataset.iid_field])
-        histories: dict[str, list[str]] = {}
-        for user, item in zip(users, items, strict=True):
-            histories.setdefault(str(user), []).append(str(item))
-        return histories
-
-    def recommend(
-        self, history: Sequence[str], k: int = 10, exclude: Iterable[str] = (), exclude_history: bool = False
-    ) -> Recommendations:
-        """The k most probable next items after one history.
-
-        Args:
-            history: raw item ids, oldest first; at least one.
-            k: how many items.
-            exclude: raw ids of items that must not be recommended.
-            exclude_history: True to leave the history's own items out as well.
-        """
-        return self.recommend_all([history], k, [exclude], exclude_history)[0]
 
     @torch.no_grad()
     @checks(k="int from 1", exclude_history="bool")
     def recommend_all(
         self,
-        histories: Sequence[Sequence[str]],
+        histories: Sequence[Sequence[Id]],
         k: int = 10,
-        exclude: Sequence[Iterable[str]] | None = None,
+        exclude: Sequence[Iterable[Id]] | None = None,
         exclude_history: bool = False,
     ) -> list[Recommendations]:
         """As `recommend`, for many histories at once."""
         indices = self._all_indices(histories)
         if not indices:
             return []
-        banned = torch.zeros(len(indices), self.table.n_items, dtype=torch.bool)
-        excluded = [] if exclude is None else _listed("exclude", exclude)
-        if excluded and len(excluded) != len(indices):
-            raise InputError(f"exclude has {len(excluded)} lists for {len(indices)} histories; give one for each.")
-        for row, items in enumerate(excluded):
-            banned[row, self._indices(items, f"exclude of history {row}")] = True
-        if exclude_history:
-            for row, items in enumerate(indices):
-                banned[row, items] = True
+        banned = self._banned(indices, exclude, exclude_history)
         histories, lengths = self._padded(indices)
         device = self.lm.code_rows.device
         rendered = self.renderer.cid2cid(histories, lengths).to(device)
@@ -172,7 +125,7 @@ class Recommender:
         return [
             Recommendations(
                 tuple(
-                    Recommendation(self.table.item_tokens[item], self.table.terms[item], math.exp(score), score)
+                    Recommendation(self.table.item_tokens[item], self.table.terms[item], math.exp(score), score, score)
                     for item, score in zip(items, scores, strict=True)
                 ),
                 certified,
@@ -229,7 +182,7 @@ class Recommender:
         settings, planner = self.author.settings, self.author.planner
         indices = self._all_indices(histories)
         histories = [[self.table.item_tokens[index] for index in history] for history in indices]
-        media = [media] * len(histories) if isinstance(media, str) else _listed("media", media)
+        media = [media] * len(histories) if isinstance(media, str) else listed("media", media)
         media = [checked("media", f"one of {', '.join(MEDIA)}", medium) for medium in media]
         if len(media) != len(histories):
             raise InputError(f"media names {len(media)} for {len(histories)} histories; give one for each, or one.")
@@ -328,40 +281,3 @@ class Recommender:
     def _padded(self, indices: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """The newest items of histories as internal ids, right-padded (B, W), and how many they are, (B,)."""
         return padded([[index + 1 for index in history[-self.max_length :]] for history in indices])
-
-    def _all_indices(self, histories: Iterable[Iterable[str]]) -> list[list[int]]:
-        """Item indices of histories of raw ids; an empty one is refused."""
-        found = []
-        for row, history in enumerate(_listed("histories", histories)):
-            found.append(self._indices(history, f"history {row}"))
-            if not found[-1]:
-                raise InputError(f"history {row} is empty; give at least one item id.")
-        return found
-
-    def _indices(self, tokens: Iterable[str], where: str) -> list[int]:
-        """Item indices of raw ids."""
-        indices = []
-        for token in _listed(where, tokens):
-            if not isinstance(token, str) or token not in self._index:
-                raise InputError(
-                    f"{where} has the unknown item {token!r}; the nearest of the {self.table.n_items} known ids is "
-                    f"{nearest(str(token), self.table.item_tokens)!r}."
-                )
-            indices.append(self._index[token])
-        return indices
-
-
-def known_user(user: Any, known: Collection[str]) -> str:
-    """Refuse a user that is not among the known raw ids, with the nearest."""
-    if not isinstance(user, str) or user not in known:
-        raise InputError(
-            f"unknown user {user!r}; the nearest of the {len(known)} known ids is {nearest(str(user), known)!r}."
-        )
-    return user
-
-
-def _listed(name: str, value: Any) -> list[Any]:
-    """The entries of an argument that must be a list."""
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        raise InputError(f"{name} must be a list of item ids, not {value!r}.")
-    return list(value)

@@ -33,13 +33,9 @@ MAPPING_EVERY = 4  # steps between two of the mapping tasks, which then see as m
 class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
     """RecBole's Trainer with NaviGen's two stages and its schedule."""
 
-    def __init__(self, config: Config, model: NaviGen, instructions: InstructionRows | None = None):
-        """
-        Args:
-            config, model: as of RecBole's Trainer. instructions: what cid2ins learns; None leaves the task out.
-        """
+    def __init__(self, config: Config, model: NaviGen):
         super().__init__(config, model)
-        self._instructions = instructions
+        self._instructions: InstructionRows | None = model.instruction_rows
         self.stage = "finetune"
         self._bf16 = use_bf16(config["autocast"], self.device)
         self._weights = config["task_weights"]
@@ -130,6 +126,10 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
         if weights["cid2tid"]:
             loss = loss + weights["cid2tid"] * model.lm.text_loss(model.renderer.cid2tid(items).to(self.device))
         return loss
+
+    def _valid_epoch(self, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:
+        with self.model.lm.decoder.one_reading():  # the factor of repeats is fitted on users who are then ranked
+            return super()._valid_epoch(*args, **kwargs)
 
     def before_validation(self, valid_data: AbstractDataLoader) -> None:
         """Fit the factor of repeats."""

@@ -14,16 +14,16 @@ from recbole.config import Config
 from recbole.data.dataloader import AbstractDataLoader
 from recbole.data.interaction import Interaction
 from recbole.trainer import PretrainTrainer, Trainer
-from recbole.utils import get_local_time, set_color
+from recbole.utils import ModelType, get_local_time, set_color
 from recbole.utils import get_trainer as recbole_trainer
 from recbole.utils.wandblogger import WandbLogger
 from torch import nn
-from tqdm import tqdm
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.errors import InputError
 from recbole_navigen.interruption import heed
 from recbole_navigen.processes import is_main
+from recbole_navigen.training.bars import LoaderBar
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 from recbole_navigen.training.generators import random_states, set_random_states
 from recbole_navigen.training.outside import changed, marks, put_back
@@ -66,27 +66,23 @@ def get_trainer(config: Config, model: nn.Module) -> type[Trainer]:
     if name in _OURS or config["train_rows"] == "user":
         module, trainer = _OURS.get(name, _USER_ROWS)
         return getattr(import_module(module), trainer)
-    stock = recbole_trainer(config["MODEL_TYPE"], name)
+    return safe_trainer(config["MODEL_TYPE"], name)
+
+
+def safe_trainer(model_type: ModelType, name: str) -> type[Trainer]:
+    """RecBole's trainer for a model of some type, with checkpoints that are not pickles."""
+    stock = recbole_trainer(model_type, name)
     if not issubclass(stock, Trainer) or issubclass(stock, PretrainTrainer):
         raise InputError(
             f"model {name} is not available: RecBole's {stock.__name__} stores its models as pickles, which are never "
             f"read here; choose another model"
         )
-    return _safe(stock)
+    return stock if issubclass(stock, SafeCheckpoint) else _safe(stock)
 
 
 @cache
 def _safe(stock: type[Trainer]) -> type[Trainer]:
     return type(stock.__name__, (SafeCheckpoint, stock), {"__doc__": stock.__doc__})
-
-
-class _Progress(tqdm):
-    """A progress bar that stands in for the loader it runs over."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "iterable":
-            raise AttributeError(name)
-        return getattr(self.iterable, name)
 
 
 class SafeCheckpoint(DataParallel):
@@ -187,7 +183,7 @@ class SafeCheckpoint(DataParallel):
         if not show_progress:
             return super()._train_epoch(train_data, epoch_idx, loss_func)
         own_loss = loss_func or self.model.calculate_loss
-        with _Progress(train_data, desc=f"{self.stage} epoch {epoch_idx}", ncols=100) as bar:
+        with LoaderBar(train_data, desc=f"{self.stage} epoch {epoch_idx}", ncols=100) as bar:
 
             def shown_loss(batch: Interaction) -> Any:
                 loss = own_loss(batch)
@@ -369,15 +365,24 @@ class SafeCheckpoint(DataParallel):
             )
 
     def _load_model(self, state: dict[str, Any], directory: str | Path) -> None:
-        try:
-            self.model.load_state_dict(state["state_dict"])
-        except RuntimeError as error:
-            raise InputError(
-                f"the checkpoint {directory} does not fit the model: it was trained with other settings or data "
-                f"({str(error).splitlines()[-1].strip()})"
-            ) from error
-        other = {name: _to(value, self.device) for name, value in state["other_parameter"].items()}
-        self.model.load_other_parameter(other)
+        take_state(self.model, state, directory)
+
+
+def take_state(model: nn.Module, state: dict[str, Any], directory: str | Path) -> None:
+    """Put what a checkpoint holds into a model: its weights, and what it keeps beside them.
+
+    Args:
+        model: of the same settings and data. state: as `load_checkpoint` reads it. directory: of the checkpoint.
+    """
+    try:
+        model.load_state_dict(state["state_dict"])
+    except RuntimeError as error:
+        raise InputError(
+            f"the checkpoint {directory} does not fit the model: it was trained with other settings or data "
+            f"({str(error).splitlines()[-1].strip()})"
+        ) from error
+    other = {name: _to(value, model.device) for name, value in state["other_parameter"].items()}
+    model.load_other_parameter(other)
 
 
 def _last_beside(checkpoint: str | Path) -> Path:

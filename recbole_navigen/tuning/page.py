@@ -14,6 +14,7 @@ from rich.console import Console
 import recbole_navigen
 from recbole_navigen.artefacts import atomic_directory
 from recbole_navigen.config.config import NOT_LEARNED, Config
+from recbole_navigen.config.forms import sampled
 from recbole_navigen.presentation.page import to_html
 from recbole_navigen.presentation.plots import Plot, bar_plot, points_plot
 from recbole_navigen.presentation.tables import Cell, Table, csv_text, shown_name, to_terminal
@@ -25,7 +26,7 @@ from recbole_navigen.tuning.study import FAILURE, TrialState, best_trial, optuna
 BEST, TABLE, PAGE = "best.yaml", "trials.csv", "sweep.html"
 SHOWN = 10  # trials in the printed table
 # Settings of a place or a screen, which a file of settings that travels must not hold; the seed and the data belong in.
-_PLACES = NOT_LEARNED - {"seed", "data_path", "metrics", "topk"}
+_PLACES = NOT_LEARNED - {"seed", "data_path", "metrics", "topk", "model_file", "metrics_file"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,9 @@ def _table(sweep: Sweep, trials: Sequence[Any], best: Any) -> Table:
     names = [f"valid {shown_name(metric)}", *sweep.objectives[1:]]
     columns = ("trial", "state", *names, f"test {shown_name(metric)}", "seconds", *(p.name for p in sweep.space))
     failures = [f"trial {t.number} failed: {t.user_attrs[FAILURE]}" for t in trials if FAILURE in t.user_attrs]
-    notes = ("The valid metric alone chooses; test metrics are shown for the record.", *failures)
+    among = {part: sampled(mode) for part, mode in sweep.config["eval_args"]["mode"].items()}
+    kinds = [f"{part} metrics are {words}" for part, words in among.items() if words]
+    notes = ("The valid metric alone chooses; test metrics are shown for the record.", *kinds, *failures)
     return Table("Trials, the best first", "trials", columns, tuple(rows), notes)
 
 

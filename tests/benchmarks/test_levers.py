@@ -53,13 +53,42 @@ def test_every_lever_is_measured_once(tiny: Path, levers, monkeypatch: pytest.Mo
     assert result["table"]["defaults"]["less the defaults, unseen items"] == "0.0000 [0.0000, 0.0000]"
     records = [json.loads(file.read_text()) for file in Path("runs/tiny").glob("*.json")]
     assert len({record["run"] for record in records}) == 5
-    tail = levers.in_tail(argparse.Namespace(dataset="tiny", data_path="dataset/", epochs=1, seed=2020))
+    arguments = argparse.Namespace(dataset="tiny", data_path="dataset/", epochs=1, seed=2020, targets=1)
+    owners, tail = levers.in_tail(arguments)
+    assert len(set(owners)) == 60
     assert all(len(record["ranks"][0]) == len(tail) == 60 for record in records) and 0 < tail.sum() < 60
 
     # A second call trains nothing.
     monkeypatch.setattr(levers, "run_navigen", None)
     levers.main()
     assert json.loads(Path("results/levers-tiny.json").read_text())["table"] == result["table"]
+
+
+def test_several_targets_of_a_user_are_held_back_from_training(
+    tiny: Path, levers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(levers, "read_yaml", lambda file: {"defaults": SMALL})
+    parts = []
+
+    def trained(model, dataset, config_dict):
+        config = levers.Config(model, dataset, config_dict={**config_dict, **SMALL})
+        parts.extend(levers.data_preparation(config, levers.create_dataset(config))[:2])
+        return levers.finished(model, dataset, config_dict=config_dict)
+
+    monkeypatch.setattr(levers, "finished", levers.run_navigen, raising=False)
+    monkeypatch.setattr(levers, "run_navigen", trained)
+    monkeypatch.setattr(sys, "argv", ["levers.py", "--dataset=tiny", "--epochs=1", "--targets=3"])
+    levers.main()
+    (file,) = Path("runs/tiny").glob("*.json")
+    record, (train, valid) = json.loads(file.read_text()), [part._dataset for part in parts]
+    timeline, last = valid.timeline, valid.timeline.last()
+    positions = levers.target_positions(valid, 3)
+    assert len(record["ranks"][1]) == len(positions) <= 180 and set(last - 1) <= set(positions.tolist())
+    assert all(1 <= last[timeline.users[last] == timeline.users[place]][0] - place <= 3 for place in positions)
+    # Training ends before the first of them.
+    lengths = dict(zip(train.sequences.users.tolist(), train.sequences.lengths.tolist(), strict=True))
+    for place in positions:
+        assert lengths[timeline.users[place]] <= place - timeline.starts[place]
 
 
 def test_what_is_taken_out_of_training_is_put_back(levers) -> None:

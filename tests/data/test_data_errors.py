@@ -111,7 +111,7 @@ def test_splits(settings: dict, message: str, tmp_path: Path) -> None:
         data_preparation(config, create_dataset(config))
 
 
-def test_pre_split_files_have_no_user_rows(tmp_path: Path) -> None:
+def test_pre_split_files_that_cannot_be_read(tmp_path: Path) -> None:
     for part in ("train", "valid", "test"):
         write_files(tmp_path, "bad", [HEADER, *ROWS])
         (tmp_path / "bad/bad.inter").rename(tmp_path / f"bad/bad.{part}.inter")
@@ -120,8 +120,18 @@ def test_pre_split_files_have_no_user_rows(tmp_path: Path) -> None:
     assert [len(part) for part in create_dataset(config).build()] == [20, 20, 20]
     with pytest.raises(InputError, match=r"\(benchmark_filename\) are not filtered; unset user_inter_num_interval, "):
         create_dataset(make_config("BPR", tmp_path, "bad", **settings, user_inter_num_interval="[5,inf)"))
-    with pytest.raises(InputError, match=r"user rows cannot be built from pre-split files"):
-        create_dataset(make_config("SASRec", tmp_path, "bad", train_rows="user", **settings))
+    with pytest.raises(InputError, match=r"must name the three parts in order"):
+        make_config("SASRec", tmp_path, "bad", benchmark_filename=["train", "test"])
+    untimed = {**settings, "load_col": {"inter": ["user_id", "item_id"]}}
+    with pytest.raises(InputError, match=r"sequential models need times: load column timestamp of bad\.\{train,valid"):
+        create_dataset(make_config("SASRec", tmp_path, "bad", **untimed))
+    for part in ("train", "valid", "test"):
+        file = tmp_path / f"bad/bad.{part}.inter"
+        lines = [f"{HEADER}\titem_id_list:token_seq", *(f"{row}\ti1 i2" for row in ROWS)]
+        file.write_text("".join(f"{line}\n" for line in lines))
+    listed = {**settings, "load_col": {"inter": ["user_id", "item_id", "item_id_list", "timestamp"]}}
+    with pytest.raises(InputError, match=r"leave item_id_list out of load_col, and load timestamp"):
+        create_dataset(make_config("SASRec", tmp_path, "bad", train_rows="user", **listed))
 
 
 def test_data_sets_are_found(tmp_path: Path) -> None:

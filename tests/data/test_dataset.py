@@ -196,6 +196,21 @@ def test_loader_is_a_function_of_seed_and_epoch(tiny: Path) -> None:
     assert batches(again) == epochs[0]
 
 
+def test_order_noise_moves_items_within_their_windows_alone(tiny: Path) -> None:
+    """Each window holds what it held, padding stays behind, and nothing moves further than the noise."""
+    rows, blurry = loader(tiny, MAX_ITEM_LIST_LENGTH=12), loader(tiny, MAX_ITEM_LIST_LENGTH=12, order_noise=0.2)
+    changed = 0
+    for (plain, _), (moved, _) in zip(map(rows._batches, range(3)), map(blurry._batches, range(3)), strict=True):
+        assert torch.equal(plain.sort(dim=1).values, moved.sort(dim=1).values) and torch.equal(plain > 0, moved > 0)
+        changed += int((plain != moved).sum())
+        for before, after in zip(plain.tolist(), moved.tolist(), strict=True):
+            reach = 0 if sum(map(bool, before)) < 5 else 2  # 0.2 of 13 items at most
+            assert all(item in before[max(0, place - reach) : place + reach + 1] for place, item in enumerate(after))
+    assert changed and blurry.shuffle
+    still = loader(tiny, MAX_ITEM_LIST_LENGTH=12, order_noise=0.2, shuffle=False)
+    assert torch.equal(still._batches(0)[0], loader(tiny, MAX_ITEM_LIST_LENGTH=12, shuffle=False)._batches(0)[0])
+
+
 def test_loader_without_shuffling_repeats_itself(tiny: Path) -> None:
     rows = loader(tiny, shuffle=False)
     epochs = [batches(rows) for _ in range(2)]

@@ -39,11 +39,12 @@ from recbole_navigen.cli.compare import compare
 from recbole_navigen.cli.convert import convert
 from recbole_navigen.cli.generate import generate
 from recbole_navigen.cli.hyper import hyper
+from recbole_navigen.cli.recommend import recommend
 from recbole_navigen.generation.records import InstructionRecord, write_records
 from recbole_navigen.language.vocabulary import train_tokenizer
 
 SCRIPTS = {"run_navigen.py": main, "run_compare.py": compare, "run_generate.py": generate, "run_hyper.py": hyper}
-SCRIPTS["run_convert.py"] = convert
+SCRIPTS |= {"run_convert.py": convert, "run_recommend.py": recommend}
 NOT_RUN = ("apt-get", "su", "python3.11", ".", "pytest", "ruff")
 SHORTER = {"--epochs": "1", "--n_trials": "1", "--seeds": "1", "--users": "2", "--steps": "2", "steps": "2"}
 ENCODER = {"hidden_size": 16, "inner_size": 16, "n_layers": 1, "n_heads": 2}
@@ -92,7 +93,11 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "pictures").mkdir()
     for item in range(1, 191):
         Image.new("RGB", (40, 32), (item, 255 - item, 90)).save(folder / "pictures" / f"{item}.png")
-    # 4. Instructions that somebody wrote.
+    # 4. The files of the how-tos.
+    for name in ("model", "metric"):
+        (folder / f"my_{name}s.py").write_text(python_blocks()[f"docs/howto/own_{name}.md"][0])
+    (folder / "my_space.yaml").write_text("bag_width: [16, 32]\n")
+    # 5. Instructions that somebody wrote.
     ball = InstructionRecord("196", "image", "a red ball", "7", ("3", "9"), history_titles=("a", "b"), target_title="c")
     write_records(folder / "written.jsonl", [ball, replace(ball, user="186", target="8")])
     return folder
@@ -135,6 +140,8 @@ def shorter(words: list[str]) -> list[str]:
     result = []
     for word in words:
         name, equals, _ = word.partition("=")
+        if name == "--users" and "run_recommend.py" in words:  # there it is never a number
+            name = ""
         result.append(f"{name}={SHORTER[name]}" if equals and name in SHORTER else word)
     return [re.sub(r"\bsteps: \d+", f"steps: {SHORTER['steps']}", word) for word in result]
 

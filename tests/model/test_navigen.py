@@ -22,7 +22,7 @@ from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.pipeline.collaborative import collaborative_vectors
 from recbole_navigen.quick_start import run_navigen
 from recbole_navigen.runs.identity import identity
-from recbole_navigen.runs.load import load_navigen
+from recbole_navigen.runs.load import load_navigen, load_trained
 from recbole_navigen.runs.trained import TrainedModel
 from recbole_navigen.serving.recommender import Recommender
 from recbole_navigen.training.averaging import WeightAverage
@@ -245,7 +245,7 @@ def test_the_recommender_says_what_is_wrong(tiny, own_folder):
         Recommender.load(own_folder)
     pop = run_navigen("Pop", "tiny", config_dict={"data_path": str(tiny), "state": "ERROR", "show_progress": False})
     with pytest.raises(InputError, match="holds a Pop"):
-        Recommender.load(pop["run_dir"])
+        load_trained(pop["run_dir"])
     _, _, model, _ = build(tiny)
     settings = {"MAX_ITEM_LIST_LENGTH": 8, "scoring_memory": 64, "task_weights": {"cid2ins": 0.0}}
     recommender = Recommender(TrainedModel(model.table, model.lm, model.renderer, settings, dataset_hash=""))
@@ -253,7 +253,7 @@ def test_the_recommender_says_what_is_wrong(tiny, own_folder):
         recommender.recommend(["i1", "I33"])
     with pytest.raises(InputError, match="history 0 is empty"):
         recommender.recommend([])
-    with pytest.raises(InputError, match="must be a list of item ids"):
+    with pytest.raises(InputError, match="must be a list of ids"):
         recommender.recommend("i1")
     with pytest.raises(InputError, match="only 79 are left"):
         recommender.recommend(["i1"], k=80, exclude_history=True)

@@ -191,6 +191,24 @@ def test_vectors_of_the_catalogue_follow_the_weights():
     assert torch.allclose(model.catalogue_vectors(), model.item_vectors(torch.arange(1, 31)))
 
 
+def test_within_one_reading_contexts_are_read_once(monkeypatch):
+    model, renderer = small_model()
+    histories, lengths = random_histories(30, 4, 6, 0)
+    ranking, rendered = Ranking(model, memory=64), renderer.cid2cid(histories, lengths)
+    read, calls = model.read, []
+    monkeypatch.setattr(model, "read", lambda some: calls.append(len(some.tokens)) or read(some))
+    with model.decoder.one_reading(), torch.no_grad():
+        first = ranking.log_probs(rendered)
+        model.repeats.log_factor.fill_(-3.0)  # as between the fit and the ranking of a validation
+        again = ranking.log_probs(renderer.cid2cid(histories.clone(), lengths), histories)
+        other = ranking.log_probs(renderer.cid2cid(histories.flip(0), lengths.flip(0)))
+    assert calls == [4, 4] and torch.allclose(first.flip(0), other, atol=1e-6)
+    with torch.no_grad():
+        assert torch.allclose(again, ranking.log_probs(rendered, histories), atol=1e-6)
+        model.decoder.query.weight.mul_(2.0)
+    assert not torch.allclose(ranking.log_probs(rendered), first) and calls == [4] * 4
+
+
 def test_padding_changes_nothing():
     model, renderer = small_model()
     histories, lengths = random_histories(30, 4, 6, 0)

@@ -16,7 +16,7 @@ from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.pipeline import recoding
 from recbole_navigen.pipeline import train as pipeline
 from recbole_navigen.quick_start import Recommender, run_navigen
-from recbole_navigen.runs.layout import IDENTIFIERS
+from recbole_navigen.runs.layout import IDENTIFIERS, RECODING
 
 
 @given(st.integers(1, 40), st.integers(1, 4), st.integers(2, 9), st.integers(0, 99))
@@ -62,7 +62,7 @@ def test_a_run_with_new_codes_starts_where_the_first_model_stood(tiny: Path, dec
     table = DualIdentifierTable.load(run / IDENTIFIERS)
     assert (table.codes == seen["codes"]).all()
     assert "recode" in [stage["name"] for stage in read_json(run / "result.json")["stages"]]
-    assert not list(run.glob("*-in-training"))
+    assert not list(run.glob("*-in-training")) and not (run / RECODING).exists()
     assert len(Recommender.load(run).recommend(["i1", "i2"], k=3)) == 3
 
 

@@ -1,0 +1,78 @@
+"""The command `navigen-recommend`, `python run_recommend.py`.
+
+Only the standard library is imported before the arguments are parsed, so that `--help` answers at once.
+"""
+
+from collections.abc import Sequence
+
+from recbole_navigen.cli.command_line import CommandLine
+from recbole_navigen.cli.shared import bare_command_line, exit_code, refuse_settings, refuse_torchrun
+
+EPILOG = """\
+A finished run of any model, NaviGen or RecBole's, recommends to users of its data set:
+  %(prog)s --run=saved/SASRec-ml-100k-... --k=10 --n_users=5
+  %(prog)s --run=saved/NaviGen-ml-100k-... --k=20 --users=196,186
+  %(prog)s --run=saved/NaviGen-ml-100k-... --k=20 --users=all --output=top20.parquet
+The file has one line for each item of each user: user, rank, item, title, score. Its ending says how it is written:
+.parquet, .csv or .jsonl. The same command goes on with a file that was not finished.
+"""
+
+
+def parser() -> CommandLine:
+    """Return the parser of `navigen-recommend`."""
+    commands = bare_command_line(
+        "run_recommend",
+        "%(prog)s [-h] --run DIR [--users all|FILE|IDS] [--n_users N] [--k K] [--output FILE] "
+        "[--exclude_history | --include_history] [--held_out] [--batch_size N] [--device DEVICE] [--debug]",
+        "Recommend items to users of a finished run: printed, or as a file.",
+        EPILOG,
+    )
+    commands.add_argument("--run", metavar="DIR", required=True, help="a finished run of any model, saved/RUN")
+    commands.add_argument("--users", metavar="WHO", help="all, a file with one raw id a line, or raw ids with commas")
+    commands.add_argument("--n_users", type=int, metavar="N", help="how many users, in the order of the data")
+    commands.add_argument("--k", type=int, default=10, help="items a user (default: %(default)s)")
+    commands.add_argument("--output", metavar="FILE", help="FILE.parquet, FILE.csv or FILE.jsonl; without it, printed")
+    hide = commands.add_mutually_exclusive_group()
+    hide.add_argument(
+        "--exclude_history",
+        action="store_true",
+        default=None,
+        help="leave out what a user had (default: as the run was tested)",
+    )
+    hide.add_argument("--include_history", action="store_false", dest="exclude_history", help="leave nothing out")
+    commands.add_argument(
+        "--held_out", action="store_true", help="recommend before each user's last item, as the test did"
+    )
+    commands.add_argument("--batch_size", type=int, default=256, metavar="N", help="users at once (%(default)s)")
+    commands.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
+    commands.add_argument("--no-progress", action="store_false", dest="show_progress", help="show no bar")
+    return commands
+
+
+def recommend(argv: Sequence[str] | None = None) -> int:
+    """Run `navigen-recommend`.
+
+    Args:
+        argv: arguments without the program's name; None takes those of the process.
+
+    Returns:
+        0 on success, otherwise see `exit_code`.
+    """
+
+    def run() -> int:
+        commands = parser()
+        arguments, others = commands.split(argv)
+        refuse_settings(others, commands)
+        refuse_torchrun("run_recommend.py")
+        from recbole_navigen.config.raw_ids import asked_users
+        from recbole_navigen.runs.layout import refuse_unfinished
+
+        refuse_unfinished(arguments.run)
+        asked_users(arguments.users, arguments.n_users)  # before torch is imported
+        from recbole_navigen.quick_start.recommend import run_recommend
+
+        given = {name: value for name, value in vars(arguments).items() if name != "debug"}
+        run_recommend(**given)
+        return 0
+
+    return exit_code(run, argv)

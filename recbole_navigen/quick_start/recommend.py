@@ -1,0 +1,136 @@
+"""`run_recommend`: the best items for users of a finished run of any model, printed or as a file."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from tqdm import tqdm
+
+import recbole_navigen
+from recbole_navigen.artefacts import content_hash
+from recbole_navigen.config.calls import checks
+from recbole_navigen.config.raw_ids import Id, asked_users, chosen_users
+from recbole_navigen.devices import AUTO
+from recbole_navigen.errors import InputError
+from recbole_navigen.presentation.tables import Cell, Table, to_terminal
+from recbole_navigen.quick_start.run import require_writable
+from recbole_navigen.runs.result import read_result
+from recbole_navigen.serving.catalogue import CatalogueRecommender
+from recbole_navigen.serving.recommender import Recommender
+from recbole_navigen.serving.top_k_file import refuse_format, write_top_k
+
+PRINTED = 5  # users, where neither they nor a file are named
+
+
+@checks(
+    run="path",
+    output="path or None",
+    k="int from 1",
+    exclude_history="bool or None",
+    held_out="bool",
+    batch_size="int from 1",
+    device="str",
+    show_progress="bool",
+)
+def run_recommend(
+    run: str | Path,
+    users: str | Sequence[Id] | None = None,
+    n_users: int | None = None,
+    k: int = 10,
+    output: str | Path | None = None,
+    exclude_history: bool | None = None,
+    held_out: bool = False,
+    batch_size: int = 256,
+    device: str = AUTO,
+    show_progress: bool = True,
+) -> pd.DataFrame | Path:
+    """The k best items for users of a run's data set, after everything that they did.
+
+    Args:
+        run: folder of a finished run of any model.
+        users: `all`, a file with one raw id a line, raw ids with commas, or a list of them. n_users: how many, in the
+            order of the data. Without both: 5 to be printed, all to be written.
+        k: items a user. output: a file that ends in .parquet, .csv or .jsonl; None prints.
+        exclude_history: whether items that a user had are left out; None: as in the test of the run.
+        held_out: True to recommend in the place of the test, before each user's last item, which becomes the column
+            `target`.
+        batch_size: users at once. device: auto, cpu, cuda, ... show_progress: whether a bar is shown.
+
+    Returns:
+        The lines: user, rank from 1, item, title, score, the probability where the model knows it, and the target if
+        it is held out; or the path of the file that holds them. A file that was begun and not finished is gone on with.
+    """
+    # 1. What cannot be meant is refused before anything is loaded.
+    asked = asked_users(users, PRINTED if users is None and n_users is None and output is None else n_users)
+    if output is not None:
+        output = refuse_format(output)
+        require_writable(output.parent, "output")
+    record = read_result(run)
+    recommender = Recommender.load(run, device)
+    chosen = chosen_users(recommender.users, asked)
+    if k > len(recommender.item_tokens):
+        raise InputError(f"k={k} items were asked for of a catalogue of {len(recommender.item_tokens)}; lower k.")
+
+    # 2. Batch by batch.
+    batches = [chosen[begin : begin + batch_size] for begin in range(0, len(chosen), batch_size)]
+
+    def rows_of(part: Sequence[str]) -> list[dict[str, Any]]:
+        return list(_rows(recommender, part, k, exclude_history, held_out))
+
+    with tqdm(total=len(chosen), desc="recommending", unit=" users", ncols=100, disable=not show_progress) as bar:
+        if output is not None:
+            made_of = {
+                "run": content_hash(record["identity"], record["test_result"]),
+                "users": content_hash(chosen),
+                "asked": [k, exclude_history, held_out, batch_size],
+                "version": recbole_navigen.__version__,
+            }
+            write_top_k(output, made_of, batches, rows_of, bar.update)
+        else:
+            rows = []
+            for part in batches:
+                rows += rows_of(part)
+                bar.update(len(part))
+
+    # 3. Shown, or where it is.
+    console = Console(highlight=False)
+    if output is not None:
+        console.print(f"{len(chosen)} users with {k} items each are in {output}", markup=False, soft_wrap=True)
+        return output
+    for part in to_terminal([_table(user, rows) for user in chosen]):
+        console.print(part)
+    return pd.DataFrame(rows)
+
+
+def _rows(
+    recommender: CatalogueRecommender, users: Sequence[str], k: int, exclude_history: bool | None, held_out: bool
+) -> Iterator[dict[str, Any]]:
+    """The lines of some users."""
+    found = recommender.recommend_users(users, k, exclude_history=exclude_history, held_out=int(held_out))
+    for user, best in zip(users, found, strict=True):
+        for rank, each in enumerate(best, start=1):
+            line = {"user": user, "rank": rank, "item": each.item, "title": recommender.titles[each.item]}
+            line["score"] = each.score
+            if each.probability is not None:
+                line["probability"] = each.probability
+            if held_out:
+                line["target"] = recommender.history_of(user)[-1]
+            yield line
+
+
+def _table(user: str, rows: Sequence[dict[str, Any]]) -> Table:
+    """What is printed of a user."""
+    own = [row for row in rows if row["user"] == user]
+    share = "probability" in own[0]
+    lines = tuple(
+        (
+            Cell(str(row["rank"])),
+            Cell(row["item"]),
+            Cell(row["title"], mark="  <- the true next item" if row.get("target") == row["item"] else ""),
+            Cell(f"{row['probability']:.2%}" if share else f"{row['score']:.4f}"),
+        )
+        for row in own
+    )
+    return Table(f"User {user}", user, ("rank", "item", "title", "probability" if share else "score"), lines)
