@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from recbole_navigen.cli.command_line import CommandLine
 from recbole_navigen.cli.shared import command_line, exit_code, refuse_torchrun, split_files
 from recbole_navigen.errors import InputError
-from recbole_navigen.language.tags import DRAFTS, DRAWS, TEMPERATURE, TOP_P
+from recbole_navigen.language.tags import DRAFTS, DRAWS, PLAN_TEMPERATURE, TEMPERATURE, TOP_P
 
 EPILOG = """\
 The run is the newest finished one of these settings; without one, it is trained first, as run_navigen would:
@@ -46,9 +46,8 @@ def parser() -> CommandLine:
     commands.add_argument(
         "--temperature",
         type=float,
-        default=TEMPERATURE,
         metavar="T",
-        help="0: most probable words; 1: draw (%(default)s)",
+        help=f"0: most probable words; 1: draw (plans {PLAN_TEMPERATURE:g}, free text {TEMPERATURE:g})",
     )
     commands.add_argument(
         "--top_p", type=float, default=TOP_P, metavar="P", help="draw among words that hold this share (%(default)s)"

@@ -2,13 +2,13 @@
 
 DOMAINS = ("generic", "product", "game", "short_video", "film")
 MEDIA = ("image", "video")
-# How answers are drawn for people to read, the best of so many drafts: at temperature 0 the prose repeats itself
-# (benchmarks/instructions.py).
-TEMPERATURE, TOP_P, DRAFTS = 0.6, 0.9, 4
+# How answers are drawn for people to read, the best of so many drafts: at temperature 0 free text repeats itself, and
+# plans, of which any is sound, are drawn as the model has them.
+TEMPERATURE, PLAN_TEMPERATURE, TOP_P, DRAFTS = 0.6, 1.0, 0.9, 4
 # What draws take, in the words of settings' descriptions; `run_generate` takes them too.
 DRAWS = {
     "think": "bool",
-    "temperature": "float from 0",
+    "temperature": "float from 0 or None",
     "top_p": "float above 0 to 1",
     "drafts": "int from 1",
     "seed": "int",

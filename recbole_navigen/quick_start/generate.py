@@ -27,7 +27,7 @@ from recbole_navigen.generation.settings import (
     refuse_absent,
     split_generation,
 )
-from recbole_navigen.language.tags import DRAFTS, DRAWS, MEDIA, TEMPERATURE, TOP_P
+from recbole_navigen.language.tags import DRAFTS, DRAWS, MEDIA, TOP_P
 from recbole_navigen.pipeline.check import refuse_broken_teachers
 from recbole_navigen.pipeline.write import add_writer, has_writer
 from recbole_navigen.presentation.tables import to_terminal
@@ -69,7 +69,7 @@ def run_generate(
     run: str | Path | None = None,
     media: str = "image",
     think: bool = True,
-    temperature: float = TEMPERATURE,
+    temperature: float | None = None,
     top_p: float = TOP_P,
     drafts: int = DRAFTS,
     seed: int = 0,

@@ -18,7 +18,7 @@ from recbole_navigen.data import NaviGenDataset, create_dataset
 from recbole_navigen.data.sequences import padded
 from recbole_navigen.devices import AUTO, resolve_device
 from recbole_navigen.errors import InputError
-from recbole_navigen.language.tags import DOMAINS, DRAFTS, DRAWS, MEDIA, TEMPERATURE, TOP_P
+from recbole_navigen.language.tags import DOMAINS, DRAFTS, DRAWS, MEDIA, PLAN_TEMPERATURE, TEMPERATURE, TOP_P
 from recbole_navigen.model.ranking import Ranking
 from recbole_navigen.runs.load import load_trained
 from recbole_navigen.runs.loaded import refuse_other_data
@@ -147,7 +147,7 @@ class Recommender(CatalogueRecommender):
         media: str | Sequence[str] = "image",
         domain: str | None = None,
         think: bool = True,
-        temperature: float = TEMPERATURE,
+        temperature: float | None = None,
         seed: int = 0,
         top_p: float = TOP_P,
         exclude_history: bool = True,
@@ -166,8 +166,8 @@ class Recommender(CatalogueRecommender):
             media: `image` or `video`, for all or for each.
             domain: what kind of catalogue it is; None: as in training.
             think: whether the model reasons before it answers.
-            temperature: 0 for the most probable words, 1 to draw from the model. seed: of the draws, which
-                for the same history are the same, whoever else is asked for.
+            temperature: 0 for the most probable words, 1 to draw from the model; None: 1 for plans, 0.6 for free
+                text. seed: of the draws, which for the same history are the same, whoever else is asked for.
             top_p: words are drawn among the most probable ones that hold this share together; 1 for all.
             exclude_history: False to let an item of the history be the next one.
             pool: 1 to write for the item ranked first.
@@ -191,6 +191,8 @@ class Recommender(CatalogueRecommender):
         domain = domain or settings["domain"]
         found = self.aimed(histories, pool, exclude_history)
         aims = [aim for aim, _ in found]
+        if temperature is None:
+            temperature = TEMPERATURE if planner is None else PLAN_TEMPERATURE
         drafts = drafts if temperature else 1
         rows = [row for row in range(len(histories)) for _ in range(drafts)]
         keys = [[seed, list(histories[row]), media[row], place % drafts] for place, row in enumerate(rows)]
