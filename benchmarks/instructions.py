@@ -1,14 +1,14 @@
 """Instructions of a trained NaviGen for held-out targets, beside simple writers.
 
     python benchmarks/instructions.py [--dataset=ml-100k] [--data_path=FOLDER] [--users=1000] [--draws=2] [--seeds=1]
-                                      [--examples=50] [--key=value]
+                                      [--examples=50] [--free_text] [--key=value]
 
 Each test user's history ends before the test item; that item is the target, which no training saw. NaviGen, as
 run_generate draws, is compared with the simple writers that `run_generate --held_out` shows
 (`recbole_navigen/evaluation/simple_writers.py`: last item, most popular item, kinds of the last ten, titles of the five
-best); and one draft, in place of the best of several, with one without a thought, one for the item ranked first, and
-one of a writer of free text (`instruction_form: text`) beside the same ranking model. Two rows know the next item: its
-own text (oracle), and the plan that the search finds for it.
+best); and one draft, in place of the best of several, with one without a thought, one for the item ranked first, and,
+with `--free_text`, one of a writer of free text (`instruction_form: text`) beside the same ranking model. Two rows know
+the next item: its own text (oracle), and the plan that the search finds for it.
 
 Similarity is the cosine of sentence embeddings (all-MiniLM-L6-v2, extra `offline`), which neither search nor training
 used; without titles, too, since naming a work is no picture of it. Ranking models and writers are trained under
@@ -79,6 +79,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=1000, help="at most so many, spread evenly")
     parser.add_argument("--draws", type=int, default=2, help="of NaviGen, averaged")
     parser.add_argument("--seeds", type=int, default=1, help="ranking models and writers")
+    parser.add_argument("--free_text", action="store_true", help="a writer of free text beside it, on the first seed")
     parser.add_argument("--examples", type=int, default=0, help="so many into docs/examples")
     arguments, argv = parser.parse_known_args()
     name, given, space = arguments.dataset, parse_argv(argv), SentenceSpace(packaged_encoder())
@@ -107,6 +108,7 @@ def main() -> None:
             answers[label] = [[row.answer for row in model.instruct(histories, media, drafts=1, **changes)]]
         if seed == first:
             shown = list(zip(users, histories, targets, drawn[0], strict=True))
+        if seed == first and arguments.free_text:
             free = _free_text(name, {**given, "seed": seed})
             answers[FREE] = [[row.answer for row in free.instruct(histories, media, drafts=1)]]
         wanted = [simple.items.texts[item] for item in targets]
@@ -141,7 +143,7 @@ def main() -> None:
         if goal is not None:
             bars.append(Bar(f"{measure}, personalisation gap", gap.mean, f"at least {goal}", gap.mean >= goal))
     for label, others in ((OURS, (*SIMPLE, ONE)), (ONE, (FREE, *CHANGES))):
-        for other in others:
+        for other in (one for one in others if one in means):
             both = [means[one] for one in (label, other)]
             row = table[f"{label} - {other}"] = {}
             for measure in PAIRED:

@@ -25,7 +25,7 @@ def identity(config: Config) -> dict[str, Any]:
     Args:
         config: settings as they are before the run.
     """
-    own, leave_out = {}, ()
+    own, leave_out = {}, ("item_text_roles",)  # only instructions know of them
     if config["model"] == "NaviGen":
         own, leave_out = _own_identity(config)
     if config["metrics_file"] is not None:

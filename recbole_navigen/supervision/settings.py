@@ -10,7 +10,7 @@ NO_TERM = "item"  # names an answer whose terms are not taught, and says nothing
 # Settings that matter only to models that learn to write.
 WRITING_KEYS = (
     *("supervision", "instruction_form", "instruction_vocabulary", "instruction_batch_size", "think_share"),
-    *("choose_item", "name_item", "thought_tokens", "instruction_tokens"),
+    *("choose_item", "name_item", "thought_tokens", "instruction_tokens", "item_text_roles"),
     *("writer_steps", "writer_batch_size", "writer_learning_rate"),
 )
 
