@@ -100,14 +100,14 @@ def windows(
     return torch.from_numpy(np.where(inside, flat, 0).astype(np.int64, copy=False))
 
 
-def blurred(windows: LongTensor, noise: float, rng: np.random.Generator) -> LongTensor:
+def blurred(cut: LongTensor, noise: float, rng: np.random.Generator) -> LongTensor:
     """The items of each window in a nearby order: by their places, each later by up to a share `noise` of the window.
 
     In a long history much of the order is chance, as that of the ratings of one sitting; in a short one it is most of
     what there is to know. So a window of fewer than 1 / noise items stays as it is. (R, T) -> (R, T), padding kept.
     """
-    held = windows.numpy() > 0
-    place = np.where(held, np.arange(windows.shape[1]), np.inf)
-    later = noise * held.sum(axis=1, keepdims=True) * rng.random(windows.shape)
+    held = cut.numpy() > 0
+    place = np.where(held, np.arange(cut.shape[1]), np.inf)
+    later = noise * held.sum(axis=1, keepdims=True) * rng.random(cut.shape)
     order = np.argsort(place + later, axis=1, kind="stable")
-    return windows.gather(1, torch.from_numpy(order))
+    return cut.gather(1, torch.from_numpy(order))
