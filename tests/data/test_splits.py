@@ -1,4 +1,4 @@
-"""Any split, for NaviGen as for RecBole's models: what is held out is in no training step; files may be split already."""
+"""Any split, for NaviGen as for RecBole's models: what is held out is in no training step; files may be split."""
 
 from pathlib import Path
 
