@@ -56,6 +56,7 @@ setup(
             *("mkdocs-material>=9.5,<10", "scikit-image>=0.25", "sentencepiece>=0.2", "ftfy>=6.3"),
             *("isal>=1.6,<2", "orjson>=3.10,<4"),
             *("fastapi>=0.115", "uvicorn>=0.30", "swagger-ui-bundle>=1.1"),
+            *("wandb>=0.19", "ipywidgets>=8", "ipykernel>=6", "nbclient>=0.10"),
         ],
         "generate": [
             *("diffusers>=0.42", "accelerate>=1.0", "pillow>=11", "av>=14", "httpx>=0.27,<1"),
@@ -63,6 +64,8 @@ setup(
             *("sentencepiece>=0.2", "ftfy>=6.3"),
         ],
         "serve": ["fastapi>=0.115", "uvicorn>=0.30", "swagger-ui-bundle>=1.1"],
+        "wandb": ["wandb>=0.19"],
+        "notebook": ["ipywidgets>=8", "ipykernel>=6", "nbclient>=0.10"],
         "ssim": ["scikit-image>=0.25"],
         "tune": ["optuna>=4.9", "cmaes>=0.11"],
         "convert": ["isal>=1.6,<2", "orjson>=3.10,<4"],  # navigen-convert reads gz and JSON lines faster

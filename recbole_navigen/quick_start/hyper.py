@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recbole_navigen.bars import use_bars
 from recbole_navigen.config import Config
 from recbole_navigen.config.calls import SETTINGS, checks
 from recbole_navigen.errors import InputError
@@ -122,6 +123,7 @@ def run_hyper(
         raise InputError("eval_args.split={LS: test_only} has no validation to search by; use {LS: valid_and_test}")
     require_writable(config["checkpoint_dir"], "checkpoint_dir")
     _refuse_output(output)
+    use_bars(config["progress"])
     # A choice among models may name one that is not there.
     named = [{p.name: value} for p in space if p.kind == "choice" and p.name in SOURCES for value in p.values]
     others = ({**(config_dict or {}), **nested(value, config)} for value in named)
@@ -177,7 +179,8 @@ def run_hyper(
     folder = Path(output) if output else new_folder(config["checkpoint_dir"], f"hyper-{name}-{data}")
     shown = None if confirmation is None else (confirmation.verdict(), confirmation.table())
     result = write_report(sweep, folder, shown)
-    return {**result, "confirmation": None if confirmation is None else confirmation.summary()}
+    result["confirmation"] = None if confirmation is None else confirmation.summary()
+    return result
 
 
 def _refuse_output(output: str | Path | None) -> None:

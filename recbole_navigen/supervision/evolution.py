@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tqdm import tqdm
-
+from recbole_navigen.bars import tqdm
 from recbole_navigen.errors import InputError
 from recbole_navigen.supervision.fitness import MATCHES, Score, round_scores
 from recbole_navigen.supervision.interfaces import (

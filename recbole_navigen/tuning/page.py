@@ -15,9 +15,10 @@ import recbole_navigen
 from recbole_navigen.artefacts import atomic_directory
 from recbole_navigen.config.config import NOT_LEARNED, Config
 from recbole_navigen.config.forms import sampled
+from recbole_navigen.presentation.html_result import HtmlResult
 from recbole_navigen.presentation.page import to_html
 from recbole_navigen.presentation.plots import Plot, bar_plot, points_plot
-from recbole_navigen.presentation.tables import Cell, Table, csv_text, shown_name, to_terminal
+from recbole_navigen.presentation.tables import Cell, Table, csv_text, prints, shown_name, to_terminal
 from recbole_navigen.redaction import without_hidden
 from recbole_navigen.sources import versions
 from recbole_navigen.tuning.search_space import Parameter, defaults, nested
@@ -93,7 +94,7 @@ def write_report(sweep: Sweep, folder: Path, confirmation: tuple[str, Table] | N
         tables = [*confirming, _table(sweep, ranked + rest, best)]
         page = to_html(title, {**_facts(sweep, trials), "Best trial": verdict}, tables, list(plots.values()))
         (temporary / PAGE).write_text(page, encoding="utf-8")
-    console = Console(highlight=False)
+    console = Console(highlight=False, quiet=not prints(sweep.config))
     console.print(*to_terminal([*confirming, _table(sweep, ranked[:SHOWN], best)]), sep="\n")
     if verdict:
         console.print(verdict, soft_wrap=True, markup=False)
@@ -103,7 +104,7 @@ def write_report(sweep: Sweep, folder: Path, confirmation: tuple[str, Table] | N
         how = f"python run_navigen.py --config_files {folder / BEST}"
         console.print(f"Train with the best settings: {how}", soft_wrap=True, markup=False)
     states = [_state(trial) for trial in trials]
-    return {
+    result = {
         "folder": str(folder),
         "best": best
         and {
@@ -116,6 +117,7 @@ def write_report(sweep: Sweep, folder: Path, confirmation: tuple[str, Table] | N
         "pruned": states.count("stopped early"),
         "failed": states.count("failed"),
     }
+    return HtmlResult(result, [*confirming, _table(sweep, ranked[:SHOWN], best)])
 
 
 def _order(sweep: Sweep) -> Any:

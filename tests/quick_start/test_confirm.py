@@ -38,7 +38,7 @@ def test_a_finished_run_is_not_trained_again(tiny: Path, in_this_process: list[s
 def test_the_best_trial_is_run_on_other_seeds(
     tiny: Path, in_this_process: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = sweep([0.001, 0.05], n_trials=2, confirm=2)
+    result = sweep([0.001, 0.05], n_trials=2, confirm=2, config_dict={**QUIET, "state": "INFO"})
     own = result["confirmation"]
     assert in_this_process == ["BPR"] * 6 and own["seeds"] == [2021, 2022]
     # From single runs, which the sweep has made.
