@@ -110,3 +110,9 @@ def run_config(folder: str | Path, model: type | None = None) -> Config:
             f"the settings of {folder} hold a secret, which runs do not keep; give its settings in place of its folder."
         )
     return Config(model, record["dataset"], config_dict={**own, **data})
+
+
+def refuse_other_data(dataset: Any, dataset_hash: str, folder: str | Path) -> None:
+    """Refuse data that are not what a run was trained on."""
+    if dataset.content_hash != dataset_hash:
+        raise InputError(f"the data in {folder} is not what the run was trained on; restore it or train again.")
