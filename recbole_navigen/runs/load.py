@@ -94,8 +94,9 @@ def run_config(folder: str | Path, model: type | None = None) -> Config:
     record = read_result(folder)
     settings, data = record["config"], {"data_path": str(Path(record["config"]["data_path"]).parent)}
     # A model of one's own may have no defaults to be built with.
-    own_keys = ("loss_type",) if model is not None else ("loss_type", "model_file") if settings["model_file"] else ()
-    data |= {key: settings[key] for key in own_keys}
+    if model is not None or settings.get("model_file"):
+        own_keys = ("loss_type", *(() if model is not None else ("model_file",)))
+        data |= {key: settings[key] for key in own_keys if settings.get(key) is not None}
     model = model or record["model"]
     defaults = Config(model, record["dataset"], config_dict=data)
     shown = defaults.public()
