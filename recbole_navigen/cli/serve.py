@@ -35,7 +35,7 @@ def parser() -> CommandLine:
         ("max_k", 1000, "items that a request may ask for"),
         ("max_batch", 64, "requests that are answered together"),
         ("max_waiting", 512, "requests that may wait; more get status 503"),
-        ("graceful_seconds", 30, "how long the last requests have after SIGTERM"),
+        ("graceful_seconds", 0, "how long the last requests have after SIGTERM; 0: as long as it takes"),
     ):
         commands.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{text} (%(default)s)")
     commands.add_argument("--check", action="store_true", help="load the run, listen, and end")

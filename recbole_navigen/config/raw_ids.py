@@ -55,7 +55,7 @@ def chosen_users(known: Sequence[str], asked: list[str] | int | None) -> list[st
 
 def raw_id(value: Any) -> Any:
     """A raw id as text; a whole number reads as the file writes it, also as a float, which pandas makes of numbers."""
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if isinstance(value, str | bool) or not isinstance(value, Real):
         return value
     whole = isinstance(value, Integral) or float(value).is_integer()
     return str(int(value)) if whole else value

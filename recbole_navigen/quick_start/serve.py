@@ -34,7 +34,7 @@ def refuse_without_server() -> None:
     max_k="int from 1",
     max_batch="int from 1",
     max_waiting="int from 1",
-    graceful_seconds="int from 1",
+    graceful_seconds="int from 0",
     check="bool",
 )
 def run_serve(
@@ -46,7 +46,7 @@ def run_serve(
     max_k: int = 1000,
     max_batch: int = 64,
     max_waiting: int = 512,
-    graceful_seconds: int = 30,
+    graceful_seconds: int = 0,
     check: bool = False,
 ) -> None:
     """Serve a run until SIGTERM or Ctrl-C, which let requests under way be answered.
@@ -56,7 +56,7 @@ def run_serve(
         host, port: where to listen; port 0 takes a free one. device: auto, cpu, cuda, ...
         max_history: items of a history in a request. max_k: items recommended.
         max_batch: requests that are answered together. max_waiting: requests that may wait; more get status 503.
-        graceful_seconds: how long the last requests have. check: load all and listen, then end.
+        graceful_seconds: how long the last requests have; 0: as long as it takes. check: load all and listen, then end.
     """
     refuse_without_server()
     import uvicorn
@@ -98,10 +98,12 @@ def run_serve(
         log_level="warning",
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=graceful_seconds,
+        timeout_graceful_shutdown=graceful_seconds or None,
     )
     Server(config).run(sockets=[listening])
-    console.print("the server has ended; every request that it took was answered", markup=False)
+    lost = app.state.lost
+    kept = "every request that it took was answered" if not lost else f"{lost} requests found no time to be answered"
+    console.print(f"the server has ended; {kept}", markup=False)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -129,8 +129,14 @@ def create_app(recommender: CatalogueRecommender, run: str, limits: Limits, writ
     app.openapi_version = "3.0.3"  # what the page's own files read
     app.add_middleware(_SmallBodies, most=limits.body)
 
+    app.state.lost = 0  # requests that were given up before they were answered
+
     async def answer(kind: Hashable, own: Any) -> Any:
-        return await asyncio.wrap_future(batcher.ask(kind, own))
+        try:
+            return await asyncio.wrap_future(batcher.ask(kind, own))
+        except asyncio.CancelledError:
+            app.state.lost += 1
+            raise
 
     def history_of(asked: Asked) -> list[raw] | None:
         """The history that is asked for; None for a user. Exactly one of them must be there, and be known: the nearest

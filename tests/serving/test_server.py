@@ -185,6 +185,37 @@ def test_sigterm_lets_requests_under_way_be_answered(runs: dict[str, str]) -> No
     assert server.returncode == 0 and "every request that it took was answered" in rest and "Traceback" not in rest
 
 
+def test_who_finds_no_time_is_counted(runs: dict[str, str]) -> None:
+    command = [sys.executable, str(ROOT / "run_serve.py"), f"--run={runs['NaviGen']}", "--port=0", "--device=cpu"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
+    server = subprocess.Popen(
+        [*command, "--graceful_seconds=1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+    )
+    place = re.search(r"at (http://\S+):", server.stdout.readline())[1]
+
+    def ask(number: int) -> bool:
+        body = json.dumps({"user": "u1", "seed": number, "drafts": 16}).encode()
+        asked = urllib.request.Request(f"{place}/instruct", body, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(asked, timeout=60) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    with ThreadPoolExecutor(40) as pool:
+        answers = [pool.submit(ask, number) for number in range(40)]
+        time.sleep(0.6)
+        server.send_signal(signal.SIGTERM)
+        lost = sum(not answer.result() for answer in answers)
+    rest, _ = server.communicate(timeout=120)
+    said = re.search(r"(\d+) requests found no time", rest)
+    assert lost == (int(said[1]) if said else 0)
+
+
 def test_the_command_refuses_in_one_line(
     runs: dict[str, str], capsys: pytest.CaptureFixture[str], own_folder: Path
 ) -> None:
