@@ -55,12 +55,17 @@ setup(
             *("diffusers>=0.42", "accelerate>=1.0", "pillow>=11", "av>=14", "optuna>=4.9", "cmaes>=0.11"),
             *("mkdocs-material>=9.5,<10", "scikit-image>=0.25", "sentencepiece>=0.2", "ftfy>=6.3"),
             *("isal>=1.6,<2", "orjson>=3.10,<4"),
+            *("fastapi>=0.115", "uvicorn>=0.30", "swagger-ui-bundle>=1.1"),
+            *("wandb>=0.19", "ipywidgets>=8", "ipykernel>=6", "nbclient>=0.10"),
         ],
         "generate": [
             *("diffusers>=0.42", "accelerate>=1.0", "pillow>=11", "av>=14", "httpx>=0.27,<1"),
             # CogVideoX and PixArt come with tokenizers of sentencepiece alone; several pipelines call ftfy unasked.
             *("sentencepiece>=0.2", "ftfy>=6.3"),
         ],
+        "serve": ["fastapi>=0.115", "uvicorn>=0.30", "swagger-ui-bundle>=1.1"],
+        "wandb": ["wandb>=0.19"],
+        "notebook": ["ipywidgets>=8", "ipykernel>=6", "nbclient>=0.10"],
         "ssim": ["scikit-image>=0.25"],
         "tune": ["optuna>=4.9", "cmaes>=0.11"],
         "convert": ["isal>=1.6,<2", "orjson>=3.10,<4"],  # navigen-convert reads gz and JSON lines faster
@@ -74,6 +79,7 @@ setup(
             "navigen-convert = recbole_navigen.cli.convert:convert",
             "navigen-generate = recbole_navigen.cli.generate:generate",
             "navigen-hyper = recbole_navigen.cli.hyper:hyper",
+            "navigen-serve = recbole_navigen.cli.serve:serve",
             "navigen-recommend = recbole_navigen.cli.recommend:recommend",
         ]
     },

@@ -52,7 +52,7 @@ LONGEST = 400  # lines
 # Files that have the same role in each room.
 ROLES = {"__init__.py", "settings.py", "page.py", "interfaces.py"}
 # A command and what it runs, in `cli` and in `quick_start`.
-COMMANDS = {"compare.py", "generate.py", "hyper.py", "recommend.py"}
+COMMANDS = {"compare.py", "generate.py", "hyper.py", "recommend.py", "serve.py"}
 
 
 def modules() -> dict[str, Path]:

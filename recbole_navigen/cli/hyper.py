@@ -10,7 +10,7 @@ from recbole_navigen.cli.shared import command_line, exit_code, refuse_torchrun,
 
 EPILOG = """\
 Any setting may be given as --key=value, for all trials:
-  %(prog)s --dataset=ml-100k --n_trials=20
+  %(prog)s --dataset=ml-100k --n_trials=20 --confirm=3
   %(prog)s --model=SASRec --train_rows=user --epochs=30 --n_trials=50 --pruner=hyperband
   %(prog)s --model=LightGCN --params_file=hyper.test --sampler=grid
   %(prog)s --n_trials=40 --sampler=nsga2              (valid metric against test users per second)
@@ -27,7 +27,8 @@ def parser() -> CommandLine:
     commands = command_line(
         "run_hyper",
         "%(prog)s [-h] [--model MODEL] [--dataset DATASET] [--params_file FILE] [--n_trials N] [--storage STORAGE] "
-        "[--sampler NAME] [--pruner NAME] [--output DIR] [--config_files FILE ...] [--debug] [--key=value ...]",
+        "[--sampler NAME] [--pruner NAME] [--confirm N] [--output DIR] [--config_files FILE ...] [--debug] "
+        "[--key=value ...]",
         "Search the settings of a model that make its valid_metric best.",
         EPILOG,
     )
@@ -39,6 +40,9 @@ def parser() -> CommandLine:
     commands.add_argument("--sampler", default="tpe", help="tpe (default), random, grid, cmaes or nsga2")
     commands.add_argument("--pruner", default="median", help="median (default), hyperband, halving or none")
     commands.add_argument("--output", metavar="DIR", help="where the report is written")
+    commands.add_argument(
+        "--confirm", type=int, default=0, metavar="N", help="run the best trial and the default on N other seeds, too"
+    )
     commands.add_argument("--heartbeat", type=int, default=30, metavar="S", help="seconds between signs of life")
     return commands
 
@@ -77,6 +81,7 @@ def hyper(argv: Sequence[str] | None = None) -> int:
             pruner=arguments.pruner,
             output=arguments.output,
             heartbeat=arguments.heartbeat,
+            confirm=arguments.confirm,
         )
         return int(result["best"] is None)
 

@@ -14,6 +14,7 @@ from recbole_navigen.artefacts import atomic_directory, plain
 from recbole_navigen.comparison.estimates import PROTOCOLS, Comparison, Contender, Estimate, compare, costs
 from recbole_navigen.evaluation.statistics import RESAMPLES
 from recbole_navigen.evaluation.user_ranks import ITEM_THIRDS
+from recbole_navigen.presentation.html_result import HtmlResult
 from recbole_navigen.presentation.page import to_html
 from recbole_navigen.presentation.plots import Plot, cost_plot, interval_plot
 from recbole_navigen.presentation.tables import Cell, Table, shown_name, to_csv, to_latex, to_markdown, to_terminal
@@ -29,15 +30,17 @@ COSTS = ("seeds", "parameters", "training min", "users/s", "MB")
 MARKS = ((0.01, "‡"), (0.05, "†"))  # level -> mark of models below the best
 
 
-def report(contenders: Sequence[Contender], metrics: Sequence[str], root: str | Path) -> dict[str, Any]:
-    """Compare, print, and write everything below `root`.
+def report(
+    contenders: Sequence[Contender], metrics: Sequence[str], root: str | Path, printed: bool = True
+) -> HtmlResult:
+    """Compare, print if `printed`, and write everything below `root`.
 
     Returns:
         `folder`, where it was written, and the `comparison`.
     """
     comparison = compare(contenders, metrics)
     shown = tables(comparison)
-    console = Console(highlight=False)
+    console = Console(highlight=False, quiet=not printed)
     console.print(*to_terminal(shown), sep="\n")
     title = f"Comparison on {comparison.dataset}"
     files = {
@@ -52,7 +55,7 @@ def report(contenders: Sequence[Contender], metrics: Sequence[str], root: str | 
         for name, text in files.items():
             (folder / name).write_text(text, encoding="utf-8")
     console.print(f"The comparison is in {path}: {', '.join(files)}.", soft_wrap=True, markup=False)
-    return {"folder": str(path), "comparison": comparison}
+    return HtmlResult({"folder": str(path), "comparison": comparison}, shown)
 
 
 def _facts(comparison: Comparison) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Raw ids that are given, as text or numbers, and the users that are meant. No RecBole, no torch."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,9 @@ def chosen_users(known: Sequence[str], asked: list[str] | int | None) -> list[st
 
 def raw_id(value: Any) -> Any:
     """A raw id as text; a whole number reads as the file writes it, also as a float, which pandas makes of numbers."""
-    whole = isinstance(value, Real) and not isinstance(value, bool) and float(value).is_integer()
+    if isinstance(value, str | bool) or not isinstance(value, Real):
+        return value
+    whole = isinstance(value, Integral) or float(value).is_integer()
     return str(int(value)) if whole else value
 
 

@@ -36,6 +36,7 @@ NOT_LEARNED = frozenset(
         "run_dir",
         "state",
         "show_progress",
+        "progress",
         "log_wandb",
         "wandb_project",
         "gpu_id",
@@ -87,6 +88,8 @@ def refuse_unfit(model: str, family: str | None, final: Mapping[str, Any]) -> No
     _refuse_unfit_metrics(final)
     sequential = family == "sequential_recommender" or model in shipped.OURS
     _refuse_unfit_rows(model, sequential, final)
+    if final.get("log_wandb") and find_spec("wandb") is None:
+        raise InputError("log_wandb needs wandb, which is not installed; pip install 'recbole-navigen[wandb]'")
     if final.get("load_col") and final.get("unload_col"):
         raise InputError("load_col and unload_col are both set; RecBole takes one of them, so unset the other")
     if model == "NaviGen":

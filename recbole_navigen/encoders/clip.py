@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
-from tqdm import tqdm
 
 from recbole_navigen.artefacts import content_hash, file_hash, plain
+from recbole_navigen.bars import tqdm
 from recbole_navigen.encoders.clip_inputs import (
     accepted,
     full_length,

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from recbole_navigen.artefacts import atomic_directory, file_hash, stage_is_current, write_manifest
+from recbole_navigen.bars import tqdm
 from recbole_navigen.errors import InputError
 from recbole_navigen.sources import SAFE, SAFE_CODE, refuse_pickles
 

@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tqdm import tqdm
-
 from recbole_navigen.artefacts import content_hash, file_hash, plain, write_bytes
+from recbole_navigen.bars import tqdm
 from recbole_navigen.encoders.clip import ClipEncoder
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.media_scores import MediaCase, MediaScores, score_media

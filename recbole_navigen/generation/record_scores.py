@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from recbole_navigen.bars import tqdm
 from recbole_navigen.config.locate import cache_folder
 from recbole_navigen.encoders.sentences import SentenceSpace, TextSpace, TfidfSpace, encoder_folder
 from recbole_navigen.errors import InputError

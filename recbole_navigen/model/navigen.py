@@ -89,6 +89,10 @@ class NaviGen(SequentialRecommender):
         histories, lengths = histories[:, -self.max_seq_length :], lengths.clamp(max=self.max_seq_length)
         return self.ranking.top_k(self._rendered(histories, lengths), k, histories, banned)
 
+    def scalars(self) -> dict[str, float]:
+        """Fitted numbers that are worth watching, for TensorBoard: the factor of repeats."""
+        return {"factor": float(self.lm.repeats.log_factor.exp())}
+
     def history(self, interaction: Interaction) -> Rendered:
         """The histories of a batch as the model reads them."""
         return self._rendered(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN])

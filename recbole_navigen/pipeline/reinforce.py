@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from recbole_navigen.artefacts import read_record, write_bytes, write_record
+from recbole_navigen.bars import tqdm
 from recbole_navigen.config import Config
 from recbole_navigen.config.reinforcement import reinforce_settings
 from recbole_navigen.errors import InputError

@@ -98,6 +98,11 @@ def to_terminal(tables: Sequence[Table]) -> list[TerminalTable | Text]:
     return [*printed, Text("\n".join(notes) + "\n", style="dim")]
 
 
+def prints(config: Any) -> bool:
+    """Whether a run's settings (`state`) leave room for tables on the terminal: WARNING and above silence them."""
+    return config["state"] in (None, "DEBUG", "INFO")
+
+
 def to_markdown(tables: Sequence[Table]) -> str:
     """GitHub's tables, one section each."""
     lines = []

@@ -10,6 +10,7 @@ _HOMES = {
     "run_generate": "quick_start.generate",
     "run_hyper": "quick_start.hyper",
     "run_recommend": "quick_start.recommend",
+    "run_serve": "quick_start.serve",
     "load_run": "runs.loaded",
     "run_recbole": "quick_start.recbole_api",
     "objective_function": "quick_start.recbole_api",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_navigen.artefacts import content_hash
+from recbole_navigen.bars import use_bars
 from recbole_navigen.comparison.estimates import (
     PROTOCOLS,
     Contender,
@@ -29,7 +30,7 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.ranks import METRICS, metric_values
 from recbole_navigen.evaluation.user_ranks import why_no_ranks
 from recbole_navigen.pipeline.check import refuse_bad_data
-from recbole_navigen.presentation.tables import shown_name
+from recbole_navigen.presentation.tables import prints, shown_name
 from recbole_navigen.quick_start.run import require_writable
 from recbole_navigen.quick_start.separate import RunFailed, SeparateRuns
 from recbole_navigen.runs.identity import evaluation_protocol, identity
@@ -87,6 +88,7 @@ def run_compare(
     metrics = _metrics(first)
     _refuse_incomparable(entries, metrics)
     require_writable(first["checkpoint_dir"], "checkpoint_dir")
+    use_bars(first["progress"])
     refuse_bad_data([entry.config for entry in entries])
 
     # 2. Runs, one seed of all models after the other, so that a table is possible as early as can be.
@@ -125,7 +127,9 @@ def run_compare(
     failed = sum(map(len, failures.values()))
     if not any(runs.values()):
         return {"folder": None, "comparison": None, "failed": failed}
-    return {**report(contenders, metrics, first["checkpoint_dir"]), "failed": failed}
+    result = report(contenders, metrics, first["checkpoint_dir"], prints(first))
+    result["failed"] = failed
+    return result
 
 
 @checks(folders="list of path", argv="list of str")
@@ -145,7 +149,9 @@ def compare_runs(folders: Sequence[str | Path], argv: Sequence[str] = ()) -> dic
     require_writable(settings["checkpoint_dir"], "checkpoint_dir")
     runs = [Run.load(folder) for folder in dict.fromkeys(Path(folder).expanduser() for folder in folders)]
     metrics = _existing(*(value if isinstance(value, list) else [value] for value in map(settings.get, SHOWN)), {})
-    return {**report(_labelled(runs), metrics, settings["checkpoint_dir"]), "failed": 0}
+    result = report(_labelled(runs), metrics, settings["checkpoint_dir"])
+    result["failed"] = 0
+    return result
 
 
 def _entries(

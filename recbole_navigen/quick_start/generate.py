@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.text import Text
-from tqdm import tqdm
 
+from recbole_navigen.bars import tqdm
 from recbole_navigen.config import Config
 from recbole_navigen.config.calls import SETTINGS, checked, checks
 from recbole_navigen.config.locate import cache_folder

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recbole_navigen.bars import use_bars
 from recbole_navigen.config import Config
 from recbole_navigen.config.calls import SETTINGS, checks
 from recbole_navigen.errors import InputError
 from recbole_navigen.owners import this_process
 from recbole_navigen.pipeline.check import refuse_bad_data
 from recbole_navigen.presentation.tables import shown_name
+from recbole_navigen.quick_start.confirm import confirm as confirm_best
+from recbole_navigen.quick_start.confirm import finished
 from recbole_navigen.quick_start.run import require_writable
 from recbole_navigen.quick_start.separate import RunFailed, RunStopped, SeparateRuns
 from recbole_navigen.runs.folder import new_folder
@@ -63,6 +66,7 @@ LATENCY = "users/s"  # NSGA-II's second objective: test users per second of the 
     pruner=f"one of {', '.join(PRUNERS)}",
     output="path or None",
     heartbeat="int from 1",
+    confirm="int from 0",
 )
 def run_hyper(
     model: str | None = None,
@@ -78,6 +82,7 @@ def run_hyper(
     pruner: str = "median",
     output: str | Path | None = None,
     heartbeat: int = HEARTBEAT,
+    confirm: int = 0,
 ) -> dict[str, Any]:
     """Search settings of a model that make its `valid_metric` best.
 
@@ -93,11 +98,13 @@ def run_hyper(
         output: folder of the report; None: checkpoint_dir/hyper-MODEL-DATASET-TIME.
         heartbeat: seconds between two signs of life of a worker. Databases only: a trial whose worker gives none for
             twice as long is run again by another worker.
+        confirm: seeds, after that of the settings, on which the best trial and the default settings run once more.
 
     Returns:
         `folder` of the report, `best` (number of the trial, `value`, `settings`, `test_result`; None if no trial
-        succeeded), and `trials`, `pruned` and `failed`, how many there were. `trials` also counts those that died with
-        their worker or were interrupted; `failed` does not.
+        succeeded), `confirmation` (`confirmed`, `seeds`, `valid_gap`, `test_gap` with its interval, `verdict`; None
+        without `confirm`, and where the best trial has the default settings), and `trials`, `pruned` and `failed`, how
+        many there were. `trials` also counts those that died with their worker or were interrupted; `failed` does not.
 
     Raises:
         InputError: bad input, found before any training.
@@ -116,6 +123,7 @@ def run_hyper(
         raise InputError("eval_args.split={LS: test_only} has no validation to search by; use {LS: valid_and_test}")
     require_writable(config["checkpoint_dir"], "checkpoint_dir")
     _refuse_output(output)
+    use_bars(config["progress"])
     # A choice among models may name one that is not there.
     named = [{p.name: value} for p in space if p.kind == "choice" and p.name in SOURCES for value in p.values]
     others = ({**(config_dict or {}), **nested(value, config)} for value in named)
@@ -123,11 +131,12 @@ def run_hyper(
     metric = config["valid_metric"].lower()
     objectives = [metric, LATENCY] if sampler == "nsga2" else [metric]
     directions = ["maximize" if config["valid_metric_bigger"] else "minimize", "maximize"][: len(objectives)]
+    origin = identity(config)
     found = open_study(
         study or f"{name}-{data}",
         directions,
         space,
-        identity(config),
+        origin,
         storage,
         sampler,
         "none" if sampler == "nsga2" else pruner,
@@ -160,11 +169,18 @@ def run_hyper(
             else:
                 bar(done, f"waiting for {running} trials of other workers")
                 time.sleep(_WAITING)
+        sweep = Sweep(found, config, space, objectives, params_file, origin)
+        best, confirmation = best_trial(found), None
+        if confirm and best is not None and not sweep.is_default(best):
+            values = nested(sweep.values(best), config)
+            confirmation = confirm_best(config, values, confirm, separately, lambda line: bar(n_trials, line))
 
     # 4. The report.
-    sweep = Sweep(found, config, space, objectives, params_file)
     folder = Path(output) if output else new_folder(config["checkpoint_dir"], f"hyper-{name}-{data}")
-    return write_report(sweep, folder)
+    shown = None if confirmation is None else (confirmation.verdict(), confirmation.table())
+    result = write_report(sweep, folder, shown)
+    result["confirmation"] = None if confirmation is None else confirmation.summary()
+    return result
 
 
 def _refuse_output(output: str | Path | None) -> None:
@@ -217,8 +233,16 @@ class Objective:
             self.bar(done, f"trial {trial.number}: {line}")
 
         try:
-            folder = self.separately(self.config["model"], self.config["dataset"], settings, progress, judge)
+            # What an earlier trial or run has trained already is not trained again.
+            known = finished(self.config, settings)
+            folder = known or self.separately(self.config["model"], self.config["dataset"], settings, progress, judge)
             record = read_result(folder)
+            if known:
+                trial.set_user_attr("found", True)
+                for row in record["validations"]:
+                    scores.append(row["score"])
+                    if self.objectives == 1:
+                        trial.report(row["score"], row["epoch"])
             if record["best_valid_score"] is None:
                 raise RunFailed("the run had no validation; the split must have a validation part")
         except RunStopped:
@@ -252,6 +276,8 @@ def _tell(say: Callable[[str], None], metric: str, total: int) -> Callable[["opt
             outcome = f"stopped early at {shown_name(metric)} {last:.4f}"
         else:
             outcome = ", ".join((f"{shown_name(metric)} {trial.values[0]:.4f}", *_speed(trial)))
+            if own.get("found"):
+                outcome += f", found in {own['folder']}"
         best = best_trial(study)
         so_far = f"; best so far {best.values[0]:.4f} of trial {best.number}" if best is not None else ""
         say(f"{name}: {outcome}, {own['seconds']:.0f} s, {own['evaluations']} evaluations{so_far}")

@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Console
-from tqdm import tqdm
 
 import recbole_navigen
 from recbole_navigen.artefacts import content_hash
+from recbole_navigen.bars import tqdm
 from recbole_navigen.config.calls import checks
 from recbole_navigen.config.raw_ids import Id, asked_users, chosen_users
 from recbole_navigen.devices import AUTO

@@ -18,6 +18,7 @@ from recbole.utils import ModelType, init_logger, init_seed, set_color
 import recbole_navigen
 from recbole_navigen import processes
 from recbole_navigen.artefacts import read_record, write_record
+from recbole_navigen.bars import use_bars
 from recbole_navigen.config import Config
 from recbole_navigen.config.calls import SETTINGS, checks
 from recbole_navigen.config.forms import sampled
@@ -27,13 +28,15 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.user_ranks import rank_users
 from recbole_navigen.leftovers import remove_whole
 from recbole_navigen.pipeline.check import refuse_deep_topk
+from recbole_navigen.presentation.html_result import HtmlResult
+from recbole_navigen.presentation.tables import prints
 from recbole_navigen.redaction import HiddenSecrets
 from recbole_navigen.runs.folder import common_folder
 from recbole_navigen.runs.identity import evaluation_protocol, identity
 from recbole_navigen.runs.layout import RECODING, RESULT, TRAINED
 from recbole_navigen.runs.result import finished_folders
 from recbole_navigen.runs.stages import Stages
-from recbole_navigen.runs.summary import SampleUser, sample_users, show
+from recbole_navigen.runs.summary import SampleUser, metrics_table, sample_users, show
 from recbole_navigen.sources import installed
 
 _VERSIONS_OF = ("recbole", "torch", "numpy", "pandas", "scipy", "scikit-learn", "transformers", "tokenizers", "peft")
@@ -74,6 +77,7 @@ def run_navigen(
     config = Config(model, dataset, config_file_list, config_dict, argv)
     origin = {"identity": identity(config), "protocol": evaluation_protocol(config)}
     require_writable(config["checkpoint_dir"], "checkpoint_dir")
+    use_bars(config["progress"])
     if processes.is_main():
         _start_logging(config)
     else:
@@ -158,9 +162,11 @@ def run_navigen(
         remove_whole(Path(config["run_dir"]) / RECODING)  # what training began from is of no use behind its end
         probabilities = bool(getattr(net, "scores_are_log_probabilities", False))
         among = sampled(config["eval_args"]["mode"]["test"])
-        show(stages, result["test_result"], _samples(config, data, test_data, net), probabilities, among)
+        if prints(config):
+            show(stages, result["test_result"], _samples(config, data, test_data, net), probabilities, among)
         logger.info("results are in %s", Path(config["run_dir"]) / RESULT)
-    return {**result, "run_dir": config["run_dir"]}
+    result["run_dir"] = config["run_dir"]
+    return HtmlResult(result, [metrics_table(result["test_result"], among)])
 
 
 def finished_run(

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from recbole_navigen.artefacts import write_bytes
+from recbole_navigen.bars import tqdm
 from recbole_navigen.errors import InputError
 from recbole_navigen.interruption import heed
 from recbole_navigen.language.adapters import add_lora, has_lora, lora_parameters, merge_lora, without_lora

@@ -94,10 +94,9 @@ def run_config(folder: str | Path, model: type | None = None) -> Config:
     record = read_result(folder)
     settings, data = record["config"], {"data_path": str(Path(record["config"]["data_path"]).parent)}
     # A model of one's own may have no defaults to be built with.
-    own_keys = (
-        ("loss_type",) if model is not None else ("loss_type", "model_file") if settings.get("model_file") else ()
-    )
-    data |= {key: settings[key] for key in own_keys}
+    if model is not None or settings.get("model_file"):
+        own_keys = ("loss_type", *(() if model is not None else ("model_file",)))
+        data |= {key: settings[key] for key in own_keys if settings.get(key) is not None}
     model = model or record["model"]
     defaults = Config(model, record["dataset"], config_dict=data)
     shown = defaults.public()
@@ -112,3 +111,9 @@ def run_config(folder: str | Path, model: type | None = None) -> Config:
             f"the settings of {folder} hold a secret, which runs do not keep; give its settings in place of its folder."
         )
     return Config(model, record["dataset"], config_dict={**own, **data})
+
+
+def refuse_other_data(dataset: Any, dataset_hash: str, folder: str | Path) -> None:
+    """Refuse data that are not what a run was trained on."""
+    if dataset.content_hash != dataset_hash:
+        raise InputError(f"the data in {folder} is not what the run was trained on; restore it or train again.")

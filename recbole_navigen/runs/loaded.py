@@ -12,9 +12,8 @@ from recbole_navigen.config import Config
 from recbole_navigen.config.calls import checks
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.devices import AUTO, resolve_device
-from recbole_navigen.errors import InputError
 from recbole_navigen.runs.layout import CHECKPOINT, STARTED
-from recbole_navigen.runs.load import load_navigen, run_config
+from recbole_navigen.runs.load import load_navigen, refuse_other_data, run_config
 from recbole_navigen.runs.result import read_result
 from recbole_navigen.runs.user_code import code_hash
 from recbole_navigen.training.checkpoint import load_checkpoint
@@ -72,9 +71,3 @@ def load_run(run_dir: str | Path, device: str = AUTO, model: type | None = None)
         net = build_model(config, train_data._dataset)
         take_state(net, load_checkpoint(run_dir / CHECKPOINT), run_dir / CHECKPOINT)
     return LoadedRun(config, net.eval(), dataset, train_data, valid_data, test_data)
-
-
-def refuse_other_data(dataset: Any, dataset_hash: str, folder: str | Path) -> None:
-    """Refuse data that are not what a run was trained on."""
-    if dataset.content_hash != dataset_hash:
-        raise InputError(f"the data in {folder} is not what the run was trained on; restore it or train again.")

@@ -12,6 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from recbole_navigen.bars import in_notebook, tqdm
+from recbole_navigen.presentation.tables import Cell, to_terminal
+from recbole_navigen.presentation.tables import Table as MetricTable
 from recbole_navigen.redaction import hide
 from recbole_navigen.runs.stages import Stages
 from recbole_navigen.visible import visible
@@ -90,6 +93,23 @@ def titles_of(config: Any, dataset: Any) -> dict[str, str]:
     return dict(zip(map(str, tokens), item_names(config, dataset)[1:], strict=True))
 
 
+def metrics_table(test_result: Mapping[str, float], among: str = "") -> MetricTable:
+    """Test metrics: one row for each metric and one column for each k, so that ndcg@5, ndcg@10 and ndcg@20 share a row.
+
+    Args:
+        test_result: metric -> value. among: what they were measured among, if not the whole catalogue.
+    """
+    names = list(dict.fromkeys(key.partition("@")[0] for key in test_result))
+    cutoffs = list(dict.fromkeys(key.partition("@")[2] for key in test_result))
+    rows = []
+    for name in names:
+        values = (test_result.get(f"{name}@{k}" if k else name) for k in cutoffs)
+        rows.append((Cell(name), *(Cell("" if value is None else f"{value:.4f}") for value in values)))
+    columns = ("metric", *(f"@{k}" if k else "value" for k in cutoffs))
+    title, notes = ("Test metrics (sampled)", (f"These metrics are {among}.",)) if among else ("Test metrics", ())
+    return MetricTable(title, "test", columns, tuple(rows), notes)
+
+
 def show(
     stages: Stages, test_result: Mapping[str, float], users: Sequence[SampleUser], probabilities: bool, among: str = ""
 ) -> None:
@@ -104,19 +124,8 @@ def show(
     table.add_row("total", f"{sum(stage.seconds for stage in stages.rows):.1f}", "")
     console.print(table)
 
-    # One row for each metric and one column for each k: ndcg@5, ndcg@10 and ndcg@20 share a row.
-    names = list(dict.fromkeys(key.partition("@")[0] for key in test_result))
-    cutoffs = list(dict.fromkeys(key.partition("@")[2] for key in test_result))
-    table = Table(title="Test metrics (sampled)" if among else "Test metrics", title_justify="left")
-    table.add_column("metric")
-    for k in cutoffs:
-        table.add_column(f"@{k}" if k else "value", justify="right")
-    for name in names:
-        values = (test_result.get(f"{name}@{k}" if k else name) for k in cutoffs)
-        table.add_row(name, *("" if value is None else f"{value:.4f}" for value in values))
-    console.print(table)
-    if among:
-        console.print(Text(f"These metrics are {among}.\n"), soft_wrap=True)
+    for part in to_terminal([metrics_table(test_result, among)]):
+        console.print(part, soft_wrap=isinstance(part, Text))
 
     # Titles are printed as Text: square brackets in them are not markup.
     for user in users:
@@ -130,6 +139,15 @@ def show(
 @contextmanager
 def progress_bar(total: int, show: bool) -> Iterator[tuple[Callable[[str], None], Callable[[int, str], None]]]:
     """Yield a function that prints a line, and one that moves the bar and says what is going on beside it."""
+    if show and in_notebook():
+        with tqdm(total=total) as bar:
+
+            def move(done: int, name: str) -> None:
+                bar.n = done
+                bar.set_description(visible(hide(name)))
+
+            yield lambda line: bar.write(visible(hide(line))), move
+        return
     console = Console(stderr=True, highlight=False)
     columns = (BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
     with Progress(*columns, console=console, transient=True, disable=not (show and console.is_terminal)) as progress:

@@ -4,6 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from recbole_navigen.presentation.html_result import to_fragment
+from recbole_navigen.presentation.tables import Cell, Table
+
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
@@ -43,6 +46,17 @@ class Recommendations(Sequence[Recommendation]):
     def __iter__(self) -> Iterator[Recommendation]:
         return iter(self.items)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        known = any(each.probability is not None for each in self.items)
+        columns = ("rank", "item", *(("terms", "probability") if known else ("score",)))
+        rows = []
+        for rank, each in enumerate(self.items, start=1):
+            own = (", ".join(each.terms), f"{each.probability:.2%}") if known else (f"{each.score:.4f}",)
+            rows.append(tuple(map(Cell, (str(rank), each.item, *own))))
+        title = "Recommended" if self.certified else "Recommended (some items have no score)"
+        return to_fragment([Table(title, "recommended", columns, tuple(rows))])
+
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
@@ -67,3 +81,10 @@ class Instruction:
     answer: str
     log_probability: float
     plan: dict[str, str] | None = None
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        named = {self.media: self.instruction, "terms": ", ".join(self.terms), "for": self.aim.item}
+        named |= {"thinks": self.reasoning} if self.reasoning else {}
+        rows = tuple((Cell(name), Cell(text)) for name, text in named.items())
+        return to_fragment([Table("Instruction", "instruction", ("", ""), rows)])

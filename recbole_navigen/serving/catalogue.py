@@ -120,6 +120,10 @@ class CatalogueRecommender:
         """`recommend_users` for known users and what each of them did."""
         return self.recommend_all(histories, k, exclude, exclude_history)
 
+    def unknown_item(self, ids: Iterable[Id]) -> Id | None:
+        """The first of some raw ids that the catalogue does not have; None if it has all."""
+        return next((raw for raw in ids if raw_id(raw) not in self._index), None)
+
     def _banned(
         self, indices: Sequence[Sequence[int]], exclude: Sequence[Iterable[Id]] | None, exclude_history: bool
     ) -> torch.Tensor:

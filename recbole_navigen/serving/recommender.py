@@ -20,8 +20,7 @@ from recbole_navigen.devices import AUTO, resolve_device
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.tags import DOMAINS, DRAFTS, DRAWS, MEDIA, PLAN_TEMPERATURE, TEMPERATURE, TOP_P
 from recbole_navigen.model.ranking import Ranking
-from recbole_navigen.runs.load import load_trained
-from recbole_navigen.runs.loaded import refuse_other_data
+from recbole_navigen.runs.load import load_trained, refuse_other_data
 from recbole_navigen.runs.result import read_result
 from recbole_navigen.runs.trained import TrainedModel
 from recbole_navigen.serving import export

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tqdm import tqdm
-
+from recbole_navigen.bars import tqdm
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.budget import CLIP_LENGTH
 from recbole_navigen.supervision.fitness import MATCHES, Score, round_scores

@@ -106,12 +106,16 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
         self._steps_done += 1
         weights, model = self._weights, self.model
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._bf16), model.lm.one_step():
-            loss = weights["cid2cid"] * model.calculate_loss(batch)
+            own = model.calculate_loss(batch)
+            self.telemetry.note("loss/cid2cid", own)
+            loss = weights["cid2cid"] * own
             if self._steps_done % MAPPING_EVERY == 0:
                 loss = loss + MAPPING_EVERY * self._mapping_loss()
             if self._instructions is not None and self.stage == "finetune":
                 rendered = self._instructions.batch(self.config["instruction_batch_size"], self._items)
-                loss = loss + weights["cid2ins"] * model.lm.text_loss(rendered.to(self.device))
+                own = model.lm.text_loss(rendered.to(self.device))
+                self.telemetry.note("loss/cid2ins", own)
+                loss = loss + weights["cid2ins"] * own
         return loss
 
     def _mapping_loss(self) -> Tensor:
@@ -122,9 +126,13 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
         loss = torch.zeros((), device=self.device)
         if weights["tid2cid"]:
             rendered = model.renderer.tid2cid(items).to(self.device)
-            loss = loss + weights["tid2cid"] * model.lm.decoder.loss(model.lm, rendered)
+            own = model.lm.decoder.loss(model.lm, rendered)
+            self.telemetry.note("loss/tid2cid", own)
+            loss = loss + weights["tid2cid"] * own
         if weights["cid2tid"]:
-            loss = loss + weights["cid2tid"] * model.lm.text_loss(model.renderer.cid2tid(items).to(self.device))
+            own = model.lm.text_loss(model.renderer.cid2tid(items).to(self.device))
+            self.telemetry.note("loss/cid2tid", own)
+            loss = loss + weights["cid2tid"] * own
         return loss
 
     def _valid_epoch(self, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:

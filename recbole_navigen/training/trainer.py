@@ -20,15 +20,17 @@ from recbole.utils.wandblogger import WandbLogger
 from torch import nn
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
+from recbole_navigen.bars import tqdm
 from recbole_navigen.errors import InputError
 from recbole_navigen.interruption import heed
 from recbole_navigen.processes import is_main
-from recbole_navigen.training.bars import LoaderBar
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 from recbole_navigen.training.generators import random_states, set_random_states
+from recbole_navigen.training.loader_bar import LoaderBar
 from recbole_navigen.training.outside import changed, marks, put_back
 from recbole_navigen.training.parallel import DataParallel
 from recbole_navigen.training.progress import Progress
+from recbole_navigen.training.telemetry import Telemetry
 
 # Model -> module and class of its trainer. Imported when asked for.
 _OURS = {"NaviGen": ("recbole_navigen.training.sft", "NaviGenTrainer")}
@@ -36,6 +38,7 @@ EXACT = 15  # decimal places of metrics as they are computed: all that a float h
 _USER_ROWS = ("recbole_navigen.training.user_rows", "UserRowTrainer")
 # Weights and Biases gets the settings that all may see, and no object that also holds those that were given.
 recbole.trainer.trainer.WandbLogger = lambda config: WandbLogger(SimpleNamespace(**config.public()))
+recbole.trainer.trainer.tqdm = tqdm  # its bars are those of a notebook there
 
 
 def build_model(config: Config, part: Any) -> torch.nn.Module:
@@ -122,6 +125,7 @@ class SafeCheckpoint(DataParallel):
         self._unsaved = False  # whether an epoch was trained since
         self._random_states: dict[str, Any] | None = None
         self._untrained = marks(model)
+        self.telemetry = Telemetry(self)
 
     def extra_state(self) -> dict[str, Any]:
         """Return what a subclass needs to resume beside model and optimizer, such as a schedule."""
@@ -172,7 +176,8 @@ class SafeCheckpoint(DataParallel):
         if self._began is None:
             self._began = start - self._seconds["seconds"]
         loss = self._watched_epoch(train_data, epoch_idx, loss_func, show_progress)
-        self._seconds["training_seconds"] += time.perf_counter() - start
+        self.telemetry.epoch(epoch_idx, seconds := time.perf_counter() - start)
+        self._seconds["training_seconds"] += seconds
         self._unsaved = True
         return loss
 
@@ -183,12 +188,12 @@ class SafeCheckpoint(DataParallel):
         if not show_progress:
             return super()._train_epoch(train_data, epoch_idx, loss_func)
         own_loss = loss_func or self.model.calculate_loss
-        with LoaderBar(train_data, desc=f"{self.stage} epoch {epoch_idx}", ncols=100) as bar:
+        with LoaderBar(train_data, f"{self.stage} epoch {epoch_idx}") as bar:
 
             def shown_loss(batch: Interaction) -> Any:
                 loss = own_loss(batch)
                 total = sum(loss) if isinstance(loss, tuple) else loss
-                bar.set_postfix(loss=f"{total.item():.3f}", refresh=False)
+                bar.show(total.item())
                 return loss
 
             return super()._train_epoch(bar, epoch_idx, shown_loss)
@@ -198,6 +203,7 @@ class SafeCheckpoint(DataParallel):
         score = self.exact_result[self.valid_metric]
         epoch = max(self.train_loss_dict, default=-1)
         self.validations.append({"epoch": epoch, "score": float(score), **self.spent()})
+        self.telemetry.validation(epoch)
         return score, self._last_valid_result
 
     def spent(self) -> dict[str, float]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
+from recbole_navigen.bars import tqdm
 from recbole_navigen.network.writer import Writer
 from recbole_navigen.training.averaging import WeightAverage
 from recbole_navigen.training.generators import random_states, set_random_states

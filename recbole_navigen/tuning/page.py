@@ -3,7 +3,7 @@
 import json
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ import recbole_navigen
 from recbole_navigen.artefacts import atomic_directory
 from recbole_navigen.config.config import NOT_LEARNED, Config
 from recbole_navigen.config.forms import sampled
+from recbole_navigen.presentation.html_result import HtmlResult
 from recbole_navigen.presentation.page import to_html
 from recbole_navigen.presentation.plots import Plot, bar_plot, points_plot
-from recbole_navigen.presentation.tables import Cell, Table, csv_text, shown_name, to_terminal
+from recbole_navigen.presentation.tables import Cell, Table, csv_text, prints, shown_name, to_terminal
 from recbole_navigen.redaction import without_hidden
 from recbole_navigen.sources import versions
-from recbole_navigen.tuning.search_space import Parameter, nested
+from recbole_navigen.tuning.search_space import Parameter, defaults, nested
 from recbole_navigen.tuning.study import FAILURE, TrialState, best_trial, optuna
 
 BEST, TABLE, PAGE = "best.yaml", "trials.csv", "sweep.html"
@@ -39,6 +40,7 @@ class Sweep:
         space: what was searched.
         objectives: names of the values of a trial, the metric first.
         params_file: where the space was read from.
+        origin: what names a run of the settings: its data files among others.
     """
 
     study: "optuna.Study"
@@ -46,6 +48,12 @@ class Sweep:
     space: Sequence[Parameter]
     objectives: Sequence[str]
     params_file: Path
+    origin: Mapping[str, Any]
+
+    def is_default(self, trial: Any) -> bool:
+        """Whether a trial has the settings of a run without the search."""
+        own = defaults(self.space, self.config)
+        return len(own) == len(self.space) and all(trial.params.get(name) == value for name, value in own.items())
 
     def settings(self, trial: Any) -> dict[str, Any]:
         """All settings of a trial that differ from the defaults, ready for `--config_files`."""
@@ -60,8 +68,12 @@ class Sweep:
         return {p.name: p.value(trial.params[p.name]) for p in self.space if p.name in trial.params}
 
 
-def write_report(sweep: Sweep, folder: Path) -> dict[str, Any]:
+def write_report(sweep: Sweep, folder: Path, confirmation: tuple[str, Table] | None = None) -> dict[str, Any]:
     """Write everything into a folder, all or nothing, and print the best trials.
+
+    Args:
+        sweep: what it is about. folder: of the report.
+        confirmation: what the best trial does on other seeds, as a sentence and a table; None if that was not asked.
 
     Returns:
         As `run_hyper` does.
@@ -70,24 +82,29 @@ def write_report(sweep: Sweep, folder: Path) -> dict[str, Any]:
     best, plots = best_trial(sweep.study), _plots(sweep, trials)
     ranked = sorted((t for t in trials if t.state == TrialState.COMPLETE), key=_order(sweep), reverse=True)
     rest = [trial for trial in trials if trial.state != TrialState.COMPLETE]
+    verdict = confirmation[0] if confirmation else _unconfirmed(sweep, best, trials)
+    confirming = [confirmation[1]] if confirmation else []
     title = f"{sweep.config['model']} on {sweep.config['dataset']}: {len(trials)} trials"
     with atomic_directory(folder) as temporary:
         if best is not None:
-            (temporary / BEST).write_text(_best_yaml(sweep, best, len(trials)), encoding="utf-8")
+            (temporary / BEST).write_text(_best_yaml(sweep, best, len(trials), verdict), encoding="utf-8")
         (temporary / TABLE).write_text(_csv(sweep, trials), encoding="utf-8")
         for name, plot in plots.items():
             (temporary / f"{name}.svg").write_text(plot.light, encoding="utf-8")
-        page = to_html(title, _facts(sweep, trials), [_table(sweep, ranked + rest, best)], list(plots.values()))
+        tables = [*confirming, _table(sweep, ranked + rest, best)]
+        page = to_html(title, {**_facts(sweep, trials), "Best trial": verdict}, tables, list(plots.values()))
         (temporary / PAGE).write_text(page, encoding="utf-8")
-    console = Console(highlight=False)
-    console.print(*to_terminal([_table(sweep, ranked[:SHOWN], best)]), sep="\n")
+    console = Console(highlight=False, quiet=not prints(sweep.config))
+    console.print(*to_terminal([*confirming, _table(sweep, ranked[:SHOWN], best)]), sep="\n")
+    if verdict:
+        console.print(verdict, soft_wrap=True, markup=False)
     files = ([BEST] if best is not None else []) + [TABLE, PAGE, *(f"{name}.svg" for name in plots)]
     console.print(f"The sweep is in {folder}: {', '.join(files)}.", soft_wrap=True, markup=False)
     if best is not None:
         how = f"python run_navigen.py --config_files {folder / BEST}"
         console.print(f"Train with the best settings: {how}", soft_wrap=True, markup=False)
     states = [_state(trial) for trial in trials]
-    return {
+    result = {
         "folder": str(folder),
         "best": best
         and {
@@ -100,6 +117,7 @@ def write_report(sweep: Sweep, folder: Path) -> dict[str, Any]:
         "pruned": states.count("stopped early"),
         "failed": states.count("failed"),
     }
+    return HtmlResult(result, [*confirming, _table(sweep, ranked[:SHOWN], best)])
 
 
 def _order(sweep: Sweep) -> Any:
@@ -107,7 +125,25 @@ def _order(sweep: Sweep) -> Any:
     return lambda trial: sign * trial.values[0]
 
 
-def _best_yaml(sweep: Sweep, best: Any, count: int) -> str:
+def _unconfirmed(sweep: Sweep, best: Any, trials: Sequence[Any]) -> str:
+    """What is to be said of a best trial that ran on one seed alone, beside the trial of the default settings."""
+    if best is None:
+        return ""
+    if sweep.is_default(best):
+        return "The best trial has the default settings."
+    metric, sign = sweep.objectives[0], 1 if sweep.config["valid_metric_bigger"] else -1
+    standard = next((t for t in trials if t.state == TrialState.COMPLETE and sweep.is_default(t)), None)
+    beside = ""
+    if standard is not None:
+        tests = [trial.user_attrs["test_result"].get(metric) for trial in (best, standard)]
+        gaps = [sign * (best.values[0] - standard.values[0])]
+        gaps += [sign * (tests[0] - tests[1])] if None not in tests else []
+        named = [f"{gap:+.4f} on {part}" for gap, part in zip(gaps, ("validation", "the test"), strict=False)]
+        beside = f" It is {' and '.join(named)} from the default settings (trial {standard.number})."
+    return f"The best trial ran on one seed alone; --confirm=3 compares it with the default on others.{beside}"
+
+
+def _best_yaml(sweep: Sweep, best: Any, count: int, verdict: str) -> str:
     metric = sweep.objectives[0]
     test = best.user_attrs["test_result"].get(metric)
     lines = (
@@ -115,6 +151,8 @@ def _best_yaml(sweep: Sweep, best: Any, count: int) -> str:
         + f"valid {metric} {best.values[0]:.4f}"
         + (f", test {test:.4f}" if test is not None else "")
         + f". Searched: {sweep.params_file}.",
+        f"# Data files {sweep.origin['files_hash'][:12]}, seed {sweep.config['seed']}.",
+        f"# {verdict}",
         f"# RecBole-NaviGen {recbole_navigen.__version__}. Use it: python run_navigen.py --config_files {BEST}",
     )
     kept, left_out = without_hidden(sweep.settings(best))
@@ -141,6 +179,7 @@ def _csv(sweep: Sweep, trials: Sequence[Any]) -> str:
                 "evaluations": own.get("evaluations"),
                 **sweep.values(trial),
                 **{f"test {name}": value for name, value in own.get("test_result", {}).items()},
+                "found": own.get("found"),
                 "failure": own.get(FAILURE),
                 "folder": own.get("folder"),
                 "worker": own.get("worker"),
@@ -204,10 +243,19 @@ def _facts(sweep: Sweep, trials: Sequence[Any]) -> dict[str, str]:
         "Pruner": type(sweep.study.pruner).__name__,
         "Minutes of all trials": f"{seconds / 60:.1f}",
         "Search space": str(sweep.params_file),
+        "Fixed settings": ", ".join(f"{name}={_short(value)}" for name, value in _fixed(sweep).items()) or "none",
+        "Seed": str(sweep.config["seed"]),
+        "Data": f"{sweep.config['dataset']}, sha256 of its files {sweep.origin['files_hash']}",
         "Written": time.strftime("%Y-%m-%d %H:%M"),
         # A study takes no trials of other versions, since they are in its identity.
         "Versions of all trials": ", ".join(f"{name} {version}" for name, version in versions().items()),
     }
+
+
+def _fixed(sweep: Sweep) -> dict[str, Any]:
+    """What the user set for all trials, without secrets."""
+    kept, _ = without_hidden(sweep.config.external_config_dict)
+    return {name: value for name, value in kept.items() if name not in _PLACES - {"checkpoint_dir"}}
 
 
 def _plots(sweep: Sweep, trials: Sequence[Any]) -> dict[str, Plot]:

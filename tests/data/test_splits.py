@@ -1,4 +1,4 @@
-"""Any split, for NaviGen as for RecBole: what is held out is in no training step; files may be split already."""
+"""Any split, for NaviGen as for RecBole's models: what is held out is in no training step; files may be split."""
 
 from pathlib import Path
 
@@ -110,7 +110,9 @@ def test_files_that_are_split_already_are_the_split(name: str, tiny: Path) -> No
 
 def test_a_ranking_among_sampled_items_is_right_and_says_so(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own = {"eval_args": {"mode": {"valid": "full", "test": "uni20"}}, "topk": [5], "valid_metric": "NDCG@5"}
-    result = run_navigen("NaviGen", "tiny", config_dict={**QUIET, **NAVIGEN, **own, "metric_decimal_place": 9})
+    result = run_navigen(
+        "NaviGen", "tiny", config_dict={**QUIET, **NAVIGEN, **own, "metric_decimal_place": 9, "state": "INFO"}
+    )
     assert "These metrics are sampled: among 20 items drawn at random (uni20), not the" in capsys.readouterr().out
     from recbole.utils import init_seed
 

@@ -40,11 +40,12 @@ from recbole_navigen.cli.convert import convert
 from recbole_navigen.cli.generate import generate
 from recbole_navigen.cli.hyper import hyper
 from recbole_navigen.cli.recommend import recommend
+from recbole_navigen.cli.serve import serve
 from recbole_navigen.generation.records import InstructionRecord, write_records
 from recbole_navigen.language.vocabulary import train_tokenizer
 
 SCRIPTS = {"run_navigen.py": main, "run_compare.py": compare, "run_generate.py": generate, "run_hyper.py": hyper}
-SCRIPTS |= {"run_convert.py": convert, "run_recommend.py": recommend}
+SCRIPTS |= {"run_convert.py": convert, "run_recommend.py": recommend, "run_serve.py": serve}
 NOT_RUN = ("apt-get", "su", "python3.11", ".", "pytest", "ruff")
 SHORTER = {"--epochs": "1", "--n_trials": "1", "--seeds": "1", "--users": "2", "--steps": "2", "steps": "2"}
 ENCODER = {"hidden_size": 16, "inner_size": 16, "n_layers": 1, "n_heads": 2}
@@ -170,6 +171,9 @@ def test_a_command_runs(command: Command, here: Path, capsys: pytest.CaptureFixt
             SCRIPTS[words[1]](words[2:])
         assert ended.value.code == 0 and "--key=value" in capsys.readouterr().out
         return
+    if words[1] == "run_serve.py":
+        pytest.importorskip("fastapi")
+        words += ["--check"]
     if words[1] == "run_hyper.py":
         words.append(f"--output=sweep-{abs(hash(command))}")
     assert SCRIPTS[words[1]](words[2:]) == 0, capsys.readouterr().err

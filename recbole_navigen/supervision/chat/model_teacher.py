@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tqdm import tqdm
-
 from recbole_navigen.artefacts import content_hash
+from recbole_navigen.bars import tqdm
 from recbole_navigen.supervision.chat import prompts
 from recbole_navigen.supervision.chat import replies as parsing
 from recbole_navigen.supervision.chat.prompts import Messages

@@ -1,0 +1,41 @@
+"""Progress bars, for terminals and for notebooks. Nothing heavy is imported."""
+
+import sys
+from importlib.util import find_spec
+from typing import Any
+
+from tqdm import tqdm as terminal_bar
+
+from recbole_navigen.errors import InputError
+
+MODES = ("auto", "terminal", "notebook")
+_mode = "auto"
+
+
+def use_bars(mode: str) -> None:
+    """Choose how bars are shown from now on: in a terminal, in a notebook, or as the place asks for.
+
+    Raises:
+        InputError: a notebook's bars are asked for, and the package that draws them is not there.
+    """
+    global _mode
+    if mode == "notebook" and find_spec("ipywidgets") is None:
+        raise InputError("progress=notebook needs ipywidgets; pip install 'recbole-navigen[notebook]'")
+    _mode = mode
+
+
+def in_notebook() -> bool:
+    """Whether bars are a notebook's: as chosen, or, unasked, in a kernel of Jupyter that can draw them."""
+    if _mode != "auto":
+        return _mode == "notebook"
+    return "ipykernel.zmqshell" in sys.modules and find_spec("ipywidgets") is not None
+
+
+def tqdm(*args: Any, **kwargs: Any) -> Any:
+    """A bar of tqdm's, of the kind that `use_bars` chose."""
+    if not in_notebook():
+        return terminal_bar(*args, **kwargs)
+    from tqdm.notebook import tqdm as notebook_bar
+
+    kwargs.pop("ncols", None)  # characters there, pixels here
+    return notebook_bar(*args, **kwargs)
