@@ -27,7 +27,7 @@ def parser() -> CommandLine:
         "Recommend items to users of a finished run: printed, or as a file.",
         EPILOG,
     )
-    commands.add_argument("--run", metavar="DIR", required=True, help="a finished run of any model, saved/RUN")
+    commands.add_argument("--run", metavar="DIR", required=True, help="a finished run of any model, or a saved model")
     commands.add_argument("--users", metavar="WHO", help="all, a file with one raw id a line, or raw ids with commas")
     commands.add_argument("--n_users", type=int, metavar="N", help="how many users, in the order of the data")
     commands.add_argument("--k", type=int, default=10, help="items a user (default: %(default)s)")
@@ -65,9 +65,10 @@ def recommend(argv: Sequence[str] | None = None) -> int:
         refuse_settings(others, commands)
         refuse_torchrun("run_recommend.py")
         from recbole_navigen.config.raw_ids import asked_users
-        from recbole_navigen.runs.layout import refuse_unfinished
+        from recbole_navigen.runs.layout import is_saved_model, refuse_unfinished
 
-        refuse_unfinished(arguments.run)
+        if not is_saved_model(arguments.run):
+            refuse_unfinished(arguments.run)
         asked_users(arguments.users, arguments.n_users)  # before torch is imported
         from recbole_navigen.quick_start.recommend import run_recommend
 

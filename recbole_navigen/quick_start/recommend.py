@@ -9,13 +9,14 @@ from rich.console import Console
 from tqdm import tqdm
 
 import recbole_navigen
-from recbole_navigen.artefacts import content_hash
+from recbole_navigen.artefacts import content_hash, verify_manifest
 from recbole_navigen.config.calls import checks
 from recbole_navigen.config.raw_ids import Id, asked_users, chosen_users
 from recbole_navigen.devices import AUTO
 from recbole_navigen.errors import InputError
 from recbole_navigen.presentation.tables import Cell, Table, to_terminal
 from recbole_navigen.quick_start.run import require_writable
+from recbole_navigen.runs.layout import is_saved_model
 from recbole_navigen.runs.result import read_result
 from recbole_navigen.serving.catalogue import CatalogueRecommender
 from recbole_navigen.serving.recommender import Recommender
@@ -49,7 +50,7 @@ def run_recommend(
     """The k best items for users of a run's data set, after everything that they did.
 
     Args:
-        run: folder of a finished run of any model.
+        run: folder of a finished run of any model, or one that `Recommender.save` wrote.
         users: `all`, a file with one raw id a line, raw ids with commas, or a list of them. n_users: how many, in the
             order of the data. Without both: 5 to be printed, all to be written.
         k: items a user. output: a file that ends in .parquet, .csv or .jsonl; None prints.
@@ -67,7 +68,10 @@ def run_recommend(
     if output is not None:
         output = refuse_format(output)
         require_writable(output.parent, "output")
-    record = read_result(run)
+    if is_saved_model(run):
+        made_by = content_hash(verify_manifest(run)["files"])
+    else:
+        made_by = content_hash(*(read_result(run)[name] for name in ("identity", "test_result")))
     recommender = Recommender.load(run, device)
     chosen = chosen_users(recommender.users, asked)
     if k > len(recommender.item_tokens):
@@ -82,7 +86,7 @@ def run_recommend(
     with tqdm(total=len(chosen), desc="recommending", unit=" users", ncols=100, disable=not show_progress) as bar:
         if output is not None:
             made_of = {
-                "run": content_hash(record["identity"], record["test_result"]),
+                "run": made_by,
                 "users": content_hash(chosen),
                 "asked": [k, exclude_history, held_out, batch_size],
                 "version": recbole_navigen.__version__,

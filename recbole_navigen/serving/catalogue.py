@@ -37,11 +37,11 @@ class CatalogueRecommender:
         raise NotImplementedError
 
     def history_of(self, user: Id) -> list[str]:
-        """Everything a user of the run's data set did, as raw item ids, oldest first.
+        """Everything a user of the run's data set did, as raw item ids, oldest first, without items that were removed.
 
         The atomic files are read again, on the first call, from where the run found them.
         """
-        return list(self._histories[known_user(user, self._histories)])
+        return [item for item in self._histories[known_user(user, self._histories)] if item in self._index]
 
     @property
     def users(self) -> list[str]:
@@ -102,7 +102,7 @@ class CatalogueRecommender:
             held_out: how many of each user's last items are taken for not yet done; 1 for the place of the test.
         """
         users = [known_user(user, self._histories) for user in listed("users", users)]
-        histories = [self._histories[user] for user in users]
+        histories = [self.history_of(user) for user in users]
         if short := [user for user, history in zip(users, histories, strict=True) if len(history) <= held_out]:
             raise InputError(f"user {short[0]} has no history without the last {held_out} items; lower held_out.")
         histories = [history[: len(history) - held_out] for history in histories]

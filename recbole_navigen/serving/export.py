@@ -65,11 +65,6 @@ def save_pretrained(trained: TrainedModel, folder: str | Path) -> Path:
     return folder
 
 
-def is_model_folder(folder: str | Path) -> bool:
-    """Whether a folder was written by `save_pretrained`, and is no run."""
-    return (Path(folder) / SETTINGS).is_file() and (Path(folder) / IDENTIFIERS).is_dir()
-
-
 def _save_part(folder: Path, model: TextModel, renderer: Renderer, about: Mapping[str, Any]) -> None:
     """Write all weights of a model, frozen ones too, and what it is built from."""
     kept = model.state_dict().keys()

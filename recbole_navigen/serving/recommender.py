@@ -1,10 +1,11 @@
 """A plain Python API for a trained run: any history of item ids in, exact recommendations and instructions out."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import ChainMap
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,6 +21,7 @@ from recbole_navigen.devices import AUTO, resolve_device
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.tags import DOMAINS, DRAFTS, DRAWS, MEDIA, PLAN_TEMPERATURE, TEMPERATURE, TOP_P
 from recbole_navigen.model.ranking import Ranking
+from recbole_navigen.runs.layout import is_saved_model
 from recbole_navigen.runs.load import load_trained
 from recbole_navigen.runs.loaded import refuse_other_data
 from recbole_navigen.runs.result import read_result
@@ -29,10 +31,13 @@ from recbole_navigen.serving.agreement import Agreement
 from recbole_navigen.serving.answers import Instruction, Recommendation, Recommendations
 from recbole_navigen.serving.catalogue import CatalogueRecommender
 from recbole_navigen.serving.drafts import draft_scores, written_drafts
+from recbole_navigen.serving.new_items import NEW, AddedItems, rows_of, with_items, without_items
 from recbole_navigen.supervision.interfaces import Sample
 from recbole_navigen.supervision.template.term_space import TermSpace
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from recbole_navigen.serving.model_recommender import ModelRecommender
 
 POOL = 50  # most probable items among which an instruction's is chosen
@@ -46,12 +51,18 @@ class Recommender(CatalogueRecommender):
         Args:
             trained: the model, and what writes instructions.
         """
+        self._take(trained)
+
+    def _take(self, trained: TrainedModel) -> None:
+        """Use a model, whose catalogue may be another one than before."""
         self.trained = trained
         self.table, self.lm, self.renderer = trained.table, trained.lm.eval(), trained.renderer
         self.settings, self.author = trained.settings, trained.author
         self.max_length = self.settings["MAX_ITEM_LIST_LENGTH"]
         self.ranking = Ranking(self.lm, self.settings["scoring_memory"])
         super().__init__(self.table.item_tokens, bool(self.settings.get("exclude_history")))
+        for name in ("_space", "_agreement"):
+            self.__dict__.pop(name, None)
 
     @classmethod
     @checks(run_dir="path", device="str")
@@ -59,9 +70,11 @@ class Recommender(CatalogueRecommender):
         """Load a run at its best epoch: a NaviGen, or any model of RecBole as a `ModelRecommender`.
 
         Args:
-            run_dir: the folder of the run, `saved/RUN`.
+            run_dir: the folder of the run, `saved/RUN`, or one that `save` wrote.
             device: auto (CUDA if there is any), cpu, cuda, cuda:1, ...: where it ranks and writes.
         """
+        if is_saved_model(run_dir):
+            return cls.from_pretrained(run_dir, device)
         device = resolve_device(device)
         if read_result(run_dir)["model"] != "NaviGen":
             from recbole_navigen.serving.model_recommender import ModelRecommender
@@ -80,6 +93,47 @@ class Recommender(CatalogueRecommender):
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write the model into a folder that needs neither run, data nor backbone; see `export.save_pretrained`."""
         return export.save_pretrained(self.trained, folder)
+
+    save = save_pretrained  # items that were added or removed are kept by it, and by nothing else
+
+    def add_items(self, items: "pd.DataFrame | Iterable[Mapping[str, Any]]") -> AddedItems:
+        """Add items that no training saw, by their text; they are recommended, read and written for at once.
+
+        Nothing is trained, and the vectors of all other items stay as they are. `save` keeps the new catalogue.
+
+        Args:
+            items: a table or a list of dictionaries, one an item: `item`, its raw id; the text columns of the data set
+                or `text`; `terms` (at most 10) and `vector` (D numbers) to stand in place of what the text gives.
+
+        Raises:
+            InputError: an id that is taken, an item without text; nothing is added then.
+        """
+        trained, added = with_items(self.trained, rows_of(items, self.settings, self.table.item_tokens))
+        self._take(trained)
+        return added
+
+    def remove_items(self, items: Iterable[Id]) -> None:
+        """Remove items, new or not, by raw id; they leave histories too. To hide some from one user, see `exclude`."""
+        self._take(without_items(self.trained, self._indices(items, "items")))
+
+    @property
+    def new_items(self) -> list[str]:
+        """Raw ids of the items that no training saw."""
+        return list(self._new)
+
+    @property
+    def _new(self) -> dict[str, dict[str, str]]:
+        return self.table.report.get(NEW, {})
+
+    def item_vector(self, item: Id) -> list[float]:
+        """The vector that scores and histories read of an item, D numbers, as `add_items` takes it."""
+        return self.lm.catalogue_vectors()[self._indices([item], "item_vector")[0]].tolist()
+
+    @property
+    def titles(self) -> Mapping[str, str]:
+        """A name for each raw item id: its title, or `item ID` without one."""
+        named = {item: next(filter(None, texts.values()), f"item {item}") for item, texts in self._new.items()}
+        return ChainMap(named, super().titles) if named else super().titles
 
     @classmethod
     @checks(folder="path", device="str")
