@@ -13,6 +13,9 @@ A finished run of any model, NaviGen or RecBole's, recommends to users of its da
   %(prog)s --run=saved/SASRec-ml-100k-... --k=10 --n_users=5
   %(prog)s --run=saved/NaviGen-ml-100k-... --k=20 --users=196,186
   %(prog)s --run=saved/NaviGen-ml-100k-... --k=20 --users=all --output=top20.parquet
+Somebody new says what they like, and so may users beside their histories (NaviGen only):
+  %(prog)s --run=saved/NaviGen-ml-100k-... --preferences="slow noir, 1950s, not horror"
+  %(prog)s --run=saved/NaviGen-ml-100k-... --preferences="comedy:2, not war" --users=196
 The file has one line for each item of each user: user, rank, item, title, score. Its ending says how it is written:
 .parquet, .csv or .jsonl. The same command goes on with a file that was not finished.
 """
@@ -23,7 +26,8 @@ def parser() -> CommandLine:
     commands = bare_command_line(
         "run_recommend",
         "%(prog)s [-h] --run DIR [--users all|FILE|IDS] [--n_users N] [--k K] [--output FILE] "
-        "[--exclude_history | --include_history] [--held_out] [--batch_size N] [--device DEVICE] [--debug]",
+        "[--exclude_history | --include_history] [--held_out] [--preferences TEXT] "
+        "[--batch_size N] [--device DEVICE] [--debug]",
         "Recommend items to users of a finished run: printed, or as a file.",
         EPILOG,
     )
@@ -42,6 +46,11 @@ def parser() -> CommandLine:
     hide.add_argument("--include_history", action="store_false", dest="exclude_history", help="leave nothing out")
     commands.add_argument(
         "--held_out", action="store_true", help="recommend before each user's last item, as the test did"
+    )
+    commands.add_argument(
+        "--preferences",
+        metavar="TEXT",
+        help="what is liked, with commas: 'noir, 1950s, not horror'; without users: of somebody new",
     )
     commands.add_argument("--batch_size", type=int, default=256, metavar="N", help="users at once (%(default)s)")
     commands.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
