@@ -30,8 +30,8 @@ PLAN: dict[str, tuple[str, ...]] = {
         *("reinforcement", "evaluation", "presentation"),
     ),
     "serving": (
-        *("config", "data", "identifiers", "language", "supervision", "network", "model", "training", "presentation"),
-        "runs",
+        *("config", "data", "identifiers", "encoders", "language", "supervision", "network", "model", "training"),
+        *("presentation", "runs"),
     ),
     "pipeline": (
         *("config", "data", "identifiers", "encoders", "language", "supervision", "network", "model", "training"),

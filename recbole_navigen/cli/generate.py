@@ -20,6 +20,9 @@ instructions against the items that were kept out, beside simple writers. With a
   %(prog)s --users=50 --held_out --output=DIR --image_model=FOLDER_OR_HUB_ID --clip_model=FOLDER_OR_HUB_ID
 Instructions that are written, and perhaps edited, are made into media by any model:
   %(prog)s --instructions=DIR/instructions.jsonl --output=OTHER --image_model=FOLDER_OR_HUB_ID
+Somebody new, or users beside their histories, say what they like; what they kept of earlier media tells it, too:
+  %(prog)s --dataset=ml-100k --preferences="slow noir, 1950s, not horror"
+  %(prog)s --users=196 --feedback=DIR/feedback.jsonl
 --facts=20 prints what the data set's texts say of 20 items, from which instructions are made, and ends.
 All settings of media: properties/generation.yaml.
 """
@@ -30,7 +33,8 @@ def parser() -> CommandLine:
     commands = command_line(
         "run_generate",
         "%(prog)s [-h] [--users N] [--output DIR] [--run DIR] [--instructions FILE] [--media image|video|mixed] "
-        "[--facts N] [--held_out] [--no-think] [--temperature T] [--top_p P] [--drafts N] [--dataset DATASET] "
+        "[--facts N] [--held_out] [--preferences TEXT] [--feedback FILE] "
+        "[--no-think] [--temperature T] [--top_p P] [--drafts N] [--dataset DATASET] "
         "[--config_files FILE ...] [--debug] [--key=value ...]",
         "Write a personal instruction for an image or video model for each of some users.",
         EPILOG,
@@ -54,6 +58,14 @@ def parser() -> CommandLine:
     )
     commands.add_argument(
         "--drafts", type=int, default=DRAFTS, metavar="N", help="write N instructions and keep the best (%(default)s)"
+    )
+    commands.add_argument(
+        "--preferences",
+        metavar="TEXT",
+        help="what is liked, with commas: 'noir, not horror'; without users: of somebody new",
+    )
+    commands.add_argument(
+        "--feedback", metavar="FILE", help="what navigen-feedback wrote: kept media tell what is liked"
     )
     commands.add_argument("--sampling_seed", type=int, default=0, metavar="S", help="of the draws")
     return commands
@@ -108,6 +120,8 @@ def generate(argv: Sequence[str] | None = None) -> int:
             seed=arguments.sampling_seed,
             held_out=arguments.held_out,
             instructions=arguments.instructions,
+            preferences=arguments.preferences,
+            feedback=arguments.feedback,
         )
         return 0
 

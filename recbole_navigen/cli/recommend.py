@@ -13,6 +13,9 @@ A finished run of any model, NaviGen or RecBole's, recommends to users of its da
   %(prog)s --run=saved/SASRec-ml-100k-... --k=10 --n_users=5
   %(prog)s --run=saved/NaviGen-ml-100k-... --k=20 --users=196,186
   %(prog)s --run=saved/NaviGen-ml-100k-... --k=20 --users=all --output=top20.parquet
+Somebody new says what they like, and so may users beside their histories (NaviGen only):
+  %(prog)s --run=saved/NaviGen-ml-100k-... --preferences="slow noir, 1950s, not horror"
+  %(prog)s --run=saved/NaviGen-ml-100k-... --preferences="comedy:2, not war" --users=196
 The file has one line for each item of each user: user, rank, item, title, score. Its ending says how it is written:
 .parquet, .csv or .jsonl. The same command goes on with a file that was not finished.
 """
@@ -23,11 +26,12 @@ def parser() -> CommandLine:
     commands = bare_command_line(
         "run_recommend",
         "%(prog)s [-h] --run DIR [--users all|FILE|IDS] [--n_users N] [--k K] [--output FILE] "
-        "[--exclude_history | --include_history] [--held_out] [--batch_size N] [--device DEVICE] [--debug]",
+        "[--exclude_history | --include_history] [--held_out] [--preferences TEXT] "
+        "[--batch_size N] [--device DEVICE] [--debug]",
         "Recommend items to users of a finished run: printed, or as a file.",
         EPILOG,
     )
-    commands.add_argument("--run", metavar="DIR", required=True, help="a finished run of any model, saved/RUN")
+    commands.add_argument("--run", metavar="DIR", required=True, help="a finished run of any model, or a saved model")
     commands.add_argument("--users", metavar="WHO", help="all, a file with one raw id a line, or raw ids with commas")
     commands.add_argument("--n_users", type=int, metavar="N", help="how many users, in the order of the data")
     commands.add_argument("--k", type=int, default=10, help="items a user (default: %(default)s)")
@@ -42,6 +46,11 @@ def parser() -> CommandLine:
     hide.add_argument("--include_history", action="store_false", dest="exclude_history", help="leave nothing out")
     commands.add_argument(
         "--held_out", action="store_true", help="recommend before each user's last item, as the test did"
+    )
+    commands.add_argument(
+        "--preferences",
+        metavar="TEXT",
+        help="what is liked, with commas: 'noir, 1950s, not horror'; without users: of somebody new",
     )
     commands.add_argument("--batch_size", type=int, default=256, metavar="N", help="users at once (%(default)s)")
     commands.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
@@ -65,9 +74,10 @@ def recommend(argv: Sequence[str] | None = None) -> int:
         refuse_settings(others, commands)
         refuse_torchrun("run_recommend.py")
         from recbole_navigen.config.raw_ids import asked_users
-        from recbole_navigen.runs.layout import refuse_unfinished
+        from recbole_navigen.runs.layout import is_saved_model, refuse_unfinished
 
-        refuse_unfinished(arguments.run)
+        if not is_saved_model(arguments.run):
+            refuse_unfinished(arguments.run)
         asked_users(arguments.users, arguments.n_users)  # before torch is imported
         from recbole_navigen.quick_start.recommend import run_recommend
 

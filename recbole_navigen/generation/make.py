@@ -26,13 +26,12 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.media_scores import MediaCase, MediaScores, score_media
 from recbole_navigen.generation.arguments import DEFAULT_FPS
 from recbole_navigen.generation.interfaces import Catalogue, Generator
-from recbole_navigen.generation.records import InstructionRecord, text_lines
+from recbole_navigen.generation.records import METADATA, InstructionRecord, text_lines
 from recbole_navigen.generation.settings import RETRIEVAL, device_of
 from recbole_navigen.language.tags import MEDIA
 from recbole_navigen.leftovers import remove_leftovers
 from recbole_navigen.redaction import hide
 
-METADATA = "metadata.jsonl"
 _FOLDERS = {"image": ("images", ".png"), "video": ("videos", ".mp4")}
 _LONGEST_NAME = 120
 # Of a generator's identity, what each record repeats; None where it says nothing.

@@ -13,7 +13,7 @@ from recbole_navigen.config.calls import checked
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.tags import DOMAINS, MEDIA
 
-FILE = "instructions.jsonl"
+FILE, METADATA = "instructions.jsonl", "metadata.jsonl"
 # What a line may hold, in the order in which it is written.
 _KINDS = {
     "user": "str or int",

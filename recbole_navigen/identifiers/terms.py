@@ -191,10 +191,7 @@ def _plural_map(phrases: list[list[list[str]]]) -> dict[str, str]:
     count = Counter(word for item in phrases for word in {word for phrase in item for word in phrase})
     mapping = {}
     for word in sorted(count):
-        candidates = [IRREGULAR[word]] if word in IRREGULAR else []
-        if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")) and word not in NO_PLURAL:
-            candidates += [word[:-1]] + [word[:-2]] * word.endswith("es") + [word[:-3] + "y"] * word.endswith("ies")
-        found = [candidate for candidate in candidates if candidate in count]
+        found = [candidate for candidate in _singulars(word) if candidate in count]
         if found:
             singular = max(found, key=lambda candidate: count[candidate])
             keep, drop = (word, singular) if count[word] > count[singular] else (singular, word)
@@ -205,6 +202,14 @@ def _plural_map(phrases: list[list[list[str]]]) -> dict[str, str]:
             spelling = mapping[spelling]
         mapping[word] = spelling
     return mapping
+
+
+def _singulars(word: str) -> list[str]:
+    """What a word may be the plural of."""
+    candidates = [IRREGULAR[word]] if word in IRREGULAR else []
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")) and word not in NO_PLURAL:
+        candidates += [word[:-1]] + [word[:-2]] * word.endswith("es") + [word[:-3] + "y"] * word.endswith("ies")
+    return candidates
 
 
 def _collocations(phrases: list[list[list[str]]]) -> dict[tuple[str, str], float]:
@@ -256,20 +261,67 @@ def _ranked_terms(documents: list[list[str]], max_terms: int) -> list[tuple[str,
     matrix.data *= (held / (held + SUPPORT) / np.sqrt(vectorizer.idf_))[matrix.indices]
     ranked = []
     for row, document in enumerate(documents):
-        place = {term: position for position, term in reversed(list(enumerate(document)))}  # of its first appearance
         entries = slice(matrix.indptr[row], matrix.indptr[row + 1])
-        scored = []
-        for column, weight in zip(matrix.indices[entries].tolist(), matrix.data[entries].tolist(), strict=True):
-            position = place[names[column]]
-            lead = 1.0 + 0.5 ** (position / LEAD_HALF_LIFE)
-            scored.append((-weight * lead, position, names[column], bool(held[column] == 1)))
-        scored.sort()  # ties by first appearance
-        if len(scored) > max_terms:
-            own = [entry for entry in scored if entry[3]][: max_terms // 5]
-            others = [entry for entry in scored if entry not in own]
-            scored = sorted(others[: max_terms - len(own)] + own)
-        ranked.append(tuple(name for _, _, name, _ in scored))
+        columns = matrix.indices[entries].tolist()
+        weights = {names[column]: weight for column, weight in zip(columns, matrix.data[entries].tolist(), strict=True)}
+        alone = {names[column] for column in columns if held[column] == 1}
+        ranked.append(_best(document, weights, alone, max_terms))
     return ranked
+
+
+def _best(document: list[str], weights: dict[str, float], alone: set[str], max_terms: int) -> tuple[str, ...]:
+    """A document's most important terms.
+
+    Args:
+        document: terms in order of appearance. weights: of each term, without `lead`. alone: terms of this item only.
+        max_terms: how many, at most.
+    """
+    place = {term: position for position, term in reversed(list(enumerate(document)))}  # of its first appearance
+    scored = []
+    for name, weight in weights.items():
+        lead = 1.0 + 0.5 ** (place[name] / LEAD_HALF_LIFE)
+        scored.append((-weight * lead, place[name], name, name in alone))
+    scored.sort()  # ties by first appearance
+    if len(scored) > max_terms:
+        own = [entry for entry in scored if entry[3]][: max_terms // 5]
+        others = [entry for entry in scored if entry not in own]
+        scored = sorted(others[: max_terms - len(own)] + own)
+    return tuple(name for _, _, name, _ in scored)
+
+
+def terms_of_new(texts: Sequence[str], known: Sequence[Sequence[str]], max_terms: int = 10) -> list[tuple[str, ...]]:
+    """Terms of items that come to a catalogue later, spelled and weighed by the terms that its items have.
+
+    A word is spelled as the catalogue spells it (singular or plural), two words that are one of its terms stay one, and
+    the weight is that of the module's docstring, with df counted over the known TIDs and the item itself.
+
+    Args:
+        texts: of the new items, the title first. known: TIDs of the catalogue, N lists.
+        max_terms: 1..10.
+
+    Returns:
+        For each text 0 to max_terms terms, most important first.
+    """
+    held = Counter(term for item in known for term in item)
+    words = {word for term in held for word in term.split()}
+    spelling = {singular: word for word in sorted(words) for singular in _singulars(word)}
+    pairs = {pair: 1.0 for term in held if len(pair := tuple(term.split())) == 2}
+    # Runs of letters without blanks are cut by what the catalogue's terms share.
+    phrases = segment([[[word] for word in sorted(words) if not word.isascii()], *map(words_of, texts)])[1:]
+    result = []
+    for item in phrases:
+        spelled = []
+        for phrase in item:
+            forms = [[word, *_singulars(word), *([spelling[word]] if word in spelling else [])] for word in phrase]
+            spelled.append([next((form for form in own if form in words), own[0]) for own in forms])
+        document = _merge_pairs(spelled, pairs)
+        weights = {}
+        for term, count in Counter(document).items():
+            df = held[term] + 1
+            idf = 1 + np.log((2 + len(known)) / (1 + df))
+            weights[term] = float((1 + np.log(count)) * np.sqrt(idf) * df / (df + SUPPORT))
+        result.append(_best(document, weights, {term for term in weights if term not in held}, max_terms))
+    return result
 
 
 def _borrow(terms: list[tuple[str, ...]], neighbours: np.ndarray, most: int) -> tuple[list[tuple[str, ...]], int]:

@@ -6,6 +6,7 @@ repeats, normalised over all items. Users are ranked in blocks that fit into `sc
 Symbols: B users, N items, H items of a history.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +32,27 @@ class TopK:
     items: Tensor
     log_probs: Tensor
     certified: Tensor
+
+
+def best(log_probs: Tensor, k: int, banned: Tensor | None = None) -> TopK:
+    """The k best items of each row of log-probabilities. (B, N), float32; banned: see `Ranking.top_k`."""
+    n_items = log_probs.shape[1]
+    left = n_items if banned is None else n_items - int(banned.sum(dim=1).max())
+    if k < 1 or left < k:
+        raise InputError(
+            f"k={k} items were asked for but only {left} are left for some user after exclusions; lower k (at "
+            "least 1) or exclude fewer items."
+        )
+    certified = ~log_probs.isnan().any(dim=1)
+    if banned is not None:
+        log_probs = log_probs.masked_fill(banned, -torch.inf)
+    found = log_probs.topk(k, dim=1)
+    return TopK(found.indices, found.values, certified)
+
+
+def joined(parts: Sequence[TopK]) -> TopK:
+    """The users of several parts, one after another."""
+    return TopK(*(torch.cat([getattr(part, name) for part in parts]) for name in ("items", "log_probs", "certified")))
 
 
 class Ranking:
@@ -83,31 +105,31 @@ class Ranking:
         return result
 
     @torch.no_grad()
-    def top_k(self, rendered: Rendered, k: int, histories: Tensor | None = None, banned: Tensor | None = None) -> TopK:
+    def top_k(
+        self,
+        rendered: Rendered,
+        k: int,
+        histories: Tensor | None = None,
+        banned: Tensor | None = None,
+        shifts: Tensor | None = None,
+    ) -> TopK:
         """The k most probable items after each context.
 
         Args:
             rendered, histories: as in `log_probs`. k: how many.
             banned: True where an item must not appear; the probabilities of the others stay as they are. (B, N), bool.
+            shifts: added to the log-probabilities, which are normalised again; rows of zeros change nothing. (B, N).
         """
-        left = self.n_items if banned is None else self.n_items - int(banned.sum(dim=1).max())
-        if k < 1 or left < k:
-            raise InputError(
-                f"k={k} items were asked for but only {left} are left for some user after exclusions; lower k (at "
-                "least 1) or exclude fewer items."
-            )
         parts = []
         for rows in self.blocks(rendered):
             part = rendered.rows(rows)
             scores = torch.empty(len(part.tokens), self.n_items + 1, device=part.tokens.device)
             self._fill(scores, part, None if histories is None else histories[rows])
             scores = scores[:, 1:]
-            certified = ~scores.isnan().any(dim=1)
-            if banned is not None:
-                scores = scores.masked_fill(banned[rows], -torch.inf)
-            best = scores.topk(k, dim=1)
-            parts.append((best.indices, best.values, certified))
-        return TopK(*(torch.cat(column) for column in zip(*parts, strict=True)))
+            if shifts is not None and (shifted := shifts[rows].any(dim=1)).any():
+                scores[shifted] = (scores[shifted] + shifts[rows][shifted]).log_softmax(dim=1)
+            parts.append(best(scores, k, None if banned is None else banned[rows]))
+        return joined(parts)
 
     def _fill(self, result: Tensor, rendered: Rendered, histories: Tensor | None) -> None:
         """Write the log-probabilities of a block by internal id. Every step is in place: a catalogue is much memory."""

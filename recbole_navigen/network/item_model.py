@@ -69,14 +69,7 @@ class DualIdentifierLM(TextModel):
         super().__init__(backbone, grammar, dropout, scale)
         self.decoder = decoder
         self.levels, self.codebook_size, _ = codebooks.shape
-        self.register_buffer("codes", torch.from_numpy(codes), persistent=False)
-
-        # TIDs as bags of text tokens, packed: bag i is tokens[offsets[i]:offsets[i + 1]]; bag 0, the padding, is empty.
-        bags = [[], *term_tokens]
-        counts = np.array([len(bag) for bag in bags])
-        self.register_buffer("bag_tokens", torch.tensor([t for bag in bags for t in bag], dtype=torch.long), False)
-        self.register_buffer("bag_starts", torch.from_numpy(np.concatenate([[0], np.cumsum(counts)])), False)
-
+        self._keep_identifiers(codes, term_tokens)
         code_start, item_start = collaborative_start(codebooks, residuals, backbone.width, seed)
         self.code_rows = nn.Parameter((torch.from_numpy(code_start) * scale).flatten(0, 1))
         self.item_rows: nn.Parameter | None = None
@@ -92,6 +85,39 @@ class DualIdentifierLM(TextModel):
         self.repeats = RepeatFactor()
         self._catalogue: tuple[tuple[int, ...], Tensor] | None = None
         self._step_vectors: Tensor | None = None
+
+    def _keep_identifiers(self, codes: np.ndarray, term_tokens: list[list[int]]) -> None:
+        self.register_buffer("codes", torch.from_numpy(codes), persistent=False)
+        # TIDs as bags of text tokens, packed: bag i is tokens[offsets[i]:offsets[i + 1]]; bag 0, the padding, is empty.
+        bags = [[], *term_tokens]
+        counts = np.array([len(bag) for bag in bags])
+        self.register_buffer("bag_tokens", torch.tensor([t for bag in bags for t in bag], dtype=torch.long), False)
+        self.register_buffer("bag_starts", torch.from_numpy(np.concatenate([[0], np.cumsum(counts)])), False)
+
+    def set_items(
+        self,
+        codes: np.ndarray,
+        term_tokens: list[list[int]],
+        decoder: TreeDecoder | TokenDecoder,
+        item_rows: Tensor | None,
+        sentences: Tensor | None,
+    ) -> None:
+        """Take another catalogue; all that is not of single items stays as it is.
+
+        Args:
+            codes, term_tokens, decoder: as of the constructor; the decoder takes the weights of the one before.
+            item_rows: by internal id, (N + 1, D), where items have rows. sentences: components by internal id, (N + 1,
+                any), where items have text embeddings.
+        """
+        device = self.code_rows.device
+        decoder.load_state_dict(self.decoder.state_dict())
+        self.decoder = decoder
+        self._keep_identifiers(codes, term_tokens)
+        if self.item_rows is not None:
+            self.item_rows = nn.Parameter(item_rows, requires_grad=self.item_rows.requires_grad)
+        if self.sentence_map is not None:
+            self.sentences = sentences
+        self.to(device).train(self.training)
 
     # ---- embeddings -------------------------------------------------------------------------------------------------
 

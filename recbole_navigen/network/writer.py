@@ -81,8 +81,13 @@ def build_writer(
         start = text_row_start(tokens, len(rows), backbone.width, settings["seed"])
         rows.data.copy_(torch.from_numpy(start) * CODE_START_STD)
     scale = CODE_START_STD if scratch else float(rows.detach().float().std())
-    with torch.no_grad():
-        ids = torch.arange(1, table.n_items + 1, device=ranker.code_rows.device)
-        items = ranker.item_vectors(ids, codes=settings["history"] != "dual")
+    items = shown_items(settings, ranker)
     code_rows = ranker.code_rows.detach().clone()
     return Writer(backbone, grammar, settings["embedding_dropout"], scale, code_rows, items), renderer
+
+
+@torch.no_grad()
+def shown_items(settings: Mapping[str, Any], ranker: DualIdentifierLM) -> Tensor:
+    """What the history's form shows of each item, by item index, as the ranking model has it. (N, D)."""
+    ids = torch.arange(1, len(ranker.codes), device=ranker.code_rows.device)
+    return ranker.item_vectors(ids, codes=settings["history"] != "dual")

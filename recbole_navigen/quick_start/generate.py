@@ -17,6 +17,7 @@ from recbole_navigen.config.raw_ids import known_user
 from recbole_navigen.config.teachers import refuse_absent_teachers
 from recbole_navigen.data import create_dataset
 from recbole_navigen.errors import InputError
+from recbole_navigen.generation.feedback_file import kept_preferences, read_feedback
 from recbole_navigen.generation.instruction_file import chosen_records, refuse_unread, titles_of_records
 from recbole_navigen.generation.interfaces import Catalogue
 from recbole_navigen.generation.records import FILE, InstructionRecord, read_records, write_records
@@ -31,12 +32,14 @@ from recbole_navigen.language.tags import DRAFTS, DRAWS, MEDIA, TOP_P
 from recbole_navigen.pipeline.check import refuse_broken_teachers
 from recbole_navigen.pipeline.write import add_writer, has_writer
 from recbole_navigen.presentation.tables import to_terminal
+from recbole_navigen.quick_start.recommend import SOMEBODY
 from recbole_navigen.quick_start.run import find_run, finished_run, require_writable
 from recbole_navigen.runs.layout import STARTED, WRITER
 from recbole_navigen.runs.load import run_config
 from recbole_navigen.runs.result import read_result
 from recbole_navigen.runs.summary import titles_of
 from recbole_navigen.serving.answers import Instruction
+from recbole_navigen.serving.preferences import Preferences
 from recbole_navigen.serving.recommender import Recommender
 from recbole_navigen.supervision.settings import learns_instructions, settings_of
 from recbole_navigen.visible import visible
@@ -55,6 +58,7 @@ logger = logging.getLogger(__name__)
     output="path or None",
     run="path or None",
     instructions="path or None",
+    feedback="path or None",
     media=f"one of {', '.join(MEDIA)}, mixed",
     held_out="bool",
     generation="whole dict or None",
@@ -76,6 +80,8 @@ def run_generate(
     held_out: bool = False,
     generation: Mapping[str, Any] | None = None,
     instructions: str | Path | None = None,
+    preferences: str | Mapping[str, float] | None = None,
+    feedback: str | Path | None = None,
 ) -> list[InstructionRecord]:
     """Write instructions after everything that users of a data set did, or read them from a file, and, where a model
     for them is named, make the media.
@@ -95,6 +101,9 @@ def run_generate(
             `video_model` make media, in `output`.
         instructions: file of records, such as an earlier call wrote and somebody edited, to make media from. With `run`
             they are also scored, where every one has a target.
+        preferences: what the users say they like, see `Recommender.recommend`; where no users are named, it is somebody
+            new who says it, without a history.
+        feedback: file that `navigen-feedback` writes; the terms of what a user kept join the user's preferences.
 
     Returns:
         One record an instruction.
@@ -106,12 +115,17 @@ def run_generate(
     generation = generation_settings({**(generation or {}), **own})
     refuse_absent(generation)
     records: list[InstructionRecord] = []
+    new = preferences is not None and users is None and instructions is None
+    if new and held_out:
+        raise InputError("held_out needs users with a history; name some beside preferences.")
+    stated = Preferences.of(preferences)
+    kept = {} if feedback is None else kept_preferences(read_feedback(feedback))
     if users is None:
-        users = USERS if instructions is None else "all"
+        users = 1 if new else USERS if instructions is None else "all"
     asked = _asked(users)
     if instructions is not None:
         given = {"media": media, "think": think, "temperature": temperature, "top_p": top_p, "drafts": drafts}
-        given |= {"seed": seed, "held_out": held_out}
+        given |= {"seed": seed, "held_out": held_out, "preferences": preferences, "feedback": feedback}
         defaults = {name: inspect.signature(run_generate).parameters[name].default for name in given}
         unread = [f"{name}={value}" for name, value in given.items() if value != defaults[name]]
         refuse_unread(unread, (dataset, config_file_list, config_dict, *argv), generation)
@@ -140,7 +154,7 @@ def run_generate(
     if run is not None and (model := read_result(run)["model"]) != "NaviGen":
         raise InputError(f"{run} holds a {model}, which writes no instructions; name a run of NaviGen.")
     recommender = None if run is None else Recommender.load(run, device_of(generation))
-    chosen = _users(recommender.users, asked) if instructions is None else []
+    chosen = [] if instructions is not None else [SOMEBODY] if new else _users(recommender.users, asked)
     kinds = _kinds(media, len(chosen)) or [record.media for record in records]
     catalogue = Catalogue(titles_of_records(records, generation, makes) if recommender is None else recommender.titles)
     head = reference = None
@@ -155,7 +169,9 @@ def run_generate(
     if instructions is None:
         reference = None if head is None else head.reference(recommender)
         draws = {"think": think, "temperature": temperature, "top_p": top_p, "drafts": drafts, "seed": seed}
-        records = _written(recommender, chosen, kinds, held_out, reference, draws, progress)
+        known = recommender.preference_space.matched
+        said = [stated + known(kept.get(user, Preferences())) for user in chosen]
+        records = _written(recommender, chosen, kinds, held_out, reference, said, draws, progress)
     if output is not None:  # before anything else can fail
         write_records(Path(output) / FILE, records)
     _show(records[:MOST_PRINTED])
@@ -238,6 +254,7 @@ def _written(
     kinds: Sequence[str],
     held_out: bool,
     reference: str | None,
+    said: Sequence[Preferences],
     draws: Mapping[str, Any],
     progress: bool,
 ) -> list[InstructionRecord]:
@@ -246,19 +263,20 @@ def _written(
     Args:
         recommender: of the run. users: raw ids. kinds: of media, one a user.
         held_out: whether the last item is kept out. reference: an item that is read after each history, or None.
-        draws: arguments of `Recommender.instruct`. progress: whether a bar is shown.
+        said: preferences, one a user. draws: arguments of `Recommender.instruct`. progress: whether a bar is shown.
     """
     records: list[InstructionRecord] = []
     with tqdm(total=len(users), desc="instructions", ncols=100, disable=not progress) as bar:
         for begin in range(0, len(users), USERS_AT_ONCE):
             part = slice(begin, begin + USERS_AT_ONCE)
-            whole = [recommender.history_of(user) for user in users[part]]
+            whole = [[] if user == SOMEBODY else recommender.history_of(user) for user in users[part]]
             histories = [history[:-1] if held_out else history for history in whole]
             read = [history if reference is None else [*history, reference] for history in histories]
-            written = recommender.instruct(read, kinds[part], **draws)
-            for user, history, all_items, instruction in zip(users[part], histories, whole, written, strict=True):
+            written = recommender.instruct(read, kinds[part], preferences=said[part], **draws)
+            rows = zip(users[part], histories, whole, said[part], written, strict=True)
+            for user, history, all_items, own, instruction in rows:
                 target = all_items[-1] if held_out else None
-                records.append(_record(recommender, user, history, target, instruction))
+                records.append(_record(recommender, user, history, target, own, instruction))
             bar.update(len(written))
     return records
 
@@ -325,7 +343,12 @@ def _try(config: Config, asked: int | list[str] | None, media: str, generation: 
 
 
 def _record(
-    recommender: Recommender, user: str, history: list[str], target: str | None, written: Instruction
+    recommender: Recommender,
+    user: str,
+    history: list[str],
+    target: str | None,
+    said: Preferences,
+    written: Instruction,
 ) -> InstructionRecord:
     titles, aim = recommender.titles, written.aim
     return InstructionRecord(
@@ -345,6 +368,7 @@ def _record(
         target_title=None if target is None else titles[target],
         aim_title=titles[aim.item],
         answer=written.answer,
+        more={"preferences": dict(said.weights)} if said else {},
     )
 
 

@@ -1,6 +1,6 @@
 """`run_recommend`: the best items for users of a finished run of any model, printed or as a file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import pandas as pd
 from rich.console import Console
 
 import recbole_navigen
-from recbole_navigen.artefacts import content_hash
+from recbole_navigen.artefacts import content_hash, verify_manifest
 from recbole_navigen.bars import tqdm
 from recbole_navigen.config.calls import checks
 from recbole_navigen.config.raw_ids import Id, asked_users, chosen_users
@@ -16,11 +16,14 @@ from recbole_navigen.devices import AUTO
 from recbole_navigen.errors import InputError
 from recbole_navigen.presentation.tables import Cell, Table, to_terminal
 from recbole_navigen.quick_start.run import require_writable
+from recbole_navigen.runs.layout import is_saved_model
 from recbole_navigen.runs.result import read_result
 from recbole_navigen.serving.catalogue import CatalogueRecommender
+from recbole_navigen.serving.preferences import Preferences
 from recbole_navigen.serving.recommender import Recommender
 from recbole_navigen.serving.top_k_file import refuse_format, write_top_k
 
+SOMEBODY = "(new)"  # the user of whom nothing but preferences is known
 PRINTED = 5  # users, where neither they nor a file are named
 
 
@@ -45,11 +48,12 @@ def run_recommend(
     batch_size: int = 256,
     device: str = AUTO,
     show_progress: bool = True,
+    preferences: str | Mapping[str, float] | None = None,
 ) -> pd.DataFrame | Path:
     """The k best items for users of a run's data set, after everything that they did.
 
     Args:
-        run: folder of a finished run of any model.
+        run: folder of a finished run of any model, or one that `Recommender.save` wrote.
         users: `all`, a file with one raw id a line, raw ids with commas, or a list of them. n_users: how many, in the
             order of the data. Without both: 5 to be printed, all to be written.
         k: items a user. output: a file that ends in .parquet, .csv or .jsonl; None prints.
@@ -57,19 +61,30 @@ def run_recommend(
         held_out: True to recommend in the place of the test, before each user's last item, which becomes the column
             `target`.
         batch_size: users at once. device: auto, cpu, cuda, ... show_progress: whether a bar is shown.
+        preferences: what the users say they like, see `Recommender.recommend`; where no users are named, it is somebody
+            new who says it, without a history.
 
     Returns:
         The lines: user, rank from 1, item, title, score, the probability where the model knows it, and the target if
         it is held out; or the path of the file that holds them. A file that was begun and not finished is gone on with.
     """
     # 1. What cannot be meant is refused before anything is loaded.
+    new = preferences is not None and users is None and n_users is None
+    if new and held_out:
+        raise InputError("held_out needs users with a history; name some beside preferences.")
+    stated = None if preferences is None else Preferences.of(preferences)
     asked = asked_users(users, PRINTED if users is None and n_users is None and output is None else n_users)
     if output is not None:
         output = refuse_format(output)
         require_writable(output.parent, "output")
-    record = read_result(run)
+    if is_saved_model(run):
+        made_by = content_hash(verify_manifest(run)["files"])
+    else:
+        made_by = content_hash(*(read_result(run)[name] for name in ("identity", "test_result")))
     recommender = Recommender.load(run, device)
-    chosen = chosen_users(recommender.users, asked)
+    if new and not isinstance(recommender, Recommender):
+        raise InputError(f"{run} holds no NaviGen, which alone knows terms and preferences; name users instead.")
+    chosen = [SOMEBODY] if new else chosen_users(recommender.users, asked)
     if k > len(recommender.item_tokens):
         raise InputError(f"k={k} items were asked for of a catalogue of {len(recommender.item_tokens)}; lower k.")
 
@@ -77,16 +92,16 @@ def run_recommend(
     batches = [chosen[begin : begin + batch_size] for begin in range(0, len(chosen), batch_size)]
 
     def rows_of(part: Sequence[str]) -> list[dict[str, Any]]:
-        return list(_rows(recommender, part, k, exclude_history, held_out))
+        return list(_rows(recommender, part, k, exclude_history, held_out, stated))
 
     with tqdm(total=len(chosen), desc="recommending", unit=" users", ncols=100, disable=not show_progress) as bar:
         if output is not None:
             made_of = {
-                "run": content_hash(record["identity"], record["test_result"]),
+                "run": made_by,
                 "users": content_hash(chosen),
                 "asked": [k, exclude_history, held_out, batch_size],
                 "version": recbole_navigen.__version__,
-            }
+            } | ({} if stated is None else {"preferences": dict(stated.weights)})
             write_top_k(output, made_of, batches, rows_of, bar.update)
         else:
             rows = []
@@ -96,6 +111,8 @@ def run_recommend(
 
     # 3. Shown, or where it is.
     console = Console(highlight=False)
+    if new and not stated:
+        console.print("nothing is stated and there is no history: items are ranked by their popularity in training")
     if output is not None:
         console.print(f"{len(chosen)} users with {k} items each are in {output}", markup=False, soft_wrap=True)
         return output
@@ -105,10 +122,19 @@ def run_recommend(
 
 
 def _rows(
-    recommender: CatalogueRecommender, users: Sequence[str], k: int, exclude_history: bool | None, held_out: bool
+    recommender: CatalogueRecommender,
+    users: Sequence[str],
+    k: int,
+    exclude_history: bool | None,
+    held_out: bool,
+    stated: Preferences | None,
 ) -> Iterator[dict[str, Any]]:
     """The lines of some users."""
-    found = recommender.recommend_users(users, k, exclude_history=exclude_history, held_out=int(held_out))
+    more = {} if stated is None else {"preferences": stated}
+    if users == [SOMEBODY]:
+        found = [recommender.recommend((), k, **more)]
+    else:
+        found = recommender.recommend_users(users, k, exclude_history=exclude_history, held_out=int(held_out), **more)
     for user, best in zip(users, found, strict=True):
         for rank, each in enumerate(best, start=1):
             line = {"user": user, "rank": rank, "item": each.item, "title": recommender.titles[each.item]}

@@ -27,3 +27,8 @@ def refuse_unfinished(folder: str | Path) -> None:
     """Refuse a folder that is not that of a finished run."""
     if not (Path(folder) / RESULT).is_file():
         raise InputError(f"{folder} is not the folder of a finished run: it holds no {RESULT}; name saved/RUN")
+
+
+def is_saved_model(folder: str | Path) -> bool:
+    """Whether a folder holds a model of its own, as `Recommender.save` writes it, and is no run."""
+    return (Path(folder) / WRITER_SETTINGS).is_file() and (Path(folder) / IDENTIFIERS).is_dir()

@@ -44,14 +44,14 @@ class Agreement:
         # Where in a TID a term stands on average.
         ranks = np.concatenate([np.arange(size) for size in self._sizes])
         self._ranks = np.bincount(columns, weights=ranks) / np.bincount(columns)
-        self._vectors = vectors
+        self.vectors = vectors
         self._usual = np.full(len(sets), np.nan)  # mean agreement with the catalogue, filled where it is asked for
 
     def between(self, left: np.ndarray, right: np.ndarray | slice) -> np.ndarray:
         """u of some items and others. Item indices (C,), (M,) -> (C, M), float64."""
         shared = (self._held[left] @ self._held[right].T).toarray()
         f1 = 2 * shared / (self._sizes[left][:, None] + self._sizes[right])
-        return f1 + self._vectors[left] @ self._vectors[right].T
+        return f1 + self.vectors[left] @ self.vectors[right].T
 
     def gains(self, items: Sequence[int], probabilities: Sequence[float]) -> np.ndarray:
         """The gain of each candidate; the next item is one of them.

@@ -32,10 +32,13 @@ class Recommendations(Sequence[Recommendation]):
     Attributes:
         items: the k items.
         certified: True if every item of the catalogue was scored by a number, so that no other one can belong here.
+        basis: what was known of the user: `history`, `history and preferences`, `preferences`, or, of nothing, the
+            `popularity` of the items in training.
     """
 
     items: tuple[Recommendation, ...]
     certified: bool
+    basis: str = "history"
 
     def __getitem__(self, index: Any) -> Any:
         return self.items[index]

@@ -37,11 +37,11 @@ class CatalogueRecommender:
         raise NotImplementedError
 
     def history_of(self, user: Id) -> list[str]:
-        """Everything a user of the run's data set did, as raw item ids, oldest first.
+        """Everything a user of the run's data set did, as raw item ids, oldest first, without items that were removed.
 
         The atomic files are read again, on the first call, from where the run found them.
         """
-        return list(self._histories[known_user(user, self._histories)])
+        return [item for item in self._histories[known_user(user, self._histories)] if item in self._index]
 
     @property
     def users(self) -> list[str]:
@@ -93,6 +93,7 @@ class CatalogueRecommender:
         exclude: Sequence[Iterable[Id]] | None = None,
         exclude_history: bool | None = None,
         held_out: int = 0,
+        **more: Any,
     ) -> list[Recommendations]:
         """The k best next items for users of the run's data set, after everything that they did.
 
@@ -100,14 +101,15 @@ class CatalogueRecommender:
             users: raw ids, as text or numbers. k, exclude: as of `recommend_all`.
             exclude_history: whether items that the user had are left out; None: as in the test of the run.
             held_out: how many of each user's last items are taken for not yet done; 1 for the place of the test.
+            more: `preferences`, as of `Recommender.recommend`.
         """
         users = [known_user(user, self._histories) for user in listed("users", users)]
-        histories = [self._histories[user] for user in users]
+        histories = [self.history_of(user) for user in users]
         if short := [user for user, history in zip(users, histories, strict=True) if len(history) <= held_out]:
             raise InputError(f"user {short[0]} has no history without the last {held_out} items; lower held_out.")
         histories = [history[: len(history) - held_out] for history in histories]
         hidden = self.hides_history if exclude_history is None else exclude_history
-        return self._recommend_users(users, histories, k, exclude, hidden)
+        return self._recommend_users(users, histories, k, exclude, hidden, **more)
 
     def _recommend_users(
         self,
@@ -116,9 +118,10 @@ class CatalogueRecommender:
         k: int,
         exclude: Sequence[Iterable[Id]] | None,
         exclude_history: bool,
+        **more: Any,
     ) -> list[Recommendations]:
         """`recommend_users` for known users and what each of them did."""
-        return self.recommend_all(histories, k, exclude, exclude_history)
+        return self.recommend_all(histories, k, exclude, exclude_history, **more)
 
     def unknown_item(self, ids: Iterable[Id]) -> Id | None:
         """The first of some raw ids that the catalogue does not have; None if it has all."""
@@ -143,12 +146,12 @@ class CatalogueRecommender:
                 banned[row, items] = True
         return banned
 
-    def _all_indices(self, histories: Iterable[Iterable[Id]]) -> list[list[int]]:
-        """Item indices of histories of raw ids; an empty one is refused."""
+    def _all_indices(self, histories: Iterable[Iterable[Id]], empty: bool = False) -> list[list[int]]:
+        """Item indices of histories of raw ids; an empty one is refused unless that is allowed."""
         found = []
         for row, history in enumerate(listed("histories", histories)):
             found.append(self._indices(history, f"history {row}"))
-            if not found[-1]:
+            if not found[-1] and not empty:
                 raise InputError(f"history {row} is empty; give at least one item id.")
         return found
 

@@ -42,6 +42,7 @@ SETTINGS, IDENTIFIERS, TOKENIZER, BACKBONE, WEIGHTS, WRITER, CARD = (
     "writer",
     "README.md",
 )
+SENTENCES = "sentences"  # the components of the items' text embeddings
 _KIND = "recbole-navigen model"
 
 
@@ -68,7 +69,7 @@ def _save_part(folder: Path, model: TextModel, renderer: Renderer, about: Mappin
     """Write all weights of a model, frozen ones too, and what it is built from."""
     kept = model.state_dict().keys()
     tensors = dict(model.named_parameters(remove_duplicate=False))
-    tensors |= {name: tensor for name, tensor in model.named_buffers() if name in kept}
+    tensors |= {name: tensor for name, tensor in model.named_buffers() if name in kept or name == SENTENCES}
     renderer.vocabulary.tokenizer.save_pretrained(folder / TOKENIZER)
     model.backbone.lm.config.save_pretrained(folder / BACKBONE)
     save_checkpoint(folder / WEIGHTS, state_dict=tensors)
@@ -84,7 +85,10 @@ def from_pretrained(folder: str | Path) -> TrainedModel:
     about, table = read_json(folder / SETTINGS), DualIdentifierTable.load(folder / IDENTIFIERS)
     tokenizer, body = _read_part(folder)
     lm, renderer = build_lm(about["settings"], table, tokenizer, body)
-    lm.load_state_dict(load_checkpoint(folder / WEIGHTS)["state_dict"])
+    weights = load_checkpoint(folder / WEIGHTS)["state_dict"]
+    if SENTENCES in weights:  # with items that came later, they are not what the embeddings of all items would give
+        lm.sentences = weights.pop(SENTENCES)
+    lm.load_state_dict(weights)
     author = None
     if (folder / WRITER).is_dir():
         settings = read_json(folder / WRITER / SETTINGS)["settings"]

@@ -106,7 +106,12 @@ class ModelRecommender(CatalogueRecommender):
         k: int,
         exclude: Sequence[Iterable[Id]] | None,
         exclude_history: bool,
+        preferences: Any = None,
     ) -> list[Recommendations]:
+        if preferences is not None:
+            raise InputError(
+                f"{self.run.config['model']} knows no terms, which preferences need; load a run of NaviGen."
+            )
         if not users:
             return []
         dataset, indices = self.run.dataset, self._all_indices(histories)

@@ -1,7 +1,8 @@
 """A plain Python API for a trained run: any history of item ids in, exact recommendations and instructions out."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,25 +20,32 @@ from recbole_navigen.data.sequences import padded
 from recbole_navigen.devices import AUTO, resolve_device
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.tags import DOMAINS, DRAFTS, DRAWS, MEDIA, PLAN_TEMPERATURE, TEMPERATURE, TOP_P
-from recbole_navigen.model.ranking import Ranking
+from recbole_navigen.model.ranking import Ranking, TopK, best, joined
+from recbole_navigen.runs.layout import is_saved_model
 from recbole_navigen.runs.load import load_trained, refuse_other_data
 from recbole_navigen.runs.result import read_result
 from recbole_navigen.runs.trained import TrainedModel
 from recbole_navigen.serving import export
 from recbole_navigen.serving.agreement import Agreement
 from recbole_navigen.serving.answers import Instruction, Recommendation, Recommendations
-from recbole_navigen.serving.catalogue import CatalogueRecommender
 from recbole_navigen.serving.drafts import draft_scores, written_drafts
+from recbole_navigen.serving.growing import GrowingCatalogue
+from recbole_navigen.serving.popularity import COUNTS, log_popularity, training_counts
+from recbole_navigen.serving.preferences import Preferences, PreferenceSpace, preferences_of
 from recbole_navigen.supervision.interfaces import Sample
 from recbole_navigen.supervision.template.term_space import TermSpace
 
 if TYPE_CHECKING:
     from recbole_navigen.serving.model_recommender import ModelRecommender
 
+Stated = Preferences | str | Mapping[str, float] | None  # what somebody says of their taste
+# By whether there is a history, and whether there are preferences.
+BASES = {(True, False): "history", (True, True): "history and preferences"}
+BASES |= {(False, True): "preferences", (False, False): "popularity"}
 POOL = 50  # most probable items among which an instruction's is chosen
 
 
-class Recommender(CatalogueRecommender):
+class Recommender(GrowingCatalogue):
     """Recommends to histories the model has never seen. Make one with `Recommender.load`."""
 
     def __init__(self, trained: TrainedModel):
@@ -45,12 +53,18 @@ class Recommender(CatalogueRecommender):
         Args:
             trained: the model, and what writes instructions.
         """
+        self._take(trained)
+
+    def _take(self, trained: TrainedModel) -> None:
+        """Use a model, whose catalogue may be another one than before."""
         self.trained = trained
         self.table, self.lm, self.renderer = trained.table, trained.lm.eval(), trained.renderer
         self.settings, self.author = trained.settings, trained.author
         self.max_length = self.settings["MAX_ITEM_LIST_LENGTH"]
         self.ranking = Ranking(self.lm, self.settings["scoring_memory"])
         super().__init__(self.table.item_tokens, bool(self.settings.get("exclude_history")))
+        for name in ("_space", "_agreement", "preference_space"):
+            self.__dict__.pop(name, None)
 
     @classmethod
     @checks(run_dir="path", device="str")
@@ -58,9 +72,11 @@ class Recommender(CatalogueRecommender):
         """Load a run at its best epoch: a NaviGen, or any model of RecBole as a `ModelRecommender`.
 
         Args:
-            run_dir: the folder of the run, `saved/RUN`.
+            run_dir: the folder of the run, `saved/RUN`, or one that `save` wrote.
             device: auto (CUDA if there is any), cpu, cuda, cuda:1, ...: where it ranks and writes.
         """
+        if is_saved_model(run_dir):
+            return cls.from_pretrained(run_dir, device)
         device = resolve_device(device)
         if read_result(run_dir)["model"] != "NaviGen":
             from recbole_navigen.serving.model_recommender import ModelRecommender
@@ -77,8 +93,20 @@ class Recommender(CatalogueRecommender):
 
     @checks(folder="path")
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Write the model into a folder that needs neither run, data nor backbone; see `export.save_pretrained`."""
-        return export.save_pretrained(self.trained, folder)
+        """Write the model into a folder that needs neither run, data nor backbone; see `export.save_pretrained`.
+        Popularity goes along where the data set can be read.
+        """
+        trained, table = self.trained, self.table
+        if (
+            COUNTS not in table.report
+            and Path(self.settings.get("data_path", "")).is_dir()
+            and "data_path" in self.settings
+        ):
+            counts = training_counts(self._histories.values())
+            trained = replace(trained, table=replace(table, report={**table.report, COUNTS: counts}))
+        return export.save_pretrained(trained, folder)
+
+    save = save_pretrained  # items that were added or removed are kept by it, and by nothing else
 
     @classmethod
     @checks(folder="path", device="str")
@@ -102,6 +130,23 @@ class Recommender(CatalogueRecommender):
         refuse_other_data(dataset, self.trained.dataset_hash, folder)
         return config, dataset
 
+    def recommend(
+        self,
+        history: Sequence[Id] = (),
+        k: int = 10,
+        exclude: Iterable[Id] = (),
+        exclude_history: bool = False,
+        preferences: Stated = None,
+    ) -> Recommendations:
+        """The k best next items after one history, which may be empty, by what is said of one's taste, or by both.
+
+        Args:
+            history, k, exclude, exclude_history: as of every recommender.
+            preferences: phrases, "slow noir, 1950s, not horror", or phrases with weights; see `serving.preferences`.
+                With no history either, items are ranked by popularity, and the answer's `basis` says so.
+        """
+        return self.recommend_all([history], k, [exclude], exclude_history, preferences)[0]
+
     @torch.no_grad()
     @checks(k="int from 1", exclude_history="bool")
     def recommend_all(
@@ -110,17 +155,16 @@ class Recommender(CatalogueRecommender):
         k: int = 10,
         exclude: Sequence[Iterable[Id]] | None = None,
         exclude_history: bool = False,
+        preferences: Stated | Sequence[Stated] = None,
     ) -> list[Recommendations]:
-        """As `recommend`, for many histories at once."""
-        indices = self._all_indices(histories)
+        """As `recommend`, for many histories at once. preferences: for all, or a list with those of each."""
+        indices = self._all_indices(histories, empty=True)
         if not indices:
             return []
-        banned = self._banned(indices, exclude, exclude_history)
-        histories, lengths = self._padded(indices)
-        device = self.lm.code_rows.device
-        rendered = self.renderer.cid2cid(histories, lengths).to(device)
-        top = self.ranking.top_k(rendered, k, histories.to(device), banned.to(device))
-        rows = (top.items, top.log_probs, top.certified)
+        stated = preferences_of(preferences, len(indices))
+        top = self._top(indices, k, self._banned(indices, exclude, exclude_history), stated)
+        bases = [BASES[bool(own), bool(said)] for own, said in zip(indices, stated, strict=True)]
+        rows = (top.items.tolist(), top.log_probs.tolist(), top.certified.tolist(), bases)
         return [
             Recommendations(
                 tuple(
@@ -128,9 +172,52 @@ class Recommender(CatalogueRecommender):
                     for item, score in zip(items, scores, strict=True)
                 ),
                 certified,
+                basis,
             )
-            for items, scores, certified in zip(*(part.tolist() for part in rows), strict=True)
+            for items, scores, certified, basis in zip(*rows, strict=True)
         ]
+
+    def _top(self, indices: list[list[int]], k: int, banned: torch.Tensor, stated: Sequence[Preferences]) -> TopK:
+        """The k best items of users by item indices of their histories, with or without preferences; banned (B, N)."""
+        device, shifts = self.lm.code_rows.device, None
+        if any(stated):
+            shifts = torch.zeros(banned.shape)
+            for row, (own, said) in enumerate(zip(indices, stated, strict=True)):
+                if said:
+                    shifts[row] = torch.from_numpy(self.preference_space.shift(said, len(own)))
+        rows = {empty: [row for row, own in enumerate(indices) if (not own) == empty] for empty in (False, True)}
+        parts = []
+        if read := rows[False]:
+            histories, lengths = self._padded([indices[row] for row in read])
+            rendered = self.renderer.cid2cid(histories, lengths).to(device)
+            moved = None if shifts is None else shifts[read].to(device)
+            parts.append(self.ranking.top_k(rendered, k, histories.to(device), banned[read].to(device), moved))
+        if bare := rows[True]:
+            scores = self._log_popularity.expand(len(bare), -1)
+            if shifts is not None:
+                scores = (scores + shifts[bare]).log_softmax(dim=1)
+            parts.append(best(scores, k, banned[bare]))
+        top, order = joined(parts), torch.tensor(rows[False] + rows[True]).argsort()
+        return TopK(top.items[order.to(device)], top.log_probs[order.to(device)], top.certified[order.to(device)])
+
+    @cached_property
+    def preference_space(self) -> PreferenceSpace:
+        """How phrases match the items."""
+        return PreferenceSpace(
+            self.table.terms,
+            self._space,
+            self._agreement.vectors,
+            self.table.sentences,
+            self.settings["text_vectors"],
+            lambda: [self.titles[item] for item in self.item_tokens],
+        )
+
+    @property
+    def _log_popularity(self) -> torch.Tensor:
+        counts = self.table.report.get(COUNTS)
+        if counts is None and "data_path" not in self.settings:
+            raise InputError("a history is empty, and without the run's data set popularity is unknown; give items.")
+        return log_popularity(training_counts(self._histories.values()) if counts is None else counts, self.item_tokens)
 
     @torch.no_grad()
     @checks(
@@ -153,6 +240,7 @@ class Recommender(CatalogueRecommender):
         pool: int = POOL,
         drafts: int = DRAFTS,
         free_terms: bool = False,
+        preferences: Stated | Sequence[Stated] = None,
     ) -> list[Instruction]:
         """An instruction for what comes next after each history.
 
@@ -161,7 +249,7 @@ class Recommender(CatalogueRecommender):
         several drafts the best is handed out (see `draft_scores`).
 
         Args:
-            histories: raw item ids, oldest first; at least one each.
+            histories: raw item ids, oldest first; an empty one stands for somebody new.
             media: `image` or `video`, for all or for each.
             domain: what kind of catalogue it is; None: as in training.
             think: whether the model reasons before it answers.
@@ -173,13 +261,14 @@ class Recommender(CatalogueRecommender):
             drafts: how many are drawn; at temperature 0 there is but one.
             free_terms: True to let the model draw the terms too, in place of naming those that are expected of the pool
                 together; of free text only.
+            preferences: of all, or a list with those of each; see `recommend`.
         """
         if self.author is None:
             raise InputError(
                 "this run has not learned to write instructions; run_generate --run=DIR trains a writer beside it."
             )
         settings, planner = self.author.settings, self.author.planner
-        indices = self._all_indices(histories)
+        indices = self._all_indices(histories, empty=True)
         histories = [[self.table.item_tokens[index] for index in history] for history in indices]
         media = [media] * len(histories) if isinstance(media, str) else listed("media", media)
         media = [checked("media", f"one of {', '.join(MEDIA)}", medium) for medium in media]
@@ -188,7 +277,7 @@ class Recommender(CatalogueRecommender):
         if not histories:
             return []
         domain = domain or settings["domain"]
-        found = self.aimed(histories, pool, exclude_history)
+        found = self.aimed(histories, pool, exclude_history, preferences)
         aims = [aim for aim, _ in found]
         if temperature is None:
             temperature = TEMPERATURE if planner is None else PLAN_TEMPERATURE
@@ -250,22 +339,32 @@ class Recommender(CatalogueRecommender):
 
     @checks(pool="int from 1", exclude_history="bool")
     def aims(
-        self, histories: Sequence[Sequence[str]], pool: int = POOL, exclude_history: bool = True
+        self,
+        histories: Sequence[Sequence[str]],
+        pool: int = POOL,
+        exclude_history: bool = True,
+        preferences: Stated | Sequence[Stated] = None,
     ) -> list[Recommendation]:
         """The item that each instruction is for, see `instruct`; of a small catalogue the pool is what is left."""
-        self._all_indices(histories)
-        return [aim for aim, _ in self.aimed(histories, pool, exclude_history)]
+        self._all_indices(histories, empty=True)
+        return [aim for aim, _ in self.aimed(histories, pool, exclude_history, preferences)]
 
     def aimed(
-        self, histories: Sequence[Sequence[str]], pool: int = POOL, exclude_history: bool = True
+        self,
+        histories: Sequence[Sequence[str]],
+        pool: int = POOL,
+        exclude_history: bool = True,
+        preferences: Stated | Sequence[Stated] = None,
     ) -> list[tuple[Recommendation, tuple[list[int], list[float]]]]:
         """As `aims`, and with each the pool it is from: item indices and probabilities."""
         left = [self.table.n_items - len(set(history)) * exclude_history for history in histories]
         sizes = [min(pool, max(1, count)) for count in left]
+        stated = preferences_of(preferences, len(histories))
         found: dict[int, tuple[Recommendation, tuple[list[int], list[float]]]] = {}
         for size in set(sizes):
             rows = [row for row, own in enumerate(sizes) if own == size]
-            tops = self.recommend_all([histories[row] for row in rows], size, exclude_history=exclude_history)
+            asked, said = [histories[row] for row in rows], [stated[row] for row in rows]
+            tops = self.recommend_all(asked, size, exclude_history=exclude_history, preferences=said)
             for row, top in zip(rows, tops, strict=True):
                 chances = [self._index[item.item] for item in top], [item.probability for item in top]
                 found[row] = top[int(self._agreement.gains(*chances).argmax())], chances

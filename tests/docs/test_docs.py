@@ -37,15 +37,22 @@ from tiny_settings import NAVIGEN
 from recbole_navigen.__main__ import main
 from recbole_navigen.cli.compare import compare
 from recbole_navigen.cli.convert import convert
+from recbole_navigen.cli.feedback import feedback
 from recbole_navigen.cli.generate import generate
 from recbole_navigen.cli.hyper import hyper
 from recbole_navigen.cli.recommend import recommend
 from recbole_navigen.cli.serve import serve
+from recbole_navigen.generation.feedback_file import add_feedback
 from recbole_navigen.generation.records import InstructionRecord, write_records
 from recbole_navigen.language.vocabulary import train_tokenizer
 
 SCRIPTS = {"run_navigen.py": main, "run_compare.py": compare, "run_generate.py": generate, "run_hyper.py": hyper}
-SCRIPTS |= {"run_convert.py": convert, "run_recommend.py": recommend, "run_serve.py": serve}
+SCRIPTS |= {
+    "run_convert.py": convert,
+    "run_recommend.py": recommend,
+    "run_serve.py": serve,
+    "run_feedback.py": feedback,
+}
 NOT_RUN = ("apt-get", "su", "python3.11", ".", "pytest", "ruff")
 SHORTER = {"--epochs": "1", "--n_trials": "1", "--seeds": "1", "--users": "2", "--steps": "2", "steps": "2"}
 ENCODER = {"hidden_size": 16, "inner_size": 16, "n_layers": 1, "n_heads": 2}
@@ -100,7 +107,14 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "my_space.yaml").write_text("bag_width: [16, 32]\n")
     # 5. Instructions that somebody wrote.
     ball = InstructionRecord("196", "image", "a red ball", "7", ("3", "9"), history_titles=("a", "b"), target_title="c")
-    write_records(folder / "written.jsonl", [ball, replace(ball, user="186", target="8")])
+    records = [ball, replace(ball, user="186", target="8")]
+    write_records(folder / "written.jsonl", records)
+    # 6. Media that were made of them, and what was said of one.
+    (folder / "made").mkdir()
+    write_records(folder / "made" / "instructions.jsonl", records)
+    media = [{"user": one.user, "media": "image", "status": "done", "sha256": one.user} for one in records]
+    (folder / "made" / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in media))
+    add_feedback(folder / "made", "keep", "186")
     return folder
 
 

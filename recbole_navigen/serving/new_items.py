@@ -1,0 +1,308 @@
+"""Items that no training saw, and items that go: another catalogue for a trained model, without training.
+
+A new item has text. Its terms are found by those of the catalogue (`terms_of_new`), its vector by a regression from
+text (`TextRegression`), its codes are the free ones whose rows come nearest to that vector, and what they leave of it
+is its own row. So it stands in the tree, in the histories that are read, and in every ranking, and the vectors of all
+other items stay as they are, bit for bit.
+
+Symbols: N items, M new items, D width, L levels, K codes.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from recbole_navigen.config.calls import checked
+from recbole_navigen.config.raw_ids import raw_id
+from recbole_navigen.encoders.sentences import SentenceSpace
+from recbole_navigen.errors import InputError
+from recbole_navigen.identifiers.table import DualIdentifierTable
+from recbole_navigen.identifiers.terms import terms_of_new
+from recbole_navigen.language.rendering import Renderer
+from recbole_navigen.model.author import Author
+from recbole_navigen.network.build import codes_by_id, new_decoder
+from recbole_navigen.network.writer import shown_items
+from recbole_navigen.runs.trained import TrainedModel
+from recbole_navigen.serving.text_regression import TextRegression
+from recbole_navigen.supervision.facts import catalogue_facts
+
+NEW = "new_items"  # in the report of a table: raw id -> its text by field, of items that no training saw
+BEAM = 64  # prefixes of codes that are followed at once
+LISTS = {"terms": "list of str", "vector": "list of float"}
+
+
+@dataclass(frozen=True, slots=True)
+class AddedItems:
+    """What `Recommender.add_items` made.
+
+    Attributes:
+        items: raw ids, M. terms: theirs, M lists. codes: theirs, M tuples of L codes.
+        explained: share of the variance of held-out training items' vectors that their text explains; None where every
+            new item came with a vector.
+        strength: of the ridge, by N, as held-out training items chose it; None as above.
+    """
+
+    items: tuple[str, ...]
+    terms: tuple[tuple[str, ...], ...]
+    codes: tuple[tuple[int, ...], ...]
+    explained: float | None
+    strength: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One new item as it was given; terms and vector may be left out."""
+
+    item: str
+    fields: dict[str, str]
+    terms: tuple[str, ...]
+    vector: list[float] | None
+
+    @property
+    def text(self) -> str:
+        return ". ".join(filter(None, self.fields.values()))
+
+
+def rows_of(items: Any, settings: Mapping[str, Any], known: Iterable[str]) -> list[_Row]:
+    """Read new items.
+
+    Args:
+        items: a table (pandas) or a list of dictionaries, one an item: `item` (or the item column of the data set) is
+            its raw id; the text columns of the data set, or `text`, say what it is; `terms` and `vector`, D numbers,
+            stand in place of what text would give. Other columns are passed over.
+        settings: of the run. known: raw ids that are taken.
+    """
+    if isinstance(items, pd.DataFrame):
+        items = items.to_dict("records")
+    if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
+        raise InputError(f"items must be a table or a list of dictionaries, one an item, not {type(items).__name__}.")
+    names = settings.get("item_text_fields") or []
+    names = [names] if isinstance(names, str) else list(names)
+    column, taken, rows = settings.get("ITEM_ID_FIELD", "item_id"), set(known), []
+    for place, given in enumerate(items):
+        if not isinstance(given, Mapping):
+            raise InputError(f"item {place} must be a dictionary of columns, not {given!r}.")
+        given = {key: value for key, value in given.items() if not _missing(value)}
+        item = raw_id(given.get("item", given.get(column)))
+        if not isinstance(item, str) or not item.strip():
+            raise InputError(f"item {place} has no raw id; give it as `item` or `{column}`.")
+        if item in taken:
+            raise InputError(f"item {item!r} is in the catalogue already; remove it first, or give a new id.")
+        taken.add(item)
+        texts = {name: " ".join(str(given[name]).split()) for name in (*names, "text") if name in given}
+        lists = {
+            name: checked(f"{name} of item {item!r}", kind, given[name])
+            for name, kind in LISTS.items()
+            if name in given
+        }
+        if not any(texts.values()) and "terms" not in lists:
+            columns = ", ".join(f"`{name}`" for name in (*names, "text"))
+            raise InputError(f"item {item!r} has no text; fill one of the columns {columns}, or give `terms`.")
+        rows.append(_Row(item, texts, tuple(lists.get("terms", ())), lists.get("vector")))
+    if not rows:
+        raise InputError("items is empty; give at least one item.")
+    return rows
+
+
+def _missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and value != value)
+
+
+@torch.no_grad()
+def with_items(trained: TrainedModel, rows: Sequence[_Row]) -> tuple[TrainedModel, AddedItems]:
+    """A model whose catalogue has new items behind its own. The network is changed in place.
+
+    Args:
+        trained: the model. rows: from `rows_of`, M.
+    """
+    table, lm, settings = trained.table, trained.lm, trained.settings
+    # 1. Terms.
+    read = terms_of_new([row.text for row in rows], table.terms)
+    terms = [row.terms or own for row, own in zip(rows, read, strict=True)]
+    if wordless := [row.item for row, own in zip(rows, terms, strict=True) if not own]:
+        raise InputError(f"the text of item {wordless[0]!r} has no word that could be a term; give `terms`.")
+    tokens = [trained.renderer.vocabulary.encode_terms(own) for own in terms]
+
+    # 2. Vectors: given ones, and those of the regression that the training items fit.
+    text, sentences, components = _dense_text(trained, rows, terms, tokens)
+    model, width = None, lm.code_rows.shape[1]
+    vectors = np.zeros((len(rows), width), np.float32)
+    asked = [place for place, row in enumerate(rows) if row.vector is None]
+    if asked:
+        old = [place for place, item in enumerate(table.item_tokens) if item not in table.report.get(NEW, {})]
+        known = lm.catalogue_vectors().float().cpu().numpy()
+        features = _dense_features(
+            lm.tid_vectors(_ids(lm, len(known))), None if components is None else lm.sentences[1:]
+        )
+        model = TextRegression([table.terms[i] for i in old], features[old], known[old], settings["seed"])
+        vectors[asked] = model([terms[place] for place in asked], _dense_features(text, components)[asked])
+    for place, row in enumerate(rows):
+        if row.vector is not None:
+            if len(row.vector) != width or not np.isfinite(row.vector).all():
+                raise InputError(
+                    f"the vector of item {row.item!r} must be {width} finite numbers, as `item_vector` gives."
+                )
+            vectors[place] = row.vector
+
+    # 3. Codes, and what they leave to the item's own row.
+    left = torch.from_numpy(vectors).to(text.device) - text
+    if components is not None:
+        left = left - lm.sentence_map(components)
+    code_rows = lm.code_rows.view(lm.levels, lm.codebook_size, -1)
+    codes = free_codes(left.cpu().numpy(), code_rows.float().cpu().numpy(), table.codes)
+    chosen = torch.from_numpy(codes).to(code_rows.device)
+    left = left - sum(code_rows[level, chosen[:, level]] for level in range(lm.levels))
+
+    # 4. The catalogue with them.
+    new = {row.item: row.fields for row in rows}
+    wider = dataclasses.replace(
+        table,
+        item_tokens=(*table.item_tokens, *new),
+        codes=np.concatenate([table.codes, codes]),
+        terms=(*table.terms, *terms),
+        report={**table.report, NEW: {**table.report.get(NEW, {}), **new}},
+        residuals=np.pad(table.residuals, ((0, len(rows)), (0, 0))),
+        sentences=None if table.sentences is None else np.concatenate([table.sentences, sentences]),
+    )
+    result = _replaced(
+        trained,
+        wider,
+        None if lm.item_rows is None else torch.cat([lm.item_rows, left]),
+        None if components is None else torch.cat([lm.sentences, components]),
+        lambda facts: [*facts, *_facts(rows, terms, settings, trained.writer)],
+    )
+    about = (None, None) if model is None else (model.explained, model.strength)
+    return result, AddedItems(tuple(new), tuple(terms), tuple(map(tuple, codes.tolist())), *about)
+
+
+@torch.no_grad()
+def without_items(trained: TrainedModel, indices: Iterable[int]) -> TrainedModel:
+    """A model whose catalogue lacks some items, by item index. The network is changed in place."""
+    table, lm = trained.table, trained.lm
+    gone = set(indices)
+    kept = [index for index in range(table.n_items) if index not in gone]
+    if not kept:
+        raise InputError("no item would be left in the catalogue; keep at least one.")
+    left = {table.item_tokens[index] for index in kept}
+    new = {item: fields for item, fields in table.report.get(NEW, {}).items() if item in left}
+    report = {key: value for key, value in table.report.items() if key != NEW} | ({NEW: new} if new else {})
+    narrower = dataclasses.replace(
+        table,
+        item_tokens=tuple(table.item_tokens[index] for index in kept),
+        codes=table.codes[kept],
+        terms=tuple(table.terms[index] for index in kept),
+        report=report,
+        residuals=table.residuals[kept],
+        sentences=None if table.sentences is None else table.sentences[kept],
+    )
+    rows = torch.tensor([0, *(index + 1 for index in kept)], device=lm.code_rows.device)
+    return _replaced(
+        trained,
+        narrower,
+        None if lm.item_rows is None else lm.item_rows[rows],
+        None if lm.sentence_map is None else lm.sentences[rows],
+        lambda facts: [facts[index] for index in kept],
+    )
+
+
+def free_codes(targets: np.ndarray, code_rows: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """Codes that no item has, each the nearest to its target that a beam finds: the sum of a code's rows is near it.
+
+    Args:
+        targets: (M, D). code_rows: (L, K, D). taken: codes of the items there are, (N, L).
+
+    Returns:
+        Shape (M, L), int64, no two rows alike and none of them taken.
+    """
+    levels, size, _ = code_rows.shape
+    used = set(map(tuple, taken.tolist()))
+    if len(used) + len(targets) > size**levels:
+        raise InputError(f"{levels} levels of {size} codes have no room for {len(targets)} more items; train again.")
+    result = []
+    for target in targets.astype(np.float64):
+        beam, found = BEAM, None
+        while found is None:
+            prefixes, rest = np.zeros((1, 0), dtype=np.int64), target[None]
+            for level in range(levels):
+                missed = rest[:, None] - code_rows[level]
+                order = np.square(missed).sum(axis=2).ravel().argsort(kind="stable")
+                if level < levels - 1:
+                    order = order[:beam]
+                rows, codes = np.divmod(order, size)
+                prefixes = np.concatenate([prefixes[rows], codes[:, None]], axis=1)
+                rest = missed[rows, codes]
+            found = next((code for code in map(tuple, prefixes.tolist()) if code not in used), None)
+            beam *= 8
+        used.add(found)
+        result.append(found)
+    return np.array(result, dtype=np.int64)
+
+
+def _ids(lm: Any, count: int) -> Tensor:
+    return torch.arange(1, count + 1, device=lm.code_rows.device)
+
+
+def _dense_features(text: Tensor, components: Tensor | None) -> np.ndarray:
+    parts = [text] if components is None else [text, components]
+    return torch.cat([part.float() for part in parts], dim=1).cpu().numpy()
+
+
+def _dense_text(
+    trained: TrainedModel, rows: Sequence[_Row], terms: Sequence[Sequence[str]], tokens: Sequence[list[int]]
+) -> tuple[Tensor, np.ndarray | None, Tensor | None]:
+    """TID vectors of new items, (M, D); their text embeddings and the components of these, (M, any), or None."""
+    table, lm = trained.table, trained.lm
+    embedded = [lm.backbone.text_rows[own].float() for own in tokens]
+    sums = [own.sum(dim=0) / max(len(own), 1) ** 0.5 for own in embedded]
+    if table.sentences is None:
+        return torch.stack(sums), None, None
+    said = [row.text or ", ".join(own) for row, own in zip(rows, terms, strict=True)]
+    sentences = SentenceSpace(trained.settings["text_vectors"])(said)
+    # The components are an affine map of the embeddings; the catalogue's pairs of both tell which.
+    padded = np.pad(table.sentences.astype(np.float64), ((0, 0), (0, 1)), constant_values=1)
+    affine = np.linalg.lstsq(padded, lm.sentences[1:].double().cpu().numpy(), rcond=None)[0]
+    components = np.pad(sentences.astype(np.float64), ((0, 0), (0, 1)), constant_values=1) @ affine
+    return torch.stack(sums), sentences, torch.from_numpy(components).to(lm.sentences)
+
+
+def _facts(
+    rows: Sequence[_Row], terms: Sequence[Sequence[str]], settings: Mapping[str, Any], writer: Author
+) -> list[list[Any]]:
+    """What can be seen of new items, as a writer's settings hold it."""
+    names = dict.fromkeys(name for row in rows for name in row.fields)
+    fields = {name: [row.fields.get(name, "") for row in rows] for name in names}
+    roles = {"text": "story"} | {name: role for name, role in (settings.get("item_text_roles") or {}).items() if role}
+    found = catalogue_facts(fields, roles, writer.settings["domain"], terms)
+    return [list(dataclasses.astuple(own)) for own in found]
+
+
+def _replaced(
+    trained: TrainedModel,
+    table: DualIdentifierTable,
+    item_rows: Tensor | None,
+    sentences: Tensor | None,
+    changed_facts: Any,
+) -> TrainedModel:
+    """A model with another table. item_rows (N + 1, D) and sentences (N + 1, any) by internal id, or None."""
+    lm, settings = trained.lm, trained.settings
+    renderer = _renderer(trained.renderer, table)
+    decoder = new_decoder(settings, table.trie, lm.code_rows.shape[1])
+    lm.set_items(codes_by_id(table), renderer.term_tokens, decoder, item_rows, sentences)
+    writer = trained.writer
+    if writer is not None:
+        own = dict(writer.settings)
+        if own.get("facts") is not None:
+            own["facts"] = changed_facts(own["facts"])
+        writer.model.items = shown_items(own, lm)
+        writer = Author.of(writer.model, _renderer(writer.renderer, table), own)
+    return dataclasses.replace(trained, table=table, renderer=renderer, writer=writer)
+
+
+def _renderer(own: Renderer, table: DualIdentifierTable) -> Renderer:
+    return Renderer(own.vocabulary, codes_by_id(table), table.terms, own.history, own.grammar, own.name_item)
