@@ -160,7 +160,8 @@ def blanked(text: str, titles: Sequence[str]) -> str:
             forms.add(form.strip())
             if match := _ARTICLE.fullmatch(form.strip()):
                 forms |= {f"{match[2]} {match[1]}", match[1]}
-    for form in sorted((form for form in forms if len(form) > 1), key=len, reverse=True):
+    written = text.casefold()  # most titles are not in it, and a pattern for each would take its time
+    for form in sorted((form for form in forms if len(form) > 1 and form.casefold() in written), key=len, reverse=True):
         flags = re.IGNORECASE if " " in form else 0
         text = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", " ", text, flags=flags)
     return " ".join(text.split())
