@@ -102,7 +102,8 @@ class Planner:
         self, group: Sequence[str], items: np.ndarray, media: str, forbidden: Pattern | None
     ) -> dict[str, tuple[str, ...]]:
         """Candidates of all aspects beside a label: works and things that are expected, and what the lexicon has."""
-        # Of what is expected, that which is of the label's kinds comes first.
+        # Of what is expected, that which is of the label's kinds comes first. (Those of all of its kinds before those
+        # of one would read better, but are less probable: .0023 of the gap on validation.)
         of_kind = [item for item in items.tolist() if set(group) & set(self.facts[item].kinds)]
         names: dict[str, bool] = {}
         for item in of_kind or items.tolist():

@@ -6,7 +6,7 @@ A plan is one candidate an aspect. `planner.py` finds the candidates, `wording.p
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from recbole_navigen.supervision.template.lexicons import SHOWN, content_words, contradict, lexicons
+from recbole_navigen.supervision.template.lexicons import SCENE, SHOWN, content_words, contradict, lexicons
 
 # In the order in which they are chosen; a plan of a picture has no motion.
 ASPECTS = (
@@ -78,9 +78,9 @@ class Brief:
         if aspect == "label":
             return tuple(self.labels)
         own = self.labels[plan["label"]][aspect]
-        if aspect == "setting":  # a subject stands where those of its own kind do
-            places = lexicons().places[self.domain].get(plan["subject"], own)
-            own = tuple(phrase for phrase in own if phrase in places) or own
+        if aspect in SCENE:  # a subject stands where those of its own kind do, and in their light
+            fitting = lexicons().scenes[self.domain].get(plan["subject"], {}).get(aspect, own)
+            own = tuple(phrase for phrase in own if phrase in fitting) or own
         said = [phrase for name, phrase in plan.items() if name in PICTURE]
         free = tuple(phrase for phrase in own if not contradict((*said, phrase))) or own
         words = {word for phrase in said for word in content_words(phrase)}

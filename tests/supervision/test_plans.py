@@ -67,7 +67,8 @@ def test_every_plan_is_one_picture(domain, media, history, items, seed, name_ter
     )
     assert clip_tokens(text) <= 77 and draft_problem(text, media, 77, works) is None
     assert plan["subject"][1:] in text and plan["setting"] in text
-    assert plan["setting"] in lexicons().places[domain].get(plan["subject"], plan["setting"])
+    for aspect, phrases in lexicons().scenes[domain].get(plan["subject"], {}).items():
+        assert plan[aspect] in phrases or contradict((*(plan[name] for name in PICTURE if name in plan), *phrases))
     if not name_terms:
         assert not works and not re.search(r"\b(?:rain|dramas?)\b", text)
 

@@ -11,6 +11,7 @@ import yaml
 from recbole_navigen.identifiers.terms import STOP_WORDS
 
 SHOWN = ("subject", "setting", "mood", "palette", "light")  # what a kind has phrases for
+SCENE = ("setting", "palette", "light")  # of these, what belongs to a subject
 _WORD = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
@@ -74,14 +75,15 @@ class Lexicons:
         }
 
     @cached_property
-    def places(self) -> dict[str, dict[str, tuple[str, ...]]]:
-        """Domain -> subject -> settings of the kinds that have it."""
-        found: dict[str, dict[str, tuple[str, ...]]] = {}
+    def scenes(self) -> dict[str, dict[str, dict[str, tuple[str, ...]]]]:
+        """Domain -> subject -> each of SCENE -> phrases of the kinds that have the subject."""
+        found: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {}
         for domain, kinds in self.kinds.items():
             own = found[domain] = {}
             for kind in kinds.values():
                 for subject in kind.phrases["subject"]:
-                    own[subject] = (*own.get(subject, ()), *kind.phrases["setting"])
+                    before = own.get(subject, {})
+                    own[subject] = {aspect: (*before.get(aspect, ()), *kind.phrases[aspect]) for aspect in SCENE}
         return found
 
     @cached_property
