@@ -237,6 +237,7 @@ def main(argv: list[str] | None = None) -> int:
         "ndcg@10": means | {"warm before": float(np.mean(list(before.values())))},
         "text_explains": added.explained,
         "ridge": added.strength,
+        "boost": added.boost,
     }
     write_results(f"cold-{name}", bars, details)
     return 0
