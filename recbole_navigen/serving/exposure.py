@@ -1,8 +1,9 @@
 """How much room new items get: the boost of their scores that costs the other items what it may, and no more.
 
-A vector that text predicts is less sure than one that was trained, and scores lower for everybody. A boost b is added
-to all scores of new items. It is the largest, from 0 to MOST, at which the NDCG@10 that the model expects of the items
-that were there falls by no more than `exposure` times the new items' share of the catalogue:
+A vector that text predicts is less sure than one that was trained: most new items score too low for everybody, and a
+few that resemble what is popular too high. A boost b is added to all scores of new items. It is the largest, from LEAST
+to MOST, at which the NDCG@10 that the model expects of the items that were there falls by no more than `exposure` times
+the new items' share of the catalogue (or SHARE, where they are fewer):
 
     E NDCG(b) = sum over probes s, over old items i in the top 10 of all items, of p(i | s) / log2(1 + rank_i)
 
@@ -20,7 +21,8 @@ from recbole_navigen.network.tree_decoder import TreeDecoder
 
 PROBES, AT_ONCE = 512, 64
 CUT = 10
-MOST, STEPS = 3.0, 10  # nats, and halvings of them
+LEAST, MOST, STEPS = -1.5, 3.0, 10  # nats, and halvings of the range
+SHARE = 0.01  # of the catalogue: a single item may stand in some top 10, too
 
 
 @torch.no_grad()
@@ -31,7 +33,7 @@ def boost_of(
 
     Args:
         lm, renderer: before the items are added. old: vectors of the items there are, (N, D). new: predicted ones,
-            (M, D). exposure: see above; 0 boosts nothing.
+            (M, D). exposure: see above; 0 changes nothing.
 
     Returns:
         b in nats, and a vector (D,). With `decoder: tokens`, whose scores are no products, both are 0.
@@ -61,8 +63,8 @@ def boost_of(
         after = ranks + (rival[:, None] + boost > top[:, :, None]).sum(dim=2)
         return float((share / (1 + after).log2() * (after <= CUT)).sum())
 
-    least = gain(-torch.inf) * (1 - exposure * len(new) / (len(old) + len(new)))
-    low, high = 0.0, MOST
+    least = gain(-torch.inf) * (1 - exposure * max(SHARE, len(new) / (len(old) + len(new))))
+    low, high = LEAST, MOST
     if gain(high) >= least:
         low = high
     else:

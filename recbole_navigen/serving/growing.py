@@ -42,7 +42,8 @@ class GrowingCatalogue(CatalogueRecommender):
                 or `text`; `terms` (at most 10) and `vector` (D numbers) to stand in place of what the text gives.
 
             exposure: what they may cost the other items in the NDCG@10 that the model expects, as a multiple of their
-                share of the catalogue; their scores are raised as far as that allows. 0 leaves them as predicted.
+                share of the catalogue; their scores are raised, or lowered, to what that allows. 0 leaves them as
+                they are predicted.
 
         Raises:
             InputError: an id that is taken, an item without text; nothing is added then.
