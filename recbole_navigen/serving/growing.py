@@ -76,3 +76,9 @@ class GrowingCatalogue(CatalogueRecommender):
         """A name for each raw item id: its title, or `item ID` without one."""
         named = {item: next(filter(None, texts.values()), f"item {item}") for item, texts in self._new.items()}
         return ChainMap(named, super().titles) if named else super().titles
+
+    def _dated_titles(self) -> list[str]:
+        """Title of each item, with what its own text or the item file says of its year behind it. Length N."""
+        titles, dates = self.titles, self.dates()
+        dates |= {item: " ".join(texts.values()) for item, texts in self._new.items()}
+        return [f"{titles[item]} {dates.get(item, '')}" for item in self.item_tokens]

@@ -104,7 +104,7 @@ class PreferenceSpace:
     Args:
         terms: TIDs by item index, N lists. space: of the catalogue's terms. vectors: the items in it, (N, any).
         sentences: text embeddings of the items, (N, any), or None. encoder: what made them, see `SentenceSpace`.
-        titles: gives a title for each item, N, asked for only where a phrase names years.
+        titles: gives a title and what is known of the year of each item, N, asked for only where a phrase names years.
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class PreferenceSpace:
         return np.maximum(found, 0) / found.max() if found.max() > least else np.zeros(len(found))
 
     def _years(self, phrase: str) -> np.ndarray:
-        """Whether the year in an item's title is one that a phrase names, such as 1957 or the 1950s. (N,)."""
+        """Whether the last year in an item's title is one that a phrase names, such as 1957 or the 1950s. (N,)."""
         wanted: set[int] = set()
         for decade, year, plural in _YEARS.findall(phrase):
             wanted |= set(range(int(decade) * 10, int(decade) * 10 + 10)) if plural else {int(decade + year)}

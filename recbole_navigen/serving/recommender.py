@@ -210,7 +210,7 @@ class Recommender(GrowingCatalogue):
             self._agreement.vectors,
             self.table.sentences,
             self.settings["text_vectors"],
-            lambda: [self.titles[item] for item in self.item_tokens],
+            self._dated_titles,
         )
 
     @property

@@ -92,8 +92,9 @@ def test_nobody_gets_what_is_popular_and_is_told_so() -> None:
 
 
 def test_years_are_those_of_titles(monkeypatch) -> None:
-    titles = {item: f"Tale ({1940 + place})" for place, item in enumerate(RECOMMENDER.item_tokens)}
+    titles = {item: f"Tale of 2001 ({1940 + place})" for place, item in enumerate(RECOMMENDER.item_tokens)}
     monkeypatch.setattr(type(RECOMMENDER), "titles", titles)
+    monkeypatch.setattr(type(RECOMMENDER), "dates", lambda self: {})
     best = RECOMMENDER.recommend(k=10, preferences="1950s")
     assert {each.item for each in best} == {f"i{item}" for item in range(10, 20)}
     assert RECOMMENDER.recommend(k=1, preferences="from 1944")[0].item == "i4"
