@@ -40,7 +40,6 @@ class GrowingCatalogue(CatalogueRecommender):
         Args:
             items: a table or a list of dictionaries, one an item: `item`, its raw id; the text columns of the data set
                 or `text`; `terms` (at most 10) and `vector` (D numbers) to stand in place of what the text gives.
-
             exposure: what they may cost the other items in the NDCG@10 that the model expects, as a multiple of their
                 share of the catalogue; their scores are raised, or lowered, to what that allows. 0 leaves them as
                 they are predicted.
