@@ -119,6 +119,16 @@ def test_what_cannot_be_meant_is_one_sentence(said, message: str) -> None:
     assert preferences_of("noir", 2) == [Preferences({"noir": 1.0})] * 2
 
 
+def test_words_of_hyphenated_terms_are_known() -> None:
+    recommender = small_recommender()
+    recommender.add_items([{"item": "n", "terms": ["film-noir", "tale"]}])
+    match = recommender.preference_space.match("noir")
+    assert (
+        match[40] >= 0.5
+        and match[40] > match[[i for i, own in enumerate(recommender.table.terms) if "noir" not in " ".join(own)]].max()
+    )
+
+
 def test_popularity_needs_data() -> None:
     with pytest.raises(InputError, match="a history is empty, and without the run's data set popularity is unknown"):
         small_recommender().recommend()
