@@ -65,7 +65,8 @@ def calls() -> list[Call]:
             {
                 **unknown,
                 **counts,
-                "an empty history": {"history": []},
+                "unknown preferences": {"preferences": "zeppelins"},
+                "a number of preferences": {"preferences": 5},
                 "one string": {"history": "i1"},
                 "an unknown item to exclude": {"exclude": ["i99"]},
                 "one string to exclude": {"exclude": "i1"},
@@ -82,6 +83,7 @@ def calls() -> list[Call]:
                     {"k": 24},
                     lambda found: math.isclose(sum(one.probability for one in found), 1, abs_tol=1e-4),
                 ),
+                "no history": ({"history": []}, lambda found: found.basis == "popularity"),
                 "a tuple": ({"history": ("i1", "i2"), "k": 3}, lambda found: len(found) == 3),
                 "a longer history than it reads": ({"history": ["i1"] * 500}, lambda found: len(found) == 10),
                 "NumPy's numbers and texts": (
@@ -98,7 +100,7 @@ def calls() -> list[Call]:
                 **counts,
                 "one history": {"histories": history},
                 "one string": {"histories": "i1"},
-                "an empty one among them": {"histories": [history, []]},
+                "fewer preferences": {"preferences": ["drama"]},
                 "an unknown item": {"histories": [history, ["i99"]]},
                 "fewer lists to exclude": {"exclude": [["i1"]]},
                 "more lists to exclude": {"exclude": [["i1"], [], []]},
@@ -114,7 +116,7 @@ def calls() -> list[Call]:
             {
                 **drawn,
                 **{f"pool={value}": {"pool": value} for value in (0, -1)},
-                "an empty history": {"histories": [[]]},
+                "unknown preferences": {"preferences": "zeppelins"},
                 "one history": {"histories": history},
                 "an unknown item": {"histories": [["i99"]]},
                 "an unknown medium": {"media": "song"},
@@ -140,7 +142,7 @@ def calls() -> list[Call]:
             {"histories": [history]},
             {
                 "pool=0": {"pool": 0},
-                "an empty history": {"histories": [[]]},
+                "unknown preferences": {"preferences": "zeppelins"},
                 "an unknown item": {"histories": [["i99"]]},
             },
         ),

@@ -33,6 +33,7 @@ from recbole_navigen.data.reader import AtomicFile
 from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.quick_start import Recommender
 from recbole_navigen.quick_start.run import finished_run
+from recbole_navigen.serving.growing import EXPOSURE
 
 RUNS = Path(__file__).resolve().parent / "runs" / "cold"
 SHARE = 0.1  # of the items, withheld
@@ -177,6 +178,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--data_path", default="dataset")
     parser.add_argument("--seed", type=int, default=2020)
+    parser.add_argument("--exposure", type=float, default=EXPOSURE, help="of `Recommender.add_items`")
     arguments, settings = parser.parse_known_args(argv)
     name, seed = arguments.dataset, arguments.seed
 
@@ -196,7 +198,7 @@ def main(argv: list[str] | None = None) -> int:
     file = AtomicFile(source / f"{name}.item", config["field_separator"], config["encoding"])
     columns = [config["ITEM_ID_FIELD"], *config["item_text_fields"]]
     table = file.texts(columns)[columns].drop_duplicates(columns[0])
-    added = recommender.add_items(table[table[columns[0]].isin(cold)])
+    added = recommender.add_items(table[table[columns[0]].isin(cold)], arguments.exposure)
     items = list(recommender.item_tokens)
     texts = dict(zip(table[columns[0]], table[columns[1:]].agg(". ".join, axis=1), strict=True))
     near, rows, index = neighbours([texts[item] for item in items], items)
@@ -237,6 +239,8 @@ def main(argv: list[str] | None = None) -> int:
         "ndcg@10": means | {"warm before": float(np.mean(list(before.values())))},
         "text_explains": added.explained,
         "ridge": added.strength,
+        "exposure": arguments.exposure,
+        "boost": added.boost,
     }
     write_results(f"cold-{name}", bars, details)
     return 0

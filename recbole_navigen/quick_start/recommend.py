@@ -23,6 +23,7 @@ from recbole_navigen.serving.preferences import Preferences
 from recbole_navigen.serving.recommender import Recommender
 from recbole_navigen.serving.top_k_file import refuse_format, write_top_k
 
+NOTHING_STATED = "nothing is stated and there is no history: items are ranked by their popularity in training"
 SOMEBODY = "(new)"  # the user of whom nothing but preferences is known
 PRINTED = 5  # users, where neither they nor a file are named
 
@@ -112,7 +113,7 @@ def run_recommend(
     # 3. Shown, or where it is.
     console = Console(highlight=False)
     if new and not stated:
-        console.print("nothing is stated and there is no history: items are ranked by their popularity in training")
+        console.print(NOTHING_STATED, soft_wrap=True)
     if output is not None:
         console.print(f"{len(chosen)} users with {k} items each are in {output}", markup=False, soft_wrap=True)
         return output

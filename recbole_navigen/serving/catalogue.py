@@ -1,7 +1,9 @@
 """What recommenders of all models share: raw ids as text or numbers, users and their histories, titles, exclusions."""
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,9 +15,12 @@ from recbole_navigen.config.reading import nearest
 from recbole_navigen.data import read_item_text
 from recbole_navigen.data.histories import histories_of
 from recbole_navigen.data.item_text import ItemText
+from recbole_navigen.data.reader import AtomicFile
 from recbole_navigen.errors import InputError
 from recbole_navigen.runs.summary import titles_of
 from recbole_navigen.serving.answers import Recommendations
+
+DATED = re.compile(r"year|date", re.IGNORECASE)
 
 
 class CatalogueRecommender:
@@ -57,6 +62,16 @@ class CatalogueRecommender:
     def item_text(self) -> ItemText:
         """The text of every item by internal id, see `read_item_text`."""
         return read_item_text(*self._data)
+
+    def dates(self) -> dict[str, str]:
+        """What the item file's columns of a year or a date say of each raw item id; empty without such columns."""
+        config, dataset = self._data
+        file = AtomicFile(
+            Path(config["data_path"]) / f"{dataset.dataset_name}.item", config["field_separator"], config["encoding"]
+        )
+        columns = [name for name in file.header if DATED.search(name)]
+        rows = file.texts([dataset.iid_field, *columns])
+        return {item: " ".join(texts) for item, *texts in rows[[dataset.iid_field, *columns]].itertuples(index=False)}
 
     @cached_property
     def _histories(self) -> dict[str, list[str]]:

@@ -29,6 +29,7 @@ from recbole_navigen.model.author import Author
 from recbole_navigen.network.build import codes_by_id, new_decoder
 from recbole_navigen.network.writer import shown_items
 from recbole_navigen.runs.trained import TrainedModel
+from recbole_navigen.serving.exposure import boost_of
 from recbole_navigen.serving.text_regression import TextRegression
 from recbole_navigen.supervision.facts import catalogue_facts
 
@@ -46,6 +47,7 @@ class AddedItems:
         explained: share of the variance of held-out training items' vectors that their text explains; None where every
             new item came with a vector.
         strength: of the ridge, by N, as held-out training items chose it; None as above.
+        boost: of the new items' scores, in nats, see `exposure`; None as above.
     """
 
     items: tuple[str, ...]
@@ -53,6 +55,7 @@ class AddedItems:
     codes: tuple[tuple[int, ...], ...]
     explained: float | None
     strength: float | None
+    boost: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ def _missing(value: Any) -> bool:
 
 
 @torch.no_grad()
-def with_items(trained: TrainedModel, rows: Sequence[_Row]) -> tuple[TrainedModel, AddedItems]:
+def with_items(trained: TrainedModel, rows: Sequence[_Row], exposure: float) -> tuple[TrainedModel, AddedItems]:
     """A model whose catalogue has new items behind its own. The network is changed in place.
 
     Args:
@@ -131,17 +134,17 @@ def with_items(trained: TrainedModel, rows: Sequence[_Row]) -> tuple[TrainedMode
 
     # 2. Vectors: given ones, and those of the regression that the training items fit.
     text, sentences, components = _dense_text(trained, rows, terms, tokens)
-    model, width = None, lm.code_rows.shape[1]
+    model, boost, width = None, 0.0, lm.code_rows.shape[1]
     vectors = np.zeros((len(rows), width), np.float32)
-    asked = [place for place, row in enumerate(rows) if row.vector is None]
-    if asked:
+    if asked := [place for place, row in enumerate(rows) if row.vector is None]:
         old = [place for place, item in enumerate(table.item_tokens) if item not in table.report.get(NEW, {})]
-        known = lm.catalogue_vectors().float().cpu().numpy()
-        features = _dense_features(
-            lm.tid_vectors(_ids(lm, len(known))), None if components is None else lm.sentences[1:]
-        )
-        model = TextRegression([table.terms[i] for i in old], features[old], known[old], settings["seed"])
-        vectors[asked] = model([terms[place] for place in asked], _dense_features(text, components)[asked])
+        known = lm.catalogue_vectors().float()
+        more = None if components is None else lm.sentences[1:].float().cpu().numpy()[old]
+        own = None if components is None else components.float().cpu().numpy()[asked]
+        model = TextRegression([table.terms[place] for place in old], known[old].cpu().numpy(), more, settings["seed"])
+        predicted = torch.from_numpy(model([terms[place] for place in asked], own)).to(known.device)
+        boost, shift = boost_of(lm, trained.renderer, known, predicted, exposure)
+        vectors[asked] = (predicted + shift).cpu().numpy()
     for place, row in enumerate(rows):
         if row.vector is not None:
             if len(row.vector) != width or not np.isfinite(row.vector).all():
@@ -177,7 +180,7 @@ def with_items(trained: TrainedModel, rows: Sequence[_Row]) -> tuple[TrainedMode
         None if components is None else torch.cat([lm.sentences, components]),
         lambda facts: [*facts, *_facts(rows, terms, settings, trained.writer)],
     )
-    about = (None, None) if model is None else (model.explained, model.strength)
+    about = (None, None, None) if model is None else (model.explained, model.strength, boost)
     return result, AddedItems(tuple(new), tuple(terms), tuple(map(tuple, codes.tolist())), *about)
 
 
@@ -242,15 +245,6 @@ def free_codes(targets: np.ndarray, code_rows: np.ndarray, taken: np.ndarray) ->
         used.add(found)
         result.append(found)
     return np.array(result, dtype=np.int64)
-
-
-def _ids(lm: Any, count: int) -> Tensor:
-    return torch.arange(1, count + 1, device=lm.code_rows.device)
-
-
-def _dense_features(text: Tensor, components: Tensor | None) -> np.ndarray:
-    parts = [text] if components is None else [text, components]
-    return torch.cat([part.float() for part in parts], dim=1).cpu().numpy()
 
 
 def _dense_text(

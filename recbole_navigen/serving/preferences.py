@@ -104,7 +104,7 @@ class PreferenceSpace:
     Args:
         terms: TIDs by item index, N lists. space: of the catalogue's terms. vectors: the items in it, (N, any).
         sentences: text embeddings of the items, (N, any), or None. encoder: what made them, see `SentenceSpace`.
-        titles: gives a title for each item, N, asked for only where a phrase names years.
+        titles: gives a title and what is known of the year of each item, N, asked for only where a phrase names years.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class PreferenceSpace:
         self._sentences = None
         if sentences is not None:
             self._sentences = sentences / np.maximum(np.linalg.norm(sentences, axis=1, keepdims=True), 1e-9)
-        self._words = [set(content_words(" ".join(own))) for own in terms]
+        self._words = [_words(" ".join(own)) for own in terms]
         self._every = sorted(set().union(*self._words))
         self._known: dict[str, np.ndarray] = {}
 
@@ -143,16 +143,17 @@ class PreferenceSpace:
         return Preferences(weights)
 
     def match(self, phrase: str) -> np.ndarray:
-        """How well each item matches a phrase, from 0 to 1: the mean of the share of its words that an item's terms
-        hold, and of its cosine relative to the best item's; or whether its year is named. (N,).
+        """How well each item matches a phrase, from 0 to 1: the mean of the share of its known words that an item's
+        terms hold, and of its cosine relative to the best item's; or whether its year is named. (N,).
 
         Raises:
             InputError: no item matches.
         """
         if phrase not in self._known:
             parts = [self._years(phrase)] if _YEARS.search(phrase) else []
-            if words := set(content_words(_YEARS.sub(" ", phrase))):
-                held = np.array([len(words & own) for own in self._words]) / len(words)
+            if words := _words(_YEARS.sub(" ", phrase)):
+                known = max(1, len(words.intersection(self._every)))  # a word that no item has tells none apart
+                held = np.array([len(words & own) for own in self._words]) / known
                 near = self._cosines(phrase)
                 if held.any() or near.any():
                     parts += [held, near] if held.any() and near.any() else [held + near]
@@ -171,9 +172,14 @@ class PreferenceSpace:
         return np.maximum(found, 0) / found.max() if found.max() > least else np.zeros(len(found))
 
     def _years(self, phrase: str) -> np.ndarray:
-        """Whether the year in an item's title is one that a phrase names, such as 1957 or the 1950s. (N,)."""
+        """Whether the last year in an item's title is one that a phrase names, such as 1957 or the 1950s. (N,)."""
         wanted: set[int] = set()
         for decade, year, plural in _YEARS.findall(phrase):
             wanted |= set(range(int(decade) * 10, int(decade) * 10 + 10)) if plural else {int(decade + year)}
         years = [[int(decade + year) for decade, year, _ in _YEARS.findall(title)] for title in self._titles()]
         return np.array([float(bool(own) and own[-1] in wanted) for own in years])
+
+
+def _words(text: str) -> set[str]:
+    """Words of a text; "noir" stands in "film-noir"."""
+    return set(content_words(text.replace("-", " ")))

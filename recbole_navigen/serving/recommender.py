@@ -1,5 +1,6 @@
 """A plain Python API for a trained run: any history of item ids in, exact recommendations and instructions out."""
 
+import contextlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -63,7 +64,7 @@ class Recommender(GrowingCatalogue):
         self.max_length = self.settings["MAX_ITEM_LIST_LENGTH"]
         self.ranking = Ranking(self.lm, self.settings["scoring_memory"])
         super().__init__(self.table.item_tokens, bool(self.settings.get("exclude_history")))
-        for name in ("_space", "_agreement", "preference_space"):
+        for name in ("_space", "_agreement", "preference_space", "_log_popularity"):
             self.__dict__.pop(name, None)
 
     @classmethod
@@ -97,13 +98,10 @@ class Recommender(GrowingCatalogue):
         Popularity goes along where the data set can be read.
         """
         trained, table = self.trained, self.table
-        if (
-            COUNTS not in table.report
-            and Path(self.settings.get("data_path", "")).is_dir()
-            and "data_path" in self.settings
-        ):
-            counts = training_counts(self._histories.values())
-            trained = replace(trained, table=replace(table, report={**table.report, COUNTS: counts}))
+        if COUNTS not in table.report and "data_path" in self.settings:
+            with contextlib.suppress(InputError):
+                report = {**table.report, COUNTS: training_counts(self._histories.values())}
+                trained = replace(trained, table=replace(table, report=report))
         return export.save_pretrained(trained, folder)
 
     save = save_pretrained  # items that were added or removed are kept by it, and by nothing else
@@ -193,10 +191,10 @@ class Recommender(GrowingCatalogue):
             moved = None if shifts is None else shifts[read].to(device)
             parts.append(self.ranking.top_k(rendered, k, histories.to(device), banned[read].to(device), moved))
         if bare := rows[True]:
-            scores = self._log_popularity.expand(len(bare), -1)
+            scores = self._log_popularity.to(device).expand(len(bare), -1)
             if shifts is not None:
-                scores = (scores + shifts[bare]).log_softmax(dim=1)
-            parts.append(best(scores, k, banned[bare]))
+                scores = (scores + shifts[bare].to(device)).log_softmax(dim=1)
+            parts.append(best(scores, k, banned[bare].to(device)))
         top, order = joined(parts), torch.tensor(rows[False] + rows[True]).argsort()
         return TopK(top.items[order.to(device)], top.log_probs[order.to(device)], top.certified[order.to(device)])
 
@@ -209,10 +207,10 @@ class Recommender(GrowingCatalogue):
             self._agreement.vectors,
             self.table.sentences,
             self.settings["text_vectors"],
-            lambda: [self.titles[item] for item in self.item_tokens],
+            self._dated_titles,
         )
 
-    @property
+    @cached_property
     def _log_popularity(self) -> torch.Tensor:
         counts = self.table.report.get(COUNTS)
         if counts is None and "data_path" not in self.settings:

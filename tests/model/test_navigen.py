@@ -251,7 +251,7 @@ def test_the_recommender_says_what_is_wrong(tiny, own_folder):
     recommender = Recommender(TrainedModel(model.table, model.lm, model.renderer, settings, dataset_hash=""))
     with pytest.raises(InputError, match=r"history 0 has the unknown item 'I33'; the nearest .* is 'i33'"):
         recommender.recommend(["i1", "I33"])
-    with pytest.raises(InputError, match="history 0 is empty"):
+    with pytest.raises(InputError, match="a history is empty, and without"):
         recommender.recommend([])
     with pytest.raises(InputError, match="must be a list of ids"):
         recommender.recommend("i1")

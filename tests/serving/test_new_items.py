@@ -1,5 +1,7 @@
 """Items that no training saw: ranked at once, beside what they are like; and gone again without a trace."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -165,10 +167,10 @@ def test_the_ridge_is_stronger_where_text_says_nothing() -> None:
     terms = [(GENRES[item % 6], NOUNS[item % 8]) for item in range(240)]
     told = {term: rng.standard_normal(5) for pair in terms for term in pair}
     known = np.array([told[genre] + told[noun] for genre, noun in terms])
-    rows, noise = np.zeros((240, 2)), rng.standard_normal((240, 5))
-    clear, blind = (TextRegression(terms, rows, vectors, 0) for vectors in (known + noise / 10, noise))
+    noise = rng.standard_normal((240, 5))
+    clear, blind = (TextRegression(terms, vectors, None, 0) for vectors in (known + noise / 10, noise))
     assert clear.explained > 0.9 and blind.explained < 0.1 and blind.strength > clear.strength
-    assert np.allclose(clear([("horror", "robot")], rows[:1])[0], told["horror"] + told["robot"], atol=0.5)
+    assert np.allclose(clear([("horror", "river")], None)[0], told["horror"] + told["river"], atol=0.4)
 
 
 def test_new_texts_are_spelled_as_the_catalogue_spells() -> None:
@@ -177,3 +179,19 @@ def test_new_texts_are_spelled_as_the_catalogue_spells() -> None:
     assert set(wolf) == {"wolves", "robot"} and wolf[0] == "wolves"
     assert both == ("space opera", "space") or both[0] == "space opera"
     assert unknown == ("zebras",) and terms_of_new(["", "the of"], known) == [(), ()]
+
+
+@settings(max_examples=8)
+@given(exposures=st.lists(st.floats(0.001, 2), min_size=2, max_size=2, unique=True).map(sorted))
+def test_more_exposure_is_more_boost_and_lifts_all_new_items(exposures: list[float]) -> None:
+    items = [{"item": f"n{number}", "text": f"a {GENRES[number]} {NOUNS[number]}"} for number in range(4)]
+    found = []
+    for exposure in (0, *exposures):
+        recommender = small_recommender()
+        found.append((recommender.add_items(items, exposure).boost, scores(recommender)[:, 40:].exp().sum(dim=1)))
+    assert found[0][0] == 0 and found[1][0] <= found[2][0]
+    assert found[1][0] >= -1.5
+    for (less, before), (more, after) in pairwise(found[1:]):
+        assert more <= 3 and (less == more or (after > before - 1e-9).all())
+    with pytest.raises(InputError, match="exposure must be"):
+        small_recommender().add_items(items, -1)

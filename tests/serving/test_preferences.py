@@ -92,8 +92,9 @@ def test_nobody_gets_what_is_popular_and_is_told_so() -> None:
 
 
 def test_years_are_those_of_titles(monkeypatch) -> None:
-    titles = {item: f"Tale ({1940 + place})" for place, item in enumerate(RECOMMENDER.item_tokens)}
+    titles = {item: f"Tale of 2001 ({1940 + place})" for place, item in enumerate(RECOMMENDER.item_tokens)}
     monkeypatch.setattr(type(RECOMMENDER), "titles", titles)
+    monkeypatch.setattr(type(RECOMMENDER), "dates", lambda self: {})
     best = RECOMMENDER.recommend(k=10, preferences="1950s")
     assert {each.item for each in best} == {f"i{item}" for item in range(10, 20)}
     assert RECOMMENDER.recommend(k=1, preferences="from 1944")[0].item == "i4"
@@ -116,6 +117,16 @@ def test_what_cannot_be_meant_is_one_sentence(said, message: str) -> None:
     with pytest.raises(InputError, match=message):
         RECOMMENDER.recommend_all([["i1"]], preferences=said)
     assert preferences_of("noir", 2) == [Preferences({"noir": 1.0})] * 2
+
+
+def test_words_of_hyphenated_terms_are_known() -> None:
+    recommender = small_recommender()
+    recommender.add_items([{"item": "n", "terms": ["film-noir", "tale"]}])
+    match = recommender.preference_space.match("noir")
+    assert (
+        match[40] >= 0.5
+        and match[40] > match[[i for i, own in enumerate(recommender.table.terms) if "noir" not in " ".join(own)]].max()
+    )
 
 
 def test_popularity_needs_data() -> None:
