@@ -16,7 +16,6 @@ from recbole_navigen.conversion.spec import Field
 from recbole_navigen.errors import InputError
 from recbole_navigen.visible import visible
 
-ITEM_TEXT_ROLES = False  # whether the product knows the setting item_text_roles
 LENGTHS = 10  # MAX_ITEM_LIST_LENGTH is a multiple of it
 
 
@@ -134,9 +133,9 @@ def settings(title: str, reduced: Reduced, value: str | None, fields: Iterable[F
         f"MAX_ITEM_LIST_LENGTH: {length:<9} # (int from 1) The number of last items that a model sees; nine of ten "
         f"users have {nine_of_ten} interactions or fewer.",
     ]
-    if ITEM_TEXT_ROLES and texts:
+    if texts:
         roles = ", ".join(f"{one.name}: {one.role}" for one in texts)
-        lines.append(f"item_text_roles: {{{roles}}}  # (dict) What each text column means.")
+        lines.append(f"item_text_roles: {{{roles}}}  # (dict) What each text column says of an item.")
     if short := int((counts < 3).sum()):
         lines.append(
             f'user_inter_num_interval: "[3,inf)"  # (interval or None) {short:,} users have fewer than 3 interactions, '
