@@ -135,7 +135,8 @@ def settings(title: str, reduced: Reduced, value: str | None, fields: Iterable[F
     ]
     if texts:
         roles = ", ".join(f"{one.name}: {one.role}" for one in texts)
-        lines.append(f"item_text_roles: {{{roles}}}  # (dict) What each text column says of an item.")
+        kinds = "open dict of one of name, genre, story, brand, kind, tag or None"
+        lines.append(f"item_text_roles: {{{roles}}}  # ({kinds}) What each of these columns says of an item.")
     if short := int((counts < 3).sum()):
         lines.append(
             f'user_inter_num_interval: "[3,inf)"  # (interval or None) {short:,} users have fewer than 3 interactions, '

@@ -99,7 +99,8 @@ def test_what_a_page_says_of_a_run(tmp_path: Path) -> None:
     stages = [{"name": "train", "seconds": 12.34, "metric": "best valid NDCG@10 0.3"}]
     validations = [{"epoch": 0, "score": 0.2}, {"epoch": 1, "score": 0.3}]
     config = {"valid_metric": "NDCG@10"}
-    result |= {"stages": stages, "validations": validations, "config": config}
+    protocol = {"eval_args": {"mode": {"valid": "full", "test": "full"}}}
+    result |= {"stages": stages, "validations": validations, "config": config, "protocol": protocol}
     write_record(tmp_path / "result.json", {**dict.fromkeys(RESULT_KEYS), **result})
     draft = {"id": 0, "parents": [], "operator": "balanced", "round": 0, "overall": 7.0}
     tables, plots = run_sections(tmp_path, {"candidates": [draft], "rounds": [{"elite": 0}]})
