@@ -202,7 +202,7 @@ def _instruction_learner(
         for some in split_by_user(rows, own["held_out"], own["seed"])
     )
     asked = list(range(min(settings["eval_prompts"], len(kept_out))))
-    recommender = Recommender(TrainedModel(model.table, model.lm, model.renderer, config, "", written))
+    recommender = Recommender(TrainedModel(model.table, model.lm, model.renderer, config.public(), "", written))
     tokens = model.table.item_tokens
     numbers = {token: number for number, token in enumerate(tokens, start=1)}
 

@@ -227,6 +227,8 @@ def fixtures_of(page: str) -> dict[str, Any]:
     from recbole_navigen.data import create_dataset, data_preparation
     from recbole_navigen.generation.settings import generation_settings
     from recbole_navigen.quick_start import Recommender
+    from recbole_navigen.supervision.facts import catalogue_facts
+    from recbole_navigen.supervision.planner import Planner
     from recbole_navigen.supervision.rows import samples_of
 
     table = Recommender.load(newest_run("NaviGen", history="pooled")).table
@@ -238,7 +240,8 @@ def fixtures_of(page: str) -> dict[str, Any]:
     dataset = create_dataset(config)
     train = data_preparation(config, dataset)[0]._dataset
     users = dataset.field2id_token["user_id"]
-    sources = samples_of(train.sequences, table.terms, users, "film", "image")
+    planner = Planner(catalogue_facts({}, None, "film", table.terms), "film")
+    sources = samples_of(train.sequences, table.terms, users, "film", "image", planner=planner)
     return {"table": table, "train": train, "user_tokens": users, "sources": sources}
 
 
