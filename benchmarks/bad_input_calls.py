@@ -1,6 +1,7 @@
 """Bad arguments of the Python API: for every parameter by its type, and those that only its meaning makes bad."""
 
 import collections.abc
+import inspect
 import math
 import types
 import typing
@@ -50,9 +51,12 @@ class Call:
 
 def inputs_of(call: Call) -> Iterator[Input]:
     """Bad and good arguments of one function."""
-    hints = typing.get_type_hints(_function(call))
+    function = inspect.unwrap(_function(call))
+    # What a function returns may be of a class that only type checkers import.
+    named = {name: hint for name, hint in function.__annotations__.items() if name != "return"}
+    hints = typing.get_type_hints(types.SimpleNamespace(__annotations__=named), function.__globals__)
     for name, hint in hints.items():
-        if name != "return" and (call.only is None or name in call.only):
+        if call.only is None or name in call.only:
             for what, value in wrong_values(hint).items():
                 yield _input("api: types", call, f"{name} is {what}", {name: value}, (name,))
     for what, arguments in call.wrong.items():

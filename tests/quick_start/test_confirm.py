@@ -15,9 +15,8 @@ QUIET = {"show_progress": False, "use_gpu": False, "state": "ERROR", "epochs": 2
 
 def sweep(values: list[float], **given: object) -> dict:
     Path("space.yaml").write_text(f"learning_rate: {values}\n")
-    return run_hyper(
-        "BPR", "tiny", "space.yaml", config_dict=QUIET, output="out", sampler="grid", pruner="none", **given
-    )
+    given = {"config_dict": QUIET, "output": "out", "sampler": "grid", "pruner": "none", **given}
+    return run_hyper("BPR", "tiny", "space.yaml", **given)
 
 
 def test_a_finished_run_is_not_trained_again(tiny: Path, in_this_process: list[str]) -> None:
