@@ -6,7 +6,7 @@ Only the standard library is imported before the arguments are parsed, so that `
 from collections.abc import Sequence
 
 from recbole_navigen.cli.command_line import CommandLine
-from recbole_navigen.cli.shared import bare_command_line, exit_code, refuse_settings, refuse_torchrun
+from recbole_navigen.cli.shared import bare_arguments, bare_command_line, exit_code
 
 EPILOG = """\
 What a user says of an image or video that run_generate made in DIR, kept in DIR/feedback.jsonl:
@@ -44,17 +44,13 @@ def feedback(argv: Sequence[str] | None = None) -> int:
     """
 
     def run() -> int:
-        commands = parser()
-        arguments, others = commands.split(argv)
-        refuse_settings(others, commands)
-        refuse_torchrun("run_feedback.py")
+        given = bare_arguments(parser(), argv)
         from recbole_navigen.generation.feedback_file import FEEDBACK, add_feedback
         from recbole_navigen.visible import visible
 
-        given = {name: value for name, value in vars(arguments).items() if name != "debug"}
         line = add_feedback(**given)
         print(
-            visible(f"{line['verdict']}: the {line['media']} of user {line['user']}, in {arguments.folder}/{FEEDBACK}")
+            visible(f"{line['verdict']}: the {line['media']} of user {line['user']}, in {given['folder']}/{FEEDBACK}")
         )
         return 0
 

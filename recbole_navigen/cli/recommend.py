@@ -6,7 +6,7 @@ Only the standard library is imported before the arguments are parsed, so that `
 from collections.abc import Sequence
 
 from recbole_navigen.cli.command_line import CommandLine
-from recbole_navigen.cli.shared import bare_command_line, exit_code, refuse_settings, refuse_torchrun
+from recbole_navigen.cli.shared import bare_arguments, bare_command_line, exit_code
 
 EPILOG = """\
 A finished run of any model, NaviGen or RecBole's, recommends to users of its data set:
@@ -69,19 +69,15 @@ def recommend(argv: Sequence[str] | None = None) -> int:
     """
 
     def run() -> int:
-        commands = parser()
-        arguments, others = commands.split(argv)
-        refuse_settings(others, commands)
-        refuse_torchrun("run_recommend.py")
+        given = bare_arguments(parser(), argv)
         from recbole_navigen.config.raw_ids import asked_users
         from recbole_navigen.runs.layout import is_saved_model, refuse_unfinished
 
-        if not is_saved_model(arguments.run):
-            refuse_unfinished(arguments.run)
-        asked_users(arguments.users, arguments.n_users)  # before torch is imported
+        if not is_saved_model(given["run"]):
+            refuse_unfinished(given["run"])
+        asked_users(given["users"], given["n_users"])  # before torch is imported
         from recbole_navigen.quick_start.recommend import run_recommend
 
-        given = {name: value for name, value in vars(arguments).items() if name != "debug"}
         run_recommend(**given)
         return 0
 

@@ -6,7 +6,7 @@ Only the standard library is imported before the arguments are parsed, so that `
 from collections.abc import Sequence
 
 from recbole_navigen.cli.command_line import CommandLine
-from recbole_navigen.cli.shared import bare_command_line, exit_code, refuse_settings, refuse_torchrun
+from recbole_navigen.cli.shared import bare_arguments, bare_command_line, exit_code
 
 EPILOG = """\
 A finished run of any model answers over HTTP until SIGTERM or Ctrl-C; requests under way are answered first:
@@ -53,16 +53,13 @@ def serve(argv: Sequence[str] | None = None) -> int:
     """
 
     def run() -> int:
-        commands = parser()
-        arguments, others = commands.split(argv)
-        refuse_settings(others, commands)
-        refuse_torchrun("run_serve.py")
+        given = bare_arguments(parser(), argv)
         from recbole_navigen.runs.layout import refuse_unfinished
 
-        refuse_unfinished(arguments.run)  # before torch is imported
+        refuse_unfinished(given["run"])  # before torch is imported
         from recbole_navigen.quick_start.serve import run_serve
 
-        run_serve(**{name: value for name, value in vars(arguments).items() if name != "debug"})
+        run_serve(**given)
         return 0
 
     return exit_code(run, argv)

@@ -112,15 +112,19 @@ def refuse_torchrun(command: str) -> None:
         )
 
 
-def refuse_settings(given: Sequence[str], commands: CommandLine) -> None:
-    """Refuse what a command that takes no settings does not know, with the nearest of its options."""
-    if given:
+def bare_arguments(commands: CommandLine, argv: Sequence[str] | None) -> dict[str, Any]:
+    """The arguments of a command that takes no settings, by name and without `debug`. What it does not know is refused,
+    with the nearest of its options.
+    """
+    arguments, others = commands.split(argv)
+    if others:
         from recbole_navigen.config.reading import nearest
 
         known = [name for name in commands._option_string_actions if name.startswith("--")]
-        raise InputError(
-            f"{commands.prog} has no option `{given[0]}`; the nearest is `{nearest(given[0].partition('=')[0], known)}`"
-        )
+        near = nearest(others[0].partition("=")[0], known)
+        raise InputError(f"{commands.prog} has no option `{others[0]}`; the nearest is `{near}`")
+    refuse_torchrun(f"{commands.prog}.py")
+    return {name: value for name, value in vars(arguments).items() if name != "debug"}
 
 
 def split_files(names: Sequence[str]) -> list[str]:

@@ -27,7 +27,7 @@ import numpy as np
 from recbole_navigen.encoders.sentences import TextSpace, cosines
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.answer import Answer, InvalidAnswer, parse_answer
-from recbole_navigen.supervision.fitness import names_target
+from recbole_navigen.supervision.naming import names_target
 from recbole_navigen.supervision.template.lexicons import content_words, lexicons
 
 PERSONAL = (

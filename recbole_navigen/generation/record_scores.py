@@ -25,6 +25,7 @@ from recbole_navigen.evaluation.simple_writers import TOP, Items, item_kinds, si
 from recbole_navigen.generation.records import InstructionRecord
 from recbole_navigen.generation.written_scores import WrittenScores, writer_intervals
 from recbole_navigen.language.answer import InvalidAnswer, parse_answer
+from recbole_navigen.serving.popularity import training_counts
 from recbole_navigen.serving.recommender import Recommender
 from recbole_navigen.supervision.settings import NO_TERM, settings_of
 
@@ -125,9 +126,8 @@ def simple_writers(
     left = len(tokens) - max(len(set(history)) for history in histories)
     ranked = recommender.recommend_all(histories, max(1, min(TOP, left)), exclude_history=left > 0)
     best = [[row.item for row in rows] for rows in ranked]
-    # The last two items of a user are held out of training.
-    counts = Counter(item for user in recommender.users for item in recommender.history_of(user)[:-2])
-    popular = counts.most_common(1)[0][0] if counts else histories[0][0]
+    counts = training_counts(map(recommender.history_of, recommender.users))
+    popular = max(counts, key=counts.get, default=histories[0][0])
     named = [
         [history[-1], popular, target, *row] for history, target, row in zip(histories, targets, best, strict=True)
     ]

@@ -7,7 +7,7 @@ from typing import Any
 from recbole_navigen.language.rendering import Renderer
 from recbole_navigen.network.text_model import TextModel
 from recbole_navigen.supervision.facts import ItemFacts
-from recbole_navigen.supervision.planner import Planner
+from recbole_navigen.supervision.planner import Planner, planner_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,5 @@ class Author:
         facts = settings.get("facts")
         if facts is None:
             return cls(model, renderer, settings)
-        items = [
-            ItemFacts(name, literal, tuple(kinds), machine, source) for name, literal, kinds, machine, source in facts
-        ]
-        planner = Planner(items, settings["domain"], settings["instruction_budget"], settings["name_terms"])
+        planner = planner_of(settings, list(map(ItemFacts.of_row, facts)))
         return cls(model, renderer, settings, planner)

@@ -144,8 +144,7 @@ def _author_settings(
     planned = writes_plans(config) and (config["instruction_form"] is not None or all(row.plan for row in rows))
     settings["instruction_form"] = "plan" if planned else "text"
     if planned:
-        facts = facts_of(config, dataset, table.terms)
-        settings["facts"] = [[item.name, item.literal, list(item.kinds), item.machine, item.source] for item in facts]
+        settings["facts"] = [item.row() for item in facts_of(config, dataset, table.terms)]
     return settings
 
 

@@ -169,8 +169,9 @@ def run_generate(
     if instructions is None:
         reference = None if head is None else head.reference(recommender)
         draws = {"think": think, "temperature": temperature, "top_p": top_p, "drafts": drafts, "seed": seed}
-        known = recommender.preference_space.matched
-        said = [stated + known(kept.get(user, Preferences())) for user in chosen]
+        said = [
+            stated + recommender.preference_space.matched(kept[user]) if user in kept else stated for user in chosen
+        ]
         records = _written(recommender, chosen, kinds, held_out, reference, said, draws, progress)
     if output is not None:  # before anything else can fail
         write_records(Path(output) / FILE, records)

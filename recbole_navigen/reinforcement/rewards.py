@@ -36,8 +36,8 @@ from recbole_navigen.reinforcement.released import (
     heuristic_scores,
     term_f1,
 )
-from recbole_navigen.supervision.fitness import names_target
 from recbole_navigen.supervision.interfaces import Draft, Judge, Review, Sample
+from recbole_navigen.supervision.naming import names_target
 
 REWARDS = ("prefix", "paper")
 TRIANGLE = ("ins_gold", "ins_pred", "pred_gold")

@@ -273,7 +273,7 @@ def _facts(
     fields = {name: [row.fields.get(name, "") for row in rows] for name in names}
     roles = {"text": "story"} | {name: role for name, role in (settings.get("item_text_roles") or {}).items() if role}
     found = catalogue_facts(fields, roles, writer.settings["domain"], terms)
-    return [list(dataclasses.astuple(own)) for own in found]
+    return [own.row() for own in found]
 
 
 def _replaced(

@@ -14,7 +14,7 @@ from typing import Any
 from recbole_navigen.bars import tqdm
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.budget import CLIP_LENGTH
-from recbole_navigen.supervision.fitness import MATCHES, Score, round_scores
+from recbole_navigen.supervision.fitness import Score, round_scores
 from recbole_navigen.supervision.interfaces import (
     CROSSOVER,
     FOUNDERS,
@@ -27,7 +27,8 @@ from recbole_navigen.supervision.interfaces import (
     Task,
     Teacher,
 )
-from recbole_navigen.supervision.plans import JOINT
+from recbole_navigen.supervision.naming import MATCHES
+from recbole_navigen.supervision.plans import works_of
 from recbole_navigen.supervision.validity import draft_problem
 
 REFUSED = 100.0  # what a refused draft loses: it is never taken, however few are left
@@ -231,7 +232,7 @@ def _one_round(
         report["drafts"] += len(drafts)
         scores = round_scores(review, judgements, settings.match)
         for place, draft in enumerate(drafts):
-            named = str(draft.genome.get("works", "")).split(JOINT)
+            named = works_of(draft.genome)
             problem = draft_problem(draft.prompt, search.sample.media, settings.instruction_budget, named)
             if problem is not None:
                 report["refused"][problem] += 1

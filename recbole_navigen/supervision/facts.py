@@ -56,6 +56,16 @@ class ItemFacts:
     machine: str = ""
     source: str = "none"
 
+    def row(self) -> list[Any]:
+        """As JSON values, in the order of the attributes."""
+        return [self.name, self.literal, list(self.kinds), self.machine, self.source]
+
+    @classmethod
+    def of_row(cls, row: Sequence[Any]) -> "ItemFacts":
+        """What `row` gave."""
+        name, literal, kinds, machine, source = row
+        return cls(name, literal, tuple(kinds), machine, source)
+
 
 def catalogue_facts(
     fields: Mapping[str, Sequence[str]],

@@ -15,9 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recbole_navigen.supervision.interfaces import Judgement, Review
-from recbole_navigen.supervision.naming import MATCHES, names_target, term_pattern
-
-__all__ = ["MATCHES", "Score", "names_target", "round_scores", "score", "term_pattern"]
+from recbole_navigen.supervision.naming import names_target
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,7 +222,7 @@ def planner_of(settings: Mapping[str, Any], facts: Sequence[ItemFacts]) -> Plann
     """What plans are made with.
 
     Args:
-        settings: from `settings_of`. facts: of all items.
+        settings: from `settings_of`, or of a writer. facts: of all items.
     """
     return Planner(facts, settings["domain"], settings["instruction_budget"], settings["name_terms"])
 

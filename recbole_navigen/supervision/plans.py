@@ -96,8 +96,9 @@ class Brief:
 
 
 def works_of(plan: Mapping[str, str]) -> list[str]:
-    """The works that a plan names."""
-    return [] if plan["works"] == NOTHING else plan["works"].split(JOINT)
+    """The works that a plan names; the genome of a draft that is no plan names none."""
+    works = plan.get("works", NOTHING)
+    return [] if works == NOTHING else works.split(JOINT)
 
 
 def listed(words: Sequence[str]) -> str:

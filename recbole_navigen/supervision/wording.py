@@ -9,7 +9,7 @@ from recbole_navigen.supervision.template.lexicons import lexicons
 WORDINGS = ("label", "works", "spirit")
 ALONE = ("label", "subject")  # wordings of a plan that names no work
 # Parts of the second sentence, in the order in which a text that is too long gives them up.
-CRAFT = (("composition", "light", "palette"), ("light", "palette"), ("palette",), ())
+KEPT = (("composition", "light", "palette"), ("light", "palette"), ("palette",), ())
 
 
 def realise(plan: Mapping[str, str], brief: Brief, budget: int = CLIP_LENGTH) -> str:
@@ -20,7 +20,7 @@ def realise(plan: Mapping[str, str], brief: Brief, budget: int = CLIP_LENGTH) ->
             until the text fits.
     """
     works = works_of(plan)
-    for kept in CRAFT:
+    for kept in KEPT:
         for count in dict.fromkeys((len(works), min(len(works), 2), min(len(works), 1), 0)):
             text = _written(plan, brief, works[:count], kept)
             if clip_tokens(text) <= budget:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from recbole_navigen.errors import InputError
 from recbole_navigen.supervision.evolution import SearchSettings, evolve
 from recbole_navigen.supervision.facts import catalogue_facts
-from recbole_navigen.supervision.fitness import names_target, score
+from recbole_navigen.supervision.fitness import score
 from recbole_navigen.supervision.interfaces import Draft, Judgement, Sample
+from recbole_navigen.supervision.naming import names_target
 from recbole_navigen.supervision.planner import Planner
 from recbole_navigen.supervision.template.judge import TemplateJudge
 from recbole_navigen.supervision.template.template_teacher import TemplateTeacher

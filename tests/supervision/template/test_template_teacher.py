@@ -5,7 +5,6 @@ import pytest
 from recbole_navigen.errors import InputError
 from recbole_navigen.supervision.evolution import SearchSettings, evolve
 from recbole_navigen.supervision.facts import catalogue_facts
-from recbole_navigen.supervision.fitness import names_target
 from recbole_navigen.supervision.interfaces import (
     CROSSOVER,
     DOMAINS,
@@ -17,6 +16,7 @@ from recbole_navigen.supervision.interfaces import (
     Sample,
     Task,
 )
+from recbole_navigen.supervision.naming import names_target
 from recbole_navigen.supervision.planner import Planner
 from recbole_navigen.supervision.plans import JOINT, PICTURE
 from recbole_navigen.supervision.template.judge import TemplateJudge
