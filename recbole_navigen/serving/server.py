@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 import recbole_navigen
 from recbole_navigen.errors import InputError
-from recbole_navigen.language.tags import DRAFTS, MEDIA, TEMPERATURE, TOP_P
+from recbole_navigen.language.tags import DRAFTS, MEDIA, TOP_P
 from recbole_navigen.serving.answers import Recommendation
 from recbole_navigen.serving.batching import Batcher, Busy
 from recbole_navigen.serving.catalogue import CatalogueRecommender
@@ -72,7 +72,7 @@ def create_app(recommender: CatalogueRecommender, run: str, limits: Limits, writ
     class InstructRequest(Asked):
         media: Literal[MEDIA] = Field(MEDIA[0], description="What is to be made.")
         think: bool = Field(True, description="Whether the model reasons first.")
-        temperature: float = Field(TEMPERATURE, ge=0, le=2)
+        temperature: float | None = Field(None, ge=0, le=2, description="Left out: as `Recommender.instruct` has it.")
         top_p: float = Field(TOP_P, gt=0, le=1)
         drafts: int = Field(min(DRAFTS, limits.drafts), ge=1, le=limits.drafts, description="The best one is kept.")
         seed: int = Field(0, ge=0, lt=2**32)

@@ -65,12 +65,10 @@ def thought_text(thought: Mapping[str, str], plan: Mapping[str, str] | str, trai
         sentences.append(
             f"{'All' if count == trail.items else count} of the {whole} behind me are {thought['thread']}{such}"
         )
+    elif trail.items > 1:
+        sentences.append(f"There are only {whole} behind me so far, and no two alike")
     else:
-        sentences.append(
-            f"There are only {whole} behind me so far, and no two alike"
-            if trail.items > 1
-            else f"There is only {whole} behind me so far"
-        )
+        sentences.append(f"There is {f'only {whole}' if trail.items else 'nothing'} behind me so far")
     if thought["lately"] != NOTHING:
         sentences.append(f"Lately I have turned to {thought['lately']}")
     if isinstance(plan, str):

@@ -70,6 +70,8 @@ def test_answers_are_those_of_the_recommender(client: TestClient, recommender: R
     written = client.post("/instruct", json={"user": "u3", "temperature": 0}).json()
     (own,) = recommender.instruct([history], temperature=0)
     assert (written["instruction"], written["aim"]["item"]) == (own.instruction, own.aim.item)
+    drawn = client.post("/instruct", json={"user": "u3"}).json()
+    assert drawn["instruction"] == recommender.instruct([history])[0].instruction
     health = client.get("/health").json()
     assert health["status"] == "ok" and health["run"] == "the-run" and health["items"] == 60 and health["instructs"]
 

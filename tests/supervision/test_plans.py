@@ -91,6 +91,8 @@ def test_what_is_said_of_a_history_is_true():
         assert text.endswith("So next I look for an eerie drama, somewhere near F5.") and 2 <= text.count(". ") + 1 <= 3
     lone = Planner(facts, "film").brief([0], [5], [1.0], "image", ())
     assert "only one film" in thought_text(drawn(lone, 0), "So next I look for war", lone.trail)
+    new = Planner(facts, "film").brief([], [5], [1.0], "image", ())
+    assert thought_text(drawn(new, 0), "So next I look for war", new.trail).startswith("There is nothing behind me so")
 
 
 @given(**BRIEFS)
