@@ -1,8 +1,8 @@
 """What users say of their media: kept, edited or discarded, one JSON object a line in `feedback.jsonl`.
 
-The file only grows. A line is written by one call to the system, behind all others (O_APPEND), and on the disk before
-the command ends; so two writers lose nothing, and a kill leaves a line whole or not there. The last line of a medium
-counts.
+The file only grows. A line is written by one call to the system, behind all others (O_APPEND), while no other writer
+holds the lock beside the file, and it is on the disk before the command ends; so two writers lose nothing, and a kill
+leaves a line whole or not there. The last line of a medium counts.
 """
 
 import errno
@@ -12,6 +12,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from recbole_navigen.config.calls import checked
 from recbole_navigen.config.reading import nearest
@@ -85,17 +87,14 @@ def add_feedback(
 
 def append_line(path: Path, line: Mapping[str, Any]) -> None:
     """Append a JSON object to a file by one call, and wait until the disk has it."""
-    handle = os.open(path, os.O_APPEND | os.O_CREAT | os.O_RDWR, 0o644)
-    try:
-        data = (json.dumps(line, ensure_ascii=False) + "\n").encode()
-        size = os.fstat(handle).st_size
-        if size and os.pread(handle, 1, size - 1) != b"\n":  # a full disk once cut a line short
+    data = (json.dumps(line, ensure_ascii=False) + "\n").encode()
+    with FileLock(f"{path}.lock"), path.open("a+b", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        if size and os.pread(file.fileno(), 1, size - 1) != b"\n":  # a full disk once cut a line short
             data = b"\n" + data
-        if os.write(handle, data) < len(data):
+        if file.write(data) < len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        os.fsync(file.fileno())
 
 
 def read_feedback(path: str | Path) -> list[dict[str, Any]]:
