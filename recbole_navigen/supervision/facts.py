@@ -13,7 +13,7 @@ An item without any takes the kinds that its terms (TID) name. `run_generate.py 
 
 import html
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +48,7 @@ class ItemFacts:
         kinds: names of kinds of its domain, the surest first.
         machine: the games machine it is for, or "".
         source: where the kinds come from: `text`, `terms` or `none`.
+        topics: of a clip, the hashtags that other clips bear, too; the first of them is its name.
     """
 
     name: str
@@ -55,16 +56,17 @@ class ItemFacts:
     kinds: tuple[str, ...] = ()
     machine: str = ""
     source: str = "none"
+    topics: tuple[str, ...] = ()
 
     def row(self) -> list[Any]:
         """As JSON values, in the order of the attributes."""
-        return [self.name, self.literal, list(self.kinds), self.machine, self.source]
+        return [self.name, self.literal, list(self.kinds), self.machine, self.source, list(self.topics)]
 
     @classmethod
     def of_row(cls, row: Sequence[Any]) -> "ItemFacts":
         """What `row` gave."""
-        name, literal, kinds, machine, source = row
-        return cls(name, literal, tuple(kinds), machine, source)
+        name, literal, kinds, machine, source, *topics = row  # writers of an earlier version know no topics
+        return cls(name, literal, tuple(kinds), machine, source, *map(tuple, topics))
 
 
 def catalogue_facts(
@@ -94,10 +96,13 @@ def catalogue_facts(
     def text(item: int, *asked: str) -> str:
         return ". ".join(fields[field][item] for role in asked for field in of_role[role] if fields[field][item])
 
-    # A clip is called by a tag of its own that other clips bear, too; its caption is no name.
-    counts: Counter[str] = Counter()
-    if domain == "short_video":
-        counts.update(tag.casefold() for item in range(len(terms)) for tag in dict.fromkeys(_tags(text(item, "name"))))
+    # A clip is called by tags of its own that other clips bear, too; its caption is no name.
+    tags = [_tags(html.unescape(text(item, "name"))) if domain == "short_video" else [] for item in range(len(terms))]
+    spellings: dict[str, Counter[str]] = defaultdict(Counter)
+    for own in tags:
+        for tag in {tag.casefold(): tag for tag in own}.values():
+            spellings[tag.casefold()][tag] += 1
+    topic = {key: count.most_common(1)[0][0] for key, count in spellings.items() if count.total() >= SHARED}
     found = []
     for item, own in enumerate(terms):
         title = html.unescape(text(item, "name"))
@@ -108,11 +113,10 @@ def catalogue_facts(
         source = "text" if kinds else "terms"
         kinds = kinds or _kinds(", ".join(own), domain)
         gear = bool(kinds) and lexicons().kinds[domain][kinds[0]].literal
-        if domain == "short_video":
-            name = next((tag for tag in _tags(title) if counts[tag.casefold()] >= SHARED), "")
-        else:
-            name = _name(title, domain, gear)
-        found.append(ItemFacts(name, domain in LITERAL or gear, kinds, machine, source if kinds else "none"))
+        topics = tuple(dict.fromkeys(topic[tag.casefold()] for tag in tags[item] if tag.casefold() in topic))
+        name = _name(title, domain, gear) if domain != "short_video" else topics[0] if topics else ""
+        source = source if kinds else "none"
+        found.append(ItemFacts(name, domain in LITERAL or gear, kinds, machine, source, topics))
     return tuple(found)
 
 

@@ -9,7 +9,7 @@ probable items, with the history's own kinds mixed in. Of kind k, with item weig
 
     gain_k = (1 - HISTORY) sum_i p_i [i is k] + HISTORY (share of k among the RECENT last items) - LIFT b_k
 
-Symbols: N items, C candidates of an aspect.
+Topics of clips are chosen by the same gain. Symbols: N items, C candidates of an aspect.
 """
 
 from collections import Counter
@@ -24,8 +24,9 @@ from recbole_navigen.language.budget import CLIP_LENGTH
 from recbole_navigen.supervision.facts import ItemFacts
 from recbole_navigen.supervision.naming import term_pattern
 from recbole_navigen.supervision.plans import JOINT, NOTHING, THOUGHTS, Brief, Trail
-from recbole_navigen.supervision.template.lexicons import SHOWN, lexicons
-from recbole_navigen.supervision.wording import ALONE, WORDINGS, realise, thought_text, with_article
+from recbole_navigen.supervision.template.lexicons import SHOWN, content_words, lexicons
+from recbole_navigen.supervision.validity import ECHO
+from recbole_navigen.supervision.wording import realise, thought_text, with_article, worded
 
 POOL = 10
 TEMPERATURE = 1.0
@@ -33,7 +34,7 @@ HISTORY = 0.4
 RECENT = 10
 LIFT = 0.7
 MIXING = ("film", "generic")  # domains in which one item is of several kinds at once
-LABELS, WORKS = 2, 3  # labels to choose from; works that are named at most
+LABELS, WORKS = 1, 3  # labels to choose from; works that are named at most
 MACHINE = 0.35  # weight from which on the machine of a game is named
 NEWEST = 5  # items that count as "lately"
 
@@ -55,6 +56,7 @@ class Planner:
             self._borne[item, [self._places[kind] for kind in own.kinds]] = 1
         self._usual = self._borne.mean(axis=0)
         self._together = self._borne.T @ self._borne  # items of two kinds at once
+        self._topics = Counter(topic for own in facts for topic in own.topics)
 
     def brief(
         self,
@@ -91,32 +93,50 @@ class Planner:
             labels = {self.label((), machine if forbidden is None else "", media): tuple(ranked[:1])}
 
         # 2. For each label what it may be shown by.
+        topics = self._leading(recent, items, weights)
         return Brief(
             self.domain,
             media,
-            {text: self._shown(group, items, media, forbidden) for text, group in labels.items()},
+            {text: self._shown(text, group, items, topics, media, forbidden) for text, group in labels.items()},
             self.trail(history, {kind for group in labels.values() for kind in group}),
         )
 
+    def _leading(self, recent: np.ndarray, items: np.ndarray, weights: np.ndarray) -> list[str]:
+        """Topics by their gain, the greatest first."""
+        gains: Counter[str] = Counter()
+        shares = np.full(len(recent), HISTORY / max(len(recent), 1))
+        for item, share in zip([*items, *recent], [*(1 - HISTORY) * weights, *shares], strict=True):
+            for topic in self.facts[item].topics:
+                gains[topic] += share
+        for topic in gains:
+            gains[topic] -= LIFT * self._topics[topic] / len(self.facts)
+        return [topic for topic, _ in gains.most_common()]
+
     def _shown(
-        self, group: Sequence[str], items: np.ndarray, media: str, forbidden: Pattern | None
+        self,
+        label: str,
+        group: Sequence[str],
+        items: np.ndarray,
+        topics: Sequence[str],
+        media: str,
+        forbidden: Pattern | None,
     ) -> dict[str, tuple[str, ...]]:
         """Candidates of all aspects beside a label: works and things that are expected, and what the lexicon has."""
         # Of what is expected, that which is of the label's kinds comes first. (Those of all of its kinds before those
         # of one would read better, but are less probable: .0023 of the gap on validation.)
         of_kind = [item for item in items.tolist() if set(group) & set(self.facts[item].kinds)]
+        literal = {self.facts[item].name: self.facts[item].literal for item in of_kind or items.tolist()}
         names: dict[str, bool] = {}
-        for item in of_kind or items.tolist():
-            name, plain = self.facts[item].name, _plain(self.facts[item].name)
+        for name in topics or literal:
+            plain = _plain(name)
             # Of two editions of one work, one is enough.
             if plain and not any(plain.startswith(other) or other.startswith(plain) for other in map(_plain, names)):
-                names[name] = self.facts[item].literal
+                names[name] = literal.get(name, True)
         shown = self.domain == "product"
         works = [name for name, literal in names.items() if not (literal and self.domain == "game") and not shown]
         things = [with_article(name) for name, literal in names.items() if literal and self.domain != "short_video"]
         if forbidden is not None:
             works = []
-        joined = dict.fromkeys(JOINT.join(works[:count]) for count in (WORKS, WORKS - 1) if works[:count])
         kinds = [self.kinds[name] for name in group] or [next(iter(self.kinds.values()))]
         phrases = {
             aspect: tuple(dict.fromkeys(phrase for kind in kinds for phrase in kind.phrases[aspect]))
@@ -125,14 +145,20 @@ class Planner:
         if things and (shown or kinds[0].literal):
             phrases["subject"] = (*things[:2], *phrases["subject"][:2])
         own = [style for kind in kinds for style in kind.style.get(media, ())]
-        phrases["style"] = tuple(own) or lexicons().styles[media][self.domain]
+        styles = tuple(own) or lexicons().styles[media][self.domain]
+        phrases["style"] = tuple(style.format(self._briefly(label, group, media)) for style in styles)
         for aspect in ("composition", "motion"):
             phrases[aspect] = lexicons().phrases(aspect, self.domain)
         if forbidden is not None:
             free = {aspect: tuple(p for p in said if not forbidden.search(p)) for aspect, said in phrases.items()}
             phrases = {aspect: said or phrases[aspect] for aspect, said in free.items()}
-        wordings = WORDINGS if joined else ALONE
-        return {"works": tuple(joined) or (NOTHING,), **phrases, "wording": wordings}
+        works = works[:WORKS]
+        wordings = tuple(worded(self.domain, works))
+        return {"works": (JOINT.join(works) or NOTHING,), **phrases, "wording": wordings}
+
+    def _briefly(self, label: str, group: Sequence[str], media: str) -> str:
+        """A label that may stand once more in the name of a style: of three words or more, the last kind alone."""
+        return label if len(content_words(label)) < ECHO or not group else self.label(group[-1:], "", media)
 
     def training_brief(self, history: Sequence[int], target: int, media: str, terms: Sequence[str]) -> Brief:
         """What may be said where the next item is known: half of the expectation is the item itself, the other half the

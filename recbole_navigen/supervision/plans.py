@@ -3,7 +3,7 @@
 A plan is one candidate an aspect. `planner.py` finds the candidates, `wording.py` realises a plan as sentences.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from recbole_navigen.supervision.template.lexicons import SCENE, SHOWN, content_words, contradict, lexicons
@@ -77,14 +77,23 @@ class Brief:
             return self.trail.lately(plan["thread"]) or (NOTHING,)
         if aspect == "label":
             return tuple(self.labels)
+        said = [phrase for name, phrase in plan.items() if name in PICTURE]
+        words = {word for phrase in said for word in content_words(phrase)}
+        for phrases in self._phrases(aspect, plan):
+            if free := tuple(phrase for phrase in phrases if not contradict((*said, phrase))):
+                return tuple(phrase for phrase in free if words.isdisjoint(content_words(phrase))) or free
+        return self.labels[plan["label"]][aspect]
+
+    def _phrases(self, aspect: str, plan: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
+        """Where candidates come from; a later source counts where all of an earlier one contradicts the plan."""
         own = self.labels[plan["label"]][aspect]
         if aspect in SCENE:  # a subject stands where those of its own kind do, and in their light
             fitting = lexicons().scenes[self.domain].get(plan["subject"], {}).get(aspect, own)
-            own = tuple(phrase for phrase in own if phrase in fitting) or own
-        said = [phrase for name, phrase in plan.items() if name in PICTURE]
-        free = tuple(phrase for phrase in own if not contradict((*said, phrase))) or own
-        words = {word for phrase in said for word in content_words(phrase)}
-        return tuple(phrase for phrase in free if words.isdisjoint(content_words(phrase))) or free
+            yield tuple(phrase for phrase in own if phrase in fitting)
+        yield own
+        if aspect in SHOWN:
+            kinds = lexicons().kinds[self.domain].values()
+            yield tuple(dict.fromkeys(phrase for kind in kinds for phrase in kind.phrases[aspect]))
 
     def fitted(self, plan: Mapping[str, str], draw: Callable[[Sequence[str]], str]) -> dict[str, str]:
         """A plan whose every phrase is a candidate beside those before it; `draw` replaces those that are not."""

@@ -18,7 +18,7 @@ _DURATION = re.compile(
     re.IGNORECASE,
 )
 _PALETTE = re.compile(r"\b(?:palette|colou?r scheme)\b", re.IGNORECASE)
-_ECHO = 3  # content words in a row that may stand in a prompt but once
+ECHO = 3  # content words in a row that may stand in a prompt but once
 
 
 def draft_problem(prompt: str, media: str, budget: int = CLIP_LENGTH, named: Sequence[str] = ()) -> str | None:
@@ -33,7 +33,7 @@ def draft_problem(prompt: str, media: str, budget: int = CLIP_LENGTH, named: Seq
     if clip_tokens(prompt) > budget:
         return "past the budget"
     for title in named:
-        prompt = prompt.replace(title, "")
+        prompt = re.sub(re.escape(title), "", prompt, flags=re.IGNORECASE)  # it may have opened a sentence
     durations = len(_DURATION.findall(prompt))
     if durations > (media == "video"):
         return "two durations" if media == "video" else "a duration in a still picture"
@@ -45,7 +45,7 @@ def draft_problem(prompt: str, media: str, budget: int = CLIP_LENGTH, named: Seq
         return "a word twice in a row"
     if re.search(r"\b(\w+(?: \w+){0,5}),? (?:and|or|next to|beside|with) (?:an? |the )?\1\b", prompt, re.IGNORECASE):
         return "a phrase joined to itself"
-    runs = Counter(zip(*(words[start:] for start in range(_ECHO)), strict=False))
+    runs = Counter(zip(*(words[start:] for start in range(ECHO)), strict=False))
     if runs and max(runs.values()) > 1:
         return "a phrase twice"
     different = set(words)

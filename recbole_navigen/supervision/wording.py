@@ -6,8 +6,16 @@ from recbole_navigen.language.budget import CLIP_LENGTH, clip_tokens
 from recbole_navigen.supervision.plans import NOTHING, Brief, Trail, listed, works_of
 from recbole_navigen.supervision.template.lexicons import lexicons
 
-WORDINGS = ("label", "works", "spirit")
-ALONE = ("label", "subject")  # wordings of a plan that names no work
+# How a first sentence is built, by the number of works that it may name; what is named first weighs most.
+ALONE = {"label": "{what}: {shown}", "subject": "{shown}, {what}"}
+ONE = {"label": "{what} {link} {works}: {shown}", "link": "{link} {works}, {what}: {shown}"}
+SEVERAL = {
+    "meet": "{works} meet in {what}: {shown}",
+    "way": "{first} by way of {others}, {what}: {shown}",
+    "one": "{works} in one {mood} {label}: {shown}",
+    "colon": "{works}: {what}, {shown}",
+}
+CLIPS = {name: SEVERAL[name] for name in ("one", "colon")} | {"link": ONE["link"]}  # topics do not meet
 # Parts of the second sentence, in the order in which a text that is too long gives them up.
 KEPT = (("composition", "light", "palette"), ("light", "palette"), ("palette",), ())
 
@@ -30,19 +38,28 @@ def realise(plan: Mapping[str, str], brief: Brief, budget: int = CLIP_LENGTH) ->
     return text
 
 
+def worded(domain: str, works: Sequence[str]) -> dict[str, str]:
+    """Wordings for these works, name -> pattern."""
+    if len(works) < 2:
+        return ONE if works else ALONE
+    patterns = CLIPS if domain == "short_video" else SEVERAL
+    # One colon behind another cannot be read.
+    return {name: text for name, text in patterns.items() if name != "colon" or not any(":" in one for one in works)}
+
+
 def _written(plan: Mapping[str, str], brief: Brief, works: Sequence[str], kept: Sequence[str]) -> str:
-    what = with_article(f"{plan['mood']} {plan['label']}")
-    shown, link = f"{plan['subject']} {plan['setting']}", lexicons().links[brief.domain]
-    named = f" {link} {listed(works)}" if works else ""
-    wording = plan["wording"] if works or plan["wording"] in ALONE else "label"
-    if wording == "works" and len(works) > 1:
-        first = f"{listed(works)} meet in {what}: {shown}"
-    elif wording in ("spirit", "works"):
-        first = f"{link} {listed(works)}, {what}: {shown}"
-    elif wording == "subject":
-        first = f"{shown}, {what}{named}"
-    else:
-        first = f"{what}{named}: {shown}"
+    patterns = worded(brief.domain, works)
+    # A text that had to give up works is worded for those that are left.
+    first = patterns.get(plan["wording"], next(iter(patterns.values()))).format(
+        what=with_article(f"{plan['mood']} {plan['label']}"),
+        shown=f"{plan['subject']} {plan['setting']}",
+        mood=plan["mood"],
+        label=plan["label"],
+        link=lexicons().links[brief.domain],
+        works=listed(works),
+        first="".join(works[:1]),
+        others=listed(works[1:]),
+    )
     craft = [plan["motion"]] if brief.media == "video" else []
     craft += [plan[aspect] for aspect in ("light", "composition") if aspect in kept]
     second = plan["style"] + (f" in {plan['palette']}" if "palette" in kept else "")

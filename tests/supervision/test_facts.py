@@ -45,7 +45,8 @@ def test_a_clip_is_its_caption_and_is_called_by_a_tag_that_others_bear():
     ]
     facts = catalogue_facts({"title": titles}, {"title": "name"}, "short_video", [()] * 3)
     assert [item.kinds for item in facts] == [("gourmet",)] * 3
-    assert [item.name for item in facts] == ["Sichuan kitchen", "sichuan kitchen", "Sichuan kitchen"]
+    assert [item.name for item in facts] == ["Sichuan kitchen"] * 3  # as most spell it
+    assert facts[1].topics == ("Sichuan kitchen",)
     assert one("short_video", {"title": "name"}, title="# summer strike # rare thing").name == ""
 
 
