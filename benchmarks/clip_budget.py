@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from common import Bar, write_results
-from instructions import first_plan
+from expectation import drawn_plan
 from transformers import CLIPTokenizer
 
 from recbole_navigen.config import Config
@@ -22,7 +22,8 @@ from recbole_navigen.data import create_dataset, read_item_text
 from recbole_navigen.identifiers.terms import extract_terms
 from recbole_navigen.language.budget import clip_tokens
 from recbole_navigen.language.tags import MEDIA
-from recbole_navigen.pipeline.supervision import facts_of, planner_of
+from recbole_navigen.supervision.dataset_facts import facts_of
+from recbole_navigen.supervision.planner import planner_of
 from recbole_navigen.supervision.settings import settings_of
 
 
@@ -50,7 +51,7 @@ def main() -> None:
     for place in range(arguments.plans):
         history, items = (draws.choices(range(len(terms)), k=size) for size in (8, 10))
         brief = planner.brief(history, items, [1.0] * 10, MEDIA[place % 2], ())
-        texts.append(planner.say(first_plan(brief, draws), brief)[0])
+        texts.append(planner.say(drawn_plan(brief, draws), brief)[0])
     real = np.array([len(tokenizer(text)["input_ids"]) for text in texts])
     said = np.array([clip_tokens(text) for text in texts])
     more = int((real > said).sum())
