@@ -6,7 +6,7 @@ A plan is one candidate an aspect. `planner.py` finds the candidates, `wording.p
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from recbole_navigen.supervision.template.lexicons import SCENE, SHOWN, content_words, contradict, lexicons
+from recbole_navigen.supervision.template.lexicons import SCENE, SHOWN, contradict, lexicons, phrase_words
 
 # In the order in which they are chosen; a plan of a picture has no motion.
 ASPECTS = (
@@ -78,10 +78,10 @@ class Brief:
         if aspect == "label":
             return tuple(self.labels)
         said = [phrase for name, phrase in plan.items() if name in PICTURE]
-        words = {word for phrase in said for word in content_words(phrase)}
+        words = frozenset().union(*map(phrase_words, said))
         for phrases in self._phrases(aspect, plan):
             if free := tuple(phrase for phrase in phrases if not contradict((*said, phrase))):
-                return tuple(phrase for phrase in free if words.isdisjoint(content_words(phrase))) or free
+                return tuple(phrase for phrase in free if words.isdisjoint(phrase_words(phrase))) or free
         return self.labels[plan["label"]][aspect]
 
     def _phrases(self, aspect: str, plan: Mapping[str, str]) -> Iterator[tuple[str, ...]]:

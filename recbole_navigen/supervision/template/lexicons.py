@@ -145,7 +145,7 @@ def _words(phrases: Iterable[str]) -> re.Pattern:
 @lru_cache(maxsize=65_536)
 def sides(text: str) -> tuple[int, int]:
     """Which pairs of `exclusive` a text uses the left side of, and which the right side; bit i stands for pair i."""
-    words = set(content_words(text))
+    words = phrase_words(text)
     pairs = lexicons().exclusive
     left, right = (sum(bool(pair[side] & words) << place for place, pair in enumerate(pairs)) for side in (0, 1))
     return left, right
@@ -158,6 +158,12 @@ def contradict(texts: Iterable[str]) -> bool:
         one, other = sides(text)
         left, right = left | one, right | other
     return bool(left & right)
+
+
+@lru_cache(maxsize=65_536)
+def phrase_words(text: str) -> frozenset[str]:
+    """`content_words` of a phrase, each once."""
+    return frozenset(content_words(text))
 
 
 def content_words(text: str) -> list[str]:
