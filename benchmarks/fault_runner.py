@@ -82,13 +82,23 @@ def _listed(expressions: str | Sequence[str]) -> list[str]:
 
 
 class Commands:
-    """Runs commands one after the other, each in a process of its own. Use it in a `with` block."""
+    """Runs commands one after the other, each in a process of its own. Use it in a `with` block.
+
+    Attributes:
+        script: of the server.
+    """
+
+    script = Path(__file__).resolve()
 
     def __enter__(self) -> "Commands":
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        path = os.pathsep.join(filter(None, (str(ROOT), str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH"))))
         environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
         self._server = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            [sys.executable, str(self.script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
         return self
 

@@ -172,9 +172,9 @@ def _both(caption: str, draw: Callable[[Figure], None], height: float) -> Plot:
         "axes.spines.right": False,
         "legend.frameon": False,
         "grid.color": LIGHT["grid"],
-        **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"), LIGHT["ink"]),
     }
-    with rc_context(style):
+    inked = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor")
+    with rc_context({**style, **dict.fromkeys(inked, LIGHT["ink"])}):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         draw(figure)
         file = io.StringIO()

@@ -8,7 +8,7 @@ import math
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +67,6 @@ STAGES = [
     ("reinforce", at(TERM, "reinforce: step", 0.02), "reinforce: going on from step [1-4] of 4"),
     ("ranks", at(KILL, "stage ranks started"), ""),
 ]
-
-
-@pytest.fixture(scope="module")
-def commands() -> Iterator[Commands]:
-    with Commands() as run:
-        yield run
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +201,7 @@ def test_media(commands: Commands, navigen: Path, own_folder: Path, tmp_path_fac
     arguments = [f"--run={only_run(navigen, 'NaviGen')}", "--output=out", "--users=6", "--temperature=0", "--no-think"]
     arguments += ["--held_out", f"--image_model={models / 'image'}", f"--clip_model={models / 'clip'}"]
     arguments += ["--image_steps=6", "--generation_batch_size=2", "--generation_device=cpu", "--control_users=2"]
+    arguments += ["--similarity_model=tf-idf", "--fluency_model=None"]
     found = []
     for name, kills in {
         "whole": (),
@@ -227,7 +222,7 @@ def test_media(commands: Commands, navigen: Path, own_folder: Path, tmp_path_fac
 
 def test_a_trial_of_a_sweep_and_a_run_of_a_comparison(commands: Commands, place: Callable) -> None:
     """What each of their runs leaves is what it leaves alone."""
-    settings = {**SHARED, "epochs": 40, "stopping_step": 40, "embedding_size": 8}
+    settings = {**SHARED, "epochs": 12, "stopping_step": 12, "embedding_size": 8}
     alone = {}
     for size in (8, 16):
         folder, arguments = place(f"alone-{size}", {**settings, "embedding_size": size})
