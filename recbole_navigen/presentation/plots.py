@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 
 from recbole_navigen.evaluation.statistics import Interval
 
+# Colours of text and lines on light and on dark pages.
+LIGHT = {"ink": "#1f2328", "grid": "#d5dbe1"}
+DARK = {"ink": "#e6edf3", "grid": "#424a53"}
 # Readable on white and on dark grey alike, and apart for the colour-blind.
 COLOURS = ("#2f7ed8", "#d9731a", "#1f9d61", "#b455c9", "#a88a12", "#0f9aa8", "#d6457b", "#7d8590")
 MARKERS = "osD^vPX*"
 WIDTH = 7.6  # inches
-# Colours of text and lines on light and on dark pages.
-LIGHT = {"ink": "#1f2328", "grid": "#d5dbe1"}
-DARK = {"ink": "#e6edf3", "grid": "#424a53"}
 
 
 @dataclass(frozen=True, slots=True)
