@@ -93,6 +93,7 @@ class Commands:
     def __enter__(self) -> "Commands":
         path = os.pathsep.join(filter(None, (str(ROOT), str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH"))))
         environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+        environment["TQDM_MININTERVAL"] = "0"  # every step of a bar is a line that a kill may wait for
         self._server = subprocess.Popen(
             [sys.executable, str(self.script)],
             stdin=subprocess.PIPE,

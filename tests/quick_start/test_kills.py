@@ -58,11 +58,11 @@ def at(number: int, after: str, seconds: float = 0.0) -> Kill:
 # Where a run of NaviGen is killed in turn, and what the next one says that goes on from there.
 STAGES = [
     ("collaborative", at(KILL, r"INFO +epoch 4 training"), "Resume training from epoch [1-5]"),
-    ("identifiers", at(TERM, "stage identifiers started", 0.02), ""),
+    ("identifiers", at(TERM, "stage identifiers started", 0.01), ""),
     ("align", at(KILL, "align epoch 0 training", 0.05), "Resume training from epoch 0"),
     ("finetune", at(TERM, r"INFO +epoch 0 evaluating", 0.02), "Resume training from epoch [01]"),
     ("validation", at(KILL, r"INFO +epoch 1 evaluating"), "Resume training from epoch [12]"),
-    ("supervision", at(TERM, "stage supervision started", 0.1), ""),
+    ("supervision", at(TERM, "stage supervision started", 0.05), ""),
     ("write", at(KILL, "write: step [2-9]"), r"write: going on from step \d+ of 24"),
     ("reinforce", at(TERM, "reinforce: step", 0.02), "reinforce: going on from step [1-4] of 4"),
     ("ranks", at(KILL, "stage ranks started"), ""),
