@@ -1,12 +1,13 @@
 """Commands that are killed at a chosen moment, told by what they print: for `faults.py` and for the tests.
 
-A server imports everything once and forks for every command, so that a command starts at once. It does nothing else, so
-a fork meets no threads. Requests and answers are lines of JSON.
+A server imports the whole package once and forks for every command, so that a command starts at once. It does nothing
+else, so a fork meets no thread that computes. Requests and answers are lines of JSON.
 """
 
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from pkgutil import walk_packages
+from typing import Any, TextIO
 
 ROOT = Path(__file__).resolve().parent.parent
 CONSOLE = "console.txt"  # of a command's folder: what the last one printed
@@ -29,13 +31,15 @@ class Kill:
     """When a command is sent a signal: `seconds` after a line with `after`, but not later than a line with `before`.
 
     Both are regular expressions; of several, all must be seen in their order. The signal goes to the command alone, not
-    to processes that it started.
+    to processes that it started. With `itself` the command sends it to itself, and the seconds are those that it
+    computes, so that it comes at the same place on a busy machine and on an idle one.
     """
 
     signal: int
     after: str | Sequence[str]
     seconds: float = 0.0
     before: str | None = None
+    itself: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +82,24 @@ def _listed(expressions: str | Sequence[str]) -> list[str]:
 
 
 class Commands:
-    """Runs commands one after the other, each in a process of its own. Use it in a `with` block."""
+    """Runs commands one after the other, each in a process of its own. Use it in a `with` block.
+
+    Attributes:
+        script: of the server.
+    """
+
+    script = Path(__file__).resolve()
 
     def __enter__(self) -> "Commands":
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        path = os.pathsep.join(filter(None, (str(ROOT), str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH"))))
         environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+        environment["TQDM_MININTERVAL"] = "0"  # every step of a bar is a line that a kill may wait for
         self._server = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            [sys.executable, str(self.script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
         return self
 
@@ -110,16 +125,24 @@ def serve() -> None:
     """Answer requests from standard input until it closes."""
     import torch
 
+    import recbole_navigen
+
     torch.set_num_threads(1)
+    for module in walk_packages(recbole_navigen.__path__, "recbole_navigen."):
+        # The server of recommendations needs packages that are not always installed, and no command here.
+        if module.name not in ("recbole_navigen.__main__", "recbole_navigen.serving.server"):
+            import_module(module.name)
     for request in sys.stdin:
         command, arguments, folder, kill = json.loads(request)
+        kill = Kill(**kill) if kill else None
+        itself = kill is not None and kill.itself
         console = Path(folder) / CONSOLE
         console.unlink(missing_ok=True)
         console.touch()
         child = os.fork()
         if child == 0:
-            _run(command, arguments, folder, console)
-        print(json.dumps(_watch(child, console, Kill(**kill) if kill else None)), flush=True)
+            _run(command, arguments, folder, console, kill if itself else None)
+        print(json.dumps(_watch(child, console, None if itself else kill)), flush=True)
 
 
 def of_command(name: str) -> Callable[[list[str]], int]:
@@ -129,7 +152,30 @@ def of_command(name: str) -> Callable[[list[str]], int]:
     return __main__.main if name == "navigen" else getattr(import_module(f"recbole_navigen.cli.{name}"), name)
 
 
-def _run(command: str, arguments: list[str], folder: str, console: Path) -> None:
+class _Ending:
+    """A stream whose process ends itself when, or some time after, certain lines were written to it."""
+
+    def __init__(self, stream: TextIO, awaited: list[str], kill: Kill):
+        self.stream, self.awaited, self.kill, self.rest = stream, awaited, kill, ""
+
+    def write(self, text: str) -> int:
+        written = self.stream.write(text)
+        self.stream.flush()
+        *lines, self.rest = re.split(r"[\r\n]+", self.rest + text)
+        for line in lines:
+            if self.awaited and re.search(self.awaited[0], _COLOURS.sub("", line)):
+                self.awaited.pop(0)
+                if not self.awaited and self.kill.seconds:
+                    signal.setitimer(signal.ITIMER_PROF, self.kill.seconds)
+                elif not self.awaited:
+                    os.kill(os.getpid(), self.kill.signal)
+        return written
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+def _run(command: str, arguments: list[str], folder: str, console: Path, kill: Kill | None) -> None:
     code = 1
     try:
         os.setsid()
@@ -137,6 +183,10 @@ def _run(command: str, arguments: list[str], folder: str, console: Path) -> None
         for stream, file in ((0, os.devnull), (1, console), (2, console)):
             os.dup2(os.open(file, os.O_RDONLY if stream == 0 else os.O_WRONLY | os.O_APPEND), stream)
         sys.stdout.reconfigure(line_buffering=True)
+        if kill:
+            signal.signal(signal.SIGPROF, lambda *_: os.kill(os.getpid(), kill.signal))
+            awaited = _listed(kill.after)
+            sys.stdout, sys.stderr = (_Ending(stream, awaited, kill) for stream in (sys.stdout, sys.stderr))
         code = of_command(command)(arguments)
     except BaseException:
         traceback.print_exc()

@@ -1,14 +1,23 @@
 """What all tests share: a working directory of their own, and a tiny data set with text."""
 
+import os
+
+# One thread is faster for models as small as those of tests, and leaves the other cores to other tests. Before torch.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 from synthetic import write_atomic
 
 from recbole_navigen import redaction
+
+if TYPE_CHECKING:
+    from forked_commands import ForkedCommands
 
 # How long an example takes is no property of the code.
 settings.register_profile("untimed", deadline=None)
@@ -63,6 +72,15 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(SeparateRuns, "__call__", run)
     return started
+
+
+@pytest.fixture(scope="session")
+def commands() -> Iterator["ForkedCommands"]:
+    """Runs commands in processes of their own that need not import anything."""
+    from forked_commands import ForkedCommands
+
+    with ForkedCommands() as run:
+        yield run
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean over users, and how it stands to the best model's.
+    """The mean of a metric over the test users, and how far it is from that of the best model.
 
     Attributes:
         interval: mean and 95% interval over users, of values averaged over seeds.
@@ -72,7 +72,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Group:
-    """Some of the test users.
+    """A group of test users: those with popular targets, for example, or with short histories.
 
     Attributes:
         name: of the group. about: what it holds, in words.
@@ -86,7 +86,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All numbers.
+    """All numbers of a comparison of models on one data set.
 
     Attributes:
         dataset: its name. users: how many were tested.
@@ -220,7 +220,7 @@ def aspects_of(run: Run) -> dict[str, str]:
 
 
 def protocol_aspects(protocol: Mapping[str, Any], model_type: str) -> dict[str, str]:
-    """The part of `aspects_of` that settings decide.
+    """Those aspects of `aspects_of` that follow from the settings alone, without a run.
 
     Args:
         protocol: as `runs.protocol` gives it.

@@ -153,9 +153,9 @@ def gather(
     return given
 
 
-def _end_steps(external: Mapping[str, Any], final: dict[str, Any]) -> None:
+def _end_steps(given: Mapping[str, Any], final: dict[str, Any]) -> None:
     """Epochs or steps that a user gives a collaborative model stand in place of the others that are shipped for it."""
-    for model, own in (external.get("collaborative_config") or {}).items():
+    for model, own in (given.get("collaborative_config") or {}).items():
         if "epochs" in own and "steps" in own:
             raise InputError(f"collaborative_config.{model} has epochs and steps; keep one of them")
         for one, other in (("epochs", "steps"), ("steps", "epochs")):
@@ -188,6 +188,7 @@ def _shipped_values(
     of_dataset = [root / "dataset" / f"{dataset}.yaml"]
     ranks = [read_settings(file) for file in (*of_recbole, *of_dataset) if file.is_file()]
     ranks += [settings for _, settings in kinds]
+    local = []
     names: dict[str, None] = dict.fromkeys(key for file in of_dataset if file.is_file() for key in read_settings(file))
     for name in ("overall", *models, f"dataset/{dataset}"):
         for place, folder in enumerate(properties_folders()):
@@ -195,11 +196,15 @@ def _shipped_values(
                 settings = read_settings(file)
                 if place:
                     settings = _local(settings, file, described, name.startswith("model/"))
+                    local.append(settings)
                 ranks.append(settings)
                 if name.startswith("dataset/"):
                     names |= dict.fromkeys(settings)
     ranks += [settings for name, settings in kinds if name.startswith(_KIND_FILES)]
-    return merged(described, ranks, shipped.sections), tuple(names)
+    values = merged(described, ranks, shipped.sections)
+    for settings in local:
+        _end_steps(settings, values)
+    return values, tuple(names)
 
 
 def _local(settings: dict[str, Any], file: Path, described: Mapping[str, Setting], of_model: bool) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 Values are parsed by yaml's safe rules and never evaluated as Python.
 """
 
+import copy
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +114,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise InputError(f"config file {path} is not UTF-8 text; check --config_files") from error
     try:
-        settings = yaml.load(text, Loader=SettingsLoader)
+        settings = copy.deepcopy(_parsed(text))
     except _YAML_ERRORS as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
@@ -125,6 +127,12 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     settings = {str(key): value for key, value in settings.items()}
     remember(settings)
     return settings
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> Any:
+    """The same files are read for every run of a sweep or comparison, and PyYAML takes long."""
+    return yaml.load(text, Loader=SettingsLoader)
 
 
 def without_dots(settings: Mapping[Any, Any], where: str) -> dict[str, Any]:

@@ -34,7 +34,7 @@ LEAST = 3  # interactions of a user, for leave-one-out
 
 @dataclass(slots=True)
 class Findings:
-    """What a check found.
+    """The problems that a check of a data set has found, and what it counted.
 
     Attributes:
         folder: that was checked. facts: counts by name. faults, remarks: sentences.

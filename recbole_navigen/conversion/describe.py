@@ -25,7 +25,7 @@ _ITEM_BYTES = 1000  # of one item: its id in the table, and its cells
 
 @dataclass(slots=True)
 class Description:
-    """What is known of all items or users.
+    """The attributes of all items, or of all users.
 
     Attributes:
         fields: columns beside the id, those of all files together. counts: for the report. words: words in titles.

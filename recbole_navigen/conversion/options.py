@@ -53,7 +53,7 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Everything that changes what is written.
+    """The settings of a conversion that change what it writes.
 
     Attributes:
         name: of the data set. output: the folder of data sets. core, user_core, item_core, core_rule: least rows a

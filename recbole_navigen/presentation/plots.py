@@ -10,6 +10,9 @@ from matplotlib.figure import Figure
 
 from recbole_navigen.evaluation.statistics import Interval
 
+# Colours of text and lines on light and on dark pages.
+LIGHT = {"ink": "#1f2328", "grid": "#d5dbe1"}
+DARK = {"ink": "#e6edf3", "grid": "#424a53"}
 # Readable on white and on dark grey alike, and apart for the colour-blind.
 COLOURS = ("#2f7ed8", "#d9731a", "#1f9d61", "#b455c9", "#a88a12", "#0f9aa8", "#d6457b", "#7d8590")
 MARKERS = "osD^vPX*"
@@ -160,23 +163,23 @@ def _dot(axes: Axes, number: int, found: Interval, at: float, name: str | None, 
 
 
 def _both(caption: str, draw: Callable[[Figure], None], height: float) -> Plot:
-    """Draw once in dark and once in light ink on nothing."""
-    texts = []
-    for ink, grid in (("#1f2328", "#d5dbe1"), ("#e6edf3", "#424a53")):
-        style = {
-            "font.size": 10.5,
-            "axes.titlesize": 10.5,
-            "svg.hashsalt": caption,  # the same plot is the same file
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "legend.frameon": False,
-            "grid.color": grid,
-            **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"), ink),
-        }
-        with rc_context(style):
-            figure = Figure(figsize=(WIDTH, height), layout="constrained")
-            draw(figure)
-            file = io.StringIO()
-            figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-            texts.append(file.getvalue())
-    return Plot(caption, *texts)
+    """Draw once, in dark ink on nothing, and put light ink in its place for dark pages."""
+    style = {
+        "font.size": 10.5,
+        "axes.titlesize": 10.5,
+        "svg.hashsalt": caption,  # the same plot is the same file
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "legend.frameon": False,
+        "grid.color": LIGHT["grid"],
+    }
+    inked = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor")
+    with rc_context({**style, **dict.fromkeys(inked, LIGHT["ink"])}):
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        draw(figure)
+        file = io.StringIO()
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    light = dark = file.getvalue()
+    for part, colour in LIGHT.items():
+        dark = dark.replace(colour, DARK[part])
+    return Plot(caption, light, dark)

@@ -3,12 +3,12 @@
     R = (main g + .1 F) q            g = .2 + .8 T            q = .3 + .7 max(0, 1 - p)
 
 F, format, is computed on a repaired text; T is 1 if there is a thought; p adds up what is wrong with the raw text.
-`main` is .9 C for next items and .9 S for instructions; a failed judge makes it .1.
+`main` is .9 C for next items (see `rewards.released_reward`) and .9 S for instructions; a failed judge makes it .1.
 """
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,23 +40,6 @@ def parts(text: str, task: str) -> Parts:
     """Format, thought and penalty of a raw answer. task: cid2cid or cid2ins."""
     raw = _unfenced(text)
     return Parts(_format(raw, task), _think(raw), _penalty(raw, task))
-
-
-def cid_credit(predicted: Sequence[int] | None, target: Sequence[int], in_catalogue: bool) -> float:
-    """C: each level on its own, and a bonus for any code of the catalogue. Codes of three levels, or None."""
-    if predicted is None:
-        return 0.0
-    credit = sum(share for share, ours, theirs in zip(LEVEL_CREDIT, predicted, target, strict=True) if ours == theirs)
-    return min(credit, 1.0) if credit else IN_CATALOGUE * in_catalogue
-
-
-def cid2cid_reward(text: str, target: Sequence[int], catalogue: Collection[tuple[int, ...]]) -> float:
-    """R of a raw next-item answer. target: three codes. catalogue: those of all items."""
-    value = recover(_unfenced(text), "cid2cid").get("target_cid")
-    value = value[0] if isinstance(value, list) and len(value) == 1 else value
-    found = CID.fullmatch(value.strip()) if isinstance(value, str) else None
-    codes = tuple(map(int, found.groups())) if found else None
-    return parts(text, "cid2cid").total(0.9 * cid_credit(codes, target, codes in catalogue))
 
 
 def cid2ins_reward(text: str, scores: dict[str, float] | None) -> float:

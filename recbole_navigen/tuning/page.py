@@ -32,7 +32,7 @@ _PLACES = NOT_LEARNED - {"seed", "data_path", "metrics", "topk", "model_file", "
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """A study and what it is about.
+    """A study of Optuna, with the settings that it searched and those that all its trials share.
 
     Attributes:
         study: with its trials.

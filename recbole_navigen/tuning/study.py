@@ -190,8 +190,10 @@ def ended(study: "optuna.Study") -> list[Any]:
 
 
 def put_up_again(study: "optuna.Study") -> None:
-    """Have the trials run again that an earlier worker began and gave up, by Ctrl-C for one, for which Optuna does
-    nothing, or by a kill. A copy keeps the settings and the place on a grid.
+    """Put trials into the queue again that an earlier worker began and did not end.
+
+    That worker was interrupted by Ctrl-C, for which Optuna does nothing, or killed. The copy of a trial keeps its
+    settings and its place on a grid.
     """
     _fail_dead(study)
     trials = study.get_trials()

@@ -250,6 +250,17 @@ def test_numbers_are_what_they_look_like(text: str, own_folder) -> None:
             gather("BPR", "ml-100k", **given_as)
 
 
+def test_epochs_of_the_working_directory_stand_in_place_of_shipped_steps(own_folder) -> None:
+    (own_folder / "properties" / "model").mkdir(parents=True)
+    file = own_folder / "properties" / "model" / "NaviGen.yaml"
+    file.write_text("collaborative_config: {SASRec: {epochs: 4}, BPR: {steps: 7}}\n")
+    found = gather("NaviGen").final["collaborative_config"]
+    assert found["SASRec"]["epochs"] == 4 and "steps" not in found["SASRec"]
+    assert found["BPR"]["steps"] == 7 and "epochs" not in found["BPR"]
+    found = gather("NaviGen", argv=["--collaborative_config.SASRec.steps=9"]).final["collaborative_config"]
+    assert found["SASRec"]["steps"] == 9 and "epochs" not in found["SASRec"]
+
+
 @pytest.mark.parametrize("text", ["a: 1\nb: 2\na: 3\n", "x:\n  a: 1\n  a: 1\n", "x: [{a: 1, a: 2}]\n"])
 def test_a_key_twice_in_a_file_is_refused_with_its_line(text: str, own_folder) -> None:
     (own_folder / "twice.yaml").write_text(text)

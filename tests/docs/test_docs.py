@@ -7,7 +7,8 @@ How a command is made short, and nothing else about it:
   it that makes models small (`NAVIGEN`); so it is typed as it stands;
 - numbers that say how long to work are replaced (`SHORTER`);
 - names that stand for something (`saved/NaviGen-ml-100k-...`, FOLDER_OR_HUB_ID, DIR) are replaced by something real;
-- trials and runs of comparisons share this process, and the address of a database becomes a SQLite file.
+- trials and runs of comparisons share this process, and the address of a database becomes a SQLite file;
+- the first `torchrun` is torch's own, the others fork their two processes from one that has imported the package.
 
 Benchmarks are asked whether they have the options that the documentation names, and are not run. What changes the
 machine (`pip`, `apt-get`, `su`, environments) is not run: the files and extras that it names must exist.
@@ -27,7 +28,8 @@ from typing import Any
 import make_settings
 import pytest
 import yaml
-from docs_commands import PAGES, ROOT, Command, commands, python_blocks
+from docs_commands import PAGES, ROOT, Command, python_blocks, typed_commands
+from forked_commands import ForkedCommands
 from PIL import Image
 from small_language_models import make
 from small_media import FEW_STEPS, tiny_models
@@ -163,19 +165,26 @@ def shorter(words: list[str]) -> list[str]:
 
 def test_the_pages_have_commands() -> None:
     """The search finds what is there, so that no page is empty by a slip."""
-    found = commands()
+    found = typed_commands()
     assert {command.page for command in found} >= {"README.md", "docs/tutorial.md", "docs/tuning.md", "docs/media.md"}
     assert len(found) >= 35 and all(command.words[0] in {*NOT_RUN, "python", "pip", "torchrun"} for command in found)
 
 
-TYPED = [command for command in commands() if command.words[0] in ("python", "torchrun")]
+TYPED = [command for command in typed_commands() if command.words[0] in ("python", "torchrun")]
 
 
 @pytest.mark.parametrize("command", [c for c in TYPED if "benchmarks/" not in c.text], ids=str)
-def test_a_command_runs(command: Command, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_runs(
+    command: Command, here: Path, capsys: pytest.CaptureFixture[str], commands: ForkedCommands
+) -> None:
     words = shorter(Command(command.page, real(command.text, command.page)).words)
     if words[0] == "torchrun":
         script = str(ROOT / words[2])
+        if command != next(one for one in TYPED if one.words[0] == "torchrun"):
+            assert words[1] == "--nproc_per_node=2"
+            ended = commands("torchrun", [script, *words[3:]], here)
+            assert ended.code == 0, ended.printed
+            return
         launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", words[1], script, *words[3:]]
         assert subprocess.run(launch, check=False).returncode == 0
         return
@@ -210,7 +219,7 @@ def test_a_benchmark_has_the_options_that_are_named(
         assert name in known or name == "--data_path", f"{script} has no {name}"
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if c.words[0] == "pip"], ids=str)
+@pytest.mark.parametrize("command", [c for c in typed_commands() if c.words[0] == "pip"], ids=str)
 def test_what_is_installed_exists(command: Command) -> None:
     setup = (ROOT / "setup.py").read_text()
     for file in re.findall(r"-r (\S+)", command.text):

@@ -1,49 +1,27 @@
-"""The page of generated media, and the benchmark that writes one, on small models."""
+"""The page of generated media."""
 
-import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from browser import CHROMIUM, WIDTHS, look_at
 from PIL import Image
-from small_media import FEW_STEPS, small_clip, tiny_models, tiny_world
-from tiny_settings import NAVIGEN
+from small_media import Painter, small_clip
 
 from recbole_navigen.artefacts import write_record
 from recbole_navigen.errors import InputError
 from recbole_navigen.generation.cards import user_cards
-from recbole_navigen.generation.image import png
 from recbole_navigen.generation.interfaces import Catalogue
 from recbole_navigen.generation.make import build_encoder, generate, score
 from recbole_navigen.generation.page import write_media_page
 from recbole_navigen.generation.records import InstructionRecord
 from recbole_navigen.generation.settings import generation_settings
-from recbole_navigen.generation.video import mp4
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.runs.page import run_sections
 from recbole_navigen.runs.result import RESULT_KEYS
 from recbole_navigen.training.checkpoint import save_checkpoint
 
 NASTY = "<script>fail()</script> a red & blue 'ball'"
-
-
-class Painter:
-    """Noise, as an image or as a clip."""
-
-    batch_size = 4
-
-    def __init__(self, media: str):
-        self.media = media
-        self.identity = {"model": f"painter of {media}s", "revision": None, "arguments": {}}
-
-    def lengths(self, instruction: str) -> dict[str, tuple[int, int]]:
-        return {}
-
-    def __call__(self, instructions: list[str], seeds: list[int]) -> list[bytes | None]:
-        noise = [np.random.default_rng(seed).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8) for seed in seeds]
-        return [png(Image.fromarray(one[0])) if self.media == "image" else mp4(one, 8) for one in noise]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome is installed")
@@ -115,118 +93,3 @@ def test_what_a_page_says_of_a_run(tmp_path: Path) -> None:
     assert (tmp_path / "page.html").read_text().count("<figure>") == 3
     with pytest.raises(InputError, match="not the folder of a finished run"):
         run_sections(tmp_path / "none")
-
-
-def test_the_benchmark_on_small_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import common
-    import generation
-    import tiny_navigen
-
-    monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(tiny_models, "Sizes", lambda: FEW_STEPS)
-    write = tiny_world.write_data
-    monkeypatch.setattr(tiny_world, "write_data", lambda folder: write(folder, users=40, held_out=6, items=60))
-    few = {"epochs": 1, "MAX_ITEM_LIST_LENGTH": 8, "train_batch_size": 16, "writer_steps": 3}
-    few |= {"show_progress": False, "use_gpu": False, "state": "ERROR"}
-    monkeypatch.setattr(tiny_navigen, "SETTINGS", {**NAVIGEN, **tiny_navigen.SETTINGS, **few})
-    world = tmp_path / "world"
-    given = ["--users=6", "--video_users=2", "--steps=2"]
-    monkeypatch.setattr(sys, "argv", ["generation.py", f"--data_path={world}", *given])
-    generation.main()
-    result = json.loads((tmp_path / "results" / "generation.json").read_text())
-    methods = {"NaviGen", "ground truth", "history terms", "last item", "popular item", "random user", "retrieval"}
-    for media, users in (("image", 6), ("video", 2)):
-        rows = {name: result["table"][f"{media}: {name}"] for name in methods}
-        for row in rows.values():
-            assert {"gap to the target", "gap to the history", "attribute accuracy", "failed"} <= set(row)
-        assert set(result["table"][f"{media}: NaviGen / ground truth"]) == {"gap to the target", "gap to the history"}
-        assert result[f"{media} users"] == users
-    goals = {bar["name"]: bar["goal"] for bar in result["bars"]}
-    assert goals["image: NaviGen - last item, CLIPScore, low end"] == "above 0"
-    # Every bar can fail; what is compared and not to be beaten stands in the table alone.
-    assert not any("retrieval" in name for name in goals) and "reported" not in goals.values()
-    assert {"image: NaviGen - retrieval", "video: ground truth - retrieval"} <= set(result["table"])
-    assert any(name.startswith("video: gap to the target of NaviGen, share") for name in goals)
-    assert str(tmp_path) not in json.dumps(result) and result["throughput"]["pairs"] > 6 * 9
-
-    # Whom it writes for is in no training; what they ask for is theirs, and another user gets another's.
-    held_out = generation.sequences(world / "tiny-world" / "held-out.inter")
-    assert len(held_out) == 6 and not set(held_out) & set(generation.sequences(world / "tiny-world/tiny-world.inter"))
-    lines = (world / "instructions" / "image" / "instructions.jsonl").read_text().splitlines()
-    asked = {row["user"]: row["instruction"] for row in map(json.loads, lines)}
-    made = {name: (world / "media" / name / "metadata.jsonl").read_text() for name in ("NaviGen", "random-user")}
-    prompts = {
-        name: {row["user"]: row["instruction"] for row in map(json.loads, text.splitlines()) if row["media"] == "image"}
-        for name, text in made.items()
-    }
-    assert prompts["NaviGen"] == asked and sorted(prompts["random-user"].values()) == sorted(asked.values())
-    page = (world / "report.html").read_text()
-    assert page.count('<article class="card">') == 8 and "ground truth, image" in page and "Dual identifiers" in page
-
-    # A second call trains nothing and makes nothing.
-    before = {file: file.stat().st_mtime_ns for file in world.rglob("*.safetensors")}
-    monkeypatch.setattr("recbole_navigen.quick_start.run.run_navigen", None)
-    monkeypatch.setattr(tiny_navigen.Recommender, "instruct", None)
-    monkeypatch.setattr("recbole_navigen.pipeline.write.train_writer", None)
-    monkeypatch.setattr("recbole_navigen.generation.diffusers_pipeline.Pipeline.__call__", None)
-    generation.main()
-    assert {file: file.stat().st_mtime_ns for file in world.rglob("*.safetensors")} == before
-    assert json.loads((tmp_path / "results" / "generation.json").read_text())["table"] == result["table"]
-
-
-@pytest.mark.parametrize("media", ["image", "video"])
-def test_a_failure_is_read_as_wholly_wrong(media: str, tmp_path: Path) -> None:
-    import generation
-
-    scenes = tiny_world.all_scenes()[[5, 700, 9000]]
-    clips = tiny_world.draw_clips(scenes)
-    files = [png(Image.fromarray(one)) for one in tiny_world.draw(scenes)]
-    files = files if media == "image" else [mp4(clip, 8) for clip in clips]
-    requests = [InstructionRecord(f"u{place}", media, "nude" if place == 1 else "a ball", "s0") for place in range(3)]
-    painter = type("Drawer", (Painter,), {"__call__": lambda *_: files[::2]})(media)
-    made = generate(requests, {media: painter}, tmp_path, generation_settings())
-    assert made.counts["blocked"] == 1
-    found = generation.read_media(made)
-    assert tiny_world.accuracy(found, scenes).tolist() == [1, 0, 1]
-    assert (found[1] == -1).all() and ((found == scenes)[[0, 2]].all() or media == "image")
-    nothing = generate(requests[1:2], {media: painter}, tmp_path, generation_settings())
-    assert (generation.read_media(nothing) == -1).all()
-
-
-def test_what_models_learn_from_is_in_their_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = tiny_models.shown()
-    assert tiny_models.shown() == first
-    for module, name, value in (
-        (tiny_models, "JITTER", (0.1, 0.1, 0.1)),
-        (tiny_world, "HELD_OUT", 0.3),
-        (tiny_world, "_FILLERS", ("loud light",)),
-    ):
-        with monkeypatch.context() as patched:
-            patched.setattr(module, name, value)
-            assert tiny_models.shown() != first, name
-
-
-def test_the_benchmark_on_posters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import common
-    import generation
-
-    monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(tiny_models, "build", lambda folder, parts: small_clip(folder / parts[0]))
-    media = tmp_path / "films"
-    (media / "posters").mkdir(parents=True)
-    columns = "item_id:token\tmovie_title:token_seq\trelease_year:token\n"
-    lines = "".join(f"{item}\tFilm {item}\t1995\n" for item in range(1, 1683))
-    (media / "ml-100k.item").write_text(columns + lines)
-    rng = np.random.default_rng(0)
-    for item in range(1, 1683, 20):
-        picture = Image.fromarray(rng.integers(0, 256, (48, 32, 3), dtype=np.uint8))
-        picture.save(media / "posters" / f"{item}.jpg")
-    given = [f"--data_path={tmp_path / 'world'}", f"--posters={media}", "--users=12"]
-    monkeypatch.setattr(sys, "argv", ["generation.py", *given])
-    generation.main()
-    result = json.loads((tmp_path / "results" / "generation-posters.json").read_text())
-    assert all(bar["holds"] for bar in result["bars"]) and str(tmp_path) not in json.dumps(result)
-    page = (tmp_path / "world" / "posters" / "report.html").read_text()
-    assert page.count('<article class="card">') == 12 and page.count("a poster like Film ") == 12
-    # Beside the twelve posters that were retrieved, those of histories.
-    assert page.count("data:image/jpeg") >= result["bars"][2]["value"] > 0

@@ -4,19 +4,19 @@ import contextlib
 import csv
 import io
 import json
-import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from browser import CHROMIUM, WIDTHS, look_at
+from fault_runner import Kill
+from forked_commands import ForkedCommands
 from places import ROOT
 from run_folders import change
 from synthetic import write_atomic
@@ -54,33 +54,16 @@ VARIANTS = {
 WHOLE = ["Pop", "BPR", "SASRec", "NaviGen"]
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen:
-    """Start the command in a folder, in a process group of its own."""
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "run_compare.py"), *arguments],
-        cwd=folder,
-        env={**os.environ, "COLUMNS": "120"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> dict:
+def finished(tmp_path_factory: pytest.TempPathFactory, commands: ForkedCommands) -> dict:
     """A comparison that was killed after two of its ten runs and started again; one of its models cannot be built."""
     folder = tmp_path_factory.mktemp("compare")
     write_atomic(folder / "dataset", "tiny", users=60, items=80)
     (folder / "variants.yaml").write_text(yaml.safe_dump(VARIANTS, sort_keys=False))
-    arguments = ("--dataset=tiny", "--config_files", "variants.yaml", "--seeds=2")
-    killed = start(folder, *arguments)
-    lines = []
-    while not (lines and lines[-1].startswith("run 2 of 10: BPR, seed 2020 done")):
-        lines.append(killed.stderr.readline())
-        assert lines[-1], "".join(lines)
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.communicate()
+    arguments = ["--dataset=tiny", "--config_files", "variants.yaml", "--seeds=2"]
+    kill = Kill(signal.SIGKILL, "run 2 of 10: BPR, seed 2020 done", itself=True)
+    ended = commands("compare", arguments, folder, kill)
+    assert ended.code == -signal.SIGKILL, ended.printed
     early = {path: path.stat().st_mtime_ns for path in folder.glob("saved/*/result.json")}
     shown, log = io.StringIO(), io.StringIO()
     with contextlib.chdir(folder), contextlib.redirect_stdout(shown), contextlib.redirect_stderr(log):
@@ -97,13 +80,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> dict:
     }
 
 
-def test_help_answers_at_once_and_loads_nothing_heavy(tmp_path: Path) -> None:
-    begin = time.perf_counter()
-    shown, _ = start(tmp_path, "--help").communicate()
-    assert time.perf_counter() - begin < 2 and "--seeds" in shown and "--runs" in shown
-    loaded = "import sys, recbole_navigen.cli.compare; print('torch' in sys.modules, 'numpy' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.strip() == "False False"
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import runpy, sys\n"
+        "try: runpy.run_path('run_compare.py', run_name='__main__')\n"
+        "finally: print('torch' in sys.modules, 'numpy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "--seeds" in done.stdout and "--runs" in done.stdout and done.stdout.endswith("False False\n")
 
 
 def test_a_killed_comparison_goes_on_where_it_stopped(finished: dict) -> None:

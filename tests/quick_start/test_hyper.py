@@ -7,17 +7,17 @@ import os
 import runpy
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 import types
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from forked_commands import ForkedCommands
 from places import ROOT
 
 from recbole_navigen.artefacts import write_record
@@ -30,6 +30,7 @@ from recbole_navigen.runs.result import RESULT_KEYS
 from recbole_navigen.tuning.search_space import Parameter
 from recbole_navigen.tuning.study import is_drawn, open_study, others_running, put_up_again
 
+RUNNING = optuna.trial.TrialState.RUNNING
 QUIET = {"show_progress": False, "use_gpu": False, "state": "ERROR", "epochs": 2}
 SPACE = "learning_rate: {type: float, low: 0.0001, high: 0.1, log: true}\nembedding_size: [8, 16, 64]\n"
 
@@ -311,39 +312,51 @@ def test_spaces_that_do_not_fit_the_model(played: Any) -> None:
     assert not ran and Path("keep/thesis.tex").exists()
 
 
-def test_two_workers_one_killed(space: str) -> None:
+def test_two_workers_one_killed(space: str, commands: ForkedCommands, own_folder: Path) -> None:
     """Two processes on one SQLite study; one is killed in the middle of a trial, and the other runs it again."""
     given = ["--model=BPR", "--dataset=tiny", "--params_file=space.yaml", "--n_trials=4", "--storage=sqlite:///s.db"]
-    given += ["--heartbeat=5", "--pruner=none", "--show_progress=False", "--use_gpu=False", "--state=ERROR"]
-    given += ["--epochs=150", "--stopping_step=150"]  # long enough to be killed in the middle
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))}
-    command = [sys.executable, str(ROOT / "run_hyper.py"), *given]
-    first, second = (subprocess.Popen([*command, f"--output={name}"], env=environment) for name in ("one", "two"))
+    given += ["--heartbeat=2", "--pruner=none", "--show_progress=False", "--use_gpu=False", "--state=ERROR"]
+    given += ["--epochs=24", "--stopping_step=24"]
+    words = ["hyper", *given, "--output=one", "&", "hyper", *given, "--output=two"]
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(commands, "together", words, own_folder)
 
-    # 1. The first worker is killed as soon as its trial has reported a score.
-    begun = None
-    while begun is None:
-        assert first.poll() is None and second.poll() is None
-        time.sleep(0.2)
-        # Optuna would make tables that are missing, so it is not asked before there are some.
-        with contextlib.suppress(sqlite3.OperationalError), contextlib.closing(sqlite3.connect("s.db")) as database:
-            if database.execute("select count(*) from trial_intermediate_values").fetchone()[0]:
-                study = optuna.load_study(study_name="BPR-tiny", storage="sqlite:///s.db")
-                own = (trial for trial in study.trials if trial.user_attrs.get("worker", "").endswith(f":{first.pid}"))
-                begun = next((trial for trial in own if 0 < len(trial.intermediate_values) < 75), None)
-    first.send_signal(signal.SIGKILL)
-    first.wait()
+        # 1. When both are at work, one is killed whose trial has reported a score.
+        killed = None
+        while killed is None:
+            assert not running.done(), running.result().printed
+            time.sleep(0.05)
+            # Optuna would make tables that are missing, so it is not asked before there are some.
+            with contextlib.suppress(sqlite3.OperationalError), contextlib.closing(sqlite3.connect("s.db")) as database:
+                if database.execute("select count(*) from trial_intermediate_values").fetchone()[0]:
+                    study = optuna.load_study(study_name="BPR-tiny", storage="sqlite:///s.db")
+                    killed = kill_in_the_middle(study)
 
-    # 2. The second one ends the study, that trial included.
-    assert second.wait() == 0
-    killed = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.FAIL]
-    assert [trial.number for trial in killed] == [begun.number]
-    (again,) = [trial for trial in study.trials if trial.system_attrs.get("failed_trial") == begun.number]
-    assert again.params == begun.params and again.state == optuna.trial.TrialState.COMPLETE
-    assert again.user_attrs["worker"].endswith(f":{second.pid}")
+        # 2. The other one ends the study, that trial included.
+        codes = json.loads(running.result().lines[-1][1])
+    assert sorted(codes) == [-signal.SIGKILL, 0]
+    (failed,) = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.FAIL]
+    assert failed.number == killed.number
+    (again,) = [trial for trial in study.trials if trial.system_attrs.get("failed_trial") == killed.number]
+    assert again.params == killed.params and again.state == optuna.trial.TrialState.COMPLETE
+    assert again.user_attrs["worker"] != killed.user_attrs["worker"]
     assert sum(trial.state == optuna.trial.TrialState.COMPLETE for trial in study.trials) == 4
 
     # 3. Its report counts both.
-    with open("two/trials.csv", encoding="utf-8") as file:
+    ours, theirs = ("two", "one") if codes[1] == 0 else ("one", "two")
+    with open(f"{ours}/trials.csv", encoding="utf-8") as file:
         states = [row["state"] for row in csv.DictReader(file)]
-    assert sorted(states) == ["done"] * 4 + ["killed"] and not Path("one").exists()
+    assert sorted(states) == ["done"] * 4 + ["killed"] and not Path(theirs).exists()
+
+
+def kill_in_the_middle(study: optuna.Study) -> optuna.trial.FrozenTrial | None:
+    """Kill a worker whose trial has a score and goes on, once two workers have trials: that trial, or None."""
+    workers = {trial.user_attrs["worker"] for trial in study.trials if "worker" in trial.user_attrs}
+    trial = next((trial for trial in study.get_trials(states=[RUNNING]) if trial.intermediate_values), None)
+    if len(workers) < 2 or trial is None:
+        return None
+    process = int(trial.user_attrs["worker"].rpartition(":")[2])
+    os.kill(process, signal.SIGSTOP)  # so that the trial cannot end between the look at it and the kill
+    goes_on = study.trials[trial.number].state == RUNNING
+    os.kill(process, signal.SIGKILL if goes_on else signal.SIGCONT)
+    return trial if goes_on else None

@@ -4,16 +4,17 @@
 """
 
 import json
+import math
 import re
 import signal
-import time
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from fault_runner import Commands, Ended, Kill, contents, differing
+from fault_runner import CONSOLE, Commands, Ended, Kill, contents, differing
 from small_endpoint import answer
 from small_media import FEW_STEPS, tiny_models
 from synthetic import write_atomic
@@ -38,8 +39,7 @@ SASREC = {**NAVIGEN["collaborative_config"]["SASRec"], "epochs": 8}
 TRAINED = {
     **NAVIGEN,
     **SHARED,
-    # Batches so small that an epoch is longer than what passes between two looks at what was printed.
-    "collaborative_config": {"SASRec": {**SASREC, "train_batch_size": 4}},
+    "collaborative_config": {"SASRec": SASREC},
     "align_epochs": 2,
     "epochs": 3,
     "dropout": 0.1,
@@ -48,24 +48,25 @@ TRAINED = {
     "training_stages": ["align", "finetune", "write", "reinforce"],
     "reinforce": {"tasks": ["cid2cid"], "steps": 4, "eval_every": 3, "prompts": 4, "group": 4, "learning_rate": 0.01},
 }
+
+
+def at(number: int, after: str, seconds: float = 0.0) -> Kill:
+    """At a line, or so many seconds of computing behind it."""
+    return Kill(number, after, seconds, itself=True)
+
+
 # Where a run of NaviGen is killed in turn, and what the next one says that goes on from there.
 STAGES = [
-    ("collaborative", Kill(KILL, r"INFO +epoch 4 training"), "Resume training from epoch [1-5]"),
-    ("identifiers", Kill(TERM, "stage identifiers started", 0.05), ""),
-    ("align", Kill(KILL, "align epoch 0 training", 0.1), "Resume training from epoch 0"),
-    ("finetune", Kill(TERM, r"INFO +epoch 0 evaluating", 0.02), "Resume training from epoch [01]"),
-    ("validation", Kill(KILL, r"INFO +epoch 1 evaluating", 0.02), "Resume training from epoch [12]"),
-    ("supervision", Kill(TERM, "stage supervision started", 0.1), ""),
-    ("write", Kill(KILL, "write: step", 0.1), r"write: going on from step \d+ of 24"),
-    ("reinforce", Kill(TERM, "reinforce: step", 0.1), "reinforce: going on from step [1-4] of 4"),
-    ("ranks", Kill(KILL, "stage ranks started"), ""),
+    ("collaborative", at(KILL, r"INFO +epoch 4 training"), "Resume training from epoch [1-5]"),
+    ("identifiers", at(TERM, "stage identifiers started", 0.01), ""),
+    ("align", at(KILL, "align epoch 0 training", 0.05), "Resume training from epoch 0"),
+    ("finetune", at(TERM, r"INFO +epoch 0 evaluating", 0.02), "Resume training from epoch [01]"),
+    ("validation", at(KILL, r"INFO +epoch 1 evaluating"), "Resume training from epoch [12]"),
+    ("supervision", at(TERM, "stage supervision started", 0.05), ""),
+    ("write", at(KILL, "write: step [2-9]"), r"write: going on from step \d+ of 24"),
+    ("reinforce", at(TERM, "reinforce: step", 0.02), "reinforce: going on from step [1-4] of 4"),
+    ("ranks", at(KILL, "stage ranks started"), ""),
 ]
-
-
-@pytest.fixture(scope="module")
-def commands() -> Iterator[Commands]:
-    with Commands() as run:
-        yield run
 
 
 @pytest.fixture(scope="module")
@@ -145,9 +146,9 @@ def test_a_model_of_recbole(commands: Commands, place: Callable, model: str, set
     for name, kills in {
         "whole": (),
         "killed": (
-            ("training", Kill(KILL, r"INFO +epoch 1 training", 0.03), "Resume training from epoch [1-3]"),
-            ("validation", Kill(TERM, r"INFO +epoch 4 evaluating"), "Resume training from epoch [1-5]"),
-            ("test", Kill(KILL, "stage test started"), ""),
+            ("training", at(KILL, r"INFO +epoch 1 training", 0.01), "Resume training from epoch [1-3]"),
+            ("validation", at(TERM, r"INFO +epoch 4 evaluating"), "Resume training from epoch [1-5]"),
+            ("test", at(KILL, "stage test started"), ""),
         ),
     }.items():
         folder, arguments = place(name, settings)
@@ -157,26 +158,38 @@ def test_a_model_of_recbole(commands: Commands, place: Callable, model: str, set
 
 
 def test_a_language_model_as_the_teacher(commands: Commands, place: Callable, endpoint: Callable) -> None:
-    def slowly(_: int, messages: list[dict[str, str]]) -> str:
-        time.sleep(0.02)
+    """Killed while it waits for answers: the endpoint gives six, and the next ones when the test is over."""
+    most, over = math.inf, threading.Event()
+
+    def script(_: int, messages: list[dict[str, str]]) -> str:
+        with server.lock:
+            number = sum(server.seen.values())
+        if number > most:
+            with open(killed / CONSOLE, "a") as console:
+                print("the endpoint waits", file=console)
+            over.wait()
         return answer(messages)
 
-    server = endpoint(slowly)
+    server = endpoint(script)
     teacher = {"base_url": f"http://127.0.0.1:{server.server_port}/v1", "model": "tiny", "concurrency": 2}
     settings = {**TRAINED, "epochs": 1, "training_stages": ["finetune", "write"], "writer_steps": 4}
     settings["supervision"] = {**ENDPOINT, "teacher_model": teacher, "samples": 20}
-    folders, asked = [], []
-    for name, kills in {
-        "whole": (),
-        "killed": (
-            ("answers", Kill(KILL, "stage supervision started", 0.4), ""),
-            ("more answers", Kill(TERM, "stage supervision started", 0.4), ""),
-        ),
-    }.items():
-        folder, arguments = place(name, settings)
-        killed_in_turn(commands, "navigen", arguments, folder, kills)
-        folders.append({**contents(only_run(folder, "NaviGen")), **contents(folder / "saved" / "cache")})
-        asked.append(sum(server.seen.values()) - sum(asked))
+    (whole, arguments), (killed, _) = place("whole", settings), place("killed", settings)
+    killed_in_turn(commands, "navigen", arguments, whole, ())
+    asked = [sum(server.seen.values())]
+    try:
+        for number in (KILL, TERM):
+            most = sum(server.seen.values()) + 6
+            ended = commands("navigen", arguments, killed, Kill(number, "the endpoint waits"))
+            assert ended.code == CODES[number], ended.printed
+        most = math.inf
+        killed_in_turn(commands, "navigen", arguments, killed, ())
+    finally:
+        over.set()
+    asked.append(sum(server.seen.values()) - asked[0])
+    folders = [
+        {**contents(only_run(folder, "NaviGen")), **contents(folder / "saved" / "cache")} for folder in (whole, killed)
+    ]
     assert not differing(*folders)
     # What had arrived was not asked again: at most the two questions on their way at each kill.
     assert asked[0] <= asked[1] <= asked[0] + 4
@@ -188,13 +201,14 @@ def test_media(commands: Commands, navigen: Path, own_folder: Path, tmp_path_fac
     arguments = [f"--run={only_run(navigen, 'NaviGen')}", "--output=out", "--users=6", "--temperature=0", "--no-think"]
     arguments += ["--held_out", f"--image_model={models / 'image'}", f"--clip_model={models / 'clip'}"]
     arguments += ["--image_steps=6", "--generation_batch_size=2", "--generation_device=cpu", "--control_users=2"]
+    arguments += ["--similarity_model=tf-idf", "--fluency_model=None"]
     found = []
     for name, kills in {
         "whole": (),
         "killed": (
-            ("instructions", Kill(TERM, "instructions: +0%"), ""),
-            ("media", Kill(KILL, r"media: +[1-9]\d?%", 0.02), "media: .* [1-4]/[1-4]"),
-            ("scores", Kill(TERM, "media: +100%", 0.05), ""),
+            ("instructions", at(TERM, "instructions: +0%"), ""),
+            ("media", at(KILL, r"media: +[1-9]\d?%"), "media: .* [1-4]/[1-4]"),
+            ("scores", at(TERM, "media: +100%", 0.05), ""),
         ),
     }.items():
         (own_folder / name).mkdir()
@@ -208,7 +222,7 @@ def test_media(commands: Commands, navigen: Path, own_folder: Path, tmp_path_fac
 
 def test_a_trial_of_a_sweep_and_a_run_of_a_comparison(commands: Commands, place: Callable) -> None:
     """What each of their runs leaves is what it leaves alone."""
-    settings = {**SHARED, "epochs": 40, "stopping_step": 40, "embedding_size": 8}
+    settings = {**SHARED, "epochs": 12, "stopping_step": 12, "embedding_size": 8}
     alone = {}
     for size in (8, 16):
         folder, arguments = place(f"alone-{size}", {**settings, "embedding_size": size})
@@ -219,13 +233,13 @@ def test_a_trial_of_a_sweep_and_a_run_of_a_comparison(commands: Commands, place:
     folder, arguments = place("sweep", settings)
     (folder / "space.yaml").write_text("embedding_size: [8, 16]\n")
     arguments = ["--model=BPR", *arguments, "--params_file=space.yaml", "--sampler=grid", "--pruner=none"]
-    kills = [("trial", Kill(KILL, "1 of 2: trial", 0.5), "2 of 2: trial")]
+    kills = [("trial", at(KILL, "1 of 2: trial"), "2 of 2: trial")]
     killed_in_turn(commands, "hyper", [*arguments, "--storage=journal:study.log", "--output=out"], folder, kills)
     assert _changed(folder, alone) == {8: [], 16: []}
 
     models = {"BPR": {"embedding_size": 8}, "wide": {"model": "BPR", "embedding_size": 16}}
     folder, arguments = place("comparison", {**settings, "models": models})
-    kills = [("second run", Kill(TERM, "run 1 of 2: .* done", 0.5), "run 1 of 2: BPR, seed 2020 found")]
+    kills = [("second run", at(TERM, "run 1 of 2: .* done"), "run 1 of 2: BPR, seed 2020 found")]
     killed_in_turn(commands, "compare", arguments, folder, kills)
     assert _changed(folder, alone) == {8: [], 16: []}
 

@@ -1,11 +1,21 @@
 """Parity with the released rewards: every worked value of their code."""
 
 import itertools
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pytest
 
-from recbole_navigen.reinforcement.released import cid2cid_reward, cid2ins_reward, heuristic_scores
+from recbole_navigen.reinforcement.released import (
+    CID,
+    IN_CATALOGUE,
+    LEVEL_CREDIT,
+    _unfenced,
+    cid2ins_reward,
+    heuristic_scores,
+    parts,
+    recover,
+)
 from recbole_navigen.reinforcement.rewards import CODE_REWARDS, released_reward
 
 GOLD = (3, 7, 1)
@@ -19,6 +29,27 @@ def cid(codes):
 
 def answer(codes=GOLD):
     return f'{{"target_cid":"{cid(codes)}"}}'
+
+
+def cid_credit(predicted: Sequence[int] | None, target: Sequence[int], in_catalogue: bool) -> float:
+    """C: each level on its own, and a bonus for any code of the catalogue. Codes of three levels, or None."""
+    if predicted is None:
+        return 0.0
+    credit = sum(share for share, ours, theirs in zip(LEVEL_CREDIT, predicted, target, strict=True) if ours == theirs)
+    return min(credit, 1.0) if credit else IN_CATALOGUE * in_catalogue
+
+
+def cid2cid_reward(text: str, target: Sequence[int], catalogue: Collection[tuple[int, ...]]) -> float:
+    """R of a raw next-item answer as the released code computes it; ours are drawn and never written.
+
+    Args:
+        target: three codes. catalogue: those of all items.
+    """
+    value = recover(_unfenced(text), "cid2cid").get("target_cid")
+    value = value[0] if isinstance(value, list) and len(value) == 1 else value
+    found = CID.fullmatch(value.strip()) if isinstance(value, str) else None
+    codes = tuple(map(int, found.groups())) if found else None
+    return parts(text, "cid2cid").total(0.9 * cid_credit(codes, target, codes in catalogue))
 
 
 @pytest.mark.parametrize(

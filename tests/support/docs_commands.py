@@ -28,7 +28,7 @@ class Command:
         return f"{self.page}: {self.text}"
 
 
-def commands() -> list[Command]:
+def typed_commands() -> list[Command]:
     """Every command of every page, the parts of `one && other` on their own; the same one once, on its first page."""
     found: dict[str, Command] = {}
     for page in PAGES:

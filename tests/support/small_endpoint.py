@@ -72,7 +72,7 @@ class Endpoint(ThreadingHTTPServer):
 
     def chat(self, **settings) -> OpenAIChat:
         url = f"http://127.0.0.1:{self.server_port}/v1"
-        return OpenAIChat(OpenAISettings(url, "tiny", **{"backoff": 0.01, "timeout": 5.0, **settings}))
+        return OpenAIChat(OpenAISettings(url, "tiny", **{"backoff": 0.01, "timeout": 60.0, **settings}))
 
 
 class Handler(BaseHTTPRequestHandler):

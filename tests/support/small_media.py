@@ -6,6 +6,10 @@ import numpy as np
 import tiny_models
 import tiny_world  # noqa: F401 (for tests)
 import torch
+from PIL import Image
+
+from recbole_navigen.generation.image import png
+from recbole_navigen.generation.video import mp4
 
 TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 FEW_STEPS = tiny_models.Sizes(
@@ -22,6 +26,23 @@ FEW_STEPS = tiny_models.Sizes(
     image_steps=2,
     video_steps=2,
 )
+
+
+class Painter:
+    """Noise, as an image or as a clip."""
+
+    batch_size = 4
+
+    def __init__(self, media: str):
+        self.media = media
+        self.identity = {"model": f"painter of {media}s", "revision": None, "arguments": {}}
+
+    def lengths(self, instruction: str) -> dict[str, tuple[int, int]]:
+        return {}
+
+    def __call__(self, instructions: list[str], seeds: list[int]) -> list[bytes | None]:
+        noise = [np.random.default_rng(seed).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8) for seed in seeds]
+        return [png(Image.fromarray(one[0])) if self.media == "image" else mp4(one, 8) for one in noise]
 
 
 def small_clip(folder: Path, positions: int = 77, seed: int = 0) -> str:

@@ -1,16 +1,17 @@
-"""Several processes for one run: shares of batches, and two real processes beside one."""
+"""Several processes for one run: shares of batches, and two real processes beside one.
+
+Here the two are forked; `tests/docs` starts them with torchrun itself.
+"""
 
 import json
-import os
 import re
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from forked_commands import ForkedCommands
 from hypothesis import given
 from hypothesis import strategies as st
 from places import ROOT
@@ -88,26 +89,22 @@ def test_shares_partition_every_batch(counts: list[list[int]], size: int) -> Non
 
 
 @pytest.mark.parametrize("model", SETTINGS)
-def test_two_processes_are_one(model: str, own_folder: Path) -> None:
+def test_two_processes_are_one(model: str, own_folder: Path, commands: ForkedCommands) -> None:
     """With the same global batches: the same metrics and losses, every user once, and one process that writes."""
     # An odd number of users, so that the shares of the evaluation differ.
     write_atomic("dataset", "odd", users=31, items=30)
     settings = {**SETTINGS[model], "show_progress": False, "use_gpu": False}
     Path("run.json").write_text(json.dumps(settings))  # JSON is yaml
     Path("two").mkdir()
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))}
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command = [*launch, str(ROOT / "run_navigen.py"), f"--model={model}", "--dataset=odd", "--data_path=../dataset"]
-    done = subprocess.run(
-        [*command, "--config_files", "../run.json"], cwd="two", env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    words = [str(ROOT / "run_navigen.py"), f"--model={model}", "--dataset=odd", "--data_path=../dataset"]
+    ended = commands("torchrun", [*words, "--config_files", "../run.json"], Path("two").resolve())
+    assert ended.code == 0, ended.printed
     alone = run_navigen(model, "odd", config_dict={**settings, "data_path": "dataset"})
 
     # 1. One run folder, one log, one table.
     (folder,) = Path("two/saved").glob(f"{model}-odd-*")
     (log,) = Path("two/log", model).glob("*.log")
-    assert done.stdout.count("Test metrics") == 1
+    assert ended.printed.count("Test metrics") == 1
     record = json.loads((folder / "result.json").read_text())
     assert record["machine"]["processes"] == 2
 

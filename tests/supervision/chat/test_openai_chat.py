@@ -54,7 +54,7 @@ UNREADABLE = [
 def test_troubles_are_tried_again(endpoint, trouble):
     wrong = {"slow": lambda: slow(2.0, "late")}.get(trouble if isinstance(trouble, str) else "", lambda: trouble)
     server = endpoint(lambda number, _: wrong() if number < 2 else "fine")
-    chat = server.chat(timeout=1.0 if trouble == "slow" else 5.0)
+    chat = server.chat(timeout=1.0 if trouble == "slow" else 60.0)
     assert list(chat.complete([talk("a")])) == [(0, Answer("fine", 7, 3))]
     assert chat.attempts == 3
 
@@ -69,7 +69,7 @@ def test_troubles_that_stay_fail_alone(endpoint, trouble, reason):
             return "fine"
         return slow(2.0, "late") if trouble == "slow" else trouble
 
-    chat = endpoint(script).chat(retries=1, timeout=1.0 if trouble == "slow" else 5.0)
+    chat = endpoint(script).chat(retries=1, timeout=1.0 if trouble == "slow" else 60.0)
     replies = dict(chat.complete([talk("bad"), talk("good")]))
     assert replies[1] == Answer("fine", 7, 3) and replies[0].reason.startswith(reason)
     assert chat.attempts == (2 if trouble == 400 else 3)
