@@ -1,17 +1,14 @@
 """The server: answers of the API, in batches, within limits, and to the end."""
 
-import contextlib
-import http.client
 import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -170,63 +167,56 @@ def test_batches_hold_what_came_meanwhile() -> None:
         batcher.ask("a", 9)
 
 
-@contextlib.contextmanager
-def served(run: str, *arguments: str) -> Iterator[tuple[subprocess.Popen, tuple[str, int]]]:
-    """A server in a process of its own, and where it listens."""
-    command = [sys.executable, str(ROOT / "run_serve.py"), f"--run={run}", "--port=0", "--device=cpu", *arguments]
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
-    try:
-        while (place := re.search(r" at http://(\S+):(\d+):", line := server.stdout.readline())) is None:
-            assert line, "the server has ended"
-        yield server, (place[1], int(place[2]))
-    finally:
-        server.kill()
-        server.communicate()
-
-
-def taken(place: tuple[str, int], number: int, drafts: int) -> socket.socket:
-    """Ask for an instruction: the connection, once the server works on the request. It says 100 when it reads it."""
-    body = json.dumps({"user": "u1", "seed": number, "drafts": drafts}).encode()
-    head = f"Host: {place[0]}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-    connection = socket.create_connection(place)
-    connection.sendall(f"POST /instruct HTTP/1.1\r\n{head}Expect: 100-continue\r\n\r\n".encode())
-    said = b""
-    while not said.endswith(b"\r\n\r\n"):
-        said += connection.recv(1)
-    assert said.startswith(b"HTTP/1.1 100 ")
-    connection.sendall(body)
-    return connection
-
-
-def answer(connection: socket.socket) -> dict | None:
-    """What a request gets; None if the connection ends without an answer, or with a refusal."""
-    with connection, http.client.HTTPResponse(connection, method="POST") as response:
-        try:
-            response.begin()
-            return json.loads(response.read()) if response.status == 200 else None
-        except (OSError, http.client.HTTPException):
-            return None
-
-
 def test_sigterm_lets_requests_under_way_be_answered(runs: dict[str, str]) -> None:
-    with served(runs["NaviGen"]) as (server, place):
-        connections = [taken(place, number, drafts=8) for number in range(6)]
+    command = [sys.executable, str(ROOT / "run_serve.py"), f"--run={runs['NaviGen']}", "--port=0", "--device=cpu"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    place = re.search(r"at (http://\S+):", server.stdout.readline())[1]
+
+    def ask(number: int) -> dict:
+        body = json.dumps({"user": "u1", "seed": number, "drafts": 8}).encode()
+        asked = urllib.request.Request(f"{place}/instruct", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            return json.load(answer)
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = [pool.submit(ask, number) for number in range(6)]
+        time.sleep(0.4)
         server.send_signal(signal.SIGTERM)
-        assert all(answer(connection)["instruction"] for connection in connections)
-        rest = server.stdout.read()
-        assert server.wait() == 0 and "every request that it took was answered" in rest and "Traceback" not in rest
+        assert all(answer.result()["instruction"] for answer in answers)
+    rest, _ = server.communicate(timeout=60)
+    assert server.returncode == 0 and "every request that it took was answered" in rest and "Traceback" not in rest
 
 
 def test_who_finds_no_time_is_counted(runs: dict[str, str]) -> None:
-    with served(runs["NaviGen"], "--graceful_seconds=1") as (server, place):
-        connections = [taken(place, number, drafts=16) for number in range(40)]
+    command = [sys.executable, str(ROOT / "run_serve.py"), f"--run={runs['NaviGen']}", "--port=0", "--device=cpu"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
+    server = subprocess.Popen(
+        [*command, "--graceful_seconds=1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+    )
+    place = re.search(r"at (http://\S+):", server.stdout.readline())[1]
+
+    def ask(number: int) -> bool:
+        body = json.dumps({"user": "u1", "seed": number, "drafts": 16}).encode()
+        asked = urllib.request.Request(f"{place}/instruct", body, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(asked, timeout=60) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    with ThreadPoolExecutor(40) as pool:
+        answers = [pool.submit(ask, number) for number in range(40)]
+        time.sleep(0.6)
         server.send_signal(signal.SIGTERM)
-        with ThreadPoolExecutor(40) as pool:
-            lost = list(pool.map(answer, connections)).count(None)
-        said = re.search(r"(\d+) requests found no time", server.stdout.read())
-        assert lost == (int(said[1]) if said else 0)
+        lost = sum(not answer.result() for answer in answers)
+    rest, _ = server.communicate(timeout=120)
+    said = re.search(r"(\d+) requests found no time", rest)
+    assert lost == (int(said[1]) if said else 0)
 
 
 def test_the_command_refuses_in_one_line(
