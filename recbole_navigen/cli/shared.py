@@ -98,7 +98,7 @@ def _said(error: BaseException, sentence: str, code: int, debug: bool) -> int:
     return code
 
 
-def _quiet_on_trouble(error: Any) -> None:
+def _quiet_on_trouble(error: threading.ExceptHookArgs) -> None:
     """What becomes of an error in another thread: what the main thread meets too, and says in words, is not shown."""
     if error.exc_value is None or machine_trouble(error.exc_value) is None:
         threading.__excepthook__(error)

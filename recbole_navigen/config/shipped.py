@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from recbole_navigen.config.description import Kind, Setting, describe_file
 from recbole_navigen.config.reading import properties_folders, read_settings
@@ -229,7 +228,7 @@ def _of_recbole(file: Path) -> dict[str, Setting]:
     return settings
 
 
-def _named(name: str, default: Any, said: str) -> Setting:
+def _named(name: str, default: object, said: str) -> Setting:
     """A setting of RecBole's by its name, its default and the type that its comment says."""
     table = _table()
     if name in table:
@@ -244,7 +243,7 @@ def _named(name: str, default: Any, said: str) -> Setting:
     return Setting(name, *_like(default, said), default)
 
 
-def _like(default: Any, said: str) -> tuple[tuple[Kind, ...], bool]:
+def _like(default: object, said: str) -> tuple[tuple[Kind, ...], bool]:
     """What may stand in place of a default, and whether None may."""
     if isinstance(default, bool):
         return (Kind("bool"),), False

@@ -13,7 +13,7 @@ from bisect import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -34,6 +34,9 @@ from recbole_navigen.encoders.pictures import READING, as_rgb, open_picture
 from recbole_navigen.encoders.vector_store import VectorStore
 from recbole_navigen.errors import InputError
 from recbole_navigen.sources import SAFE, SAFE_CODE, find_source
+
+if TYPE_CHECKING:
+    from transformers.utils import ModelOutput
 
 LONG_TEXT = ("chunk", "truncate")
 FRAMING = ("crop", "pad")
@@ -260,7 +263,7 @@ class ClipEncoder:
         inputs = accepted(self.processor(opened, return_tensors="pt").to(self.device), self.model.get_image_features)
         return _pooled(self.model.get_image_features(**inputs))
 
-    def _opened(self, image: Any) -> Image.Image:
+    def _opened(self, image: str | Path | Image.Image | np.ndarray) -> Image.Image:
         if isinstance(image, str | Path):
             picture = open_picture(image)
         else:
@@ -320,12 +323,12 @@ def _encoded(counts: Sequence[int], parts: np.ndarray) -> Encoded:
     return Encoded(parts, np.cumsum([0, *counts]), np.zeros(len(counts), dtype=bool))
 
 
-def _pooled(found: Any) -> Tensor:
+def _pooled(found: "Tensor | ModelOutput") -> Tensor:
     """The projected features: a tensor in older versions of transformers, in `pooler_output` since version 5."""
     return found if isinstance(found, Tensor) else found.pooler_output
 
 
-def _image_key(image: Any) -> str:
+def _image_key(image: str | Path | Image.Image | np.ndarray) -> str:
     if isinstance(image, str | Path):
         try:
             return content_hash("file", file_hash(image))

@@ -1,11 +1,14 @@
 """Frames of a video, chosen uniformly."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recbole_navigen.errors import InputError
+
+if TYPE_CHECKING:
+    from av import VideoFrame
 
 SAMPLING = "middle of each of n equal parts, upright"
 
@@ -41,6 +44,6 @@ def read_frames(path: str | Path, count: int | None = None) -> list[np.ndarray]:
     return frames if count is None else [frames[place] for place in frame_places(len(frames), count)]
 
 
-def _upright(frame: Any) -> np.ndarray:
+def _upright(frame: "VideoFrame") -> np.ndarray:
     # Phones film sideways and note by how many degrees the picture is to be turned, counterclockwise.
     return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from recbole.data.dataloader import AbstractDataLoader
 
 from recbole_navigen.artefacts import content_hash, plain
 from recbole_navigen.config import Config
 from recbole_navigen.config.reinforcement import reinforces_items
 from recbole_navigen.config.shipped import dataset_arguments
 from recbole_navigen.config.teachers import asks_teachers, models_of
-from recbole_navigen.data import create_dataset, data_preparation, read_item_text, uses_user_rows
+from recbole_navigen.data import NaviGenDataset, create_dataset, data_preparation, read_item_text, uses_user_rows
 from recbole_navigen.encoders.sentences import SentenceSpace
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.adapters import prepare
@@ -83,7 +84,9 @@ def refuse_broken_teachers(supervision: Mapping[str, Any]) -> None:
             LocalChat(LocalSettings(**supervision[f"{role}_model"])).refuse_broken()
 
 
-def refuse_unfit_navigen(config: Config, n_items: int, part: Any, valid_data: Any) -> None:
+def refuse_unfit_navigen(
+    config: Config, n_items: int, part: NaviGenDataset, valid_data: AbstractDataLoader | None
+) -> None:
     """Refuse a NaviGen that could not be built, or whose later stages could not run.
 
     Args:

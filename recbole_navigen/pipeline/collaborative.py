@@ -14,7 +14,7 @@ from recbole_navigen.artefacts import (
 from recbole_navigen.config import Config
 from recbole_navigen.config.locate import cache_folder
 from recbole_navigen.config.shipped import dataset_arguments
-from recbole_navigen.data import create_dataset, data_preparation
+from recbole_navigen.data import NaviGenDataset, create_dataset, data_preparation
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.embeddings import (
     cached_embeddings,
@@ -31,7 +31,7 @@ _SHARED = ("seed", "reproducibility", "eval_args", "shuffle_ties", "gpu_id", "us
 _SHARED += ("checkpoint_dir",)
 
 
-def collaborative_vectors(config: Config, train_part: Any) -> tuple[np.ndarray, bool, float]:
+def collaborative_vectors(config: Config, train_part: NaviGenDataset) -> tuple[np.ndarray, bool, float]:
     """Item embeddings of `collaborative_model` trained on the training split, True if they were cached, and the seconds
     that the cache spared.
 

@@ -9,6 +9,7 @@ from recbole_navigen.artefacts import (
     content_hash,
 )
 from recbole_navigen.config import Config
+from recbole_navigen.data import NaviGenDataset
 from recbole_navigen.encoders.sentences import SentenceSpace
 from recbole_navigen.identifiers.codes import residual_kmeans
 from recbole_navigen.identifiers.embeddings import (
@@ -29,7 +30,9 @@ NEIGHBOURS = 20  # collaborative neighbours from which an item without text may 
 logger = logging.getLogger(__name__)
 
 
-def table_inputs(config: Config, dataset: Any, vectors: np.ndarray, texts: tuple[str, ...]) -> dict[str, Any]:
+def table_inputs(
+    config: Config, dataset: NaviGenDataset, vectors: np.ndarray, texts: tuple[str, ...]
+) -> dict[str, Any]:
     """What `build_table` makes a table of, as hashes and settings."""
     supervision = settings_of(config)
     return {
@@ -44,7 +47,9 @@ def table_inputs(config: Config, dataset: Any, vectors: np.ndarray, texts: tuple
     }
 
 
-def build_table(config: Config, dataset: Any, vectors: np.ndarray, texts: tuple[str, ...]) -> DualIdentifierTable:
+def build_table(
+    config: Config, dataset: NaviGenDataset, vectors: np.ndarray, texts: tuple[str, ...]
+) -> DualIdentifierTable:
     """Codes from collaborative vectors (N, D), terms from item texts (N strings), or of a teacher that reads them."""
     codes = code_count(config, len(vectors))
     quantized = residual_kmeans(vectors, config["levels"], codes, config["seed"], config["balanced"])

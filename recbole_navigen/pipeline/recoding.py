@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
+from transformers import PreTrainedTokenizerBase
 
 from recbole_navigen.artefacts import atomic_directory, verify_manifest, write_manifest
 from recbole_navigen.config import Config
+from recbole_navigen.data import NaviGenDataset, UserRowLoader
 from recbole_navigen.identifiers.codes import residual_kmeans
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.model.navigen import NaviGen
@@ -31,7 +33,12 @@ OF_CODES = ("code_rows", "item_rows", "decoder.code_bias")  # weights that mean 
 
 
 def recode(
-    config: Config, part: Any, table: DualIdentifierTable, tokenizer: Any, train_data: Any, inputs: dict[str, Any]
+    config: Config,
+    part: NaviGenDataset,
+    table: DualIdentifierTable,
+    tokenizer: PreTrainedTokenizerBase,
+    train_data: UserRowLoader,
+    inputs: dict[str, Any],
 ) -> DualIdentifierTable:
     """Train on a table, write the weights to start from into the run's folder, and return the table of the new codes.
 

@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from recbole.data.dataloader import AbstractDataLoader
+from recbole.evaluator import DataStruct
 
 from recbole_navigen.artefacts import read_record, write_bytes, write_record
 from recbole_navigen.bars import tqdm
 from recbole_navigen.config import Config
 from recbole_navigen.config.reinforcement import reinforce_settings
+from recbole_navigen.data import NaviGenDataset
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.instruction_scores import diversity
 from recbole_navigen.evaluation.ranks import METRICS, metric_values
@@ -55,9 +58,9 @@ logger = logging.getLogger(__name__)
 def reinforce(
     config: Config,
     trainer: NaviGenTrainer,
-    dataset: Any,
-    part: Any,
-    valid_data: Any,
+    dataset: NaviGenDataset,
+    part: NaviGenDataset,
+    valid_data: AbstractDataLoader,
     stages: Stages,
     variant: Callable[[Policy], Policy] = lambda policy: policy,
     ended: Callable[[Sequence[Learner]], None] = lambda learners: None,
@@ -110,7 +113,7 @@ def reinforce(
         shutil.rmtree(run_dir / PROGRESS, ignore_errors=True)
 
 
-def save_learned(run_dir: Path, policy: Policy, trainer: NaviGenTrainer, valid_data: Any) -> None:
+def save_learned(run_dir: Path, policy: Policy, trainer: NaviGenTrainer, valid_data: AbstractDataLoader) -> None:
     """Put the weights of a policy's module into a run; those of the ranking model with the factor of repeats fitted and
     validated anew, as the trainer and the checkpoint then say.
     """
@@ -135,7 +138,7 @@ def _outcome(learner: Learner) -> str:
     return f"{learner.policy.name} {verdict}" + (f" ({learner.stopped})" if learner.stopped else "")
 
 
-def _validate_items(trainer: NaviGenTrainer, valid_data: Any) -> Validate:
+def _validate_items(trainer: NaviGenTrainer, valid_data: AbstractDataLoader) -> Validate:
     """Validation as the ranking model's own: `valid_metric` of each user; every metric is logged."""
     lm = trainer.model.lm
 
@@ -153,13 +156,13 @@ def _validate_items(trainer: NaviGenTrainer, valid_data: Any) -> Validate:
     return validate
 
 
-def _user_values(trainer: NaviGenTrainer, valid_data: Any) -> tuple[np.ndarray, dict[str, float]]:
+def _user_values(trainer: NaviGenTrainer, valid_data: AbstractDataLoader) -> tuple[np.ndarray, dict[str, float]]:
     """`valid_metric` of each user, (P,), and all metrics; one value for all where it does not follow from the rank of
     one target a user.
     """
     evaluate, seen = trainer.evaluator.evaluate, []
 
-    def watched(found: Any) -> dict[str, float]:
+    def watched(found: DataStruct) -> dict[str, float]:
         seen.extend([found.get("rec.topk")] if "rec.topk" in found else [])
         return evaluate(found)
 
@@ -177,7 +180,7 @@ def _user_values(trainer: NaviGenTrainer, valid_data: Any) -> tuple[np.ndarray, 
 
 
 def _instruction_learner(
-    config: Config, settings: Mapping[str, Any], written: Author, rows: Sequence, part: Any, model: NaviGen
+    config: Config, settings: Mapping[str, Any], written: Author, rows: Sequence, part: NaviGenDataset, model: NaviGen
 ) -> Learner:
     """Instructions, learned from what the writer learned from, and validated on those of users it never saw, behind the
     item that the ranking model expects.

@@ -11,6 +11,7 @@ from typing import Any
 from recbole_navigen.artefacts import content_hash, stage_is_current
 from recbole_navigen.config import Config
 from recbole_navigen.config.locate import cache_folder
+from recbole_navigen.data import NaviGenDataset
 from recbole_navigen.data.sequences import UserSequences
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
@@ -33,7 +34,12 @@ logger = logging.getLogger(__name__)
 
 
 def supervision_stage(
-    config: Config, dataset: Any, part: Any, table: DualIdentifierTable, stages: Stages, own: Path | None = None
+    config: Config,
+    dataset: NaviGenDataset,
+    part: NaviGenDataset,
+    table: DualIdentifierTable,
+    stages: Stages,
+    own: Path | None = None,
 ) -> Sequence[InstructionRow]:
     """What instructions are learned from, as a stage of a run.
 

@@ -2,8 +2,8 @@
 
 import logging
 from pathlib import Path
-from typing import Any
 
+from recbole.data.dataloader import AbstractDataLoader
 from recbole.utils import init_seed
 
 from recbole_navigen.artefacts import (
@@ -12,7 +12,7 @@ from recbole_navigen.artefacts import (
     write_manifest,
 )
 from recbole_navigen.config import Config
-from recbole_navigen.data import read_item_text
+from recbole_navigen.data import NaviGenDataset, UserRowLoader, read_item_text
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.pipeline.check import refuse_unfit_navigen
@@ -32,7 +32,13 @@ from recbole_navigen.training.sft import NaviGenTrainer
 logger = logging.getLogger(__name__)
 
 
-def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any, stages: Stages):
+def build_navigen(
+    config: Config,
+    dataset: NaviGenDataset,
+    train_data: UserRowLoader,
+    valid_data: AbstractDataLoader | None,
+    stages: Stages,
+):
     """Build identifiers and model from the training split.
 
     Args:
@@ -47,7 +53,13 @@ def build_navigen(config: Config, dataset: Any, train_data: Any, valid_data: Any
     return model, NaviGenTrainer(config, model)
 
 
-def build_net(config: Config, dataset: Any, train_data: Any, valid_data: Any, stages: Stages) -> NaviGen:
+def build_net(
+    config: Config,
+    dataset: NaviGenDataset,
+    train_data: UserRowLoader,
+    valid_data: AbstractDataLoader | None,
+    stages: Stages,
+) -> NaviGen:
     """The model of `build_navigen`, with the instructions that it learns."""
     refuse_unfit_navigen(config, dataset.item_num - 1, train_data._dataset, valid_data)
     text = read_item_text(config, dataset)

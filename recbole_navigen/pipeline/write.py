@@ -18,7 +18,7 @@ from recbole_navigen.artefacts import (
 )
 from recbole_navigen.config import Config
 from recbole_navigen.config.reinforcement import holds_rows_out
-from recbole_navigen.data import create_dataset, data_preparation, read_item_text
+from recbole_navigen.data import NaviGenDataset, create_dataset, data_preparation, read_item_text
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.adapters import LORA_KEYS
 from recbole_navigen.language.backbone import weights_of
@@ -85,8 +85,8 @@ def train_beside(
     config: Config,
     run_dir: str | Path,
     model: NaviGen,
-    dataset: Any,
-    part: Any,
+    dataset: NaviGenDataset,
+    part: NaviGenDataset,
     stages: Stages,
     rows: Sequence[InstructionRow] | None = None,
 ) -> None:
@@ -134,7 +134,11 @@ def train_beside(
 
 
 def _author_settings(
-    config: Config, inputs: dict[str, Any], dataset: Any, table: DualIdentifierTable, rows: Sequence[InstructionRow]
+    config: Config,
+    inputs: dict[str, Any],
+    dataset: NaviGenDataset,
+    table: DualIdentifierTable,
+    rows: Sequence[InstructionRow],
 ) -> dict[str, Any]:
     """Settings of a writer as it is kept; with the facts of the items where it plans."""
     own = inputs["supervision"]["settings"]

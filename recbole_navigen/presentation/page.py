@@ -38,7 +38,7 @@ def to_html(
     )
 
 
-def _shown(value: Any) -> Any:
+def _shown(value: object) -> Any:
     """A value as the page shows it: a text without its secrets. Pictures, and what the template made itself, stay."""
     plain = isinstance(value, str) and not hasattr(value, "__html__") and not value.startswith("data:")
     return hide(value) if plain else value

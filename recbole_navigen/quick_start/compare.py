@@ -127,7 +127,7 @@ def run_compare(
     failed = sum(map(len, failures.values()))
     if not any(runs.values()):
         return {"folder": None, "comparison": None, "failed": failed}
-    result = report(contenders, metrics, first["checkpoint_dir"], prints(first))
+    result = report(contenders, metrics, first["checkpoint_dir"], prints(first["state"]))
     result["failed"] = failed
     return result
 

@@ -301,7 +301,7 @@ def _refuse_unscored(generation: Mapping[str, Any], makes: bool, held_out: bool)
         logger.warning("clip_model=%s scores nothing; make media with --held_out", generation["clip_model"])
 
 
-def _asked(users: Any) -> int | list[str] | None:
+def _asked(users: int | str | Sequence[str]) -> int | list[str] | None:
     """How many users are asked for, or which; None: all."""
     if isinstance(users, str):
         if users == "all":

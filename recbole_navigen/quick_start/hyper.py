@@ -266,7 +266,7 @@ class Objective:
 def _tell(say: Callable[[str], None], metric: str, total: int) -> Callable[["optuna.Study", Any], None]:
     """A callback of Optuna's that prints one line a trial."""
 
-    def tell(study: "optuna.Study", trial: Any) -> None:
+    def tell(study: "optuna.Study", trial: "optuna.trial.FrozenTrial") -> None:
         name, own = f"{len(ended(study))} of {total}: trial {trial.number}", trial.user_attrs
         if trial.state == TrialState.FAIL:
             say(f"{name} FAILED: {own[FAILURE]}")
@@ -285,5 +285,5 @@ def _tell(say: Callable[[str], None], metric: str, total: int) -> Callable[["opt
     return tell
 
 
-def _speed(trial: Any) -> list[str]:
+def _speed(trial: "optuna.trial.FrozenTrial") -> list[str]:
     return [f"{value:,.0f} {LATENCY}" for value in trial.values[1:]]

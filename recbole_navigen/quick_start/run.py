@@ -13,6 +13,9 @@ from typing import Any
 
 import colorama.initialise
 import numpy as np
+from recbole.data.dataloader import AbstractDataLoader
+from recbole.data.dataset import Dataset
+from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.utils import ModelType, init_logger, init_seed, set_color
 
 import recbole_navigen
@@ -38,6 +41,7 @@ from recbole_navigen.runs.result import finished_folders
 from recbole_navigen.runs.stages import Stages
 from recbole_navigen.runs.summary import SampleUser, metrics_table, sample_users, show
 from recbole_navigen.sources import installed
+from recbole_navigen.training.trainer import SafeCheckpoint, build_model, get_trainer
 
 _VERSIONS_OF = ("recbole", "torch", "numpy", "pandas", "scipy", "scikit-learn", "transformers", "tokenizers", "peft")
 
@@ -109,8 +113,6 @@ def run_navigen(
 
                 net, trainer = build_navigen(config, data, train_data, valid_data, stages)
             else:
-                from recbole_navigen.training.trainer import build_model, get_trainer
-
                 net = build_model(config, train_data._dataset)
                 trainer = get_trainer(config, net)(config, net)
         logger.info(net)
@@ -162,7 +164,7 @@ def run_navigen(
         remove_whole(Path(config["run_dir"]) / RECODING)  # what training began from is of no use behind its end
         probabilities = bool(getattr(net, "scores_are_log_probabilities", False))
         among = sampled(config["eval_args"]["mode"]["test"])
-        if prints(config):
+        if prints(config["state"]):
             show(stages, result["test_result"], _samples(config, data, test_data, net), probabilities, among)
         logger.info("results are in %s", Path(config["run_dir"]) / RESULT)
     result["run_dir"] = config["run_dir"]
@@ -188,7 +190,12 @@ def find_run(config: Config) -> Path | None:
 
 
 def _fit(
-    config: Config, trainer: Any, train_data: Any, valid_data: Any, goes_on: bool, callback: Callable | None
+    config: Config,
+    trainer: SafeCheckpoint,
+    train_data: AbstractDataLoader,
+    valid_data: AbstractDataLoader,
+    goes_on: bool,
+    callback: Callable | None,
 ) -> tuple[float, dict[str, float] | None]:
     """Train, or go on where a killed run stood. Returns the best validation score and result."""
     done = Path(config["run_dir"]) / TRAINED
@@ -211,7 +218,14 @@ def _fit(
     return trainer.best_valid_score, trainer.best_valid_result
 
 
-def _later_stages(config: Config, trainer: Any, dataset: Any, part: Any, valid_data: Any, stages: Stages) -> None:
+def _later_stages(
+    config: Config,
+    trainer: SafeCheckpoint,
+    dataset: Dataset,
+    part: Dataset,
+    valid_data: AbstractDataLoader,
+    stages: Stages,
+) -> None:
     """What `training_stages` names after the ranking model: a writer, and reinforcement."""
     named = set(config["training_stages"]) & {"write", "reinforce"}
     if not named:
@@ -231,7 +245,9 @@ def _later_stages(config: Config, trainer: Any, dataset: Any, part: Any, valid_d
         reinforce(config, trainer, dataset, part, valid_data, stages)
 
 
-def _samples(config: Config, data: Any, test_data: Any, net: Any) -> list[SampleUser]:
+def _samples(
+    config: Config, data: Dataset, test_data: AbstractDataLoader, net: AbstractRecommender
+) -> list[SampleUser]:
     """Return three users of a sequential model; models that rank item by item only are left out."""
     if config["MODEL_TYPE"] != ModelType.SEQUENTIAL or "full" not in config["eval_args"]["mode"]["test"]:
         return []
@@ -299,7 +315,9 @@ def _pass_over(handler: logging.Handler, record: logging.LogRecord) -> None:
         logging.Handler.handleError(handler, record)
 
 
-def _costs(config: Config, net: Any, trainer: Any, test_data: Any, stages: Stages) -> dict[str, Any]:
+def _costs(
+    config: Config, net: AbstractRecommender, trainer: SafeCheckpoint, test_data: AbstractDataLoader, stages: Stages
+) -> dict[str, Any]:
     """Say what training and testing took, right after them: time, size and memory."""
     parameters = list(net.parameters())
     kilobyte = 1024 if sys.platform == "darwin" else 1  # the unit of ru_maxrss: bytes on macOS, kilobytes on Linux

@@ -3,16 +3,19 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
+from recbole.data.dataloader import AbstractDataLoader
+from recbole.data.dataset import Dataset
+from recbole.model.abstract_recommender import AbstractRecommender
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from recbole_navigen.bars import in_notebook, tqdm
+from recbole_navigen.config import Config
 from recbole_navigen.presentation.tables import Cell, to_terminal
 from recbole_navigen.presentation.tables import Table as MetricTable
 from recbole_navigen.redaction import hide
@@ -32,7 +35,14 @@ class SampleUser:
 
 
 @torch.no_grad()
-def sample_users(config: Any, dataset: Any, test_data: Any, model: Any, count: int = 3, k: int = 5) -> list[SampleUser]:
+def sample_users(
+    config: Config,
+    dataset: Dataset,
+    test_data: AbstractDataLoader,
+    model: AbstractRecommender,
+    count: int = 3,
+    k: int = 5,
+) -> list[SampleUser]:
     """Recommend to a few test users.
 
     Args:
@@ -76,7 +86,7 @@ def sample_users(config: Any, dataset: Any, test_data: Any, model: Any, count: i
     ]
 
 
-def item_names(config: Any, dataset: Any) -> Sequence[str]:
+def item_names(config: Config, dataset: Dataset) -> Sequence[str]:
     """Return a name for each internal item id: its title, or its raw id when it has none."""
     tokens = dataset.id2token(dataset.iid_field, np.arange(dataset.item_num))
     if not config["item_text_fields"]:
@@ -87,7 +97,7 @@ def item_names(config: Any, dataset: Any) -> Sequence[str]:
     return [title or f"item {token}" for title, token in zip(titles, tokens, strict=True)]
 
 
-def titles_of(config: Any, dataset: Any) -> dict[str, str]:
+def titles_of(config: Config, dataset: Dataset) -> dict[str, str]:
     """A name for each raw item id: its title, or `item ID` without one."""
     tokens = dataset.id2token(dataset.iid_field, np.arange(dataset.item_num))[1:]
     return dict(zip(map(str, tokens), item_names(config, dataset)[1:], strict=True))

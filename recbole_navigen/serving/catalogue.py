@@ -108,7 +108,7 @@ class CatalogueRecommender:
         exclude: Sequence[Iterable[Id]] | None = None,
         exclude_history: bool | None = None,
         held_out: int = 0,
-        **more: Any,
+        **more: object,
     ) -> list[Recommendations]:
         """The k best next items for users of the run's data set, after everything that they did.
 
@@ -133,7 +133,7 @@ class CatalogueRecommender:
         k: int,
         exclude: Sequence[Iterable[Id]] | None,
         exclude_history: bool,
-        **more: Any,
+        **more: object,
     ) -> list[Recommendations]:
         """`recommend_users` for known users and what each of them did."""
         return self.recommend_all(histories, k, exclude, exclude_history, **more)

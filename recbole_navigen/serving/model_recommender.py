@@ -95,7 +95,7 @@ class ModelRecommender(CatalogueRecommender):
                 "data set."
             ) from error
 
-    def instruct(self, *_: Any, **__: Any) -> None:
+    def instruct(self, *_: object, **__: object) -> None:
         """Refused: only NaviGen writes instructions."""
         raise InputError(f"{self.run.config['model']} writes no instructions; load a run of NaviGen.")
 
@@ -106,7 +106,7 @@ class ModelRecommender(CatalogueRecommender):
         k: int,
         exclude: Sequence[Iterable[Id]] | None,
         exclude_history: bool,
-        preferences: Any = None,
+        preferences: object = None,
     ) -> list[Recommendations]:
         if preferences is not None:
             raise InputError(

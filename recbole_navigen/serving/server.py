@@ -131,7 +131,7 @@ def create_app(recommender: CatalogueRecommender, run: str, limits: Limits, writ
 
     app.state.lost = 0  # requests that were given up before they were answered
 
-    async def answer(kind: Hashable, own: Any) -> Any:
+    async def answer(kind: Hashable, own: object) -> Any:
         try:
             return await asyncio.wrap_future(batcher.ask(kind, own))
         except asyncio.CancelledError:
@@ -228,10 +228,10 @@ def create_app(recommender: CatalogueRecommender, run: str, limits: Limits, writ
 class _SmallBodies:
     """Refuses bodies that are too large, by their length or, where they do not say it, as they arrive."""
 
-    def __init__(self, app: Any, most: int):
+    def __init__(self, app: object, most: int):
         self.app, self.most = app, most
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: object, receive: object, send: object) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -262,6 +262,6 @@ class _SmallBodies:
 
         await self.app(scope, whole, send)
 
-    async def _refuse(self, scope: Any, receive: Any, send: Any) -> None:
+    async def _refuse(self, scope: object, receive: object, send: object) -> None:
         detail = f"a request may have {self.most} bytes"
         await JSONResponse({"detail": detail}, status_code=413, headers={"Connection": "close"})(scope, receive, send)

@@ -61,7 +61,7 @@ class DataParallel:
 
         self.eval_collector.get_data_struct = collected
 
-    def fit(self, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float] | None]:
+    def fit(self, *args: object, **kwargs: object) -> tuple[float, dict[str, float] | None]:
         """Train as RecBole does; all are through when the main process has written its last checkpoint."""
         result = super().fit(*args, **kwargs)
         processes.wait()
@@ -120,7 +120,7 @@ class DataParallel:
             if count:
                 parameter.grad = part.view_as(parameter).to(parameter.dtype)
 
-    def _valid_epoch(self, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:
+    def _valid_epoch(self, *args: object, **kwargs: object) -> tuple[float, dict[str, float]]:
         if processes.size() > 1:
             # Numbers that were fitted on validation are the main process's own everywhere.
             for buffer in self.model.buffers():
@@ -128,7 +128,7 @@ class DataParallel:
                     distributed.broadcast(buffer, 0)
         return super()._valid_epoch(*args, **kwargs)
 
-    def evaluate(self, eval_data: AbstractDataLoader, *args: Any, **kwargs: Any) -> dict[str, float] | None:
+    def evaluate(self, eval_data: AbstractDataLoader, *args: object, **kwargs: object) -> dict[str, float] | None:
         """Evaluate as RecBole does, each process its own users. Rankings against sampled items are not shared out."""
         self._sharded = processes.size() > 1 and isinstance(eval_data, FullSortEvalDataLoader)
         return super().evaluate(self._part(eval_data) if self._sharded else eval_data, *args, **kwargs)

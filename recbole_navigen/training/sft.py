@@ -74,7 +74,7 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
             self.optimizer = optimizer
             self.stage, self._steps_done = "finetune", 0
 
-    def _build_optimizer(self, **kwargs: Any) -> torch.optim.Optimizer:
+    def _build_optimizer(self, **kwargs: object) -> torch.optim.Optimizer:
         """AdamW; weight decay in full on the body's matrices, a tenth on identifier and text rows,
         none on norms and biases.
         """
@@ -135,7 +135,7 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
             loss = loss + weights["cid2tid"] * own
         return loss
 
-    def _valid_epoch(self, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:
+    def _valid_epoch(self, *args: object, **kwargs: object) -> tuple[float, dict[str, float]]:
         with self.model.lm.decoder.one_reading():  # the factor of repeats is fitted on users who are then ranked
             return super()._valid_epoch(*args, **kwargs)
 
@@ -143,7 +143,7 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
         """Fit the factor of repeats."""
         fit_repeats(self.model, validation_targets(valid_data))
 
-    def _save_checkpoint(self, epoch: int, *args: Any, **kwargs: Any) -> None:
+    def _save_checkpoint(self, epoch: int, *args: object, **kwargs: object) -> None:
         # Nothing was fitted if there is no validation, and the last epoch is then the one that is kept.
         if not self.validations and epoch == self.epochs - 1:
             with self.averaged():

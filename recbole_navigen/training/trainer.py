@@ -12,6 +12,7 @@ import recbole.trainer.trainer
 import torch
 from recbole.config import Config
 from recbole.data.dataloader import AbstractDataLoader
+from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from recbole.trainer import PretrainTrainer, Trainer
 from recbole.utils import ModelType, get_local_time, set_color
@@ -41,7 +42,7 @@ recbole.trainer.trainer.WandbLogger = lambda config: WandbLogger(SimpleNamespace
 recbole.trainer.trainer.tqdm = tqdm  # its bars are those of a notebook there
 
 
-def build_model(config: Config, part: Any) -> torch.nn.Module:
+def build_model(config: Config, part: Dataset) -> torch.nn.Module:
     """The model of a run with its start weights, on its device.
 
     Args:
@@ -198,7 +199,7 @@ class SafeCheckpoint(DataParallel):
 
             return super()._train_epoch(bar, epoch_idx, shown_loss)
 
-    def _valid_epoch(self, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:
+    def _valid_epoch(self, *args: object, **kwargs: object) -> tuple[float, dict[str, float]]:
         _, self._last_valid_result = super()._valid_epoch(*args, **kwargs)
         score = self.exact_result[self.valid_metric]
         epoch = max(self.train_loss_dict, default=-1)
@@ -219,7 +220,7 @@ class SafeCheckpoint(DataParallel):
         finally:
             self.config = kept
 
-    def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
+    def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: object) -> None:
         if not is_main():
             return
         if epoch < 0 < self.start_epoch:
@@ -396,5 +397,5 @@ def _last_beside(checkpoint: str | Path) -> Path:
     return Path(f"{checkpoint}-last")
 
 
-def _to(value: Any, device: torch.device) -> Any:
+def _to(value: object, device: torch.device) -> Any:
     return value.to(device) if isinstance(value, torch.Tensor) else value

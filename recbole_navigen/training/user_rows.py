@@ -87,7 +87,7 @@ class UserRowTrainer(AveragedTraining, SafeCheckpoint, Trainer):
         self._steps_in_all = 1
         self._set_rate()
 
-    def fit(self, train_data: UserRowLoader, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float] | None]:
+    def fit(self, train_data: UserRowLoader, *args: object, **kwargs: object) -> tuple[float, dict[str, float] | None]:
         """Train on windows of user rows; arguments and result are those of RecBole's `fit`."""
         if not isinstance(train_data, UserRowLoader):
             raise InputError("training on user rows needs a UserRowLoader; set train_rows: user before create_dataset")

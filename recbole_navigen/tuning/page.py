@@ -50,12 +50,12 @@ class Sweep:
     params_file: Path
     origin: Mapping[str, Any]
 
-    def is_default(self, trial: Any) -> bool:
+    def is_default(self, trial: "optuna.trial.FrozenTrial") -> bool:
         """Whether a trial has the settings of a run without the search."""
         own = defaults(self.space, self.config)
         return len(own) == len(self.space) and all(trial.params.get(name) == value for name, value in own.items())
 
-    def settings(self, trial: Any) -> dict[str, Any]:
+    def settings(self, trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
         """All settings of a trial that differ from the defaults, ready for `--config_files`."""
         own = {key: value for key, value in self.config.external_config_dict.items() if key not in _PLACES}
         named = {"model": self.config["model"], "dataset": self.config["dataset"]}
@@ -63,7 +63,7 @@ class Sweep:
         # In the form in which the trial's process got them: a path, for one, is text that yaml can write.
         return json.loads(json.dumps(settings, default=str))
 
-    def values(self, trial: Any) -> dict[str, Any]:
+    def values(self, trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
         """The searched settings of a trial, by dotted name."""
         return {p.name: p.value(trial.params[p.name]) for p in self.space if p.name in trial.params}
 
@@ -94,7 +94,7 @@ def write_report(sweep: Sweep, folder: Path, confirmation: tuple[str, Table] | N
         tables = [*confirming, _table(sweep, ranked + rest, best)]
         page = to_html(title, {**_facts(sweep, trials), "Best trial": verdict}, tables, list(plots.values()))
         (temporary / PAGE).write_text(page, encoding="utf-8")
-    console = Console(highlight=False, quiet=not prints(sweep.config))
+    console = Console(highlight=False, quiet=not prints(sweep.config["state"]))
     console.print(*to_terminal([*confirming, _table(sweep, ranked[:SHOWN], best)]), sep="\n")
     if verdict:
         console.print(verdict, soft_wrap=True, markup=False)
@@ -125,7 +125,7 @@ def _order(sweep: Sweep) -> Any:
     return lambda trial: sign * trial.values[0]
 
 
-def _unconfirmed(sweep: Sweep, best: Any, trials: Sequence[Any]) -> str:
+def _unconfirmed(sweep: Sweep, best: "optuna.trial.FrozenTrial | None", trials: Sequence[Any]) -> str:
     """What is to be said of a best trial that ran on one seed alone, beside the trial of the default settings."""
     if best is None:
         return ""
@@ -143,7 +143,7 @@ def _unconfirmed(sweep: Sweep, best: Any, trials: Sequence[Any]) -> str:
     return f"The best trial ran on one seed alone; --confirm=3 compares it with the default on others.{beside}"
 
 
-def _best_yaml(sweep: Sweep, best: Any, count: int, verdict: str) -> str:
+def _best_yaml(sweep: Sweep, best: "optuna.trial.FrozenTrial | None", count: int, verdict: str) -> str:
     metric = sweep.objectives[0]
     test = best.user_attrs["test_result"].get(metric)
     lines = (
@@ -190,14 +190,14 @@ def _csv(sweep: Sweep, trials: Sequence[Any]) -> str:
     return csv_text(list(columns), lines)
 
 
-def _state(trial: Any) -> str:
+def _state(trial: "optuna.trial.FrozenTrial") -> str:
     """In words; a trial that failed without a reason of its own died with its worker."""
     if trial.state == TrialState.FAIL:
         return "failed" if FAILURE in trial.user_attrs else "killed"
     return {TrialState.COMPLETE: "done", TrialState.PRUNED: "stopped early"}[trial.state]
 
 
-def _table(sweep: Sweep, trials: Sequence[Any], best: Any) -> Table:
+def _table(sweep: Sweep, trials: Sequence[Any], best: "optuna.trial.FrozenTrial | None") -> Table:
     metric = sweep.objectives[0]
     rows = []
     for trial in trials:
@@ -228,7 +228,7 @@ def _table(sweep: Sweep, trials: Sequence[Any], best: Any) -> Table:
     return Table("Trials, the best first", "trials", columns, tuple(rows), notes)
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
