@@ -13,9 +13,10 @@ from recbole.data.dataloader import AbstractDataLoader
 from recbole_navigen.artefacts import content_hash, plain
 from recbole_navigen.config import Config
 from recbole_navigen.config.reinforcement import reinforces_items
+from recbole_navigen.config.settings import RunSettings
 from recbole_navigen.config.shipped import dataset_arguments
 from recbole_navigen.config.teachers import asks_teachers, models_of
-from recbole_navigen.data import NaviGenDataset, create_dataset, data_preparation, read_item_text, uses_user_rows
+from recbole_navigen.data import NaviGenDataset, create_dataset, data_preparation, read_item_text
 from recbole_navigen.encoders.sentences import SentenceSpace
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.adapters import prepare
@@ -58,9 +59,10 @@ def refuse_bad_data(configs: Sequence[Config]) -> None:
     """
     seen = set()
     for config in configs:
-        navigen = config["model"] == "NaviGen"
+        run = RunSettings.of(config)
+        navigen = run.model == "NaviGen"
         reading = {key: config[key] for key in (*dataset_arguments(), *_ALSO_READ)}
-        key = content_hash(plain(reading), str(config["MODEL_TYPE"]), uses_user_rows(config), navigen)
+        key = content_hash(plain(reading), str(run.MODEL_TYPE), run.user_rows, navigen)
         if key in seen:
             continue
         seen.add(key)

@@ -1,4 +1,4 @@
-"""The stage `reinforce` of a run: GRPO on the finished ranking model and on the writer beside it."""
+"""What follows a ranking model: a writer, and the stage `reinforce`, GRPO on the finished model and on its writer."""
 
 import logging
 import shutil
@@ -24,7 +24,7 @@ from recbole_navigen.model.author import Author
 from recbole_navigen.model.calibration import fit_repeats, validation_targets
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.pipeline.supervision import supervision_stage
-from recbole_navigen.pipeline.write import save_weights
+from recbole_navigen.pipeline.write import save_weights, train_beside
 from recbole_navigen.presentation.page import to_html
 from recbole_navigen.presentation.plots import curve_plot
 from recbole_navigen.reinforcement.grpo import PROGRESS, Grpo, Learner, Validate
@@ -53,6 +53,25 @@ PLOTS = {
 }
 
 logger = logging.getLogger(__name__)
+
+
+def later_stages(
+    config: Config,
+    trainer: NaviGenTrainer,
+    dataset: NaviGenDataset,
+    part: NaviGenDataset,
+    valid_data: AbstractDataLoader,
+    stages: Stages,
+) -> None:
+    """What `training_stages` names after the ranking model: a writer, and reinforcement."""
+    named = set(config["training_stages"]) & {"write", "reinforce"}
+    if named:
+        trainer.model.load_state_dict(load_checkpoint(trainer.saved_model_file)["state_dict"])
+        trainer.model.eval()
+    if "write" in named:
+        train_beside(config, config["run_dir"], trainer.model, dataset, part, stages)
+    if "reinforce" in named:
+        reinforce(config, trainer, dataset, part, valid_data, stages)
 
 
 def reinforce(

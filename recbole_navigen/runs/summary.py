@@ -16,6 +16,7 @@ from rich.text import Text
 
 from recbole_navigen.bars import in_notebook, tqdm
 from recbole_navigen.config import Config
+from recbole_navigen.config.settings import RunSettings
 from recbole_navigen.presentation.tables import Cell, to_terminal
 from recbole_navigen.presentation.tables import Table as MetricTable
 from recbole_navigen.redaction import hide
@@ -58,8 +59,9 @@ def sample_users(
         log-probabilities, raw scores otherwise.
     """
     rows = test_data._dataset.inter_feat
-    chosen = np.random.default_rng(config["seed"]).choice(len(rows), size=min(count, len(rows)), replace=False)
-    interaction = rows[torch.from_numpy(np.sort(chosen))].to(config["device"])
+    run = RunSettings.of(config)
+    chosen = np.random.default_rng(run.seed).choice(len(rows), size=min(count, len(rows)), replace=False)
+    interaction = rows[torch.from_numpy(np.sort(chosen))].to(run.device)
     model.eval()
     # RecBole's models return (B * N) or (B, N) scores, N counting the padding item 0, which is nobody's recommendation.
     scores = model.full_sort_predict(interaction).view(len(interaction), -1).float()

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,8 +13,7 @@ from recbole_navigen.config.raw_ids import Id, known_user, listed, raw_id
 from recbole_navigen.config.reading import nearest
 from recbole_navigen.data import read_item_text
 from recbole_navigen.data.histories import histories_of
-from recbole_navigen.data.item_text import ItemText
-from recbole_navigen.data.reader import AtomicFile
+from recbole_navigen.data.item_text import ItemText, item_file
 from recbole_navigen.errors import InputError
 from recbole_navigen.runs.summary import titles_of
 from recbole_navigen.serving.answers import Recommendations
@@ -65,10 +63,7 @@ class CatalogueRecommender:
 
     def dates(self) -> dict[str, str]:
         """What the item file's columns of a year or a date say of each raw item id; empty without such columns."""
-        config, dataset = self._data
-        file = AtomicFile(
-            Path(config["data_path"]) / f"{dataset.dataset_name}.item", config["field_separator"], config["encoding"]
-        )
+        file, dataset = item_file(*self._data), self._data[1]
         columns = [name for name in file.header if DATED.search(name)]
         rows = file.texts([dataset.iid_field, *columns])
         return {item: " ".join(texts) for item, *texts in rows[[dataset.iid_field, *columns]].itertuples(index=False)}

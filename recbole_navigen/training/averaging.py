@@ -70,9 +70,9 @@ class AveragedTraining:
 
     def start_average(self, steps: int) -> None:
         """Begin, in `fit` before its first epoch. steps: optimizer steps of an epoch."""
-        if not self.config["average_epochs"]:
+        if not self.settings.average_epochs:
             return
-        self._average = WeightAverage(self.model, self.config["average_epochs"] * steps)
+        self._average = WeightAverage(self.model, self.settings.average_epochs * steps)
         self.optimizer.register_step_post_hook(lambda *_: self._average.update())
         if self._resumed is not None:
             self._average.load(self._resumed)

@@ -23,6 +23,7 @@ from torch import Tensor, distributed, nn
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen import processes
+from recbole_navigen.config.settings import TrainingSettings
 from recbole_navigen.errors import InputError
 
 # What evaluation collects batch by batch, one row a user.
@@ -33,17 +34,18 @@ class DataParallel:
     """Mixin for RecBole trainers, right before the trainer in the bases. With one process it changes nothing."""
 
     def __init__(self, config: Config, model: nn.Module):
+        self.settings = own = TrainingSettings.of(config)
         if processes.size() == 1:
             super().__init__(config, model)
             return
         own_loops = [cls for cls in type(self).__mro__ if _from_recbole(cls) and "_train_epoch" in vars(cls)]
         if own_loops != [Trainer]:
             raise InputError(
-                f"{config['model']} cannot be trained by {processes.size()} processes: RecBole's "
+                f"{own.model} cannot be trained by {processes.size()} processes: RecBole's "
                 f"{own_loops[0].__name__} has a training loop of its own; run it in one process"
             )
-        if config["MODEL_TYPE"] == ModelType.TRADITIONAL:
-            raise InputError(f"{config['model']} has no steps that processes could share; run it in one process")
+        if own.MODEL_TYPE == ModelType.TRADITIONAL:
+            raise InputError(f"{own.model} has no steps that processes could share; run it in one process")
         if not processes.is_main():
             # RecBole opens a TensorBoard folder in every trainer; one process alone writes.
             recbole.trainer.trainer.get_tensorboard = lambda logger: _Silent()
@@ -75,7 +77,7 @@ class DataParallel:
         for tensor in (*self.model.parameters(), *self.model.buffers()):
             distributed.broadcast(tensor.data, 0)
         if not processes.is_main():
-            torch.manual_seed(self.config["seed"] + processes.rank())
+            torch.manual_seed(self.settings.seed + processes.rank())
         self._begun = True
 
     def _train_epoch(

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +21,7 @@ from torch import nn
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.bars import tqdm
+from recbole_navigen.config.models import parts_of
 from recbole_navigen.errors import InputError
 from recbole_navigen.interruption import heed
 from recbole_navigen.processes import is_main
@@ -33,10 +33,7 @@ from recbole_navigen.training.parallel import DataParallel
 from recbole_navigen.training.progress import Progress
 from recbole_navigen.training.telemetry import Telemetry
 
-# Model -> module and class of its trainer. Imported when asked for.
-_OURS = {"NaviGen": ("recbole_navigen.training.sft", "NaviGenTrainer")}
 EXACT = 15  # decimal places of metrics as they are computed: all that a float has
-_USER_ROWS = ("recbole_navigen.training.user_rows", "UserRowTrainer")
 # Weights and Biases gets the settings that all may see, and no object that also holds those that were given.
 recbole.trainer.trainer.WandbLogger = lambda config: WandbLogger(SimpleNamespace(**config.public()))
 recbole.trainer.trainer.tqdm = tqdm  # its bars are those of a notebook there
@@ -59,6 +56,14 @@ def build_model(config: Config, part: Dataset) -> torch.nn.Module:
         raise InputError(f"model {config['model']} cannot be built with these settings: {error}") from error
 
 
+def build_stock(
+    config: Config, dataset: Dataset, train_data: AbstractDataLoader, valid_data: AbstractDataLoader, stages: object
+) -> tuple[nn.Module, Trainer]:
+    """A model with its trainer, as `config.models.Parts.build` says."""
+    model = build_model(config, train_data._dataset)
+    return model, get_trainer(config, model)(config, model)
+
+
 def get_trainer(config: Config, model: nn.Module) -> type[Trainer]:
     """Return the trainer class for a model.
 
@@ -67,10 +72,7 @@ def get_trainer(config: Config, model: nn.Module) -> type[Trainer]:
         model: the model, or its class.
     """
     name = model.__name__ if isinstance(model, type) else type(model).__name__
-    if name in _OURS or config["train_rows"] == "user":
-        module, trainer = _OURS.get(name, _USER_ROWS)
-        return getattr(import_module(module), trainer)
-    return safe_trainer(config["MODEL_TYPE"], name)
+    return parts_of(name, config["train_rows"] == "user").trainer or safe_trainer(config["MODEL_TYPE"], name)
 
 
 def safe_trainer(model_type: ModelType, name: str) -> type[Trainer]:
@@ -107,7 +109,8 @@ class SafeCheckpoint(DataParallel):
 
     def __init__(self, config: Config, model: nn.Module):
         super().__init__(config, model)
-        folder = config["run_dir"] or f"{config['checkpoint_dir']}/{config['model']}-{get_local_time()}"
+        own = self.settings
+        folder = own.run_dir or f"{own.checkpoint_dir}/{own.model}-{get_local_time()}"
         self.saved_model_file = str(Path(folder) / "checkpoint")
         for metric in self.evaluator.metric_class.values():
             metric.decimal_place = EXACT
@@ -263,7 +266,7 @@ class SafeCheckpoint(DataParallel):
 
     def _model_state(self) -> dict[str, Any]:
         return {
-            "model": self.config["model"],
+            "model": self.settings.model,
             "state_dict": self.model.state_dict(),
             "other_parameter": self._other_parameter(),
         }
@@ -322,7 +325,7 @@ class SafeCheckpoint(DataParallel):
         self.train_loss_dict = state["train_loss_dict"]
         self.validations, self._seconds = state["validations"], state["seconds"]
         self.seconds_before = self._seconds["seconds"]
-        self._load_model(state, self.progress.folder)
+        take_state(self.model, state, self.progress.folder)
         put_back(self.model, state["outside"])
         self.load_extra_state(state["extra"])
         self.load_optimizers(state["optimizers"])
@@ -338,7 +341,7 @@ class SafeCheckpoint(DataParallel):
         """Take the weights and the result of the best epoch from the checkpoint."""
         state = load_checkpoint(self.saved_model_file)
         self._refuse_other_model(state, self.saved_model_file)
-        self._load_model(state, self.saved_model_file)
+        take_state(self.model, state, self.saved_model_file)
         self.best_valid_score, self.best_valid_result = state["best_valid_score"], state["best_valid_result"]
 
     def evaluate(
@@ -355,24 +358,19 @@ class SafeCheckpoint(DataParallel):
             directory = model_file or self.saved_model_file
             state = load_checkpoint(directory)
             self._refuse_other_model(state, directory)
-            self._load_model(state, directory)
+            take_state(self.model, state, directory)
             self.logger.info(f"Loading model structure and parameters from {directory}")
         start = time.perf_counter()
         result = super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
         self.evaluation_seconds = time.perf_counter() - start
         self.exact_result = {metric: float(value) for metric, value in result.items()}
         for metric, value in self.exact_result.items():
-            result[metric] = round(value, self.config["metric_decimal_place"])
+            result[metric] = round(value, self.settings.metric_decimal_place)
         return result
 
     def _refuse_other_model(self, state: dict[str, Any], directory: str | Path) -> None:
-        if state["model"] != self.config["model"]:
-            raise InputError(
-                f"{directory} holds a {state['model']}, not a {self.config['model']}; name another checkpoint"
-            )
-
-    def _load_model(self, state: dict[str, Any], directory: str | Path) -> None:
-        take_state(self.model, state, directory)
+        if state["model"] != (model := self.settings.model):
+            raise InputError(f"{directory} holds a {state['model']}, not a {model}; name another checkpoint")
 
 
 def take_state(model: nn.Module, state: dict[str, Any], directory: str | Path) -> None:
