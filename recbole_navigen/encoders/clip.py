@@ -22,13 +22,7 @@ from torch import Tensor
 
 from recbole_navigen.artefacts import content_hash, file_hash, plain
 from recbole_navigen.bars import tqdm
-from recbole_navigen.encoders.clip_inputs import (
-    accepted,
-    full_length,
-    reads_lower_case,
-    refuse_unreadable,
-    text_limit,
-)
+from recbole_navigen.encoders.clip_inputs import accepted, full_length, reads_lower_case, refuse_unreadable, text_limit
 from recbole_navigen.encoders.frames import SAMPLING, read_frames
 from recbole_navigen.encoders.pictures import READING, as_rgb, open_picture
 from recbole_navigen.encoders.vector_store import VectorStore

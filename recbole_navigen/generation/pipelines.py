@@ -196,14 +196,10 @@ PRESETS: dict[str, Preset] = {
         {"steps": 2, "guidance": 4.5, "size": [1024, 1024]},
     ),
     "pixart-sigma": Preset(
-        "image",
-        "PixArt-alpha/PixArt-Sigma-XL-2-1024-MS",
-        {"steps": 20, "guidance": 4.5, "size": [1024, 1024]},
+        "image", "PixArt-alpha/PixArt-Sigma-XL-2-1024-MS", {"steps": 20, "guidance": 4.5, "size": [1024, 1024]}
     ),
     "wan-2.1": Preset(
-        "video",
-        "Wan-AI/Wan2.1-T2V-1.3B-Diffusers",
-        {"steps": 50, "guidance": 5.0, "size": [480, 832], "frames": 81},
+        "video", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers", {"steps": 50, "guidance": 5.0, "size": [480, 832], "frames": 81}
     ),
     "ltx-video": Preset(
         "video", "Lightricks/LTX-Video", {"steps": 50, "guidance": 3.0, "size": [480, 704], "frames": 161}

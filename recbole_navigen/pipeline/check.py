@@ -87,7 +87,7 @@ def refuse_broken_teachers(supervision: Mapping[str, Any]) -> None:
 
 
 def refuse_unfit_navigen(
-    config: Config, n_items: int, part: NaviGenDataset, valid_data: AbstractDataLoader | None
+    config: Config, n_items: int, part: NaviGenDataset, valid_data: AbstractDataLoader | bool
 ) -> None:
     """Refuse a NaviGen that could not be built, or whose later stages could not run.
 

@@ -5,16 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from recbole_navigen.artefacts import (
-    content_hash,
-)
+from recbole_navigen.artefacts import content_hash
 from recbole_navigen.config import Config
 from recbole_navigen.data import NaviGenDataset
 from recbole_navigen.encoders.sentences import SentenceSpace
 from recbole_navigen.identifiers.codes import residual_kmeans
-from recbole_navigen.identifiers.embeddings import (
-    nearest_items,
-)
+from recbole_navigen.identifiers.embeddings import nearest_items
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.identifiers.terms import extract_terms
 from recbole_navigen.pipeline.check import code_count

@@ -19,4 +19,4 @@ def build(config: Config, part: NaviGenDataset) -> NaviGen:
         raise InputError("NaviGen is built from the training part of its data: give train_data.dataset")
     if not config["run_dir"]:
         config["run_dir"] = str(new_folder(config["checkpoint_dir"], f"{config['model']}-{config['dataset']}"))
-    return build_net(config, part, UserRowLoader(config, part), True, Stages())
+    return build_net(config, UserRowLoader(config, part), True, Stages())

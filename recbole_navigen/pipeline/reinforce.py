@@ -56,12 +56,7 @@ logger = logging.getLogger(__name__)
 
 
 def later_stages(
-    config: Config,
-    trainer: NaviGenTrainer,
-    dataset: NaviGenDataset,
-    part: NaviGenDataset,
-    valid_data: AbstractDataLoader,
-    stages: Stages,
+    config: Config, trainer: NaviGenTrainer, part: NaviGenDataset, valid_data: AbstractDataLoader, stages: Stages
 ) -> None:
     """What `training_stages` names after the ranking model: a writer, and reinforcement."""
     named = set(config["training_stages"]) & {"write", "reinforce"}
@@ -69,9 +64,9 @@ def later_stages(
         trainer.model.load_state_dict(load_checkpoint(trainer.saved_model_file)["state_dict"])
         trainer.model.eval()
     if "write" in named:
-        train_beside(config, config["run_dir"], trainer.model, dataset, part, stages)
+        train_beside(config, config["run_dir"], trainer.model, part, stages)
     if "reinforce" in named:
-        reinforce(config, trainer, dataset, part, valid_data, stages)
+        reinforce(config, trainer, part, part, valid_data, stages)
 
 
 def reinforce(

@@ -6,11 +6,7 @@ from pathlib import Path
 from recbole.data.dataloader import AbstractDataLoader
 from recbole.utils import init_seed
 
-from recbole_navigen.artefacts import (
-    atomic_directory,
-    stage_is_current,
-    write_manifest,
-)
+from recbole_navigen.artefacts import atomic_directory, stage_is_current, write_manifest
 from recbole_navigen.config import Config
 from recbole_navigen.data import NaviGenDataset, UserRowLoader, read_item_text
 from recbole_navigen.identifiers.table import DualIdentifierTable
@@ -49,42 +45,38 @@ def build_navigen(
     Returns:
         The model and its trainer.
     """
-    model = build_net(config, dataset, train_data, valid_data, stages)
+    model = build_net(config, train_data, valid_data, stages)
     return model, NaviGenTrainer(config, model)
 
 
 def build_net(
-    config: Config,
-    dataset: NaviGenDataset,
-    train_data: UserRowLoader,
-    valid_data: AbstractDataLoader | None,
-    stages: Stages,
+    config: Config, train_data: UserRowLoader, valid_data: AbstractDataLoader | bool, stages: Stages
 ) -> NaviGen:
     """The model of `build_navigen`, with the instructions that it learns."""
-    refuse_unfit_navigen(config, dataset.item_num - 1, train_data._dataset, valid_data)
-    text = read_item_text(config, dataset)
+    part, rows = train_data.dataset, ()
+    refuse_unfit_navigen(config, part.item_num - 1, part, valid_data)
+    text = read_item_text(config, part).text[1:]
     with stages("collaborative") as stage:
-        vectors, cached, stage.spared = collaborative_vectors(config, train_data._dataset)
+        vectors, cached, stage.spared = collaborative_vectors(config, part)
         stage.metric = f"{config['collaborative_model']}, {vectors.shape[1]} dimensions" + (
             ", cached" if cached else ""
         )
     with stages("identifiers") as stage:
         # Processes may compute on different machines, so all read what the main one made.
         # A run that goes on keeps the table it began with: a teacher may answer now what it did not answer then.
-        place, inputs = Path(config["run_dir"]) / IDENTIFIERS, table_inputs(config, dataset, vectors, text.text[1:])
+        place, inputs = Path(config["run_dir"]) / IDENTIFIERS, table_inputs(config, part, vectors, text)
         again = {**inputs, "recode_epochs": config["recode_epochs"]} if config["recode_epochs"] else inputs
         if is_main() and not any(stage_is_current(place, each) for each in (again, inputs)):
-            build_table(config, dataset, vectors, text.text[1:]).save(place, inputs)
+            build_table(config, part, vectors, text).save(place, inputs)
         table = DualIdentifierTable.load(place)
         logger.info(table.describe())
         codes = table.report["codes"]
         stage.metric = f"{table.levels} x {table.codebook_size} codes, {codes['items_moved']} collisions resolved"
-    part, rows = train_data._dataset, ()
     if learns_instructions(config):
-        rows = supervision_stage(config, dataset, part, table, stages, Path(config["run_dir"]) / SUPERVISION)
+        rows = supervision_stage(config, part, part, table, stages, Path(config["run_dir"]) / SUPERVISION)
     init_seed(config["seed"], config["reproducibility"])
     if is_main():
-        tokenizer = build_tokenizer(config, table, text.text[1:], rows)
+        tokenizer = build_tokenizer(config, table, text, rows)
         with atomic_directory(Path(config["run_dir"]) / TOKENIZER) as folder:
             tokenizer.save_pretrained(folder)
             write_manifest(folder, {"kind": TOKENIZER})

@@ -92,11 +92,7 @@ class Confirmation:
 
 
 def confirm(
-    config: Config,
-    best: Mapping[str, Any],
-    count: int,
-    separately: SeparateRuns,
-    progress: Callable[[str], None],
+    config: Config, best: Mapping[str, Any], count: int, separately: SeparateRuns, progress: Callable[[str], None]
 ) -> Confirmation:
     """Run both on the next seeds; runs that are there are not made again.
 

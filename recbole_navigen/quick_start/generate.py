@@ -344,12 +344,7 @@ def _try(config: Config, asked: int | list[str] | None, media: str, generation: 
 
 
 def _record(
-    recommender: Recommender,
-    user: str,
-    history: list[str],
-    target: str | None,
-    said: Preferences,
-    written: Instruction,
+    recommender: Recommender, user: str, history: list[str], target: str | None, said: Preferences, written: Instruction
 ) -> InstructionRecord:
     titles, aim = recommender.titles, written.aim
     return InstructionRecord(

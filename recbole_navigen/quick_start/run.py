@@ -121,7 +121,7 @@ def run_navigen(
         if parts.later is not None:
             with processes.main_alone() as mine:
                 if mine:
-                    parts.later(config, trainer, data, train_data._dataset, valid_data, stages)
+                    parts.later(config, trainer, train_data.dataset, valid_data, stages)
             best_valid_score, best_valid_result = trainer.best_valid_score, trainer.best_valid_result
 
         # 4. Test, with RecBole's own evaluator on the best checkpoint.

@@ -23,11 +23,7 @@ try:
     import optuna
     import sqlalchemy
     import sqlalchemy.exc
-    from optuna.exceptions import (
-        ExperimentalWarning,
-        OptunaError,
-        UpdateFinishedTrialError,
-    )
+    from optuna.exceptions import ExperimentalWarning, OptunaError, UpdateFinishedTrialError
     from optuna.trial import TrialState
 except ModuleNotFoundError as error:
     raise InputError("a sweep needs Optuna, which is not installed; pip install 'recbole-navigen[tune]'") from error
