@@ -10,6 +10,8 @@ from recbole_navigen.config.reading import expanded, nearest
 from recbole_navigen.errors import InputError
 
 Id = str | int  # a raw id: what the file says, or a number that reads the same
+Histories = Sequence[Sequence[Id]]  # of items, oldest first, one a user
+Exclude = Sequence[Iterable[Id]] | None  # items that must not appear, one list a history
 ALL = "all"
 
 

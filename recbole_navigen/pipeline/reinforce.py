@@ -207,16 +207,7 @@ def _instruction_learner(
         )
     author.to(config["device"])
     learned, kept_out = (
-        InstructionRows(
-            some,
-            part.sequences,
-            renderer,
-            own["MAX_ITEM_LIST_LENGTH"],
-            own["think_share"],
-            own["choose_item"],
-            written.planner,
-        )
-        for some in split_by_user(rows, own["held_out"], own["seed"])
+        InstructionRows.of(written, some, part.sequences) for some in split_by_user(rows, own["held_out"], own["seed"])
     )
     asked = list(range(min(settings["eval_prompts"], len(kept_out))))
     recommender = Recommender(TrainedModel(model.table, model.lm, model.renderer, config.public(), "", written))

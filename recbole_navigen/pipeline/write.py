@@ -108,15 +108,7 @@ def train_beside(
         writer, renderer = build_writer(config, model.lm, table, tokenizer, sampled_texts(rows))
         writer.to(config["device"])
         author = Author.of(writer, renderer, _author_settings(config, inputs, part, table, rows))
-        learned = InstructionRows(
-            rows,
-            part.sequences,
-            renderer,
-            config["MAX_ITEM_LIST_LENGTH"],
-            config["think_share"],
-            config["choose_item"],
-            author.planner,
-        )
+        learned = InstructionRows.of(author, rows, part.sequences)
         # A teacher may answer this time what it did not before: other rows make another training.
         own = f"{WRITER_PROGRESS}-{content_hash(inputs, [asdict(row) for row in rows])[:8]}"
         progress = Progress(run_dir / own, config["save_seconds"])

@@ -9,7 +9,7 @@ import torch
 
 from recbole_navigen.config import Config
 from recbole_navigen.config.calls import checks
-from recbole_navigen.config.raw_ids import Id, known_user, listed, raw_id
+from recbole_navigen.config.raw_ids import Exclude, Histories, Id, known_user, listed, raw_id
 from recbole_navigen.config.reading import nearest
 from recbole_navigen.data import read_item_text
 from recbole_navigen.data.histories import histories_of
@@ -86,11 +86,7 @@ class CatalogueRecommender:
         return self.recommend_all([history], k, [exclude], exclude_history)[0]
 
     def recommend_all(
-        self,
-        histories: Sequence[Sequence[Id]],
-        k: int = 10,
-        exclude: Sequence[Iterable[Id]] | None = None,
-        exclude_history: bool = False,
+        self, histories: Histories, k: int = 10, exclude: Exclude = None, exclude_history: bool = False
     ) -> list[Recommendations]:
         """As `recommend`, for many histories at once."""
         raise NotImplementedError
@@ -100,7 +96,7 @@ class CatalogueRecommender:
         self,
         users: Sequence[Id],
         k: int = 10,
-        exclude: Sequence[Iterable[Id]] | None = None,
+        exclude: Exclude = None,
         exclude_history: bool | None = None,
         held_out: int = 0,
         **more: object,
@@ -124,9 +120,9 @@ class CatalogueRecommender:
     def _recommend_users(
         self,
         users: Sequence[str],
-        histories: Sequence[Sequence[str]],
+        histories: Histories,
         k: int,
-        exclude: Sequence[Iterable[Id]] | None,
+        exclude: Exclude,
         exclude_history: bool,
         **more: object,
     ) -> list[Recommendations]:
@@ -137,9 +133,7 @@ class CatalogueRecommender:
         """The first of some raw ids that the catalogue does not have; None if it has all."""
         return next((raw for raw in ids if raw_id(raw) not in self._index), None)
 
-    def _banned(
-        self, indices: Sequence[Sequence[int]], exclude: Sequence[Iterable[Id]] | None, exclude_history: bool
-    ) -> torch.Tensor:
+    def _banned(self, indices: Sequence[Sequence[int]], exclude: Exclude, exclude_history: bool) -> torch.Tensor:
         """Which items must not appear, by item index. (B, N), bool.
 
         Args:
