@@ -13,7 +13,7 @@ class Parts:
 
     Attributes:
         model: its class. trainer: class of its trainer.
-        build: makes model and trainer of (config, data set, loaders of training and validation, stages).
+        build: makes model and trainer of (config, loaders of training and validation, stages).
         load: reads the model of (config, training split, folder of the run). later: what follows training.
         identity: what decides its result beside what decides that of any model.
     """
@@ -22,8 +22,6 @@ class Parts:
         self._places = places
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
         module, _, found = self._places.get(name, "").partition(":")
         return getattr(import_module(f"recbole_navigen.{module}"), found) if module else None
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from recbole.config import Config
     from recbole.utils import ModelType
 
-Columns = Mapping[str, list[str] | str]  # by the suffix of the atomic file
-
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
@@ -49,6 +47,11 @@ class RunSettings:
         return f"{self.model}-{self.dataset}"
 
     @property
+    def sign(self) -> int:
+        """1 if larger values of `valid_metric` are better, else -1."""
+        return 1 if self.valid_metric_bigger else -1
+
+    @property
     def user_rows(self) -> bool:
         """Whether the model trains on one row a user: NaviGen, and sequential models with `train_rows: user`."""
         return self.model == "NaviGen" or self.train_rows == "user"
@@ -75,9 +78,9 @@ class DataSettings(RunSettings):
     MAX_ITEM_LIST_LENGTH: int
     field_separator: str
     seq_separator: str
-    encoding: str
-    load_col: Columns | None
-    unload_col: Columns | None
+    encoding: str | None
+    load_col: Mapping[str, list[str] | str] | None
+    unload_col: Mapping[str, list[str] | str] | None
     additional_feat_suffix: list[str] | str | None
     benchmark_filename: list[str] | None
     item_text_fields: list[str] | str | None

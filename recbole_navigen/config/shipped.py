@@ -87,7 +87,8 @@ def _described(model: str | None, also: frozenset[str]) -> Mapping[str, Setting]
     # 1. RecBole's own.
     for file in (root / "overall.yaml", root / "dataset" / "sample.yaml"):
         settings.update(_of_recbole(file))
-    for name in (*argument_names(), *_described_names(), *also):
+    named = [name for name in _table() if "*" not in name and "?" not in name]
+    for name in (*argument_names(), *named, *also):
         settings.setdefault(name, _named(name, None, ""))
     if model is not None:
         if (file := root / "model" / f"{model}.yaml").is_file():
@@ -206,10 +207,6 @@ def keys_of_all_models() -> frozenset[str]:
 
 def _table() -> Mapping[str, Setting]:
     return describe_file(properties_folders()[0] / f"{_TABLE}.yaml")
-
-
-def _described_names() -> list[str]:
-    return [name for name in _table() if "*" not in name and "?" not in name]
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from bisect import bisect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,9 +28,6 @@ from recbole_navigen.encoders.pictures import READING, as_rgb, open_picture
 from recbole_navigen.encoders.vector_store import VectorStore
 from recbole_navigen.errors import InputError
 from recbole_navigen.sources import SAFE, SAFE_CODE, find_source
-
-if TYPE_CHECKING:
-    from transformers.utils import ModelOutput
 
 LONG_TEXT = ("chunk", "truncate")
 FRAMING = ("crop", "pad")
@@ -317,9 +314,9 @@ def _encoded(counts: Sequence[int], parts: np.ndarray) -> Encoded:
     return Encoded(parts, np.cumsum([0, *counts]), np.zeros(len(counts), dtype=bool))
 
 
-def _pooled(found: "Tensor | ModelOutput") -> Tensor:
+def _pooled(found: object) -> Tensor:
     """The projected features: a tensor in older versions of transformers, in `pooler_output` since version 5."""
-    return found if isinstance(found, Tensor) else found.pooler_output
+    return getattr(found, "pooler_output", found)
 
 
 def _image_key(image: str | Path | Image.Image | np.ndarray) -> str:

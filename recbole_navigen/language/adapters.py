@@ -3,17 +3,15 @@
 import contextlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import _IncompatibleKeys
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from recbole_navigen.errors import InputError
-
-if TYPE_CHECKING:
-    from torch.nn.modules.module import _IncompatibleKeys
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # Settings that only a backbone with adapters has.
@@ -146,7 +144,7 @@ def leave_frozen_out(module: nn.Module) -> None:
         for name in [name for name in state if name.startswith(prefix) and is_frozen(name.removeprefix(prefix))]:
             del state[name]
 
-    def expect_nothing(module: nn.Module, keys: "_IncompatibleKeys") -> None:
+    def expect_nothing(module: nn.Module, keys: _IncompatibleKeys) -> None:
         keys.missing_keys[:] = [name for name in keys.missing_keys if not is_frozen(name.rpartition("backbone.")[2])]
 
     module.register_state_dict_post_hook(forget)

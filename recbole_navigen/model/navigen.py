@@ -46,7 +46,7 @@ class NaviGen(SequentialRecommender):
     ):
         if table is None:
             # The stages stand above this room; they call this constructor again, with a table.
-            vars(self).update(vars(import_module("recbole_navigen.pipeline.plain_build").build(config, dataset)))
+            vars(self).update(vars(import_module("recbole_navigen.pipeline.train").build(config, dataset)))
             return
         super().__init__(config, dataset)
         if table.n_items != self.n_items - 1:

@@ -72,7 +72,7 @@ def refuse_bad_data(configs: Sequence[Config]) -> None:
         if navigen:
             read_item_text(own, data)
             train_data, valid_data, _ = data_preparation(own, data)
-            refuse_unfit_navigen(own, data.item_num - 1, train_data._dataset, valid_data)
+            refuse_unfit_navigen(own, train_data.dataset, valid_data)
 
 
 def refuse_broken_teachers(supervision: Mapping[str, Any]) -> None:
@@ -86,15 +86,14 @@ def refuse_broken_teachers(supervision: Mapping[str, Any]) -> None:
             LocalChat(LocalSettings(**supervision[f"{role}_model"])).refuse_broken()
 
 
-def refuse_unfit_navigen(
-    config: Config, n_items: int, part: NaviGenDataset, valid_data: AbstractDataLoader | bool
-) -> None:
+def refuse_unfit_navigen(config: Config, part: NaviGenDataset, valid_data: AbstractDataLoader | bool) -> None:
     """Refuse a NaviGen that could not be built, or whose later stages could not run.
 
     Args:
-        config: settings of the run. n_items: N. part: the training split. valid_data: of it only whether there is any.
+        config: settings of the run. part: the training split. valid_data: of it only whether there is any.
     """
     # 1. Codes.
+    n_items = part.item_num - 1
     levels, codes = config["levels"], code_count(config, n_items)
     if codes > n_items:
         raise InputError(

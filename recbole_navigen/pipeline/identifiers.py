@@ -26,15 +26,13 @@ NEIGHBOURS = 20  # collaborative neighbours from which an item without text may 
 logger = logging.getLogger(__name__)
 
 
-def table_inputs(
-    config: Config, dataset: NaviGenDataset, vectors: np.ndarray, texts: tuple[str, ...]
-) -> dict[str, Any]:
+def table_inputs(config: Config, part: NaviGenDataset, vectors: np.ndarray, texts: tuple[str, ...]) -> dict[str, Any]:
     """What `build_table` makes a table of, as hashes and settings."""
     supervision = settings_of(config)
     return {
         "embeddings": content_hash(vectors),
         "texts": content_hash(texts),
-        "items": content_hash([str(token) for token in dataset.field2id_token[dataset.iid_field]]),
+        "items": content_hash([str(token) for token in part.field2id_token[part.iid_field]]),
         "settings": {key: config[key] for key in ("levels", "codes", "seed", "balanced", "text_vectors")},
         "encoder": encoder_weights(config["text_vectors"]),
         "supervision": made_of(supervision) if supervision["tid_source"] == "teacher" else None,
@@ -44,13 +42,13 @@ def table_inputs(
 
 
 def build_table(
-    config: Config, dataset: NaviGenDataset, vectors: np.ndarray, texts: tuple[str, ...]
+    config: Config, part: NaviGenDataset, vectors: np.ndarray, texts: tuple[str, ...]
 ) -> DualIdentifierTable:
     """Codes from collaborative vectors (N, D), terms from item texts (N strings), or of a teacher that reads them."""
     codes = code_count(config, len(vectors))
     quantized = residual_kmeans(vectors, config["levels"], codes, config["seed"], config["balanced"])
     terms = extract_terms(texts, nearest_items(vectors, NEIGHBOURS))
-    items = tuple(str(token) for token in dataset.field2id_token[dataset.iid_field][1:])
+    items = tuple(str(token) for token in part.field2id_token[part.iid_field][1:])
     if (first := terms.report["first_without_terms"]) is not None:
         logger.warning(
             "the text of %d of %d items gives no term (the first is item %s, %r); they take those of their neighbours",
@@ -60,7 +58,7 @@ def build_table(
             texts[first][:60],
         )
     if settings_of(config)["tid_source"] == "teacher":
-        terms = terms_by_teacher(config, texts, terms, facts_of(config, dataset, terms.terms))
+        terms = terms_by_teacher(config, texts, terms, facts_of(config, part, terms.terms))
     return DualIdentifierTable(
         item_tokens=items,
         codes=quantized.codes,

@@ -66,13 +66,12 @@ def later_stages(
     if "write" in named:
         train_beside(config, config["run_dir"], trainer.model, part, stages)
     if "reinforce" in named:
-        reinforce(config, trainer, part, part, valid_data, stages)
+        reinforce(config, trainer, part, valid_data, stages)
 
 
 def reinforce(
     config: Config,
     trainer: NaviGenTrainer,
-    dataset: NaviGenDataset,
     part: NaviGenDataset,
     valid_data: AbstractDataLoader,
     stages: Stages,
@@ -83,7 +82,7 @@ def reinforce(
 
     Args:
         config: settings of the run. trainer: of the finished ranking model, which stands at its best epoch.
-        dataset: for raw user ids. part: the training split. valid_data: the validation split.
+        part: the training split. valid_data: the validation split.
         stages: records what it took. variant: puts another policy in place of each, for comparisons.
         ended: is shown all learners at the weights of the last step, for comparisons.
     """
@@ -103,7 +102,7 @@ def reinforce(
     if "cid2ins" in settings["tasks"] and written is None:
         logger.warning("no instructions are reinforced: the run has no writer; put `write` into training_stages")
     if written is not None:
-        rows = supervision_stage(config, dataset, part, model.table, stages)
+        rows = supervision_stage(config, part, model.table, stages)
         learner = _instruction_learner(config, settings, written, rows, part, model)
         learner.policy = variant(learner.policy)
         learners.append(learner)

@@ -8,7 +8,9 @@ from recbole.utils import init_seed
 
 from recbole_navigen.artefacts import atomic_directory, stage_is_current, write_manifest
 from recbole_navigen.config import Config
+from recbole_navigen.config.settings import RunSettings
 from recbole_navigen.data import NaviGenDataset, UserRowLoader, read_item_text
+from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.pipeline.check import refuse_unfit_navigen
@@ -18,6 +20,7 @@ from recbole_navigen.pipeline.recoding import recode, start_from
 from recbole_navigen.pipeline.supervision import supervision_stage
 from recbole_navigen.pipeline.tokenizer import build_tokenizer
 from recbole_navigen.processes import is_main
+from recbole_navigen.runs.folder import new_folder
 from recbole_navigen.runs.layout import IDENTIFIERS, SUPERVISION, TOKENIZER
 from recbole_navigen.runs.load import saved_tokenizer
 from recbole_navigen.runs.stages import Stages
@@ -28,19 +31,12 @@ from recbole_navigen.training.sft import NaviGenTrainer
 logger = logging.getLogger(__name__)
 
 
-def build_navigen(
-    config: Config,
-    dataset: NaviGenDataset,
-    train_data: UserRowLoader,
-    valid_data: AbstractDataLoader | None,
-    stages: Stages,
-):
+def build_navigen(config: Config, train_data: UserRowLoader, valid_data: AbstractDataLoader | None, stages: Stages):
     """Build identifiers and model from the training split.
 
     Args:
-        config: settings of the run. dataset: the whole data set, for ids and text.
-        train_data: user rows of the training split. valid_data: of it only whether there is any.
-        stages: records what each step took.
+        config: settings of the run. train_data: user rows of the training split.
+        valid_data: of it only whether there is any. stages: records what each step took.
 
     Returns:
         The model and its trainer.
@@ -54,7 +50,7 @@ def build_net(
 ) -> NaviGen:
     """The model of `build_navigen`, with the instructions that it learns."""
     part, rows = train_data.dataset, ()
-    refuse_unfit_navigen(config, part.item_num - 1, part, valid_data)
+    refuse_unfit_navigen(config, part, valid_data)
     text = read_item_text(config, part).text[1:]
     with stages("collaborative") as stage:
         vectors, cached, stage.spared = collaborative_vectors(config, part)
@@ -73,7 +69,7 @@ def build_net(
         codes = table.report["codes"]
         stage.metric = f"{table.levels} x {table.codebook_size} codes, {codes['items_moved']} collisions resolved"
     if learns_instructions(config):
-        rows = supervision_stage(config, part, part, table, stages, Path(config["run_dir"]) / SUPERVISION)
+        rows = supervision_stage(config, part, table, stages, Path(config["run_dir"]) / SUPERVISION)
     init_seed(config["seed"], config["reproducibility"])
     if is_main():
         tokenizer = build_tokenizer(config, table, text, rows)
@@ -85,7 +81,7 @@ def build_net(
     if config["recode_epochs"]:
         with stages("recode") as stage:
             if is_main() and not stage_is_current(place, again):
-                recode(config, part, table, tokenizer, train_data, again).save(place, again)
+                recode(config, NaviGen(config, part, table, tokenizer), train_data, again).save(place, again)
             table = DualIdentifierTable.load(place)
             stage.metric = f"codes of the model itself after {config['recode_epochs']} epochs"
         init_seed(config["seed"], config["reproducibility"])  # a run that goes on has drawn nothing in this stage
@@ -97,3 +93,15 @@ def build_net(
             rows, part.sequences, model.renderer, model.max_seq_length, config["think_share"], config["choose_item"]
         )
     return model
+
+
+def build(config: Config, part: NaviGenDataset) -> NaviGen:
+    """A NaviGen by RecBole's own constructor, `NaviGen(config, dataset)`, of settings and a training part alone: its
+    identifiers, tokenizer and network are kept in `config["run_dir"]`, a new folder if there is none yet.
+    """
+    if not hasattr(part, "sequences"):
+        raise InputError("NaviGen is built from the training part of its data: give train_data.dataset")
+    if not config["run_dir"]:
+        run = RunSettings.of(config)
+        config["run_dir"] = str(new_folder(run.checkpoint_dir, run.name))
+    return build_net(config, UserRowLoader(config, part), True, Stages())

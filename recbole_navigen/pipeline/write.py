@@ -98,7 +98,7 @@ def train_beside(
     if stage_is_current(run_dir / WRITER, inputs):
         return
     if rows is None:
-        rows = supervision_stage(config, part, part, table, stages)
+        rows = supervision_stage(config, part, table, stages)
     if "held_out" in inputs:
         rows, _ = split_by_user(rows, inputs["held_out"], config["seed"])
     with stages("write") as stage:

@@ -109,10 +109,7 @@ def run_compare(
                 settings = {**config.external_config_dict, "seed": seed, "show_progress": False}
                 try:
                     folder = separately(
-                        own.model,
-                        own.dataset,
-                        settings,
-                        lambda line, number=number, name=name: bar(number - 1, f"{name}: {line}"),
+                        own.model, own.dataset, settings, lambda line, n=number - 1, on=name: bar(n, f"{on}: {line}")
                     )
                 except RunFailed as error:
                     failures[entry.label].append(Failure(seed, str(error), error.details))
@@ -174,8 +171,7 @@ def _metrics(config: Config) -> list[str]:
     """The metrics to show: NDCG and Recall at 10, or what the user asked for; the one that chose the epochs first."""
     asked = (config[key] if key in config.external_config_dict else SHOWN[key] for key in SHOWN)
     run = RunSettings.of(config)
-    metrics = _existing(*asked, own_metrics(run.metrics_file))
-    return sorted(metrics, key=lambda metric: metric != run.metric)
+    return sorted(_existing(*asked, own_metrics(run.metrics_file)), key=lambda metric: metric != run.metric)
 
 
 def _existing(names: Sequence[str], topk: Sequence[int], own: Mapping[str, str]) -> list[str]:

@@ -101,7 +101,7 @@ def confirm(
         separately: runs the models. progress: is told what is going on.
     """
     run = RunSettings.of(config)
-    metric, found = run.metric, Confirmation(run.metric, bool(run.valid_metric_bigger))
+    metric, found = run.metric, Confirmation(run.metric, run.sign > 0)
     for seed in range(run.seed + 1, run.seed + 1 + count):
         for row, own in ((BEST, best), (DEFAULT, {})):
             settings = {**config.external_config_dict, **own, "seed": seed, "show_progress": False}

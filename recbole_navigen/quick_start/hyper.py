@@ -277,7 +277,8 @@ def _tell(say: Callable[[str], None], metric: str, total: int) -> Callable[["opt
             last = list(trial.intermediate_values.values())[-1]
             outcome = f"stopped early at {shown_name(metric)} {last:.4f}"
         else:
-            outcome = ", ".join((f"{shown_name(metric)} {trial.values[0]:.4f}", *_speed(trial)))
+            speed = [f"{value:,.0f} {LATENCY}" for value in trial.values[1:]]
+            outcome = ", ".join((f"{shown_name(metric)} {trial.values[0]:.4f}", *speed))
             if own.get("found"):
                 outcome += f", found in {own['folder']}"
         best = best_trial(study)
@@ -285,7 +286,3 @@ def _tell(say: Callable[[str], None], metric: str, total: int) -> Callable[["opt
         say(f"{name}: {outcome}, {own['seconds']:.0f} s, {own['evaluations']} evaluations{so_far}")
 
     return tell
-
-
-def _speed(trial: "optuna.trial.FrozenTrial") -> list[str]:
-    return [f"{value:,.0f} {LATENCY}" for value in trial.values[1:]]

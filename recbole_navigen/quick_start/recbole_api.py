@@ -7,8 +7,9 @@ else is `run_navigen`: its checks, its defaults, its folders and its resume.
 import logging
 import sys
 from collections.abc import MutableMapping, Sequence
+from multiprocessing.queues import Queue
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from recbole_navigen.config import shipped
 from recbole_navigen.config.given import gather
@@ -17,9 +18,6 @@ from recbole_navigen.leftovers import remove_whole
 from recbole_navigen.quick_start.run import run_navigen
 from recbole_navigen.runs.layout import CHECKPOINT, RESULT
 from recbole_navigen.runs.loaded import LoadedRun, load_run
-
-if TYPE_CHECKING:
-    from multiprocessing import Queue
 
 _OF_SCRIPTS = ("model", "dataset", "config_files", "params_file", "output_file", "tool")  # that scripts read themselves
 _METRICS = ("best_valid_score", "valid_score_bigger", "best_valid_result", "test_result")
@@ -33,7 +31,7 @@ def run_recbole(
     config_file_list: Sequence[str] | None = None,
     config_dict: dict[str, Any] | None = None,
     saved: bool = True,
-    queue: "Queue | None" = None,
+    queue: Queue | None = None,
 ) -> dict[str, Any]:
     """Train and test a model.
 

@@ -14,7 +14,6 @@ from typing import Any
 import colorama.initialise
 import numpy as np
 from recbole.data.dataloader import AbstractDataLoader
-from recbole.data.dataset import Dataset
 from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.utils import ModelType, init_logger, init_seed, set_color
 
@@ -111,10 +110,10 @@ def run_navigen(
         config["run_dir"] = str(run_dir)
         init_seed(run.seed + run.local_rank, run.reproducibility)
         with processes.main_first():
-            net, trainer = parts.build(config, data, train_data, valid_data, stages)
+            net, trainer = parts.build(config, train_data, valid_data, stages)
         logger.info(net)
         with stages("train") as stage:
-            best_valid_score, best_valid_result = _fit(run, run_dir, trainer, train_data, valid_data, goes_on, callback)
+            best_valid_score, best_valid_result = _fit(trainer, train_data, valid_data, goes_on, callback)
             stage.spared = trainer.seconds_before
             if best_valid_result:
                 stage.metric = f"best valid {run.valid_metric} {best_valid_score:.4f}"
@@ -161,7 +160,7 @@ def run_navigen(
         probabilities = bool(getattr(net, "scores_are_log_probabilities", False))
         among = sampled(run.eval_args["mode"]["test"])
         if prints(run.state):
-            show(stages, result["test_result"], _samples(config, data, test_data, net), probabilities, among)
+            show(stages, result["test_result"], _samples(run, test_data, net), probabilities, among)
         logger.info("results are in %s", run_dir / RESULT)
     result["run_dir"] = str(run_dir)
     return HtmlResult(result, [metrics_table(result["test_result"], among)])
@@ -186,8 +185,6 @@ def find_run(config: Config) -> Path | None:
 
 
 def _fit(
-    run: RunSettings,
-    run_dir: Path,
     trainer: SafeCheckpoint,
     train_data: AbstractDataLoader,
     valid_data: AbstractDataLoader,
@@ -195,6 +192,7 @@ def _fit(
     callback: Callable | None,
 ) -> tuple[float, dict[str, float] | None]:
     """Train, or go on where a killed run stood. Returns the best validation score and result."""
+    run_dir = Path(trainer.saved_model_file).parent
     done = run_dir / TRAINED
     through = goes_on and done.exists()
     if through:
@@ -207,7 +205,9 @@ def _fit(
         for row in trainer.validations if callback is not None else ():
             callback(row["epoch"], row["score"])
     if not through:
-        trainer.fit(train_data, valid_data, saved=True, show_progress=run.show_progress, callback_fn=callback)
+        trainer.fit(
+            train_data, valid_data, saved=True, show_progress=trainer.settings.show_progress, callback_fn=callback
+        )
         if processes.is_main():
             write_record(done, {"validations": trainer.validations, "seconds": trainer.spent()["seconds"]})
     if processes.is_main():
@@ -215,15 +215,12 @@ def _fit(
     return trainer.best_valid_score, trainer.best_valid_result
 
 
-def _samples(
-    config: Config, data: Dataset, test_data: AbstractDataLoader, net: AbstractRecommender
-) -> list[SampleUser]:
+def _samples(run: RunSettings, test_data: AbstractDataLoader, net: AbstractRecommender) -> list[SampleUser]:
     """Return three users of a sequential model; models that rank item by item only are left out."""
-    run = RunSettings.of(config)
     if run.MODEL_TYPE != ModelType.SEQUENTIAL or "full" not in run.eval_args["mode"]["test"]:
         return []
     try:
-        return sample_users(config, data, test_data, net)
+        return sample_users(test_data, net)
     except NotImplementedError:
         return []
 

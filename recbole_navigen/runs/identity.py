@@ -10,6 +10,7 @@ from recbole_navigen.config import Config
 from recbole_navigen.config.models import parts_of
 from recbole_navigen.config.own_metrics import metric_classes
 from recbole_navigen.config.reading import added_settings
+from recbole_navigen.config.reinforcement import reinforce_settings
 from recbole_navigen.config.settings import RunSettings
 from recbole_navigen.encoders.sentences import encoder_folder
 from recbole_navigen.errors import InputError
@@ -65,7 +66,6 @@ def navigen_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
     """What decides the result of a NaviGen beside what decides that of any model; and the settings that do not, or that
     are named here in another way.
     """
-    from recbole_navigen.config.reinforcement import reinforce_settings
     from recbole_navigen.reinforcement.scorers import SCORERS
     from recbole_navigen.supervision.roles import made_of
     from recbole_navigen.supervision.settings import WRITING_KEYS, learns_instructions, settings_of

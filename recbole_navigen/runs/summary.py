@@ -37,18 +37,11 @@ class SampleUser:
 
 @torch.no_grad()
 def sample_users(
-    config: Config,
-    dataset: Dataset,
-    test_data: AbstractDataLoader,
-    model: AbstractRecommender,
-    count: int = 3,
-    k: int = 5,
+    test_data: AbstractDataLoader, model: AbstractRecommender, count: int = 3, k: int = 5
 ) -> list[SampleUser]:
-    """Recommend to a few test users.
+    """Recommend to a few test users, chosen by the `seed` of the settings.
 
     Args:
-        config: settings; `seed` chooses the users.
-        dataset: the whole data set, for names.
         test_data: RecBole's full-sort test loader; its rows hold the last items and the target of a user.
         model: a sequential model, in any mode; left in evaluation mode.
         count: how many users.
@@ -58,8 +51,8 @@ def sample_users(
         One entry a user, in the order of the test rows. Probabilities if the model says that its scores are
         log-probabilities, raw scores otherwise.
     """
-    rows = test_data._dataset.inter_feat
-    run = RunSettings.of(config)
+    dataset, run = test_data._dataset, RunSettings.of(test_data.config)
+    rows = dataset.inter_feat
     chosen = np.random.default_rng(run.seed).choice(len(rows), size=min(count, len(rows)), replace=False)
     interaction = rows[torch.from_numpy(np.sort(chosen))].to(run.device)
     model.eval()
@@ -71,7 +64,7 @@ def sample_users(
         values = values.exp()
     ranked, values = items.tolist(), values.tolist()
 
-    titles = item_names(config, dataset)
+    titles = item_names(test_data.config, dataset)
     users = dataset.id2token(dataset.uid_field, interaction[dataset.uid_field].cpu().numpy())
     sequences = interaction[model.ITEM_SEQ].cpu().numpy()
     lengths = interaction[model.ITEM_SEQ_LEN].cpu().numpy()

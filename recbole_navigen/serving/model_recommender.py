@@ -3,7 +3,7 @@
 Symbols: B users, N items, H items of a history.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from recbole_navigen.config import Config
 from recbole_navigen.config.calls import checks
-from recbole_navigen.config.raw_ids import Exclude, Histories, Id
+from recbole_navigen.config.raw_ids import Exclude, Histories
 from recbole_navigen.config.settings import DataSettings
 from recbole_navigen.data.dataset import ExactSequentialDataset
 from recbole_navigen.data.sequences import padded

@@ -38,7 +38,8 @@ class DataParallel:
         if processes.size() == 1:
             super().__init__(config, model)
             return
-        own_loops = [cls for cls in type(self).__mro__ if _from_recbole(cls) and "_train_epoch" in vars(cls)]
+        of_recbole = [cls for cls in type(self).__mro__ if cls.__module__.partition(".")[0] == "recbole"]
+        own_loops = [cls for cls in of_recbole if "_train_epoch" in vars(cls)]
         if own_loops != [Trainer]:
             raise InputError(
                 f"{own.model} cannot be trained by {processes.size()} processes: RecBole's "
@@ -152,10 +153,6 @@ class DataParallel:
                 type(eval_data)(self.config, part, eval_data._sampler, shuffle=False),
             )
         return self._parts[id(eval_data)][1]
-
-
-def _from_recbole(cls: type) -> bool:
-    return cls.__module__.partition(".")[0] == "recbole"
 
 
 class Shares:

@@ -38,7 +38,6 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
         self._instructions: InstructionRows | None = model.instruction_rows
         self.stage = "finetune"
         self._bf16 = use_bf16(self.settings.autocast, self.device)
-        self._weights = self.settings.task_weights
         self._items = torch.Generator().manual_seed(self.settings.seed)
         self._steps_done = 0
         self._steps_in_all = 1
@@ -104,7 +103,7 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate * share
         self._steps_done += 1
-        weights, model = self._weights, self.model
+        weights, model = self.settings.task_weights, self.model
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._bf16), model.lm.one_step():
             own = model.calculate_loss(batch)
             self.telemetry.note("loss/cid2cid", own)
@@ -120,7 +119,7 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
 
     def _mapping_loss(self) -> Tensor:
         """Weighted sum of the losses of terms to item and item to terms, on items drawn anew."""
-        weights, model = self._weights, self.model
+        weights, model = self.settings.task_weights, self.model
         count = MAPPING_EVERY * self.settings.mapping_batch_size
         items = torch.randint(1, model.n_items, (count,), generator=self._items)
         loss = torch.zeros((), device=self.device)

@@ -57,7 +57,7 @@ def build_model(config: Config, part: Dataset) -> torch.nn.Module:
 
 
 def build_stock(
-    config: Config, dataset: Dataset, train_data: AbstractDataLoader, valid_data: AbstractDataLoader, stages: object
+    config: Config, train_data: AbstractDataLoader, valid_data: AbstractDataLoader, stages: object
 ) -> tuple[nn.Module, Trainer]:
     """A model with its trainer, as `config.models.Parts.build` says."""
     model = build_model(config, train_data._dataset)
@@ -386,14 +386,11 @@ def take_state(model: nn.Module, state: dict[str, Any], directory: str | Path) -
             f"the checkpoint {directory} does not fit the model: it was trained with other settings or data "
             f"({str(error).splitlines()[-1].strip()})"
         ) from error
-    other = {name: _to(value, model.device) for name, value in state["other_parameter"].items()}
+    other, device = state["other_parameter"].items(), model.device
+    other = {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in other}
     model.load_other_parameter(other)
 
 
 def _last_beside(checkpoint: str | Path) -> Path:
     """Where the last epoch stands beside the best one."""
     return Path(f"{checkpoint}-last")
-
-
-def _to(value: object, device: torch.device) -> Any:
-    return value.to(device) if isinstance(value, torch.Tensor) else value

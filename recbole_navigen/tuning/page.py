@@ -53,13 +53,8 @@ class Sweep:
 
     @property
     def run(self) -> RunSettings:
-        """What the settings say of every run."""
+        """The settings, by name."""
         return RunSettings.of(self.config)
-
-    @property
-    def sign(self) -> int:
-        """1 if larger values of the metric are better, else -1."""
-        return 1 if self.run.valid_metric_bigger else -1
 
     def is_default(self, trial: "optuna.trial.FrozenTrial") -> bool:
         """Whether a trial has the settings of a run without the search."""
@@ -91,7 +86,8 @@ def write_report(sweep: Sweep, folder: Path, confirmation: tuple[str, Table] | N
     """
     trials = [trial for trial in sweep.study.get_trials(deepcopy=False) if trial.state.is_finished()]
     best, plots = best_trial(sweep.study), _plots(sweep, trials)
-    ranked = sorted((t for t in trials if t.state == TrialState.COMPLETE), key=_order(sweep), reverse=True)
+    done, sign = [t for t in trials if t.state == TrialState.COMPLETE], sweep.run.sign
+    ranked = sorted(done, key=lambda trial: sign * trial.values[0], reverse=True)
     rest = [trial for trial in trials if trial.state != TrialState.COMPLETE]
     verdict = confirmation[0] if confirmation else _unconfirmed(sweep, best, trials)
     confirming = [confirmation[1]] if confirmation else []
@@ -131,17 +127,13 @@ def write_report(sweep: Sweep, folder: Path, confirmation: tuple[str, Table] | N
     return HtmlResult(result, [*confirming, _table(sweep, ranked[:SHOWN], best)])
 
 
-def _order(sweep: Sweep) -> Any:
-    return lambda trial: sweep.sign * trial.values[0]
-
-
 def _unconfirmed(sweep: Sweep, best: "optuna.trial.FrozenTrial | None", trials: Sequence[Any]) -> str:
     """What is to be said of a best trial that ran on one seed alone, beside the trial of the default settings."""
     if best is None:
         return ""
     if sweep.is_default(best):
         return "The best trial has the default settings."
-    metric, sign = sweep.objectives[0], sweep.sign
+    metric, sign = sweep.objectives[0], sweep.run.sign
     standard = next((t for t in trials if t.state == TrialState.COMPLETE and sweep.is_default(t)), None)
     beside = ""
     if standard is not None:
@@ -273,7 +265,7 @@ def _plots(sweep: Sweep, trials: Sequence[Any]) -> dict[str, Plot]:
     metric, done = shown_name(sweep.objectives[0]), [trial for trial in trials if trial.state == TrialState.COMPLETE]
     if not done:
         return {}
-    better = max if sweep.sign > 0 else min
+    better = max if sweep.run.valid_metric_bigger else min
     dots = {"done": [(trial.number, trial.values[0]) for trial in done]}
     stopped = [trial for trial in trials if trial.state == TrialState.PRUNED and trial.intermediate_values]
     if stopped:

@@ -23,6 +23,8 @@ from recbole_navigen.redaction import is_secret
 if TYPE_CHECKING:
     from optuna import Trial
 
+    from recbole_navigen.config import Config
+
 _KEYS = {"float": {"low", "high", "step", "log"}, "int": {"low", "high", "step", "log"}, "choice": {"values"}}
 _HOW = "write `key: {type: float, low: 0.0, high: 0.5}`, with type int alike, or `key: [a, b, c]`"
 # Settings of a run whose defaults stand in a file of their own, properties/NAME.yaml.
@@ -237,7 +239,7 @@ def _lists(value: object) -> Any:
     return [_lists(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
-def nested(values: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+def nested(values: Mapping[str, Any], base: "Config") -> dict[str, Any]:
     """Settings from values by dotted name: `task_weights.cid2tid` changes that entry of the task_weights of `base`."""
     settings: dict[str, Any] = {}
     for name, value in values.items():
@@ -262,12 +264,12 @@ def shipped_space(model: str) -> Path:
     return known[-1]
 
 
-def _entries(key: str, base: Mapping[str, Any]) -> Any:
+def _entries(key: str, base: "Config") -> Any:
     """The value of a setting, with the defaults of its file if it has one."""
     return section_settings(key, base[key]) if key in _WITH_FILE else base[key]
 
 
-def refuse_unfit(space: Sequence[Parameter], base: Mapping[str, Any], fixed: Mapping[str, Any], where: str) -> None:
+def refuse_unfit(space: Sequence[Parameter], base: "Config", fixed: Mapping[str, Any], where: str) -> None:
     """Refuse a space that names nested settings which do not exist, settings that are fixed at the same time, or
     settings that the backbone does not read.
 
@@ -311,7 +313,7 @@ def refuse_bad_values(space: Sequence[Parameter], described: Mapping[str, Settin
             fitted(setting, value, shipped.sections, f"{where}: {parameter.name}")
 
 
-def defaults(space: Sequence[Parameter], base: Mapping[str, Any]) -> dict[str, Any]:
+def defaults(space: Sequence[Parameter], base: "Config") -> dict[str, Any]:
     """What a run without the search would take, as far as it lies in the space, in the form Optuna stores."""
     found = {}
     for parameter in space:
