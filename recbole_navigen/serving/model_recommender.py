@@ -112,7 +112,7 @@ class ModelRecommender(CatalogueRecommender):
             rows.update(self._rows_of(indices))
         return self._best(dataset.join(rows), self._banned(indices, exclude, exclude_history), k)
 
-    def _histories_read(self, indices: Sequence[Sequence[int]]) -> Interaction:
+    def _rows_of(self, indices: Sequence[Sequence[int]]) -> Interaction:
         """Histories as a sequential model reads them: right-padded to its H items."""
         width = self._reading.MAX_ITEM_LIST_LENGTH
         items, lengths = padded([[index + 1 for index in history[-width:]] for history in indices])
