@@ -28,7 +28,7 @@ def measure(dataset: str, codes: int | None, epochs: int, settings: dict) -> dic
     config["run_dir"] = str(RUNS / f"{dataset}-{codes}")
     data = create_dataset(config)
     train, valid, _ = data_preparation(config, data)
-    model, trainer = build_navigen(config, data, train, valid, Stages())
+    model, trainer = build_navigen(config, train, valid, Stages())
     report, trie = model.table.report["codes"], model.table.trie
     row = {
         "codes": code_count(config, model.table.n_items),

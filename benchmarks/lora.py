@@ -87,7 +87,7 @@ def measure(settings: dict[str, Any], seconds: float, users: int) -> dict[str, A
     config["run_dir"] = str(FOLDER / "run")
     dataset = create_dataset(config)
     train_data, valid_data, test_data = data_preparation(config, dataset)
-    model, trainer = build_navigen(config, dataset, train_data, valid_data, Stages())
+    model, trainer = build_navigen(config, train_data, valid_data, Stages())
     init_seed(config["seed"], config["reproducibility"])
     steps, spent = train(trainer, train_data, valid_data, seconds)
     tested = test_data._dataset

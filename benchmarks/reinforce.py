@@ -170,7 +170,7 @@ def _reinforced(base: Path, variant: str, dataset: str, settings: dict) -> tuple
     if (folder / REINFORCED).exists():
         return folder, last
     _copy(base, folder)
-    config, data, (train_data, valid_data, _) = _opened(dataset, {**settings, "reinforce": reinforcement})
+    config, _, (train_data, valid_data, _) = _opened(dataset, {**settings, "reinforce": reinforcement})
     config["run_dir"] = str(folder)
     trainer = NaviGenTrainer(config, load_navigen(config, train_data._dataset, folder))
     trainer.eval_collector.data_collect(train_data)
@@ -181,7 +181,7 @@ def _reinforced(base: Path, variant: str, dataset: str, settings: dict) -> tuple
             save_learned(last, learner.policy, trainer, valid_data)
 
     more = {} if bugs is None else {"variant": bugs}
-    reinforce(config, trainer, data, train_data._dataset, valid_data, Stages(), ended=ended, **more)
+    reinforce(config, trainer, train_data._dataset, valid_data, Stages(), ended=ended, **more)
     return folder, last
 
 
@@ -277,7 +277,7 @@ def _rollouts(folder: Path, dataset: str, settings: dict) -> dict[str, float]:
     """Samples a second in one run: items as training rolls them out, and by `generate` with a prefix function; and
     instructions.
     """
-    config, data, (train_data, _, test_data) = _opened(dataset, settings)
+    config, _, (train_data, _, test_data) = _opened(dataset, settings)
     model, sequences = load_navigen(config, train_data._dataset, folder), train_data._dataset.sequences
     lm, batch = model.lm, next(iter(test_data))[0][:ROLLOUT_USERS]
     rendered = model.history(batch)
@@ -288,7 +288,7 @@ def _rollouts(folder: Path, dataset: str, settings: dict) -> dict[str, float]:
     items = ItemPolicy(model, sequences, "prefix")
     written = load_writer(folder, lm, model.table)
     author, renderer, own = written.model, written.renderer, written.settings
-    rows = supervision_stage(config, data, train_data._dataset, model.table, Stages())
+    rows = supervision_stage(config, train_data._dataset, model.table, Stages())
     limits = (model.max_seq_length, own["think_share"], own["choose_item"])
     rows = InstructionRows(rows, sequences, renderer, *limits, written.planner)
     texts = InstructionPolicy(author, renderer, rows, model.table.terms, TermScorer(), "prefix")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from recbole_navigen.cli.command_line import CommandLine
-from recbole_navigen.cli.shared import command_line, exit_code, split_files
+from recbole_navigen.cli.shared import command, command_line, split_files
 
 EPILOG = """\
 Any setting of properties/overall.yaml, properties/model/MODEL.yaml or RecBole may be given as --key=value:
@@ -30,28 +30,17 @@ def parser() -> CommandLine:
     return commands
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
+@command
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    arguments, settings = parser().split(argv)
+    files = split_files(arguments.config_files)
+    from recbole_navigen.config.given import gather
 
-    Args:
-        argv: arguments without the program's name; None takes those of the process.
+    gather(arguments.model, arguments.dataset, files, argv=settings)  # before torch is imported
+    from recbole_navigen.quick_start.run import run_navigen
 
-    Returns:
-        0 on success, otherwise see `exit_code`.
-    """
-
-    def run() -> int:
-        arguments, settings = parser().split(argv)
-        files = split_files(arguments.config_files)
-        from recbole_navigen.config.given import gather
-
-        gather(arguments.model, arguments.dataset, files, argv=settings)  # before torch is imported
-        from recbole_navigen.quick_start.run import run_navigen
-
-        run_navigen(arguments.model, arguments.dataset, files, argv=settings)
-        return 0
-
-    return exit_code(run, argv)
+    run_navigen(arguments.model, arguments.dataset, files, argv=settings)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ _BLOCK = 1 << 20
 logger = logging.getLogger(__name__)
 
 
-def content_hash(*parts: Any) -> str:
+def content_hash(*parts: object) -> str:
     """Name a value by its content.
 
     Args:
@@ -49,7 +49,7 @@ def content_hash(*parts: Any) -> str:
     return digest.hexdigest()
 
 
-def _feed(digest: Any, value: Any) -> None:
+def _feed(digest: "hashlib._Hash", value: object) -> None:
     """Write one value into the digest as: kind, length of the body, body."""
     if isinstance(value, np.generic):
         value = value.item()
@@ -86,7 +86,7 @@ def _feed(digest: Any, value: Any) -> None:
         raise TypeError(f"content_hash cannot name a {type(value).__name__}; give it plain values or arrays")
 
 
-def _header(digest: Any, kind: bytes, body: bytes) -> None:
+def _header(digest: "hashlib._Hash", kind: bytes, body: bytes) -> None:
     digest.update(kind + struct.pack("<Q", len(body)) + body)
 
 
@@ -99,7 +99,7 @@ def file_hash(path: str | os.PathLike) -> str:
     return digest.hexdigest()
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """Turn a nest of dicts, lists, tuples, arrays and NumPy scalars into what JSON holds (keys become strings)."""
     if isinstance(value, dict):
         return {str(plain(key)): plain(entry) for key, entry in value.items()}
@@ -203,7 +203,7 @@ def write_bytes(path: str | os.PathLike, data: bytes) -> None:
     _sync(path.parent)
 
 
-def write_json(path: str | os.PathLike, value: Any) -> None:
+def write_json(path: str | os.PathLike, value: object) -> None:
     """Write a value as JSON, all or nothing, without the secrets of settings that were read. NumPy scalars and arrays
     become plain numbers and lists.
     """

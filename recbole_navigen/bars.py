@@ -31,7 +31,7 @@ def in_notebook() -> bool:
     return "ipykernel.zmqshell" in sys.modules and find_spec("ipywidgets") is not None
 
 
-def tqdm(*args: Any, **kwargs: Any) -> Any:
+def tqdm(*args: object, **kwargs: object) -> Any:
     """A bar of tqdm's, of the kind that `use_bars` chose."""
     if not in_notebook():
         return terminal_bar(*args, **kwargs)

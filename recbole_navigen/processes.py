@@ -7,11 +7,12 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from recbole_navigen.errors import InputError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 # The first process trains collaborative embeddings and asks language models while the others wait for it.
@@ -113,7 +114,7 @@ def main_alone() -> Iterator[bool]:
     wait()
 
 
-def from_main(text: Callable[[], str], device: Any) -> str:
+def from_main(text: Callable[[], str], device: "torch.device") -> str:
     """What the main process has to say: it alone calls `text`."""
     if size() == 1:
         return text()

@@ -72,7 +72,7 @@ def hide(text: str) -> str:
     return _NAMED.sub(rf"\1{HIDDEN}", _NAMED_LINE.sub(rf"\1{HIDDEN}", text))
 
 
-def hide_known(value: Any) -> Any:
+def hide_known(value: object) -> Any:
     """Any nest of values whose texts lose the secrets of settings that were read, and nothing else: for what holds the
     words of users and items, which may look like secrets.
     """
@@ -85,7 +85,7 @@ def hide_known(value: Any) -> Any:
     return value
 
 
-def without_secrets(value: Any, name: str = "") -> Any:
+def without_secrets(value: object, name: str = "") -> Any:
     """Settings, or one of them, with everything secret hidden at any depth.
 
     Args:
@@ -122,7 +122,7 @@ def without_hidden(settings: Mapping[str, Any], above: str = "") -> tuple[dict[s
     return kept, left_out
 
 
-def remember(value: Any, name: str = "") -> None:
+def remember(value: object, name: str = "") -> None:
     """Keep in mind what is secret in some settings, so that `hide` knows it in any text from now on.
 
     Args:
@@ -157,7 +157,7 @@ class HiddenSecrets(logging.Formatter):
         return hide(self.formatter.format(record))
 
 
-def _is_no_variable(name: str, value: Any) -> bool:
+def _is_no_variable(name: str, value: object) -> bool:
     """Whether a setting that should name an environment variable holds the secret itself, as happens."""
     return name.endswith(_ENVIRONMENT_ENDING) and isinstance(value, str) and not _names_variable(value)
 

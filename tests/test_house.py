@@ -21,7 +21,7 @@ PLAN: dict[str, tuple[str, ...]] = {
     "supervision": ("config", "data", "identifiers", "language"),
     "network": ("identifiers", "language"),
     "model": ("identifiers", "language", "network", "supervision"),
-    "training": ("data", "language", "network", "model", "supervision"),
+    "training": ("config", "data", "language", "network", "model", "supervision"),
     "reinforcement": ("config", "data", "language", "network", "model", "supervision", "training"),
     "evaluation": ("data", "encoders", "language", "supervision"),
     "presentation": ("evaluation",),

@@ -6,7 +6,7 @@ Only the standard library is imported before the arguments are parsed, so that `
 from collections.abc import Sequence
 
 from recbole_navigen.cli.command_line import CommandLine
-from recbole_navigen.cli.shared import command_line, exit_code, refuse_torchrun, split_files
+from recbole_navigen.cli.shared import command, command_line, refuse_torchrun, split_files
 from recbole_navigen.errors import InputError
 
 EPILOG = """\
@@ -39,38 +39,26 @@ def parser() -> CommandLine:
     return commands
 
 
+@command
 def compare(argv: Sequence[str] | None = None) -> int:
-    """Run `navigen-compare`.
+    """Run `navigen-compare`; 1 if a run failed."""
+    arguments, settings = parser().split(argv)
+    refuse_torchrun("run_compare.py")
+    from recbole_navigen.config.entries import gather_entries
+    from recbole_navigen.config.reading import expanded, parse_value
 
-    Args:
-        argv: arguments without the program's name; None takes those of the process.
+    if arguments.runs:
+        if arguments.models or arguments.dataset or arguments.seeds or arguments.config_files:
+            raise InputError("--runs compares finished runs; leave out --models, --dataset, --seeds and --config_files")
+        from recbole_navigen.quick_start.compare import compare_runs
 
-    Returns:
-        0 on success, 1 if a run failed, otherwise see `exit_code`.
-    """
+        return int(compare_runs(list(map(expanded, arguments.runs)), settings)["failed"] > 0)
+    models = [name.strip() for name in arguments.models.split(",")] if arguments.models else None
+    seeds = parse_value("seeds", arguments.seeds) if arguments.seeds else 1
+    if isinstance(seeds, bool) or not isinstance(seeds, int | list):
+        raise InputError(f"--seeds={arguments.seeds} is neither a number of seeds nor a list such as [2020,2025]")
+    files = split_files(arguments.config_files)
+    gather_entries(models, arguments.dataset, files, {}, settings)  # before torch is imported
+    from recbole_navigen.quick_start.compare import run_compare
 
-    def run() -> int:
-        arguments, settings = parser().split(argv)
-        refuse_torchrun("run_compare.py")
-        from recbole_navigen.config.entries import gather_entries
-        from recbole_navigen.config.reading import expanded, parse_value
-
-        if arguments.runs:
-            if arguments.models or arguments.dataset or arguments.seeds or arguments.config_files:
-                raise InputError(
-                    "--runs compares finished runs; leave out --models, --dataset, --seeds and --config_files"
-                )
-            from recbole_navigen.quick_start.compare import compare_runs
-
-            return int(compare_runs(list(map(expanded, arguments.runs)), settings)["failed"] > 0)
-        models = [name.strip() for name in arguments.models.split(",")] if arguments.models else None
-        seeds = parse_value("seeds", arguments.seeds) if arguments.seeds else 1
-        if isinstance(seeds, bool) or not isinstance(seeds, int | list):
-            raise InputError(f"--seeds={arguments.seeds} is neither a number of seeds nor a list such as [2020,2025]")
-        files = split_files(arguments.config_files)
-        gather_entries(models, arguments.dataset, files, {}, settings)  # before torch is imported
-        from recbole_navigen.quick_start.compare import run_compare
-
-        return int(run_compare(models, arguments.dataset, seeds, files, argv=settings)["failed"] > 0)
-
-    return exit_code(run, argv)
+    return int(run_compare(models, arguments.dataset, seeds, files, argv=settings)["failed"] > 0)

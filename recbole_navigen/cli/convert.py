@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_navigen.cli.command_line import CommandLine
-from recbole_navigen.cli.shared import bare_command_line, exit_code, refuse_torchrun
+from recbole_navigen.cli.shared import bare_command_line, command, refuse_torchrun
 from recbole_navigen.errors import InputError
 from recbole_navigen.visible import visible
 
@@ -88,33 +88,23 @@ def convert_parser() -> CommandLine:
     return commands
 
 
+@command
 def convert(argv: Sequence[str] | None = None) -> int:
-    """Run `navigen-convert`.
+    """Run `navigen-convert`; 1 where `--check` found a fault."""
+    arguments, unknown = convert_parser().split(argv)
+    refuse_torchrun("run_convert.py")
+    if unknown:
+        raise InputError(_unknown(unknown[0]))
+    if arguments.list or arguments.show:
+        print(_list() if arguments.list else _show(arguments.show))
+        return 0
+    if arguments.check:
+        from recbole_navigen.conversion.audit import check, shown
 
-    Args:
-        argv: arguments without the program's name; None takes those of the process.
-
-    Returns:
-        0 on success, 1 where `--check` found a fault, otherwise see `exit_code`.
-    """
-
-    def run() -> int:
-        arguments, unknown = convert_parser().split(argv)
-        refuse_torchrun("run_convert.py")
-        if unknown:
-            raise InputError(_unknown(unknown[0]))
-        if arguments.list or arguments.show:
-            print(_list() if arguments.list else _show(arguments.show))
-            return 0
-        if arguments.check:
-            from recbole_navigen.conversion.audit import check, shown
-
-            found = check(arguments.check)
-            print(visible_lines(shown(found)))
-            return int(bool(found.faults))
-        return _convert(arguments, sys.argv[1:] if argv is None else argv)
-
-    return exit_code(run, argv)
+        found = check(arguments.check)
+        print(visible_lines(shown(found)))
+        return int(bool(found.faults))
+    return _convert(arguments, sys.argv[1:] if argv is None else argv)
 
 
 def _unknown(argument: str) -> str:

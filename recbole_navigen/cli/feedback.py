@@ -6,7 +6,7 @@ Only the standard library is imported before the arguments are parsed, so that `
 from collections.abc import Sequence
 
 from recbole_navigen.cli.command_line import CommandLine
-from recbole_navigen.cli.shared import bare_arguments, bare_command_line, exit_code
+from recbole_navigen.cli.shared import bare_arguments, bare_command_line, command
 
 EPILOG = """\
 What a user says of an image or video that run_generate made in DIR, kept in DIR/feedback.jsonl:
@@ -33,25 +33,12 @@ def parser() -> CommandLine:
     return commands
 
 
-def feedback(argv: Sequence[str] | None = None) -> int:
-    """Run `navigen-feedback`.
+@command
+def feedback(argv: Sequence[str] | None = None) -> None:
+    """Run `navigen-feedback`."""
+    given = bare_arguments(parser(), argv)
+    from recbole_navigen.generation.feedback_file import FEEDBACK, add_feedback
+    from recbole_navigen.visible import visible
 
-    Args:
-        argv: arguments without the program's name; None takes those of the process.
-
-    Returns:
-        0 on success, otherwise see `exit_code`.
-    """
-
-    def run() -> int:
-        given = bare_arguments(parser(), argv)
-        from recbole_navigen.generation.feedback_file import FEEDBACK, add_feedback
-        from recbole_navigen.visible import visible
-
-        line = add_feedback(**given)
-        print(
-            visible(f"{line['verdict']}: the {line['media']} of user {line['user']}, in {given['folder']}/{FEEDBACK}")
-        )
-        return 0
-
-    return exit_code(run, argv)
+    line = add_feedback(**given)
+    print(visible(f"{line['verdict']}: the {line['media']} of user {line['user']}, in {given['folder']}/{FEEDBACK}"))

@@ -6,7 +6,7 @@ Only the standard library is imported before the arguments are parsed, so that `
 from collections.abc import Sequence
 
 from recbole_navigen.cli.command_line import CommandLine
-from recbole_navigen.cli.shared import command_line, exit_code, refuse_torchrun, split_files
+from recbole_navigen.cli.shared import command, command_line, refuse_torchrun, split_files
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.tags import DRAFTS, DRAWS, PLAN_TEMPERATURE, TEMPERATURE, TOP_P
 
@@ -67,62 +67,37 @@ def parser() -> CommandLine:
     commands.add_argument(
         "--feedback", metavar="FILE", help="what navigen-feedback wrote: kept media tell what is liked"
     )
-    commands.add_argument("--sampling_seed", type=int, default=0, metavar="S", help="of the draws")
+    commands.add_argument("--sampling_seed", dest="seed", type=int, default=0, metavar="S", help="of the draws")
     return commands
 
 
+@command
 def generate(argv: Sequence[str] | None = None) -> int:
-    """Run `navigen-generate`.
+    """Run `navigen-generate`."""
+    arguments, settings = parser().split(argv)
+    files = split_files(arguments.config_files)
+    refuse_torchrun("run_generate.py")
+    from recbole_navigen.config.calls import checked
+    from recbole_navigen.config.given import gather
+    from recbole_navigen.generation.settings import generation_settings, refuse_absent, split_generation
 
-    Args:
-        argv: arguments without the program's name; None takes those of the process.
+    if arguments.run and (arguments.dataset or arguments.config_files):
+        raise InputError("--run names a finished run; leave out --dataset and --config_files")
+    own, others = split_generation(settings)  # before torch is imported
+    refuse_absent(generation_settings(own))
+    for name in ("temperature", "top_p", "drafts"):
+        checked(name, DRAWS[name], getattr(arguments, name))
+    if not arguments.run and not arguments.instructions:
+        gather("NaviGen", arguments.dataset, files, argv=others)
+    if arguments.facts is not None:
+        if arguments.run or arguments.instructions:
+            raise InputError("--facts prints items of a data set; name it by --dataset in place of a run or a file")
+        from recbole_navigen.quick_start.item_facts import show_facts
 
-    Returns:
-        0 on success, otherwise see `exit_code`.
-    """
-
-    def run() -> int:
-        arguments, settings = parser().split(argv)
-        refuse_torchrun("run_generate.py")
-        from recbole_navigen.config.calls import checked
-        from recbole_navigen.config.given import gather
-        from recbole_navigen.generation.settings import generation_settings, refuse_absent, split_generation
-
-        if arguments.run and (arguments.dataset or arguments.config_files):
-            raise InputError("--run names a finished run; leave out --dataset and --config_files")
-        own, others = split_generation(settings)  # before torch is imported
-        refuse_absent(generation_settings(own))
-        for name in ("temperature", "top_p", "drafts"):
-            checked(name, DRAWS[name], getattr(arguments, name))
-        if not arguments.run and not arguments.instructions:
-            gather("NaviGen", arguments.dataset, split_files(arguments.config_files), argv=others)
-        if arguments.facts is not None:
-            if arguments.run or arguments.instructions:
-                raise InputError("--facts prints items of a data set; name it by --dataset in place of a run or a file")
-            from recbole_navigen.quick_start.item_facts import show_facts
-
-            show_facts(arguments.dataset, split_files(arguments.config_files), argv=others, count=arguments.facts)
-            return 0
-        from recbole_navigen.quick_start.generate import run_generate
-
-        run_generate(
-            arguments.dataset,
-            split_files(arguments.config_files),
-            argv=settings,
-            users=arguments.users,
-            output=arguments.output,
-            run=arguments.run,
-            media=arguments.media,
-            think=arguments.think,
-            temperature=arguments.temperature,
-            top_p=arguments.top_p,
-            drafts=arguments.drafts,
-            seed=arguments.sampling_seed,
-            held_out=arguments.held_out,
-            instructions=arguments.instructions,
-            preferences=arguments.preferences,
-            feedback=arguments.feedback,
-        )
+        show_facts(arguments.dataset, files, argv=others, count=arguments.facts)
         return 0
+    from recbole_navigen.quick_start.generate import run_generate
 
-    return exit_code(run, argv)
+    asked = {name: value for name, value in vars(arguments).items() if name not in ("config_files", "debug", "facts")}
+    run_generate(config_file_list=files, argv=settings, **asked)
+    return 0

@@ -6,7 +6,7 @@ Only the standard library is imported before the arguments are parsed, so that `
 from collections.abc import Sequence
 
 from recbole_navigen.cli.command_line import CommandLine
-from recbole_navigen.cli.shared import command_line, exit_code, refuse_torchrun, split_files
+from recbole_navigen.cli.shared import command, command_line, refuse_torchrun, split_files
 
 EPILOG = """\
 Any setting may be given as --key=value, for all trials:
@@ -47,42 +47,20 @@ def parser() -> CommandLine:
     return commands
 
 
+@command
 def hyper(argv: Sequence[str] | None = None) -> int:
-    """Run `navigen-hyper`.
+    """Run `navigen-hyper`; 1 if no trial succeeded."""
+    arguments, settings = parser().split(argv)
+    files = split_files(arguments.config_files)
+    refuse_torchrun("run_hyper.py")
+    from recbole_navigen.config.given import gather
+    from recbole_navigen.tuning.search_space import read_space, refuse_bad_values, shipped_space
 
-    Args:
-        argv: arguments without the program's name; None takes those of the process.
+    given = gather(arguments.model, arguments.dataset, files, argv=settings)
+    file = arguments.params_file or shipped_space(given.model)
+    refuse_bad_values(read_space(file), given.described, str(file))  # before torch is imported
+    from recbole_navigen.quick_start.hyper import run_hyper
 
-    Returns:
-        0 on success, 1 if no trial succeeded, otherwise see `exit_code`.
-    """
-
-    def run() -> int:
-        arguments, settings = parser().split(argv)
-        refuse_torchrun("run_hyper.py")
-        from recbole_navigen.config.given import gather
-        from recbole_navigen.tuning.search_space import read_space, refuse_bad_values, shipped_space
-
-        given = gather(arguments.model, arguments.dataset, split_files(arguments.config_files), argv=settings)
-        file = arguments.params_file or shipped_space(given.model)
-        refuse_bad_values(read_space(file), given.described, str(file))  # before torch is imported
-        from recbole_navigen.quick_start.hyper import run_hyper
-
-        result = run_hyper(
-            arguments.model,
-            arguments.dataset,
-            arguments.params_file,
-            arguments.n_trials,
-            split_files(arguments.config_files),
-            argv=settings,
-            storage=arguments.storage,
-            study=arguments.study,
-            sampler=arguments.sampler,
-            pruner=arguments.pruner,
-            output=arguments.output,
-            heartbeat=arguments.heartbeat,
-            confirm=arguments.confirm,
-        )
-        return int(result["best"] is None)
-
-    return exit_code(run, argv)
+    asked = {name: value for name, value in vars(arguments).items() if name not in ("config_files", "debug")}
+    result = run_hyper(config_file_list=files, argv=settings, **asked)
+    return int(result["best"] is None)

@@ -6,7 +6,7 @@ Only the standard library is imported before the arguments are parsed, so that `
 from collections.abc import Sequence
 
 from recbole_navigen.cli.command_line import CommandLine
-from recbole_navigen.cli.shared import bare_arguments, bare_command_line, exit_code
+from recbole_navigen.cli.shared import bare_arguments, bare_command_line, command
 
 EPILOG = """\
 A finished run of any model, NaviGen or RecBole's, recommends to users of its data set:
@@ -58,27 +58,16 @@ def parser() -> CommandLine:
     return commands
 
 
-def recommend(argv: Sequence[str] | None = None) -> int:
-    """Run `navigen-recommend`.
+@command
+def recommend(argv: Sequence[str] | None = None) -> None:
+    """Run `navigen-recommend`."""
+    given = bare_arguments(parser(), argv)
+    from recbole_navigen.config.raw_ids import asked_users
+    from recbole_navigen.runs.layout import is_saved_model, refuse_unfinished
 
-    Args:
-        argv: arguments without the program's name; None takes those of the process.
+    if not is_saved_model(given["run"]):
+        refuse_unfinished(given["run"])
+    asked_users(given["users"], given["n_users"])  # before torch is imported
+    from recbole_navigen.quick_start.recommend import run_recommend
 
-    Returns:
-        0 on success, otherwise see `exit_code`.
-    """
-
-    def run() -> int:
-        given = bare_arguments(parser(), argv)
-        from recbole_navigen.config.raw_ids import asked_users
-        from recbole_navigen.runs.layout import is_saved_model, refuse_unfinished
-
-        if not is_saved_model(given["run"]):
-            refuse_unfinished(given["run"])
-        asked_users(given["users"], given["n_users"])  # before torch is imported
-        from recbole_navigen.quick_start.recommend import run_recommend
-
-        run_recommend(**given)
-        return 0
-
-    return exit_code(run, argv)
+    run_recommend(**given)

@@ -6,7 +6,7 @@ Only the standard library is imported before the arguments are parsed, so that `
 from collections.abc import Sequence
 
 from recbole_navigen.cli.command_line import CommandLine
-from recbole_navigen.cli.shared import bare_arguments, bare_command_line, exit_code
+from recbole_navigen.cli.shared import bare_arguments, bare_command_line, command
 
 EPILOG = """\
 A finished run of any model answers over HTTP until SIGTERM or Ctrl-C; requests under way are answered first:
@@ -42,24 +42,13 @@ def parser() -> CommandLine:
     return commands
 
 
-def serve(argv: Sequence[str] | None = None) -> int:
-    """Run `navigen-serve`.
+@command
+def serve(argv: Sequence[str] | None = None) -> None:
+    """Run `navigen-serve`."""
+    given = bare_arguments(parser(), argv)
+    from recbole_navigen.runs.layout import refuse_unfinished
 
-    Args:
-        argv: arguments without the program's name; None takes those of the process.
+    refuse_unfinished(given["run"])  # before torch is imported
+    from recbole_navigen.quick_start.serve import run_serve
 
-    Returns:
-        0 after an orderly end, otherwise see `exit_code`.
-    """
-
-    def run() -> int:
-        given = bare_arguments(parser(), argv)
-        from recbole_navigen.runs.layout import refuse_unfinished
-
-        refuse_unfinished(given["run"])  # before torch is imported
-        from recbole_navigen.quick_start.serve import run_serve
-
-        run_serve(**given)
-        return 0
-
-    return exit_code(run, argv)
+    run_serve(**given)

@@ -5,6 +5,7 @@ Only the standard library is imported before the arguments are parsed, so that `
 
 import argparse
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -45,6 +46,18 @@ def bare_command_line(name: str, usage: str, description: str, epilog: str) -> C
     commands.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands.add_argument("--version", action="version", version=f"recbole-navigen {__version__}")
     return commands
+
+
+def command(run: Callable[[Sequence[str] | None], int | None]) -> Callable[[Sequence[str] | None], int]:
+    """Decorate a command so that it ends as `exit_code` says, with 0 where it returns nothing. Its `argv` are arguments
+    without the program's name; None takes those of the process.
+    """
+
+    @functools.wraps(run)
+    def ended(argv: Sequence[str] | None = None) -> int:
+        return exit_code(lambda: run(argv) or 0, argv)
+
+    return ended
 
 
 def exit_code(run: Callable[[], int], argv: Sequence[str] | None) -> int:
@@ -98,7 +111,7 @@ def _said(error: BaseException, sentence: str, code: int, debug: bool) -> int:
     return code
 
 
-def _quiet_on_trouble(error: Any) -> None:
+def _quiet_on_trouble(error: threading.ExceptHookArgs) -> None:
     """What becomes of an error in another thread: what the main thread meets too, and says in words, is not shown."""
     if error.exc_value is None or machine_trouble(error.exc_value) is None:
         threading.__excepthook__(error)

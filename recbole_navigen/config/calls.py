@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _parsed = functools.cache(parse_type)
 
 
-def checked(name: str, kind: str, value: Any) -> Any:
+def checked(name: str, kind: str, value: object) -> Any:
     """Check one argument and return it as it is to be used.
 
     Args:
@@ -41,7 +41,7 @@ def checks(**kinds: str) -> Callable[[F], F]:
         signature = inspect.signature(function)
 
         @functools.wraps(function)
-        def checking(*given: Any, **named: Any) -> Any:
+        def checking(*given: object, **named: object) -> Any:
             bound = signature.bind(*given, **named)
             for name, kind in kinds.items():
                 if name in bound.arguments:

@@ -21,7 +21,7 @@ class _Unfit(Exception):
     """A value is not of a kind."""
 
 
-def fitted(setting: Setting, value: Any, sections: Sections, name: str | None = None) -> Any:
+def fitted(setting: Setting, value: object, sections: Sections, name: str | None = None) -> Any:
     """Check one value and return it as it is to be used: 1e3 as 1000 where a whole number is due, paths without `~`.
 
     Args:
@@ -47,7 +47,7 @@ def fitted(setting: Setting, value: Any, sections: Sections, name: str | None = 
     raise InputError(_refusal(setting, value, name))
 
 
-def _refusal(setting: Setting, value: Any, name: str) -> str:
+def _refusal(setting: Setting, value: object, name: str) -> str:
     """One sentence on what a value should have been."""
     kinds = setting.kinds
     if value in ([], ()) and any(kind.word == "list" for kind in kinds):
@@ -61,12 +61,12 @@ def _refusal(setting: Setting, value: Any, name: str) -> str:
     return f"{name} must be {setting}, not {_short(value)}{hint}"
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _fit(kind: Kind, value: Any, setting: Setting, sections: Sections, name: str) -> Any:
+def _fit(kind: Kind, value: object, setting: Setting, sections: Sections, name: str) -> Any:
     word = kind.word
     if word == "any":
         return value
@@ -114,13 +114,13 @@ def _fit(kind: Kind, value: Any, setting: Setting, sections: Sections, name: str
     return _dict(kind, value, setting, sections, name)
 
 
-def _section(value: Any, name: str) -> Mapping[str, Any]:
+def _section(value: object, name: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise InputError(f"{name} must be a dictionary {{name: value}} of settings, not {_short(value)}")
     return value
 
 
-def _number(kind: Kind, value: Any) -> int | float:
+def _number(kind: Kind, value: object) -> int | float:
     # NumPy's numbers are numbers; what 64 bits do not hold is none that torch could take.
     if isinstance(value, bool) or not isinstance(value, Real):
         raise _Unfit
@@ -134,7 +134,7 @@ def _number(kind: Kind, value: Any) -> int | float:
     return float(value) if kind.word == "float" else int(value)
 
 
-def _choice(kind: Kind, value: Any) -> Any:
+def _choice(kind: Kind, value: object) -> Any:
     """A choice, whatever the case of its letters."""
     for choice in kind.choices:
         same_type = isinstance(value, bool) == isinstance(choice, bool)
@@ -145,7 +145,7 @@ def _choice(kind: Kind, value: Any) -> Any:
     raise _Unfit
 
 
-def _list(kind: Kind, value: Any, setting: Setting, sections: Sections, name: str) -> list[Any]:
+def _list(kind: Kind, value: object, setting: Setting, sections: Sections, name: str) -> list[Any]:
     if not isinstance(value, list | tuple) or (kind.word == "pair" and len(value) != 2):
         raise _Unfit
     if not value and not (isinstance(setting.default, list) and not setting.default):
@@ -240,5 +240,5 @@ class _ByModel(dict):
         super().__init__()
         self.name = name
 
-    def get(self, key: str, default: Any = None) -> Setting:
+    def get(self, key: str, default: object = None) -> Setting:
         return Setting(f"{self.name}.{key}", (Kind("open dict"),), False)

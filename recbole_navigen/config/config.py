@@ -154,7 +154,7 @@ class Config(RecBoleConfig):
     def public(self) -> dict[str, Any]:
         """Return all settings as plain JSON values, with keys and passwords hidden."""
 
-        def as_json(value: Any) -> Any:
+        def as_json(value: object) -> Any:
             if isinstance(value, dict):
                 return {str(key): as_json(entry) for key, entry in value.items()}
             if isinstance(value, list | tuple):

@@ -3,7 +3,6 @@
 import codecs
 import math
 import re
-from typing import Any
 
 from recbole_navigen.config.intervals import parse_intervals
 from recbole_navigen.errors import InputError
@@ -12,7 +11,7 @@ _SAMPLED = re.compile(r"(?:uni|pop)[1-9]\d*")
 _LEAVE_ONE = ("valid_and_test", "valid_only", "test_only")
 
 
-def is_interval(value: Any) -> bool:
+def is_interval(value: object) -> bool:
     """Whether a value is an interval, or several joined by `;`, in each of which some number lies."""
     try:
         return bool(parse_intervals("", value))
@@ -20,7 +19,7 @@ def is_interval(value: Any) -> bool:
         return False
 
 
-def is_split(value: Any) -> bool:
+def is_split(value: object) -> bool:
     """Whether a value is one of RecBole's ways to split, with all that it needs."""
     if not isinstance(value, dict) or len(value) != 1:
         return False
@@ -33,14 +32,14 @@ def is_split(value: Any) -> bool:
     return numbers and all(0 <= share < math.inf for share in how) and how[0] > 0 and how[2] > 0
 
 
-def is_mode(value: Any) -> bool:
+def is_mode(value: object) -> bool:
     """Whether a value says among which items targets are ranked, at validation and at test."""
     if isinstance(value, dict):
         return bool(value) and set(value) <= {"valid", "test"} and all(_is_mode(mode) for mode in value.values())
     return _is_mode(value)
 
 
-def _is_mode(value: Any) -> bool:
+def _is_mode(value: object) -> bool:
     return isinstance(value, str) and (value in ("full", "labeled") or _SAMPLED.fullmatch(value) is not None)
 
 
@@ -56,7 +55,7 @@ def sampled(mode: str) -> str:
     return f"sampled: among {mode[3:]} items drawn {how} ({mode}), not the whole catalogue"
 
 
-def is_encoding(value: Any) -> bool:
+def is_encoding(value: object) -> bool:
     """Whether Python knows an encoding."""
     try:
         return isinstance(value, str) and codecs.lookup(value)._is_text_encoding

@@ -19,7 +19,7 @@ _INTERVAL = re.compile(r"\s*([\[(])([^,;]+),([^,;]+)([\])])\s*")
 Interval = tuple[str, float, float, str]  # left bracket, ends, right bracket; as RecBole holds them
 
 
-def parse_intervals(name: str, value: Any, whole: bool = False) -> list[Interval]:
+def parse_intervals(name: str, value: object, whole: bool = False) -> list[Interval]:
     """Read a union of intervals as RecBole writes it.
 
     Args:
@@ -96,7 +96,7 @@ def check_filters(settings: Mapping[str, Any]) -> None:
         raise InputError(f"files that are split already (benchmark_filename) are not filtered; unset {filters}")
 
 
-def check_value_filter(column: str, kind: str, wanted: Any) -> None:
+def check_value_filter(column: str, kind: str, wanted: object) -> None:
     """Refuse an entry of `val_interval` that does not fit the type of its column.
 
     Args:

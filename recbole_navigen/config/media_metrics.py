@@ -6,8 +6,8 @@ does that, and the settings need no more than the names.
 """
 
 from collections import OrderedDict
-from typing import Any
 
+from recbole.config import Config
 from recbole.evaluator import Evaluator, register
 from recbole.evaluator.base_metric import AbstractMetric
 from recbole.evaluator.collector import DataStruct
@@ -44,7 +44,7 @@ def register_media_metrics() -> None:
         register.metric_types[known] = MediaMetric.metric_type
 
 
-def media_result(config: Any, scores: Any) -> OrderedDict:
+def media_result(config: Config, scores: object) -> OrderedDict:
     """The CLIP metrics among a run's `metrics`, to join its `test_result`.
 
     Args:

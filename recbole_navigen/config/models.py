@@ -1,13 +1,48 @@
-"""Models by name: ours first, then RecBole's. One table and no scan of modules."""
+"""Models by name: ours first, then RecBole's; and the table of what a run needs of ours. No scan of modules."""
 
 from importlib import import_module
+from typing import Any
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.config.shipped import family_of, refuse_unknown_model
 from recbole_navigen.errors import InputError
 
-# Name -> module and class. Imported when asked for: NaviGen brings transformers along.
-OURS = {"NaviGen": "recbole_navigen.model.navigen"}
+
+class Parts:
+    """What a run needs of a model, each `module:name` of this package, imported when it is asked for.
+
+    Attributes:
+        model: its class. trainer: class of its trainer.
+        build: makes model and trainer of (config, loaders of training and validation, stages).
+        load: reads the model of (config, training split, folder of the run). later: what follows training.
+        identity: what decides its result beside what decides that of any model.
+    """
+
+    def __init__(self, **places: str):
+        self._places = places
+
+    def __getattr__(self, name: str) -> Any:
+        module, _, found = self._places.get(name, "").partition(":")
+        return getattr(import_module(f"recbole_navigen.{module}"), found) if module else None
+
+
+OURS = {
+    "NaviGen": Parts(
+        model="model.navigen:NaviGen",
+        trainer="training.sft:NaviGenTrainer",
+        build="pipeline.train:build_navigen",
+        load="runs.load:load_navigen",
+        later="pipeline.reinforce:later_stages",
+        identity="runs.identity:navigen_identity",
+    )
+}
+_STOCK = "training.trainer:build_stock"
+_OTHERS = {True: Parts(build=_STOCK, trainer="training.user_rows:UserRowTrainer"), False: Parts(build=_STOCK)}
+
+
+def parts_of(model: str, user_rows: bool = False) -> Parts:
+    """What a run needs of a model by its name, or of another that trains on user rows or on RecBole's."""
+    return OURS.get(model, _OTHERS[user_rows])
 
 
 def get_model(name: str) -> type:
@@ -18,7 +53,7 @@ def get_model(name: str) -> type:
     """
     refuse_unknown_model(name)
     if name in OURS:
-        return getattr(import_module(OURS[name]), name)
+        return OURS[name].model
     family = family_of(name)
     try:
         return getattr(import_module(f"recbole.model.{family}.{name.lower()}"), name)

@@ -10,6 +10,8 @@ from recbole_navigen.config.reading import expanded, nearest
 from recbole_navigen.errors import InputError
 
 Id = str | int  # a raw id: what the file says, or a number that reads the same
+Histories = Sequence[Sequence[Id]]  # of items, oldest first, one a user
+Exclude = Sequence[Iterable[Id]] | None  # items that must not appear, one list a history
 ALL = "all"
 
 
@@ -53,7 +55,7 @@ def chosen_users(known: Sequence[str], asked: list[str] | int | None) -> list[st
     return list(known[:asked])
 
 
-def raw_id(value: Any) -> Any:
+def raw_id(value: object) -> Any:
     """A raw id as text; a whole number reads as the file writes it, also as a float, which pandas makes of numbers."""
     if isinstance(value, str | bool) or not isinstance(value, Real):
         return value
@@ -61,7 +63,7 @@ def raw_id(value: Any) -> Any:
     return str(int(value)) if whole else value
 
 
-def known_user(user: Any, known: Collection[str]) -> str:
+def known_user(user: object, known: Collection[str]) -> str:
     """The raw id of a user, as text; one that is not among the known ids is refused, with the nearest."""
     token = raw_id(user)
     if not isinstance(token, str) or token not in known:
@@ -71,7 +73,7 @@ def known_user(user: Any, known: Collection[str]) -> str:
     return token
 
 
-def listed(name: str, value: Any) -> list[Any]:
+def listed(name: str, value: object) -> list[Any]:
     """The entries of an argument that must be a list."""
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise InputError(f"{name} must be a list of ids, not {value!r}.")

@@ -25,7 +25,7 @@ _NUMBERS = ("int", "float", "timestamp")  # what yaml 1.1 takes for numbers and 
 _YAML_ERRORS = (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError)
 
 
-def _refuse_circles(value: Any, outer: tuple[int, ...]) -> None:
+def _refuse_circles(value: object, outer: tuple[int, ...]) -> None:
     """Refuse a list or mapping that holds itself, which an anchor can make."""
     if id(value) in outer:
         raise yaml.constructor.ConstructorError(None, None, "a value holds itself", None)
@@ -147,7 +147,7 @@ def without_dots(settings: Mapping[Any, Any], where: str) -> dict[str, Any]:
     return plain
 
 
-def _put(into: dict[str, Any], name: str, value: Any, shown: str, where: str) -> None:
+def _put(into: dict[str, Any], name: str, value: object, shown: str, where: str) -> None:
     """Put a value into nested dictionaries, beside what is there."""
     key, dot, rest = name.partition(".")
     if dot and key and rest:

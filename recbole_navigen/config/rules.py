@@ -1,7 +1,7 @@
 """What settings must fit each other: refused before anything is computed. No RecBole, no torch."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +71,7 @@ OF_USER_ROWS += ("average_epochs", "order_noise")
 logger = logging.getLogger(__name__)
 
 
-def refuse_unknown_metrics(metrics: Any, own: Mapping[str, str]) -> None:
+def refuse_unknown_metrics(metrics: Iterable[object], own: Mapping[str, str]) -> None:
     """Refuse metrics that neither RecBole nor we compute, nor a file of the user's (`own`)."""
     known = {**shipped.metric_types(), **{name.lower(): "RANKING" for name in MEDIA_METRICS}, **own}
     for metric in metrics:

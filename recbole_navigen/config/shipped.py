@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from recbole_navigen.config.description import Kind, Setting, describe_file
 from recbole_navigen.config.reading import properties_folders, read_settings
@@ -88,7 +87,8 @@ def _described(model: str | None, also: frozenset[str]) -> Mapping[str, Setting]
     # 1. RecBole's own.
     for file in (root / "overall.yaml", root / "dataset" / "sample.yaml"):
         settings.update(_of_recbole(file))
-    for name in (*argument_names(), *_described_names(), *also):
+    named = [name for name in _table() if "*" not in name and "?" not in name]
+    for name in (*argument_names(), *named, *also):
         settings.setdefault(name, _named(name, None, ""))
     if model is not None:
         if (file := root / "model" / f"{model}.yaml").is_file():
@@ -209,10 +209,6 @@ def _table() -> Mapping[str, Setting]:
     return describe_file(properties_folders()[0] / f"{_TABLE}.yaml")
 
 
-def _described_names() -> list[str]:
-    return [name for name in _table() if "*" not in name and "?" not in name]
-
-
 @functools.cache
 def _of_recbole(file: Path) -> dict[str, Setting]:
     """The settings of one of RecBole's files."""
@@ -229,7 +225,7 @@ def _of_recbole(file: Path) -> dict[str, Setting]:
     return settings
 
 
-def _named(name: str, default: Any, said: str) -> Setting:
+def _named(name: str, default: object, said: str) -> Setting:
     """A setting of RecBole's by its name, its default and the type that its comment says."""
     table = _table()
     if name in table:
@@ -244,7 +240,7 @@ def _named(name: str, default: Any, said: str) -> Setting:
     return Setting(name, *_like(default, said), default)
 
 
-def _like(default: Any, said: str) -> tuple[tuple[Kind, ...], bool]:
+def _like(default: object, said: str) -> tuple[tuple[Kind, ...], bool]:
     """What may stand in place of a default, and whether None may."""
     if isinstance(default, bool):
         return (Kind("bool"),), False

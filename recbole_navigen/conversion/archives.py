@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from recbole_navigen.errors import InputError
 
@@ -38,7 +38,7 @@ _TAR_END = 1024  # zero bytes that end every tar file
 class _Guarded(io.RawIOBase):
     """A stream whose troubles are named: what is cut off or damaged raises an InputError that says which file."""
 
-    def __init__(self, stream: Any, label: str, seen: Callable[[int], None] | None = None):
+    def __init__(self, stream: IO[bytes], label: str, seen: Callable[[int], None] | None = None):
         self._stream, self._label, self._seen = stream, label, seen
 
     def readable(self) -> bool:
@@ -53,7 +53,7 @@ class _Guarded(io.RawIOBase):
     def tell(self) -> int:
         return self._stream.tell()
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: bytearray | memoryview) -> int:
         with named(self._label):
             data = self._stream.read(len(buffer))
         buffer[: len(data)] = data
@@ -78,7 +78,7 @@ def named(label: str) -> Iterator[None]:
         ) from error
 
 
-def _opened(stream: Any, label: str) -> io.BufferedReader:
+def _opened(stream: IO[bytes], label: str) -> io.BufferedReader:
     """A readable stream, decompressed if its first bytes say that it is compressed."""
     buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream, 1 << 18)
     head = buffered.peek(_HEAD)[:8]
@@ -149,7 +149,7 @@ class SourceFile:
 class _Tail:
     """A stream that remembers its last bytes: a tar file whose end is missing is known by them."""
 
-    def __init__(self, stream: Any):
+    def __init__(self, stream: IO[bytes]):
         self._stream, self.last = stream, b""
 
     def read(self, count: int) -> bytes:

@@ -73,13 +73,7 @@ class Statistics:
 
 
 def write_interactions(
-    path: Path,
-    reduced: Reduced,
-    times: Numbers,
-    values: Numbers,
-    value: str | None,
-    repeats: bool,
-    targets: bool,
+    path: Path, reduced: Reduced, times: Numbers, values: Numbers, value: str | None, repeats: bool, targets: bool
 ) -> Statistics:
     """Write `.inter`.
 

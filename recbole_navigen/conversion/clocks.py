@@ -27,7 +27,7 @@ def _seconds(moment: datetime) -> int | str:
 
 
 def _dated(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
-    def clock(raw: Any) -> Any:
+    def clock(raw: object) -> Any:
         text = str(raw).strip() if raw is not None else ""
         return None if text.lower() in _MISSING else parse(text)
 
@@ -74,7 +74,7 @@ def news_time(text: str) -> int:
     return (moment - _EPOCH) // timedelta(seconds=1)
 
 
-def _day_and_ms(raw: Any) -> int | None:
+def _day_and_ms(raw: object) -> int | None:
     """Diginetica: a day, and milliseconds since the session began; together in Unix milliseconds."""
     day, milliseconds = raw
     if not str(day).strip():
@@ -92,7 +92,7 @@ class AnyTime:
     def __init__(self) -> None:
         self._numbers: bool | None = None
 
-    def __call__(self, raw: Any) -> Any:
+    def __call__(self, raw: object) -> Any:
         is_number = not isinstance(raw, str) or _NUMBER.fullmatch(raw) is not None
         if raw is None or (not is_number and raw.strip().lower() in _MISSING):
             return None

@@ -99,12 +99,7 @@ class _Slice:
         self._earliest: dict[int, tuple[int, ...]] = {}
 
     def read(
-        self,
-        one: Assignment,
-        part: Attributes,
-        options: Options,
-        counts: Counter,
-        seen: Callable[[int], None] | None,
+        self, one: Assignment, part: Attributes, options: Options, counts: Counter, seen: Callable[[int], None] | None
     ) -> None:
         """Take the rows of one file."""
         reading = Reading(one.file.label, one.encoding, options.bad_lines == "refuse", block=options.block)

@@ -21,7 +21,7 @@ _MISSING = "NA|N/A|n/a|NULL|null|NaN|nan|-NaN|-nan|None|#N/A|#NA|<NA>|1.#IND|-1.
 _RECBOLE = re.compile(rf'_*(?:"[\s\S]*|{"|".join(map(re.escape, _MISSING.split("|")))})')
 
 
-def id_text(raw: Any) -> str | None:
+def id_text(raw: object) -> str | None:
     """An id as text: whole numbers without a dot, everything else as it stands.
 
     Returns:
@@ -57,7 +57,7 @@ def id_text(raw: Any) -> str | None:
     return text
 
 
-def escaped(raw: Any) -> str | None:
+def escaped(raw: object) -> str | None:
     """An id as text, with a `_` before it if stock RecBole would lose it, and one more if it already looks so."""
     text = id_text(raw)
     return f"_{text}" if text is not None and _RECBOLE.fullmatch(text) else text
@@ -83,7 +83,7 @@ class IdTable(dict):
         self._base, self._new, self._bytes = 0, [], 0
         self._runs: list[tuple[Path, Path]] = []
 
-    def __missing__(self, raw: Any) -> int:
+    def __missing__(self, raw: object) -> int:
         try:
             code = self._code(raw)
         except ValueError:
@@ -92,7 +92,7 @@ class IdTable(dict):
             self[raw] = code
         return code
 
-    def _code(self, raw: Any) -> int:
+    def _code(self, raw: object) -> int:
         plain = id_text(raw)
         if plain is None:
             return MISSING

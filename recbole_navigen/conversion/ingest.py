@@ -89,8 +89,7 @@ def assign(files: Sequence[SourceFile], entry: Format) -> tuple[list[Assignment]
             f"no file holds interactions: {entry.name} needs {wanted}; see navigen-convert --show {entry.name}"
         )
     order = sorted(
-        range(len(pairs)),
-        key=lambda n: (isinstance(pairs[n][1], Attributes), getattr(pairs[n][1], "place", 0), n),
+        range(len(pairs)), key=lambda n: (isinstance(pairs[n][1], Attributes), getattr(pairs[n][1], "place", 0), n)
     )
     return [Assignment(*pairs[n], _encoding(*pairs[n])) for n in order], left_out
 

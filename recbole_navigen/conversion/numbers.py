@@ -35,7 +35,7 @@ class Numbers(dict):
         self._prepare = prepare
         self.clear()
 
-    def __missing__(self, raw: Any) -> tuple[int, int]:
+    def __missing__(self, raw: object) -> tuple[int, int]:
         if len(self) >= _CACHE:
             self.clear()
         try:
@@ -46,7 +46,7 @@ class Numbers(dict):
         self[raw] = code
         return code
 
-    def _code(self, value: Any) -> tuple[int, int]:
+    def _code(self, value: object) -> tuple[int, int]:
         if value is None or value != value:  # NaN
             return 0, MISSING
         if isinstance(value, bool) or not isinstance(value, str | int | float):

@@ -126,7 +126,8 @@ def reduce(ingest: Ingest, options: Options, repeats: str, folder: Path) -> Redu
     # 5. Order, and the last rows of each user.
     result.buckets.change(lambda rows: rows.take(_order(rows, ingest.times)))
     if options.last:
-        result.buckets.change(lambda rows: rows.take(_from_end(rows.user) < options.last))
+        # How many rows of the same user stand behind each row, (S,).
+        result.buckets.change(lambda rows: rows.take(_place_within(rows.user[::-1])[::-1] < options.last))
         result.steps.append(_counted(f"the last {options.last} rows of a user", result))
     _counted("", result)
     if not len(result.buckets):
@@ -152,11 +153,6 @@ def _place_within(users: np.ndarray) -> np.ndarray:
     places = np.empty(len(users), dtype=np.int64)
     places[order] = np.arange(len(users)) - np.repeat(starts, np.diff(np.append(starts, len(users))))
     return places
-
-
-def _from_end(users: np.ndarray) -> np.ndarray:
-    """How many rows of the same user stand behind each row. Shape (S,) -> (S,), int64."""
-    return _place_within(users[::-1])[::-1]
 
 
 def _distinct(rows: Rows, times: Numbers, repeats: str) -> tuple[int, np.ndarray]:

@@ -6,10 +6,11 @@ Everything that the converter does differently for two data sets is said in such
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from recbole_navigen.config.downloads import DOWNLOADS, Download
 from recbole_navigen.conversion.layouts import Layout
+
+Cell = Callable[..., str]  # what makes the text of a cell from values of the source
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Field:
     name: str
     kind: str
     columns: tuple[str, ...]
-    cell: Callable[..., str]
+    cell: Cell
     role: str | None = None
 
 
@@ -143,7 +144,9 @@ class Format:
         return tuple(part for part in self.parts if isinstance(part, Attributes))
 
 
-def text(name: str, column: str | None = None, role: str | None = None, kind: str = "token", cell: Any = None) -> Field:
+def text(
+    name: str, column: str | None = None, role: str | None = None, kind: str = "token", cell: Cell | None = None
+) -> Field:
     """A field of clean text; `column` is that of the source, the same name if None, `a+b` for several."""
     from recbole_navigen.conversion.text import clean, either
 
@@ -151,13 +154,13 @@ def text(name: str, column: str | None = None, role: str | None = None, kind: st
     return Field(name, kind, columns, cell or (clean if len(columns) == 1 else either), role)
 
 
-def words(name: str, column: str | None = None, role: str | None = None, cell: Any = None) -> Field:
+def words(name: str, column: str | None = None, role: str | None = None, cell: Cell | None = None) -> Field:
     """A field of words, `token_seq`, such as a title or a description."""
     return text(name, column, role, "token_seq", cell)
 
 
 def tokens(
-    name: str, column: str | None = None, separator: str = ",", role: str | None = None, cell: Any = None
+    name: str, column: str | None = None, separator: str = ",", role: str | None = None, cell: Cell | None = None
 ) -> Field:
     """A field that is a list, one token an element: a list of the source, or a text cut at the separator."""
     from recbole_navigen.conversion.text import parts

@@ -27,7 +27,7 @@ _YEAR = re.compile(
 )
 
 
-def plain(value: Any) -> str:
+def plain(value: object) -> str:
     """A value as text, as it stands; empty for what is missing."""
     if value is None or value is False:
         return ""
@@ -42,7 +42,7 @@ def plain(value: Any) -> str:
     return ""
 
 
-def clean(value: Any) -> str:
+def clean(value: object) -> str:
     """A text for one cell: entities undone (up to three times), tags removed, NFC, white space collapsed.
 
     A leading quotation mark and its partner become “ and ”, since readers with quoting would take them for their own.
@@ -80,19 +80,19 @@ def listed(elements: Iterable[Any]) -> str:
 def parts(separator: str, *drop: str) -> Any:
     """Make a cell function that cuts a text at a separator; a list is taken as it is. Elements in `drop` are none."""
 
-    def cell(value: Any) -> str:
+    def cell(value: object) -> str:
         elements = value if isinstance(value, list | tuple) else plain(value).split(separator)
         return listed(element for element in elements if plain(element).strip() not in drop)
 
     return cell
 
 
-def either(*values: Any) -> str:
+def either(*values: object) -> str:
     """The first value that is not empty, as clean text."""
     return next(filter(None, map(clean, values)), "")
 
 
-def price(value: Any) -> str:
+def price(value: object) -> str:
     """A price without currency, sign or thousands commas; what is no single price (a range, a style sheet) is none."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return plain(value)
@@ -100,31 +100,31 @@ def price(value: Any) -> str:
     return match[1].replace(",", "") if match else ""
 
 
-def free_price(value: Any) -> str:
+def free_price(value: object) -> str:
     """A price where words such as `Free To Play` mean 0."""
     return price(value) or ("0" if re.search(r"\bfree\b", plain(value), re.IGNORECASE) else "")
 
 
-def number(value: Any) -> str:
+def number(value: object) -> str:
     """A finite number as it is written; anything else is none."""
     text = plain(value).strip()
     return text if re.fullmatch(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", text, re.ASCII) else ""
 
 
-def film_title(value: Any) -> str:
+def film_title(value: object) -> str:
     """A film's title without its year: the last pair of brackets that holds one."""
     text = plain(value).strip()
     match = _YEAR.fullmatch(text)
     return clean(match[1] if match and match[1] else text)
 
 
-def film_year(value: Any) -> str:
+def film_year(value: object) -> str:
     """The year that ends a film's title; none if there is none."""
     match = _YEAR.fullmatch(plain(value).strip())
     return match[2] if match and match[1] else ""
 
 
-def page_title(value: Any) -> str:
+def page_title(value: object) -> str:
     """A title, where those that are script of the page (`getTime`) are none."""
     text = plain(value)
     return "" if "getTime" in text or "function(" in text else clean(text)

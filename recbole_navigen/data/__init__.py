@@ -18,6 +18,7 @@ import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.config.intervals import check_filters
 from recbole_navigen.config.locate import dataset_folder
 from recbole_navigen.config.reading import nearest
+from recbole_navigen.config.settings import DataSettings
 from recbole_navigen.data.checks import check_columns, check_history_lengths
 from recbole_navigen.data.dataset import ExactSequence, NaviGenDataset, exact
 from recbole_navigen.data.item_text import ItemText, read_item_text
@@ -51,11 +52,6 @@ _SUFFIXES = ("inter", "user", "item", "kg", "link", "net")  # of atomic files
 _PICKLES = ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path")
 
 
-def uses_user_rows(config: Config) -> bool:
-    """True if the model trains on one row a user: NaviGen, and sequential models with `train_rows: user`."""
-    return config["model"] == "NaviGen" or config["train_rows"] == "user"
-
-
 def create_dataset(config: Config) -> Dataset:
     """Load and filter the data set that `config` names.
 
@@ -73,45 +69,46 @@ def create_dataset(config: Config) -> Dataset:
                 f"{key} is not available: RecBole stores data as pickles, which are never read here; remove it"
             )
     check_filters(config.final_config_dict)
-    own = getattr(recbole.data.dataset, f"{config['model']}Dataset", None)
-    recbole_class = own or getattr(recbole.data.dataset, _BY_TYPE[config["MODEL_TYPE"]])
-    _check_files(config, issubclass(recbole_class, KnowledgeBasedDataset))
-    dataset_class = NaviGenDataset if uses_user_rows(config) else exact(recbole_class)
+    settings = DataSettings.of(config)
+    own = getattr(recbole.data.dataset, f"{settings.model}Dataset", None)
+    recbole_class = own or getattr(recbole.data.dataset, _BY_TYPE[settings.MODEL_TYPE])
+    _check_files(settings, issubclass(recbole_class, KnowledgeBasedDataset))
+    dataset_class = NaviGenDataset if settings.user_rows else exact(recbole_class)
     try:
         dataset = dataset_class(config)
     except InputError:
         raise
     except (ValueError, NotImplementedError, UnicodeDecodeError) as error:
         # RecBole and pandas refuse bad files and settings with these; to the user they are bad input like any other.
-        raise InputError(f"data set {config['dataset']} in {config['data_path']}: {error}") from error
-    split = config["eval_args"]["split"]
+        raise InputError(f"data set {settings.dataset} in {settings.data_path}: {error}") from error
+    split = settings.eval_args["split"]
     if isinstance(split, dict) and "LS" in split and dataset.benchmark_filename_list is None:
         users = dataset.inter_feat[dataset.uid_field].to_numpy()
         check_history_lengths(users, dataset.field2id_token[dataset.uid_field], 3, f"LS: {split['LS']}")
     if dataset.tied_last_rows:
         tied, users = dataset.tied_last_rows
-        decides = "the order of the file" if config["shuffle_ties"] in (None, False) else "shuffle_ties"
+        decides = "the order of the file" if settings.shuffle_ties in (None, False) else "shuffle_ties"
         getLogger().info(f"The last two rows of {tied} of {users} users have equal times: {decides} says which is last")
     return dataset
 
 
-def _check_files(config: Config, knowledge: bool) -> None:
+def _check_files(settings: DataSettings, knowledge: bool) -> None:
     """Refuse atomic files without header or the columns that the model and the settings ask for, before they are read.
 
     Args:
-        config: names the files and their columns.
+        settings: name the files and their columns.
         knowledge: whether the model needs a knowledge graph, too.
     """
-    folder, name, pre_split = Path(config["data_path"]), config["dataset"], config["benchmark_filename"]
-    time_field = config["TIME_FIELD"]
-    needed = {"inter": [config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]]}
-    if config["eval_args"]["order"] == "TO" and not pre_split:
+    folder, name, pre_split = Path(settings.data_path), settings.dataset, settings.benchmark_filename
+    time_field = settings.TIME_FIELD
+    needed = {"inter": [settings.USER_ID_FIELD, settings.ITEM_ID_FIELD]}
+    if settings.eval_args["order"] == "TO" and not pre_split:
         needed["inter"].append(time_field)
     if knowledge:
-        needed["kg"] = [config[f"{part}_FIELD"] for part in ("HEAD_ENTITY_ID", "RELATION_ID", "TAIL_ENTITY_ID")]
-        needed["link"] = [config["ITEM_ID_FIELD"], config["ENTITY_ID_FIELD"]]
-    lists = {key: config[key] or {} for key in ("load_col", "unload_col")}
-    more = config["additional_feat_suffix"] or []
+        needed["kg"] = [settings.HEAD_ENTITY_ID_FIELD, settings.RELATION_ID_FIELD, settings.TAIL_ENTITY_ID_FIELD]
+        needed["link"] = [settings.ITEM_ID_FIELD, settings.ENTITY_ID_FIELD]
+    lists = {"load_col": settings.load_col or {}, "unload_col": settings.unload_col or {}}
+    more = settings.additional_feat_suffix or []
     known = (*_SUFFIXES, *([more] if isinstance(more, str) else more))
     for key, files in lists.items():
         if unknown := [suffix for suffix in files if suffix not in known]:
@@ -125,7 +122,7 @@ def _check_files(config: Config, knowledge: bool) -> None:
             if loaded != "*" and column not in loaded:
                 raise InputError(f"load_col must list {column} for {suffix}, and has {loaded}; add it")
             if column in lists["unload_col"].get(suffix, ()):
-                raise InputError(f"unload_col must not list {column} for {suffix}, which {config['model']} needs")
+                raise InputError(f"unload_col must not list {column} for {suffix}, which {settings.model} needs")
     stems = [f"{name}.{part}" for part in pre_split] if pre_split else [name]
     for suffix in dict.fromkeys((*needed, *lists["load_col"], *lists["unload_col"])):
         for path in [folder / f"{stem}.{suffix}" for stem in (stems if suffix == "inter" else [name])]:
@@ -133,7 +130,7 @@ def _check_files(config: Config, knowledge: bool) -> None:
                 raise InputError(
                     f"load_col or unload_col names {suffix}, and there is no file {path}; add it, or leave {suffix} out"
                 )
-            header = read_header(path, config["field_separator"], config["encoding"])
+            header = read_header(path, settings.field_separator, settings.encoding)
             check_columns(path, header, needed.get(suffix, ()), "the model")
             for key, columns in lists.items():
                 check_columns(path, header, columns.get(suffix, ()) if columns.get(suffix) != "*" else (), key)
@@ -160,37 +157,37 @@ def data_preparation(
     `exclude_history: true` hides from every model's ranking what the user consumed before the target. The default is
     RecBole's rule: general models do not see it again (unless `repeatable: true`), sequential models do.
     """
-    exclude = bool(config["exclude_history"])
-    sequential = config["MODEL_TYPE"] == ModelType.SEQUENTIAL
-    if exclude and set(config["eval_args"]["mode"].values()) != {"full"}:
+    settings = DataSettings.of(config)
+    exclude, sequential = bool(settings.exclude_history), settings.MODEL_TYPE == ModelType.SEQUENTIAL
+    if exclude and set(settings.eval_args["mode"].values()) != {"full"}:
         raise InputError(
             "exclude_history works with full ranking only; set eval_args mode: full or exclude_history: false"
         )
     if exclude and sequential and not isinstance(dataset, ExactSequence):
-        raise InputError(f"exclude_history is not available for {config['model']}; set it to false")
+        raise InputError(f"exclude_history is not available for {settings.model}; set it to false")
     if exclude and not sequential:
         config["repeatable"] = False
     try:
         parts = list(dataset.build())
-        parts[1] = _sample_rows(parts[1], config["validation_users"], config["seed"])
+        parts[1] = _sample_rows(parts[1], settings.validation_users, settings.seed)
         samplers = create_samplers(config, dataset, parts)
     except InputError:
         raise
     except (ValueError, NotImplementedError) as error:
-        raise InputError(f"data set {config['dataset']} cannot be split as eval_args says: {error}") from error
+        raise InputError(f"data set {settings.dataset} cannot be split as eval_args says: {error}") from error
     for part, what in ((parts[0], "train on"), (parts[2], "test")):
         if not len(part.inter_feat):
-            split = config["benchmark_filename"] or config["eval_args"]["split"]
-            raise InputError(f"the split {split} of {config['dataset']} leaves nothing to {what}; choose other shares")
+            split = settings.benchmark_filename or settings.eval_args["split"]
+            raise InputError(f"the split {split} of {settings.dataset} leaves nothing to {what}; choose other shares")
 
     if isinstance(dataset, NaviGenDataset):
-        train_data = UserRowLoader(config, parts[0], samplers[0], shuffle=config["shuffle"])
-    elif config["MODEL_TYPE"] == ModelType.KNOWLEDGE:
-        negative = config["train_neg_sample_args"]
+        train_data = UserRowLoader(config, parts[0], samplers[0], shuffle=settings.shuffle)
+    elif settings.MODEL_TYPE == ModelType.KNOWLEDGE:
+        negative = settings.train_neg_sample_args
         kg_sampler = KGSampler(dataset, negative["distribution"], negative["alpha"])
         train_data = get_dataloader(config, "train")(config, parts[0], samplers[0], kg_sampler, shuffle=True)
     else:
-        train_data = get_dataloader(config, "train")(config, parts[0], samplers[0], shuffle=config["shuffle"])
+        train_data = get_dataloader(config, "train")(config, parts[0], samplers[0], shuffle=settings.shuffle)
     loaders = []
     for phase, part, sampler in zip(("valid", "test"), parts[1:], samplers[1:], strict=True):
         loader = get_dataloader(config, phase)

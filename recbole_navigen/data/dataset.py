@@ -13,6 +13,7 @@ from recbole.utils import FeatureSource, FeatureType
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.artefacts import content_hash
 from recbole_navigen.config.intervals import Interval, check_value_filter, parse_intervals
+from recbole_navigen.config.settings import DataSettings
 from recbole_navigen.data.checks import check_known
 from recbole_navigen.data.order import exact_rank, exact_times, tied_last_rows
 from recbole_navigen.data.reader import NUL_MARK, AtomicFile, sequences
@@ -38,6 +39,7 @@ class ExactOrder:
 
     def _get_preset(self) -> None:
         super()._get_preset()
+        self._settings = DataSettings.of(self.config)
         # Every row gets its place in time when it is read, in the order of the file, before any filter drops some.
         self._rank: pd.Series | None = None
         self._times: pd.Series | None = None
@@ -50,7 +52,7 @@ class ExactOrder:
         load_col, unload_col = self._get_load_and_unload_col(source)
         if load_col == set():
             return None
-        file = AtomicFile(filepath, self.config["field_separator"], self.config["encoding"])
+        file = AtomicFile(filepath, self._settings.field_separator, self._settings.encoding)
         kinds = {
             name: FeatureType(kind)
             for name, kind in file.header.items()
@@ -73,11 +75,11 @@ class ExactOrder:
             self._times_of_files.append(exact_times(file, feat[self.time_field]))
         elif timed:
             self._times = pd.Series(exact_times(file, feat[self.time_field]))
-            self._rank = pd.Series(exact_rank(self._times.to_numpy(), _seed(self.config["shuffle_ties"])))
+            self._rank = pd.Series(exact_rank(self._times.to_numpy(), _seed(self._settings.shuffle_ties)))
         for name, kind in kinds.items():
             if kind.value.endswith("seq"):
-                feat[name], longest = sequences(file.path, feat[name], kind.value, self.config["seq_separator"])
-                most = (self.config["seq_len"] or {}).get(name, longest)
+                feat[name], longest = sequences(file.path, feat[name], kind.value, self._settings.seq_separator)
+                most = (self._settings.seq_len or {}).get(name, longest)
                 feat[name] = [cell[:most] for cell in feat[name]] if most < longest else feat[name]
                 self.field2seqlen[name] = min(most, longest)
             elif kind is FeatureType.FLOAT and feat[name].isna().all():
@@ -123,7 +125,7 @@ class ExactOrder:
 
     def _remove_duplication(self) -> None:
         """Keep the first or last of repeated interactions in exact order (RecBole's own sort is not even stable)."""
-        keep = self.config["rm_dup_inter"]
+        keep = self._settings.rm_dup_inter
         if keep is None or self._rank is None:
             super()._remove_duplication()
             return
@@ -136,7 +138,7 @@ class ExactOrder:
         stem = f"{self.dataset_path}/{self.dataset_name}"
         if self.item_feat is not None:
             check_known(f"{stem}.item", self.item_feat[self.iid_field], self.inter_feat[self.iid_field])
-        if self.user_feat is not None and self.config["filter_inter_by_user_or_item"]:
+        if self.user_feat is not None and self._settings.filter_inter_by_user_or_item:
             check_known(f"{stem}.user", self.user_feat[self.uid_field], self.inter_feat[self.uid_field], "users")
         super()._data_filtering()
 
@@ -144,7 +146,7 @@ class ExactOrder:
         return None if intervals_str is None else parse_intervals("an interval", intervals_str)
 
     def _filter_by_field_value(self) -> None:
-        for name, wanted in (self.config["val_interval"] or {}).items():
+        for name, wanted in (self._settings.val_interval or {}).items():
             if name not in self.field2type:
                 raise InputError(
                     f"val_interval names column {name}, which is not loaded; add it to load_col or choose one of "
@@ -267,7 +269,7 @@ class ExactSequentialDataset(ExactSequence, SequentialDataset):
 
     def _load_inter_feat(self, token: str, dataset_path: str) -> None:
         super()._load_inter_feat(token, dataset_path)
-        if self.benchmark_filename_list is None or f"{self.iid_field}{self.config['LIST_SUFFIX']}" in self.inter_feat:
+        if self.benchmark_filename_list is None or f"{self.iid_field}{self._settings.LIST_SUFFIX}" in self.inter_feat:
             return
         if len(self._times_of_files) < len(self.file_size_list):
             raise InputError(
@@ -275,7 +277,7 @@ class ExactSequentialDataset(ExactSequence, SequentialDataset):
                 f"{','.join(self.benchmark_filename_list)}}}.inter (load_col)"
             )
         self._times = pd.Series(np.concatenate(self._times_of_files))
-        self._rank = pd.Series(exact_rank(self._times.to_numpy(), _seed(self.config["shuffle_ties"])))
+        self._rank = pd.Series(exact_rank(self._times.to_numpy(), _seed(self._settings.shuffle_ties)))
         files = np.repeat(np.arange(len(self.file_size_list)), self.file_size_list)
         self._file_of_row = files[np.argsort(self._rank.to_numpy())]
 
@@ -358,7 +360,7 @@ class NaviGenDataset(ExactSequentialDataset):
     def _load_inter_feat(self, token: str, dataset_path: str) -> None:
         super()._load_inter_feat(token, dataset_path)
         if self.benchmark_filename_list is not None and self._file_of_row is None:
-            histories = f"{self.iid_field}{self.config['LIST_SUFFIX']}"
+            histories = f"{self.iid_field}{self._settings.LIST_SUFFIX}"
             raise InputError(
                 f"models on user rows make histories of the interactions themselves: leave {histories} out of "
                 f"load_col, and load {self.time_field}"

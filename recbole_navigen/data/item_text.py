@@ -7,6 +7,7 @@ from recbole.config import Config
 from recbole.data.dataset import Dataset
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
+from recbole_navigen.config.settings import DataSettings
 from recbole_navigen.data.checks import check_columns, check_known
 from recbole_navigen.data.reader import AtomicFile
 from recbole_navigen.errors import InputError
@@ -27,6 +28,13 @@ class ItemText:
     title: tuple[str, ...]
 
 
+def item_file(config: Config, dataset: Dataset) -> AtomicFile:
+    """The item file of a data set."""
+    settings = DataSettings.of(config)
+    path = Path(settings.data_path) / f"{dataset.dataset_name}.item"
+    return AtomicFile(path, settings.field_separator, settings.encoding)
+
+
 def read_item_text(config: Config, dataset: Dataset) -> ItemText:
     """Read the fields named by `item_text_fields` from the data set's item file.
 
@@ -37,9 +45,8 @@ def read_item_text(config: Config, dataset: Dataset) -> ItemText:
     Raises:
         InputError: no fields declared, no item file, a field that is not in it, or an item without a row.
     """
-    path = Path(config["data_path"]) / f"{dataset.dataset_name}.item"
-    file = AtomicFile(path, config["field_separator"], config["encoding"])
-    header, names = file.header, config["item_text_fields"]
+    file = item_file(config, dataset)
+    path, header, names = file.path, file.header, DataSettings.of(config).item_text_fields
     if not names:
         raise InputError(
             f"item_text_fields is empty; name the text columns of {path} in "

@@ -10,6 +10,7 @@ from recbole.data.interaction import Interaction
 from torch import Tensor
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
+from recbole_navigen.config.settings import DataSettings
 from recbole_navigen.data.dataset import TARGET_POSITION, NaviGenDataset
 from recbole_navigen.data.sequences import blurred, windows
 from recbole_navigen.errors import InputError
@@ -41,19 +42,17 @@ class UserRowLoader:
         """
         if not hasattr(dataset, "sequences"):
             raise InputError("user rows need the training part of a NaviGenDataset; build the data set first")
-        self.config = config
+        self.config, self._settings = config, DataSettings.of(config)
         self.shuffle = bool(shuffle)
         self._dataset = dataset
         self._sampler = sampler
-        self._length = int(config["MAX_ITEM_LIST_LENGTH"])
-        self._stride = config["window_stride"]
-        self._noise = config["order_noise"] or 0.0
-        self._item_seq = config["ITEM_ID_FIELD"] + config["LIST_SUFFIX"]
-        self._item_seq_len = config["ITEM_LIST_LENGTH_FIELD"]
+        self.length = int(self._settings.MAX_ITEM_LIST_LENGTH)
+        self.item_seq = self._settings.ITEM_ID_FIELD + self._settings.LIST_SUFFIX
+        self.item_seq_len = self._settings.ITEM_LIST_LENGTH_FIELD
         self._epoch = 0
         self._cut: tuple[int, Tensor, list[Tensor]] | None = None
-        items = None if config.user_set("train_batch_size") else config["batch_items"]
-        self.set_batch_size(self._windows_in_batch(items) or config["train_batch_size"])
+        items = None if config.user_set("train_batch_size") else self._settings.batch_items
+        self.set_batch_size(self._windows_in_batch(items) or self._settings.train_batch_size)
         if not self._batches(0)[1]:
             raise InputError(
                 "no user has two training interactions, so there is nothing to train on; check the filters"
@@ -73,12 +72,12 @@ class UserRowLoader:
         """Windows that hold about so many items; None for None."""
         if not items:
             return None
-        cut = windows(self._dataset.sequences, self._length, self._stride)
+        cut = windows(self._dataset.sequences, self.length, self._settings.window_stride)
         return max(1, round(items * len(cut) / max(1, int((cut != 0).sum()))))
 
     def targets(self, batch: Interaction) -> int:
         """How many targets a batch has: what its loss is a mean over."""
-        return int((batch[self._item_seq_len] - 1).sum())
+        return int((batch[self.item_seq_len] - 1).sum())
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration yields; without it, epochs follow each other from 0."""
@@ -88,10 +87,10 @@ class UserRowLoader:
         """Return an epoch's windows, shape (R, T), and the rows of each batch."""
         epoch = epoch if self.shuffle else 0
         if self._cut is None or self._cut[0] != epoch:
-            rng = np.random.default_rng([self.config["seed"], epoch]) if self.shuffle else None
-            cut = windows(self._dataset.sequences, self._length, self._stride, rng)
-            if rng is not None and self._noise:
-                cut = blurred(cut, self._noise, rng)
+            rng = np.random.default_rng([self._settings.seed, epoch]) if self.shuffle else None
+            cut = windows(self._dataset.sequences, self.length, self._settings.window_stride, rng)
+            if rng is not None and self._settings.order_noise:
+                cut = blurred(cut, self._settings.order_noise, rng)
             lengths = (cut != 0).sum(dim=1).numpy()
             order = np.argsort(
                 lengths if rng is None else lengths * (1 + _LENGTH_NOISE * rng.random(len(lengths))), kind="stable"
@@ -114,7 +113,7 @@ class UserRowLoader:
         for rows in batches:
             batch = cut[rows]
             lengths = (batch != 0).sum(dim=1)
-            yield Interaction({self._item_seq: batch[:, : int(lengths.max())], self._item_seq_len: lengths})
+            yield Interaction({self.item_seq: batch[:, : int(lengths.max())], self.item_seq_len: lengths})
         self._epoch += 1
 
 

@@ -22,13 +22,7 @@ from torch import Tensor
 
 from recbole_navigen.artefacts import content_hash, file_hash, plain
 from recbole_navigen.bars import tqdm
-from recbole_navigen.encoders.clip_inputs import (
-    accepted,
-    full_length,
-    reads_lower_case,
-    refuse_unreadable,
-    text_limit,
-)
+from recbole_navigen.encoders.clip_inputs import accepted, full_length, reads_lower_case, refuse_unreadable, text_limit
 from recbole_navigen.encoders.frames import SAMPLING, read_frames
 from recbole_navigen.encoders.pictures import READING, as_rgb, open_picture
 from recbole_navigen.encoders.vector_store import VectorStore
@@ -260,7 +254,7 @@ class ClipEncoder:
         inputs = accepted(self.processor(opened, return_tensors="pt").to(self.device), self.model.get_image_features)
         return _pooled(self.model.get_image_features(**inputs))
 
-    def _opened(self, image: Any) -> Image.Image:
+    def _opened(self, image: str | Path | Image.Image | np.ndarray) -> Image.Image:
         if isinstance(image, str | Path):
             picture = open_picture(image)
         else:
@@ -320,12 +314,12 @@ def _encoded(counts: Sequence[int], parts: np.ndarray) -> Encoded:
     return Encoded(parts, np.cumsum([0, *counts]), np.zeros(len(counts), dtype=bool))
 
 
-def _pooled(found: Any) -> Tensor:
+def _pooled(found: object) -> Tensor:
     """The projected features: a tensor in older versions of transformers, in `pooler_output` since version 5."""
-    return found if isinstance(found, Tensor) else found.pooler_output
+    return getattr(found, "pooler_output", found)
 
 
-def _image_key(image: Any) -> str:
+def _image_key(image: str | Path | Image.Image | np.ndarray) -> str:
     if isinstance(image, str | Path):
         try:
             return content_hash("file", file_hash(image))

@@ -1,10 +1,13 @@
 """What the text towers of CLIP-like models read, which their configs alone do not say."""
 
 import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from recbole_navigen.errors import InputError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _UNBOUNDED = 10**6  # tokenizers without a limit say 10^30
 # Tokens that a kind of model was trained with, where its table of positions is longer.
@@ -15,7 +18,7 @@ _SHIFTED = frozenset({"altclip"})
 _FULL_LENGTH = frozenset({"siglip", "siglip2"})
 
 
-def text_limit(model: Any, tokenizer: Any) -> int:
+def text_limit(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> int:
     """Tokens of a text that a model reads, special ones included."""
     config, kind = model.config.text_config, model.config.model_type
     limits = [_TRAINED.get(kind, _UNBOUNDED), tokenizer.model_max_length]
@@ -24,12 +27,12 @@ def text_limit(model: Any, tokenizer: Any) -> int:
     return min(_UNBOUNDED, *limits)
 
 
-def full_length(model: Any) -> bool:
+def full_length(model: "PreTrainedModel") -> bool:
     """Whether texts are padded to the full length."""
     return model.config.model_type in _FULL_LENGTH
 
 
-def reads_lower_case(model: Any, tokenizer: Any) -> bool:
+def reads_lower_case(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> bool:
     """Whether texts must be put into lower case first: SigLIP 2 was trained so, with Gemma's tokenizer, which keeps
     case.
     """
@@ -37,7 +40,9 @@ def reads_lower_case(model: Any, tokenizer: Any) -> bool:
     return full_length(model) and gemma and tokenizer("A")["input_ids"] != tokenizer("a")["input_ids"]
 
 
-def refuse_unreadable(path: str, model: Any, tokenizer: Any, limit: int, long_text: str) -> None:
+def refuse_unreadable(
+    path: str, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", limit: int, long_text: str
+) -> None:
     """Refuse a tokenizer that does not fit its model, and a policy for long texts that it cannot do.
 
     Args:
@@ -63,7 +68,7 @@ def refuse_unreadable(path: str, model: Any, tokenizer: Any, limit: int, long_te
         )
 
 
-def accepted(inputs: Mapping[str, Any], call: Any) -> dict[str, Any]:
+def accepted(inputs: Mapping[str, Any], call: Callable[..., object]) -> dict[str, Any]:
     """The inputs that a model's function has parameters for, and that are there."""
     names = inspect.signature(call).parameters
     return {name: value for name, value in inputs.items() if name in names}

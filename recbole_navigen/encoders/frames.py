@@ -1,7 +1,6 @@
 """Frames of a video, chosen uniformly."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -33,14 +32,13 @@ def read_frames(path: str | Path, count: int | None = None) -> list[np.ndarray]:
 
     try:
         with av.open(str(path)) as container:
-            frames = [_upright(frame) for frame in container.decode(video=0)]
+            # Phones film sideways and note by how many degrees the picture is to be turned, counterclockwise.
+            frames = [
+                np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
+                for frame in container.decode(video=0)
+            ]
     except (av.error.FFmpegError, IndexError, OSError) as error:
         raise InputError(f"{path} cannot be read as a video: {error}; generate or supply it again.") from error
     if not frames:
         raise InputError(f"{path} is a video without frames; generate or supply it again.")
     return frames if count is None else [frames[place] for place in frame_places(len(frames), count)]
-
-
-def _upright(frame: Any) -> np.ndarray:
-    # Phones film sideways and note by how many degrees the picture is to be turned, counterclockwise.
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))

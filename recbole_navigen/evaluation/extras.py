@@ -8,7 +8,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 from PIL import Image
@@ -92,11 +92,11 @@ def _pixels(image: Image.Image) -> np.ndarray:
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
-def _ssim(package: Any, device: str) -> Measure:
+def _ssim(package: ModuleType, device: str) -> Measure:
     return lambda made, target: package.structural_similarity(made, target, channel_axis=2)
 
 
-def _lpips(package: Any, device: str) -> Measure:
+def _lpips(package: ModuleType, device: str) -> Measure:
     import torch
 
     net = package.LPIPS(net="alex", verbose=False).to(device).eval()  # its authors' choice for scores
@@ -109,7 +109,7 @@ def _lpips(package: Any, device: str) -> Measure:
     return measure
 
 
-def _aesthetic(package: Any, device: str) -> Measure:
+def _aesthetic(package: ModuleType, device: str) -> Measure:
     import torch
 
     model, processor = package.convert_v2_5_from_siglip(low_cpu_mem_usage=True)

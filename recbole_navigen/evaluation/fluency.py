@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,6 +20,10 @@ from recbole_navigen.artefacts import atomic_directory, file_hash, stage_is_curr
 from recbole_navigen.bars import tqdm
 from recbole_navigen.errors import InputError
 from recbole_navigen.sources import SAFE, SAFE_CODE, refuse_pickles
+
+if TYPE_CHECKING:
+    from tqdm import tqdm as Bar
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 PACKAGED = "SmolLM2-135M"
 BATCH = 16
@@ -103,7 +107,7 @@ def language_model(source: str, cache: str | Path) -> tuple[str, Any, Any]:
     return PACKAGED if source == "smollm2" else folder.resolve().name, model, tokenizer
 
 
-def wrote_it(model: Any, authors: Sequence[Path]) -> Path | None:
+def wrote_it(model: "PreTrainedModel", authors: Sequence[Path]) -> Path | None:
     """The first of some language models that is one like `model`: of its kind and size. None: none is.
 
     A model finds its own words probable, so that it is no judge of them; so does one that was trained further.
@@ -130,7 +134,9 @@ def captions() -> list[str]:
 
 
 @torch.inference_mode()
-def nats_a_token(texts: Sequence[str], model: Any, tokenizer: Any, bar: Any = None) -> tuple[np.ndarray, np.ndarray]:
+def nats_a_token(
+    texts: Sequence[str], model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", bar: "Bar | None" = None
+) -> tuple[np.ndarray, np.ndarray]:
     """How improbable texts are.
 
     Args:
@@ -160,7 +166,12 @@ def nats_a_token(texts: Sequence[str], model: Any, tokenizer: Any, bar: Any = No
 
 
 def measure_fluency(
-    instructions: Sequence[str], name: str, model: Any, tokenizer: Any, seed: int = 0, show_progress: bool = False
+    instructions: Sequence[str],
+    name: str,
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    seed: int = 0,
+    show_progress: bool = False,
 ) -> Fluency:
     """Fluency of instructions, of real captions, and of both with their words shuffled.
 

@@ -7,14 +7,16 @@ user. `UserRanks.split_hash` names that part.
 import logging
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from recbole.config import Config
+from recbole.data.dataloader import AbstractDataLoader
 from recbole.model.abstract_recommender import AbstractRecommender
 
 from recbole_navigen.artefacts import atomic_directory, content_hash, verify_manifest, write_manifest
+from recbole_navigen.data.timeline import Timeline
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.evaluation.ranks import full_sort_ranks
 from recbole_navigen.evaluation.statistics import thirds
@@ -77,7 +79,7 @@ class UserRanks:
 _COLUMNS = tuple(field.name for field in fields(UserRanks))[:-1]
 
 
-def rank_users(config: Any, test_data: Any, model: Any) -> UserRanks | None:
+def rank_users(config: Config, test_data: AbstractDataLoader, model: AbstractRecommender) -> UserRanks | None:
     """Rank every test user's target in both protocols.
 
     Args:
@@ -124,7 +126,7 @@ def rank_users(config: Any, test_data: Any, model: Any) -> UserRanks | None:
     )
 
 
-def popularity_thirds(timeline: Any, item_num: int, held_out: int) -> tuple[np.ndarray, np.ndarray]:
+def popularity_thirds(timeline: Timeline, item_num: int, held_out: int) -> tuple[np.ndarray, np.ndarray]:
     """Interactions of each item and its place in `ITEM_THIRDS`, without the last interactions of each user.
 
     Args:
@@ -140,7 +142,7 @@ def popularity_thirds(timeline: Any, item_num: int, held_out: int) -> tuple[np.n
     return popularity, thirds(popularity, popularity)
 
 
-def why_no_ranks(config: Any) -> str | None:
+def why_no_ranks(config: Config) -> str | None:
     """What in the settings of a run stands against ranks of single targets, in words; None if nothing does."""
     arguments = config["eval_args"]
     split = arguments["split"] if isinstance(arguments["split"], dict) else {}

@@ -2,10 +2,14 @@
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.generation.pipelines import UNKNOWN, Family, family_of
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+    from PIL.Image import Image
 
 DEFAULT_FPS = 8
 # Diffusers' names of an argument: the first that a pipeline takes.
@@ -15,12 +19,12 @@ _RATES = ("frame_rate", "fps")
 _FRAME_STEPS = ("vae_scale_factor_temporal", "vae_temporal_compression_ratio", "vae_temporal_scale_factor")
 
 
-def accepted_by(pipe: Any) -> Mapping[str, inspect.Parameter]:
+def accepted_by(pipe: "DiffusionPipeline") -> Mapping[str, inspect.Parameter]:
     """Parameters of a pipeline's call by name."""
     return inspect.signature(pipe.__call__).parameters
 
 
-def frame_rate(pipe: Any, fps: int | None) -> int:
+def frame_rate(pipe: "DiffusionPipeline", fps: int | None) -> int:
     """Frames a second of the written file: what is set, else the family's or the signature's, else 8."""
     if fps is not None:
         return fps
@@ -31,7 +35,9 @@ def frame_rate(pipe: Any, fps: int | None) -> int:
     return next((round(rate) for rate in defaults if isinstance(rate, int | float)), DEFAULT_FPS)
 
 
-def arguments_of(pipe: Any, media: str, settings: Mapping[str, Any], start: Any = None) -> dict[str, Any]:
+def arguments_of(
+    pipe: "DiffusionPipeline", media: str, settings: Mapping[str, Any], start: "Image | None" = None
+) -> dict[str, Any]:
     """The arguments of a pipeline's calls beside prompts and generators; a setting that would not act is refused.
 
     Args:
@@ -101,14 +107,18 @@ def arguments_of(pipe: Any, media: str, settings: Mapping[str, Any], start: Any 
     return wanted
 
 
-def reads_picture(pipe: Any) -> bool:
+def reads_picture(pipe: "DiffusionPipeline") -> bool:
     """Whether a pipeline makes nothing without a picture to start from."""
     image = accepted_by(pipe).get("image")
     return image is not None and (family_of(pipe).picture == "needed" or image.default is inspect.Parameter.empty)
 
 
 def _guidance(
-    pipe: Any, media: str, settings: Mapping[str, Any], family: Family, accepted: Mapping[str, inspect.Parameter]
+    pipe: "DiffusionPipeline",
+    media: str,
+    settings: Mapping[str, Any],
+    family: Family,
+    accepted: Mapping[str, inspect.Parameter],
 ) -> dict[str, Any]:
     """Arguments of guidance and of the negative prompt."""
     name, key = type(pipe).__name__, f"{media}_guidance"
@@ -161,13 +171,13 @@ def _guidance(
     return wanted
 
 
-def set_guider(pipe: Any, value: float | None) -> None:
+def set_guider(pipe: "DiffusionPipeline", value: float | None) -> None:
     """Give guidance to pipelines where a component has it."""
     if value is not None and getattr(pipe, "guider", None) is not None:
         pipe.guider = pipe.guider.new(guidance_scale=value)
 
 
-def _refuse_rounded(pipe: Any, media: str, settings: Mapping[str, Any], family: Family) -> None:
+def _refuse_rounded(pipe: "DiffusionPipeline", media: str, settings: Mapping[str, Any], family: Family) -> None:
     name, size, frames = type(pipe).__name__, settings[f"{media}_size"], settings.get(f"{media}_frames")
     sides = family.sides if isinstance(family.sides, int) else family.sides(pipe)
     if size and any(side % sides for side in size):

@@ -1,7 +1,7 @@
 """Any diffusers pipeline: loading it, and calling it with what it understands."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recbole_navigen.encoders.pictures import open_picture
 from recbole_navigen.errors import InputError
@@ -10,13 +10,17 @@ from recbole_navigen.generation.pipelines import family_of, loader_of, whole_par
 from recbole_navigen.generation.settings import device_of
 from recbole_navigen.sources import SAFE, find_source
 
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+    from PIL.Image import Image
+
 _UNBOUNDED = 10**6  # tokenizers without a limit say 10^30
 
 
 class Pipeline:
     """A loaded text-to-image, image-to-image or text-to-video pipeline."""
 
-    def __init__(self, media: str, settings: Mapping[str, Any], start: Any = None):
+    def __init__(self, media: str, settings: Mapping[str, Any], start: "Image | None" = None):
         """
         Args:
             media: `image` or `video`. settings: from `generation_settings`.
@@ -135,7 +139,7 @@ class Pipeline:
         return found
 
 
-def place(pipe: Any, device: str, offload: str) -> None:
+def place(pipe: "DiffusionPipeline", device: str, offload: str) -> None:
     """Bring a pipeline to a device: whole, or part by part as it computes.
 
     Args:

@@ -252,11 +252,7 @@ def generate(
 
 
 def score(
-    generated: Generated,
-    catalogue: Catalogue,
-    encoder: ClipEncoder,
-    settings: Mapping[str, Any],
-    media: str = "image",
+    generated: Generated, catalogue: Catalogue, encoder: ClipEncoder, settings: Mapping[str, Any], media: str = "image"
 ) -> MediaScores:
     """Score the media of one kind.
 

@@ -8,21 +8,24 @@ name before anything is made. Classes that are not in the table run by their sig
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
 
 Parts = Callable[[Any], int]  # of a loaded pipeline
 
 
-def _two_latents(pipe: Any) -> int:
+def _two_latents(pipe: "DiffusionPipeline") -> int:
     """Latents are packed two by two."""
     return 2 * pipe.vae_scale_factor
 
 
-def _patches(pipe: Any) -> int:
+def _patches(pipe: "DiffusionPipeline") -> int:
     return pipe.vae_scale_factor * pipe.transformer.config.patch_size
 
 
-def _movq(pipe: Any) -> int:
+def _movq(pipe: "DiffusionPipeline") -> int:
     """Kandinsky rounds up to the square of what its decoder enlarges by."""
     own = getattr(pipe, "decoder_pipe", pipe)
     return own.movq_scale_factor**2
@@ -193,14 +196,10 @@ PRESETS: dict[str, Preset] = {
         {"steps": 2, "guidance": 4.5, "size": [1024, 1024]},
     ),
     "pixart-sigma": Preset(
-        "image",
-        "PixArt-alpha/PixArt-Sigma-XL-2-1024-MS",
-        {"steps": 20, "guidance": 4.5, "size": [1024, 1024]},
+        "image", "PixArt-alpha/PixArt-Sigma-XL-2-1024-MS", {"steps": 20, "guidance": 4.5, "size": [1024, 1024]}
     ),
     "wan-2.1": Preset(
-        "video",
-        "Wan-AI/Wan2.1-T2V-1.3B-Diffusers",
-        {"steps": 50, "guidance": 5.0, "size": [480, 832], "frames": 81},
+        "video", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers", {"steps": 50, "guidance": 5.0, "size": [480, 832], "frames": 81}
     ),
     "ltx-video": Preset(
         "video", "Lightricks/LTX-Video", {"steps": 50, "guidance": 3.0, "size": [480, 704], "frames": 161}
@@ -216,7 +215,7 @@ def preset_of(model: str) -> str | None:
     return next((name for name, preset in PRESETS.items() if preset.model.lower() == model.lower()), None)
 
 
-def family_of(pipe: Any) -> Family:
+def family_of(pipe: "DiffusionPipeline") -> Family:
     """The family of a loaded pipeline, by its class."""
     return FAMILIES.get(type(pipe).__name__, UNKNOWN)
 

@@ -86,7 +86,7 @@ class InstructionRecord:
             )
 
     @classmethod
-    def of_line(cls, line: Any) -> "InstructionRecord":
+    def of_line(cls, line: object) -> "InstructionRecord":
         """The record of a parsed line. Numbers as ids are taken for raw ids; unknown fields are kept in `more`."""
         checked("a line", "whole dict", line)
         if missing := [name for name in _REQUIRED if name not in line]:

@@ -1,7 +1,7 @@
 """The settings of properties/generation.yaml."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,7 @@ def device_of(settings: Mapping[str, Any]) -> str:
     return device
 
 
-def blocked_words(block_list: Any) -> list[str]:
+def blocked_words(block_list: str | Iterable[object] | None) -> list[str]:
     """The block list as words, from a list or a file with one a line."""
     if isinstance(block_list, str):
         try:

@@ -23,11 +23,7 @@ SHOWN = {
     "blanked_similarity": "without titles",
     "blanked_similarity_gap": "without titles, gap",
 }
-PLOTTED = {
-    "target_similarity_gap": "similarity",
-    "blanked_similarity_gap": "without titles",
-    "tid_f1_gap": "term F1",
-}
+PLOTTED = {"target_similarity_gap": "similarity", "blanked_similarity_gap": "without titles", "tid_f1_gap": "term F1"}
 DIVERSITY = {
     "openings": ("openings", ".0f"),
     "distinct_1": ("distinct words", ".3f"),

@@ -232,14 +232,14 @@ class DualIdentifierTable:
         )
 
 
-def _sequence(name: str, value: Any) -> tuple[Any, ...]:
+def _sequence(name: str, value: object) -> tuple[Any, ...]:
     """The entries of a list; a text is none."""
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise InputError(f"{name} must be a list, not {value!r}.")
     return tuple(value)
 
 
-def _array(name: str, value: Any, kind: Any = np.float32) -> np.ndarray:
+def _array(name: str, value: object, kind: type[np.generic] = np.float32) -> np.ndarray:
     """A new array of what is given; ragged lists and texts in place of numbers are refused."""
     try:
         return np.array(value, dtype=kind)

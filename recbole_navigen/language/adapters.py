@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import _IncompatibleKeys
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
@@ -139,11 +140,11 @@ def leave_frozen_out(module: nn.Module) -> None:
     def is_frozen(name: str) -> bool:
         return name.startswith("lm.") and _ADAPTER not in name
 
-    def forget(module: nn.Module, state: dict[str, Tensor], prefix: str, metadata: Any) -> None:
+    def forget(module: nn.Module, state: dict[str, Tensor], prefix: str, metadata: object) -> None:
         for name in [name for name in state if name.startswith(prefix) and is_frozen(name.removeprefix(prefix))]:
             del state[name]
 
-    def expect_nothing(module: nn.Module, keys: Any) -> None:
+    def expect_nothing(module: nn.Module, keys: _IncompatibleKeys) -> None:
         keys.missing_keys[:] = [name for name in keys.missing_keys if not is_frozen(name.rpartition("backbone.")[2])]
 
     module.register_state_dict_post_hook(forget)

@@ -26,12 +26,7 @@ END = "<|end|>"
 THINK, THINK_END = "<think>\n", "\n</think>\n\n"
 TERMS, NEXT_TERM, INSTRUCTION, CLOSE = '{"target_tid": ["', '", "', '"], "target_ins": "', '"}'
 STRUCTURE = (END, THINK, THINK_END, TERMS, NEXT_TERM, INSTRUCTION, CLOSE)
-SPECIALS = (
-    *(f"<|{name}|>" for name in (*TASKS, *DOMAINS, *MEDIA)),
-    CID_BEGIN,
-    CID_END,
-    *STRUCTURE,
-)
+SPECIALS = (*(f"<|{name}|>" for name in (*TASKS, *DOMAINS, *MEDIA)), CID_BEGIN, CID_END, *STRUCTURE)
 _TERM_SEPARATOR = ","
 
 

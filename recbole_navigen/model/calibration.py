@@ -35,19 +35,19 @@ def last_training_targets(loader) -> Iterator[Interaction]:
     Args:
         loader: of user rows, as data_preparation makes it for NaviGen.
     """
-    sequences, length = loader.dataset.sequences, loader.config["MAX_ITEM_LIST_LENGTH"]
+    sequences = loader.dataset.sequences
     users = np.flatnonzero(sequences.lengths > 1)
     ends = sequences.offsets[1:][users] - 1
-    lengths = np.minimum(sequences.lengths[users] - 1, length)
+    lengths = np.minimum(sequences.lengths[users] - 1, loader.length)
     for begin in range(0, len(users), ROWS):
         end, many = ends[begin : begin + ROWS, None], lengths[begin : begin + ROWS, None]
         place = np.arange(many.max())
         histories = np.where(place < many, sequences.items[np.minimum(end - many + place, end)], 0)
         yield Interaction(
             {
-                loader.config["ITEM_ID_FIELD"] + loader.config["LIST_SUFFIX"]: torch.from_numpy(histories),
-                loader.config["ITEM_LIST_LENGTH_FIELD"]: torch.from_numpy(many[:, 0]),
-                loader.config["ITEM_ID_FIELD"]: torch.from_numpy(sequences.items[end[:, 0]]),
+                loader.item_seq: torch.from_numpy(histories),
+                loader.item_seq_len: torch.from_numpy(many[:, 0]),
+                loader.dataset.iid_field: torch.from_numpy(sequences.items[end[:, 0]]),
             }
         )
 

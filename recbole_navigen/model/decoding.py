@@ -125,8 +125,7 @@ def write(
         # 2. The last token reads its prompt and what was written since.
         end = width + step
         tree = Tree(
-            context=[(key[:, :, :end], value[:, :, :end]) for key, value in cache],
-            context_mask=readable[:, None, :end],
+            context=[(key[:, :, :end], value[:, :, :end]) for key, value in cache], context_mask=readable[:, None, :end]
         )
         embedded = lm.token_vectors(token)[:, None]
         state = lm.backbone.run_nodes(embedded, (lengths + step)[:, None], tree)[:, 0]

@@ -4,7 +4,6 @@ Reference: "Navigating User Behavior toward Personalized Multimodal Generation",
 """
 
 from importlib import import_module
-from typing import Any
 
 import torch
 from recbole.config import Config
@@ -13,6 +12,7 @@ from recbole.data.interaction import Interaction
 from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.utils import InputType
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.errors import InputError
@@ -38,11 +38,15 @@ class NaviGen(SequentialRecommender):
     instruction_rows = None  # what cid2ins learns, of a model that the stages of a run made
 
     def __init__(
-        self, config: Config, dataset: Dataset, table: DualIdentifierTable | None = None, tokenizer: Any = None
+        self,
+        config: Config,
+        dataset: Dataset,
+        table: DualIdentifierTable | None = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
     ):
         if table is None:
             # The stages stand above this room; they call this constructor again, with a table.
-            vars(self).update(vars(import_module("recbole_navigen.pipeline.plain_build").build(config, dataset)))
+            vars(self).update(vars(import_module("recbole_navigen.pipeline.train").build(config, dataset)))
             return
         super().__init__(config, dataset)
         if table.n_items != self.n_items - 1:

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from recbole.data.dataloader import AbstractDataLoader
 
 from recbole_navigen.artefacts import content_hash, plain
 from recbole_navigen.config import Config
 from recbole_navigen.config.reinforcement import reinforces_items
+from recbole_navigen.config.settings import RunSettings
 from recbole_navigen.config.shipped import dataset_arguments
 from recbole_navigen.config.teachers import asks_teachers, models_of
-from recbole_navigen.data import create_dataset, data_preparation, read_item_text, uses_user_rows
+from recbole_navigen.data import NaviGenDataset, create_dataset, data_preparation, read_item_text
 from recbole_navigen.encoders.sentences import SentenceSpace
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.adapters import prepare
@@ -57,9 +59,10 @@ def refuse_bad_data(configs: Sequence[Config]) -> None:
     """
     seen = set()
     for config in configs:
-        navigen = config["model"] == "NaviGen"
+        run = RunSettings.of(config)
+        navigen = run.model == "NaviGen"
         reading = {key: config[key] for key in (*dataset_arguments(), *_ALSO_READ)}
-        key = content_hash(plain(reading), str(config["MODEL_TYPE"]), uses_user_rows(config), navigen)
+        key = content_hash(plain(reading), str(run.MODEL_TYPE), run.user_rows, navigen)
         if key in seen:
             continue
         seen.add(key)
@@ -69,7 +72,7 @@ def refuse_bad_data(configs: Sequence[Config]) -> None:
         if navigen:
             read_item_text(own, data)
             train_data, valid_data, _ = data_preparation(own, data)
-            refuse_unfit_navigen(own, data.item_num - 1, train_data._dataset, valid_data)
+            refuse_unfit_navigen(own, train_data.dataset, valid_data)
 
 
 def refuse_broken_teachers(supervision: Mapping[str, Any]) -> None:
@@ -83,13 +86,14 @@ def refuse_broken_teachers(supervision: Mapping[str, Any]) -> None:
             LocalChat(LocalSettings(**supervision[f"{role}_model"])).refuse_broken()
 
 
-def refuse_unfit_navigen(config: Config, n_items: int, part: Any, valid_data: Any) -> None:
+def refuse_unfit_navigen(config: Config, part: NaviGenDataset, valid_data: AbstractDataLoader | bool) -> None:
     """Refuse a NaviGen that could not be built, or whose later stages could not run.
 
     Args:
-        config: settings of the run. n_items: N. part: the training split. valid_data: of it only whether there is any.
+        config: settings of the run. part: the training split. valid_data: of it only whether there is any.
     """
     # 1. Codes.
+    n_items = part.item_num - 1
     levels, codes = config["levels"], code_count(config, n_items)
     if codes > n_items:
         raise InputError(

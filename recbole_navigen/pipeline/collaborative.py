@@ -8,19 +8,13 @@ from typing import Any
 import numpy as np
 from recbole.utils import init_seed
 
-from recbole_navigen.artefacts import (
-    content_hash,
-)
+from recbole_navigen.artefacts import content_hash
 from recbole_navigen.config import Config
 from recbole_navigen.config.locate import cache_folder
 from recbole_navigen.config.shipped import dataset_arguments
-from recbole_navigen.data import create_dataset, data_preparation
+from recbole_navigen.data import NaviGenDataset, create_dataset, data_preparation
 from recbole_navigen.errors import InputError
-from recbole_navigen.identifiers.embeddings import (
-    cached_embeddings,
-    item_embeddings,
-    refuse_without_embeddings,
-)
+from recbole_navigen.identifiers.embeddings import cached_embeddings, item_embeddings, refuse_without_embeddings
 from recbole_navigen.processes import alone
 from recbole_navigen.runs.identity import trained_by
 from recbole_navigen.training.progress import Progress
@@ -31,7 +25,7 @@ _SHARED = ("seed", "reproducibility", "eval_args", "shuffle_ties", "gpu_id", "us
 _SHARED += ("checkpoint_dir",)
 
 
-def collaborative_vectors(config: Config, train_part: Any) -> tuple[np.ndarray, bool, float]:
+def collaborative_vectors(config: Config, train_part: NaviGenDataset) -> tuple[np.ndarray, bool, float]:
     """Item embeddings of `collaborative_model` trained on the training split, True if they were cached, and the seconds
     that the cache spared.
 

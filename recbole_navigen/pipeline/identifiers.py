@@ -5,15 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from recbole_navigen.artefacts import (
-    content_hash,
-)
+from recbole_navigen.artefacts import content_hash
 from recbole_navigen.config import Config
+from recbole_navigen.data import NaviGenDataset
 from recbole_navigen.encoders.sentences import SentenceSpace
 from recbole_navigen.identifiers.codes import residual_kmeans
-from recbole_navigen.identifiers.embeddings import (
-    nearest_items,
-)
+from recbole_navigen.identifiers.embeddings import nearest_items
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.identifiers.terms import extract_terms
 from recbole_navigen.pipeline.check import code_count
@@ -29,13 +26,13 @@ NEIGHBOURS = 20  # collaborative neighbours from which an item without text may 
 logger = logging.getLogger(__name__)
 
 
-def table_inputs(config: Config, dataset: Any, vectors: np.ndarray, texts: tuple[str, ...]) -> dict[str, Any]:
+def table_inputs(config: Config, part: NaviGenDataset, vectors: np.ndarray, texts: tuple[str, ...]) -> dict[str, Any]:
     """What `build_table` makes a table of, as hashes and settings."""
     supervision = settings_of(config)
     return {
         "embeddings": content_hash(vectors),
         "texts": content_hash(texts),
-        "items": content_hash([str(token) for token in dataset.field2id_token[dataset.iid_field]]),
+        "items": content_hash([str(token) for token in part.field2id_token[part.iid_field]]),
         "settings": {key: config[key] for key in ("levels", "codes", "seed", "balanced", "text_vectors")},
         "encoder": encoder_weights(config["text_vectors"]),
         "supervision": made_of(supervision) if supervision["tid_source"] == "teacher" else None,
@@ -44,12 +41,14 @@ def table_inputs(config: Config, dataset: Any, vectors: np.ndarray, texts: tuple
     }
 
 
-def build_table(config: Config, dataset: Any, vectors: np.ndarray, texts: tuple[str, ...]) -> DualIdentifierTable:
+def build_table(
+    config: Config, part: NaviGenDataset, vectors: np.ndarray, texts: tuple[str, ...]
+) -> DualIdentifierTable:
     """Codes from collaborative vectors (N, D), terms from item texts (N strings), or of a teacher that reads them."""
     codes = code_count(config, len(vectors))
     quantized = residual_kmeans(vectors, config["levels"], codes, config["seed"], config["balanced"])
     terms = extract_terms(texts, nearest_items(vectors, NEIGHBOURS))
-    items = tuple(str(token) for token in dataset.field2id_token[dataset.iid_field][1:])
+    items = tuple(str(token) for token in part.field2id_token[part.iid_field][1:])
     if (first := terms.report["first_without_terms"]) is not None:
         logger.warning(
             "the text of %d of %d items gives no term (the first is item %s, %r); they take those of their neighbours",
@@ -59,7 +58,7 @@ def build_table(config: Config, dataset: Any, vectors: np.ndarray, texts: tuple[
             texts[first][:60],
         )
     if settings_of(config)["tid_source"] == "teacher":
-        terms = terms_by_teacher(config, texts, terms, facts_of(config, dataset, terms.terms))
+        terms = terms_by_teacher(config, texts, terms, facts_of(config, part, terms.terms))
     return DualIdentifierTable(
         item_tokens=items,
         codes=quantized.codes,

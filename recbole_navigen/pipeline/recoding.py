@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from recbole_navigen.artefacts import atomic_directory, verify_manifest, write_manifest
 from recbole_navigen.config import Config
+from recbole_navigen.data import UserRowLoader
 from recbole_navigen.identifiers.codes import residual_kmeans
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.model.navigen import NaviGen
@@ -30,17 +31,16 @@ FILE = "weights.safetensors"
 OF_CODES = ("code_rows", "item_rows", "decoder.code_bias")  # weights that mean nothing under other codes
 
 
-def recode(
-    config: Config, part: Any, table: DualIdentifierTable, tokenizer: Any, train_data: Any, inputs: dict[str, Any]
-) -> DualIdentifierTable:
-    """Train on a table, write the weights to start from into the run's folder, and return the table of the new codes.
+def recode(config: Config, model: NaviGen, train_data: UserRowLoader, inputs: dict[str, Any]) -> DualIdentifierTable:
+    """Train a model on the first table, write the weights to start from into the run's folder, and return the table of
+    the new codes.
 
     Args:
-        config: settings of the run. part: the training split. table: the first one. tokenizer: of the run.
-        train_data: user rows. inputs: what the new table is made of, for its manifest.
+        config: settings of the run. model: with the first table. train_data: user rows.
+        inputs: what the new table is made of, for its manifest.
     """
     folder, progress = Path(config["run_dir"]) / RECODING, Progress(Path(config["run_dir"]) / RECODING_PROGRESS)
-    model = NaviGen(config, part, table, tokenizer).to(config["device"])
+    model.to(config["device"])
     with alone():
         trainer = NaviGenTrainer(config, model)
         trainer.epochs = config["recode_epochs"]
@@ -49,7 +49,7 @@ def recode(
     with trainer.averaged():
         vectors = row_sums(model.lm)
         weights = {name: value.cpu().numpy() for name, value in model.lm.state_dict().items() if name not in OF_CODES}
-    new = recoded(table, vectors, config["seed"], config["balanced"])
+    new = recoded(model.table, vectors, config["seed"], config["balanced"])
     weights |= split_rows(vectors, new.codes, new.codebook_size)
     with atomic_directory(folder) as place:
         save_file({name: np.ascontiguousarray(value) for name, value in weights.items()}, place / FILE)

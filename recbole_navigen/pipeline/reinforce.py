@@ -1,4 +1,4 @@
-"""The stage `reinforce` of a run: GRPO on the finished ranking model and on the writer beside it."""
+"""What follows a ranking model: a writer, and the stage `reinforce`, GRPO on the finished model and on its writer."""
 
 import logging
 import shutil
@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from recbole.data.dataloader import AbstractDataLoader
+from recbole.evaluator import DataStruct
 
 from recbole_navigen.artefacts import read_record, write_bytes, write_record
 from recbole_navigen.bars import tqdm
 from recbole_navigen.config import Config
 from recbole_navigen.config.reinforcement import reinforce_settings
+from recbole_navigen.data import NaviGenDataset
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.instruction_scores import diversity
 from recbole_navigen.evaluation.ranks import METRICS, metric_values
@@ -21,7 +24,7 @@ from recbole_navigen.model.author import Author
 from recbole_navigen.model.calibration import fit_repeats, validation_targets
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.pipeline.supervision import supervision_stage
-from recbole_navigen.pipeline.write import save_weights
+from recbole_navigen.pipeline.write import save_weights, train_beside
 from recbole_navigen.presentation.page import to_html
 from recbole_navigen.presentation.plots import curve_plot
 from recbole_navigen.reinforcement.grpo import PROGRESS, Grpo, Learner, Validate
@@ -52,12 +55,25 @@ PLOTS = {
 logger = logging.getLogger(__name__)
 
 
+def later_stages(
+    config: Config, trainer: NaviGenTrainer, part: NaviGenDataset, valid_data: AbstractDataLoader, stages: Stages
+) -> None:
+    """What `training_stages` names after the ranking model: a writer, and reinforcement."""
+    named = set(config["training_stages"]) & {"write", "reinforce"}
+    if named:
+        trainer.model.load_state_dict(load_checkpoint(trainer.saved_model_file)["state_dict"])
+        trainer.model.eval()
+    if "write" in named:
+        train_beside(config, config["run_dir"], trainer.model, part, stages)
+    if "reinforce" in named:
+        reinforce(config, trainer, part, valid_data, stages)
+
+
 def reinforce(
     config: Config,
     trainer: NaviGenTrainer,
-    dataset: Any,
-    part: Any,
-    valid_data: Any,
+    part: NaviGenDataset,
+    valid_data: AbstractDataLoader,
     stages: Stages,
     variant: Callable[[Policy], Policy] = lambda policy: policy,
     ended: Callable[[Sequence[Learner]], None] = lambda learners: None,
@@ -66,7 +82,7 @@ def reinforce(
 
     Args:
         config: settings of the run. trainer: of the finished ranking model, which stands at its best epoch.
-        dataset: for raw user ids. part: the training split. valid_data: the validation split.
+        part: the training split. valid_data: the validation split.
         stages: records what it took. variant: puts another policy in place of each, for comparisons.
         ended: is shown all learners at the weights of the last step, for comparisons.
     """
@@ -86,7 +102,7 @@ def reinforce(
     if "cid2ins" in settings["tasks"] and written is None:
         logger.warning("no instructions are reinforced: the run has no writer; put `write` into training_stages")
     if written is not None:
-        rows = supervision_stage(config, dataset, part, model.table, stages)
+        rows = supervision_stage(config, part, model.table, stages)
         learner = _instruction_learner(config, settings, written, rows, part, model)
         learner.policy = variant(learner.policy)
         learners.append(learner)
@@ -110,7 +126,7 @@ def reinforce(
         shutil.rmtree(run_dir / PROGRESS, ignore_errors=True)
 
 
-def save_learned(run_dir: Path, policy: Policy, trainer: NaviGenTrainer, valid_data: Any) -> None:
+def save_learned(run_dir: Path, policy: Policy, trainer: NaviGenTrainer, valid_data: AbstractDataLoader) -> None:
     """Put the weights of a policy's module into a run; those of the ranking model with the factor of repeats fitted and
     validated anew, as the trainer and the checkpoint then say.
     """
@@ -135,7 +151,7 @@ def _outcome(learner: Learner) -> str:
     return f"{learner.policy.name} {verdict}" + (f" ({learner.stopped})" if learner.stopped else "")
 
 
-def _validate_items(trainer: NaviGenTrainer, valid_data: Any) -> Validate:
+def _validate_items(trainer: NaviGenTrainer, valid_data: AbstractDataLoader) -> Validate:
     """Validation as the ranking model's own: `valid_metric` of each user; every metric is logged."""
     lm = trainer.model.lm
 
@@ -153,13 +169,13 @@ def _validate_items(trainer: NaviGenTrainer, valid_data: Any) -> Validate:
     return validate
 
 
-def _user_values(trainer: NaviGenTrainer, valid_data: Any) -> tuple[np.ndarray, dict[str, float]]:
+def _user_values(trainer: NaviGenTrainer, valid_data: AbstractDataLoader) -> tuple[np.ndarray, dict[str, float]]:
     """`valid_metric` of each user, (P,), and all metrics; one value for all where it does not follow from the rank of
     one target a user.
     """
     evaluate, seen = trainer.evaluator.evaluate, []
 
-    def watched(found: Any) -> dict[str, float]:
+    def watched(found: DataStruct) -> dict[str, float]:
         seen.extend([found.get("rec.topk")] if "rec.topk" in found else [])
         return evaluate(found)
 
@@ -177,7 +193,7 @@ def _user_values(trainer: NaviGenTrainer, valid_data: Any) -> tuple[np.ndarray, 
 
 
 def _instruction_learner(
-    config: Config, settings: Mapping[str, Any], written: Author, rows: Sequence, part: Any, model: NaviGen
+    config: Config, settings: Mapping[str, Any], written: Author, rows: Sequence, part: NaviGenDataset, model: NaviGen
 ) -> Learner:
     """Instructions, learned from what the writer learned from, and validated on those of users it never saw, behind the
     item that the ranking model expects.
@@ -190,16 +206,7 @@ def _instruction_learner(
         )
     author.to(config["device"])
     learned, kept_out = (
-        InstructionRows(
-            some,
-            part.sequences,
-            renderer,
-            own["MAX_ITEM_LIST_LENGTH"],
-            own["think_share"],
-            own["choose_item"],
-            written.planner,
-        )
-        for some in split_by_user(rows, own["held_out"], own["seed"])
+        InstructionRows.of(written, some, part.sequences) for some in split_by_user(rows, own["held_out"], own["seed"])
     )
     asked = list(range(min(settings["eval_prompts"], len(kept_out))))
     recommender = Recommender(TrainedModel(model.table, model.lm, model.renderer, config.public(), "", written))

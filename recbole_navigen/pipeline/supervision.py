@@ -11,6 +11,7 @@ from typing import Any
 from recbole_navigen.artefacts import content_hash, stage_is_current
 from recbole_navigen.config import Config
 from recbole_navigen.config.locate import cache_folder
+from recbole_navigen.data import NaviGenDataset
 from recbole_navigen.data.sequences import UserSequences
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
@@ -33,18 +34,18 @@ logger = logging.getLogger(__name__)
 
 
 def supervision_stage(
-    config: Config, dataset: Any, part: Any, table: DualIdentifierTable, stages: Stages, own: Path | None = None
+    config: Config, part: NaviGenDataset, table: DualIdentifierTable, stages: Stages, own: Path | None = None
 ) -> Sequence[InstructionRow]:
     """What instructions are learned from, as a stage of a run.
 
     Args:
-        config: settings of the run. dataset: for raw user ids. part: its training split. table: for terms.
+        config: settings of the run. part: the training split. table: for terms.
         stages: records what it took. own: see `supervision_of`.
     """
     with stages("supervision") as stage:
-        users = dataset.field2id_token[dataset.uid_field]
+        users = part.field2id_token[part.uid_field]
         supervision, cached = supervision_of(
-            config, part.sequences, table.terms, users, facts_of(config, dataset, table.terms), own
+            config, part.sequences, table.terms, users, facts_of(config, part, table.terms), own
         )
         stage.spared = supervision.report["seconds"] if cached else 0.0
         thoughts = sum(row.reasoning is not None for row in supervision.rows)

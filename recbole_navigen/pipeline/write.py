@@ -18,7 +18,7 @@ from recbole_navigen.artefacts import (
 )
 from recbole_navigen.config import Config
 from recbole_navigen.config.reinforcement import holds_rows_out
-from recbole_navigen.data import create_dataset, data_preparation, read_item_text
+from recbole_navigen.data import NaviGenDataset, create_dataset, data_preparation, read_item_text
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.adapters import LORA_KEYS
 from recbole_navigen.language.backbone import weights_of
@@ -76,17 +76,15 @@ def add_writer(config: Config, run_dir: str | Path, rows: Sequence[InstructionRo
     """
     if stage_is_current(Path(run_dir) / WRITER, _inputs(config, rows)):
         return
-    dataset = create_dataset(config)
-    part = data_preparation(config, dataset)[0]._dataset
-    train_beside(config, run_dir, load_navigen(config, part, run_dir), dataset, part, Stages(), rows)
+    part = data_preparation(config, create_dataset(config))[0].dataset
+    train_beside(config, run_dir, load_navigen(config, part, run_dir), part, Stages(), rows)
 
 
 def train_beside(
     config: Config,
     run_dir: str | Path,
     model: NaviGen,
-    dataset: Any,
-    part: Any,
+    part: NaviGenDataset,
     stages: Stages,
     rows: Sequence[InstructionRow] | None = None,
 ) -> None:
@@ -94,32 +92,23 @@ def train_beside(
 
     Args:
         config, run_dir, rows: as of `add_writer`. model: the run's, at its best epoch.
-        dataset: for item texts and raw user ids. part: its training split.
-        stages: records what each step took.
+        part: the training split. stages: records what each step took.
     """
     run_dir, inputs, table = Path(run_dir), _inputs(config, rows), model.table
     if stage_is_current(run_dir / WRITER, inputs):
         return
     if rows is None:
-        rows = supervision_stage(config, dataset, part, table, stages)
+        rows = supervision_stage(config, part, table, stages)
     if "held_out" in inputs:
         rows, _ = split_by_user(rows, inputs["held_out"], config["seed"])
     with stages("write") as stage:
         init_seed(config["seed"], config["reproducibility"])
-        texts = read_item_text(config, dataset).text[1:]
+        texts = read_item_text(config, part).text[1:]
         tokenizer = build_tokenizer(config, table, texts, rows)
         writer, renderer = build_writer(config, model.lm, table, tokenizer, sampled_texts(rows))
         writer.to(config["device"])
-        author = Author.of(writer, renderer, _author_settings(config, inputs, dataset, table, rows))
-        learned = InstructionRows(
-            rows,
-            part.sequences,
-            renderer,
-            config["MAX_ITEM_LIST_LENGTH"],
-            config["think_share"],
-            config["choose_item"],
-            author.planner,
-        )
+        author = Author.of(writer, renderer, _author_settings(config, inputs, part, table, rows))
+        learned = InstructionRows.of(author, rows, part.sequences)
         # A teacher may answer this time what it did not before: other rows make another training.
         own = f"{WRITER_PROGRESS}-{content_hash(inputs, [asdict(row) for row in rows])[:8]}"
         progress = Progress(run_dir / own, config["save_seconds"])
@@ -134,7 +123,11 @@ def train_beside(
 
 
 def _author_settings(
-    config: Config, inputs: dict[str, Any], dataset: Any, table: DualIdentifierTable, rows: Sequence[InstructionRow]
+    config: Config,
+    inputs: dict[str, Any],
+    part: NaviGenDataset,
+    table: DualIdentifierTable,
+    rows: Sequence[InstructionRow],
 ) -> dict[str, Any]:
     """Settings of a writer as it is kept; with the facts of the items where it plans."""
     own = inputs["supervision"]["settings"]
@@ -144,7 +137,7 @@ def _author_settings(
     planned = writes_plans(config) and (config["instruction_form"] is not None or all(row.plan for row in rows))
     settings["instruction_form"] = "plan" if planned else "text"
     if planned:
-        settings["facts"] = [item.row() for item in facts_of(config, dataset, table.terms)]
+        settings["facts"] = [item.row() for item in facts_of(config, part, table.terms)]
     return settings
 
 

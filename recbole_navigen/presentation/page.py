@@ -32,18 +32,14 @@ def to_html(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["data_url"] = _data_url
+    # An image as an address that holds the image.
+    environment.filters["data_url"] = lambda svg: f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
     return environment.get_template("page.html").render(
         title=title, facts=facts, tables=tables, plots=plots, cards=cards
     )
 
 
-def _shown(value: Any) -> Any:
+def _shown(value: object) -> Any:
     """A value as the page shows it: a text without its secrets. Pictures, and what the template made itself, stay."""
     plain = isinstance(value, str) and not hasattr(value, "__html__") and not value.startswith("data:")
     return hide(value) if plain else value
-
-
-def _data_url(svg: str) -> str:
-    """An image as an address that holds the image."""
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"

@@ -98,9 +98,9 @@ def to_terminal(tables: Sequence[Table]) -> list[TerminalTable | Text]:
     return [*printed, Text("\n".join(notes) + "\n", style="dim")]
 
 
-def prints(config: Any) -> bool:
-    """Whether a run's settings (`state`) leave room for tables on the terminal: WARNING and above silence them."""
-    return config["state"] in (None, "DEBUG", "INFO")
+def prints(state: str | None) -> bool:
+    """Whether the setting `state` leaves room for tables on the terminal: WARNING and above silence them."""
+    return state in (None, "DEBUG", "INFO")
 
 
 def to_markdown(tables: Sequence[Table]) -> str:
@@ -171,7 +171,7 @@ def csv_text(columns: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> str:
     return file.getvalue()
 
 
-def _csv_cell(value: Any) -> Any:
+def _csv_cell(value: object) -> Any:
     """A value as it stands, but for a text that begins as a formula does: it gets an apostrophe. A text that is a
     number, such as -0.5, is none.
     """
@@ -210,7 +210,7 @@ def _latex_line(cells: Iterable[str]) -> str:
     return f"{{}}{' & '.join(cells)} \\\\"
 
 
-def _markdown_row(cells: Any) -> str:
+def _markdown_row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 

@@ -26,6 +26,7 @@ from recbole_navigen.config.entries import gather_entries
 from recbole_navigen.config.own_code import own_metrics
 from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.config.rules import NOT_LEARNED, refuse_unknown_metrics
+from recbole_navigen.config.settings import RunSettings
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.ranks import METRICS, metric_values
 from recbole_navigen.evaluation.user_ranks import why_no_ranks
@@ -80,37 +81,35 @@ def run_compare(
     """
     # 1. Everything that can be refused early is refused here.
     entries = _entries(models, dataset, config_file_list or (), dict(config_dict or {}), argv)
-    first = entries[0].config
+    first = RunSettings.of(entries[0].config)
     if isinstance(seeds, int):
-        seeds = range(first["seed"], first["seed"] + seeds)
+        seeds = range(first.seed, first.seed + seeds)
     if not seeds or len(set(seeds)) < len(seeds):
         raise InputError("seeds must be a number of seeds, or different whole numbers such as [2020,2025]")
-    metrics = _metrics(first)
+    metrics = _metrics(entries[0].config)
     _refuse_incomparable(entries, metrics)
-    require_writable(first["checkpoint_dir"], "checkpoint_dir")
-    use_bars(first["progress"])
+    require_writable(first.checkpoint_dir, "checkpoint_dir")
+    use_bars(first.progress)
     refuse_bad_data([entry.config for entry in entries])
 
     # 2. Runs, one seed of all models after the other, so that a table is possible as early as can be.
     runs: dict[str, list[Run]] = {entry.label: [] for entry in entries}
     failures: dict[str, list[Failure]] = {entry.label: [] for entry in entries}
     planned = [(entry, seed) for seed in seeds for entry in entries]
-    with progress_bar(len(planned), first["show_progress"]) as (say, bar), SeparateRuns() as separately:
+    with progress_bar(len(planned), first.show_progress) as (say, bar), SeparateRuns() as separately:
         for number, (entry, seed) in enumerate(planned, start=1):
             name = f"run {number} of {len(planned)}: {entry.label}, seed {seed}"
             bar(number - 1, name)
             config, start = entry.config, time.perf_counter()
             wanted = {**identity(config), "seed": seed}
-            run = find_finished(config["checkpoint_dir"], wanted)
+            own = RunSettings.of(config)
+            run = find_finished(own.checkpoint_dir, wanted)
             done = "found"
             if run is None:
                 settings = {**config.external_config_dict, "seed": seed, "show_progress": False}
                 try:
                     folder = separately(
-                        config["model"],
-                        config["dataset"],
-                        settings,
-                        lambda line, number=number, name=name: bar(number - 1, f"{name}: {line}"),
+                        own.model, own.dataset, settings, lambda line, n=number - 1, on=name: bar(n, f"{on}: {line}")
                     )
                 except RunFailed as error:
                     failures[entry.label].append(Failure(seed, str(error), error.details))
@@ -127,7 +126,7 @@ def run_compare(
     failed = sum(map(len, failures.values()))
     if not any(runs.values()):
         return {"folder": None, "comparison": None, "failed": failed}
-    result = report(contenders, metrics, first["checkpoint_dir"], prints(first))
+    result = report(contenders, metrics, first.checkpoint_dir, prints(first.state))
     result["failed"] = failed
     return result
 
@@ -171,9 +170,8 @@ def _entries(
 def _metrics(config: Config) -> list[str]:
     """The metrics to show: NDCG and Recall at 10, or what the user asked for; the one that chose the epochs first."""
     asked = (config[key] if key in config.external_config_dict else SHOWN[key] for key in SHOWN)
-    metrics = _existing(*asked, own_metrics(config["metrics_file"]))
-    chosen = config["valid_metric"].lower()
-    return sorted(metrics, key=lambda metric: metric != chosen)
+    run = RunSettings.of(config)
+    return sorted(_existing(*asked, own_metrics(run.metrics_file)), key=lambda metric: metric != run.metric)
 
 
 def _existing(names: Sequence[str], topk: Sequence[int], own: Mapping[str, str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from recbole_navigen.config import Config
+from recbole_navigen.config.settings import RunSettings
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.evaluation.ranks import METRICS, metric_values
 from recbole_navigen.evaluation.statistics import Interval, bootstrap
@@ -91,11 +92,7 @@ class Confirmation:
 
 
 def confirm(
-    config: Config,
-    best: Mapping[str, Any],
-    count: int,
-    separately: SeparateRuns,
-    progress: Callable[[str], None],
+    config: Config, best: Mapping[str, Any], count: int, separately: SeparateRuns, progress: Callable[[str], None]
 ) -> Confirmation:
     """Run both on the next seeds; runs that are there are not made again.
 
@@ -103,15 +100,15 @@ def confirm(
         config: settings of all trials. best: those of the best trial. count: of seeds.
         separately: runs the models. progress: is told what is going on.
     """
-    metric = config["valid_metric"].lower()
-    found = Confirmation(metric, bool(config["valid_metric_bigger"]))
-    for seed in range(config["seed"] + 1, config["seed"] + 1 + count):
+    run = RunSettings.of(config)
+    metric, found = run.metric, Confirmation(run.metric, run.sign > 0)
+    for seed in range(run.seed + 1, run.seed + 1 + count):
         for row, own in ((BEST, best), (DEFAULT, {})):
             settings = {**config.external_config_dict, **own, "seed": seed, "show_progress": False}
             name = f"{row}, seed {seed}"
             try:
                 folder = finished(config, settings) or separately(
-                    config["model"], config["dataset"], settings, lambda line, name=name: progress(f"{name}: {line}")
+                    run.model, run.dataset, settings, lambda line, name=name: progress(f"{name}: {line}")
                 )
             except RunFailed as error:
                 found.failures.append(f"{name} failed: {error}")
@@ -132,8 +129,9 @@ def confirm(
 
 def finished(config: Config, settings: Mapping[str, Any]) -> str | None:
     """Folder of a finished run of the model with these settings; None without one, or where they cannot be meant."""
+    run = RunSettings.of(config)
     try:
-        own = Config(config["model"], config["dataset"], config_dict=dict(settings))
+        own = Config(run.model, run.dataset, config_dict=dict(settings))
     except InputError:
         return None
-    return next(map(str, finished_folders(config["checkpoint_dir"], identity(own))), None)
+    return next(map(str, finished_folders(run.checkpoint_dir, identity(own))), None)

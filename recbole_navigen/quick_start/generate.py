@@ -123,9 +123,9 @@ def run_generate(
     if users is None:
         users = 1 if new else USERS if instructions is None else "all"
     asked = _asked(users)
+    draws = {"think": think, "temperature": temperature, "top_p": top_p, "drafts": drafts, "seed": seed}
     if instructions is not None:
-        given = {"media": media, "think": think, "temperature": temperature, "top_p": top_p, "drafts": drafts}
-        given |= {"seed": seed, "held_out": held_out, "preferences": preferences, "feedback": feedback}
+        given = {"media": media, **draws, "held_out": held_out, "preferences": preferences, "feedback": feedback}
         defaults = {name: inspect.signature(run_generate).parameters[name].default for name in given}
         unread = [f"{name}={value}" for name, value in given.items() if value != defaults[name]]
         refuse_unread(unread, (dataset, config_file_list, config_dict, *argv), generation)
@@ -168,7 +168,6 @@ def run_generate(
     # 3. Instructions, and what they are worth.
     if instructions is None:
         reference = None if head is None else head.reference(recommender)
-        draws = {"think": think, "temperature": temperature, "top_p": top_p, "drafts": drafts, "seed": seed}
         said = [
             stated + recommender.preference_space.matched(kept[user]) if user in kept else stated for user in chosen
         ]
@@ -235,18 +234,14 @@ def _run(
         finished = finished_run(*settings)
     if apart:
         if not has_writer(config, finished):
-            _say_training(config, finished)
+            Console(highlight=False).print(
+                f"{finished} has no writer of these settings yet. It is trained now, once: first the instructions to "
+                f"learn from, then {config['writer_steps']} steps; the bars say how many minutes each takes.",
+                markup=False,
+                soft_wrap=True,
+            )
         add_writer(config, finished)
     return finished, progress
-
-
-def _say_training(config: Config, run: Path) -> None:
-    Console(highlight=False).print(
-        f"{run} has no writer of these settings yet. It is trained now, once: first the instructions to learn from, "
-        f"then {config['writer_steps']} steps; the bars say how many minutes each takes.",
-        markup=False,
-        soft_wrap=True,
-    )
 
 
 def _written(
@@ -301,7 +296,7 @@ def _refuse_unscored(generation: Mapping[str, Any], makes: bool, held_out: bool)
         logger.warning("clip_model=%s scores nothing; make media with --held_out", generation["clip_model"])
 
 
-def _asked(users: Any) -> int | list[str] | None:
+def _asked(users: int | str | Sequence[str]) -> int | list[str] | None:
     """How many users are asked for, or which; None: all."""
     if isinstance(users, str):
         if users == "all":
@@ -344,12 +339,7 @@ def _try(config: Config, asked: int | list[str] | None, media: str, generation: 
 
 
 def _record(
-    recommender: Recommender,
-    user: str,
-    history: list[str],
-    target: str | None,
-    said: Preferences,
-    written: Instruction,
+    recommender: Recommender, user: str, history: list[str], target: str | None, said: Preferences, written: Instruction
 ) -> InstructionRecord:
     titles, aim = recommender.titles, written.aim
     return InstructionRecord(

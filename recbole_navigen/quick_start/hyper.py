@@ -10,6 +10,7 @@ from typing import Any
 from recbole_navigen.bars import use_bars
 from recbole_navigen.config import Config
 from recbole_navigen.config.calls import SETTINGS, checks
+from recbole_navigen.config.settings import RunSettings
 from recbole_navigen.errors import InputError
 from recbole_navigen.owners import this_process
 from recbole_navigen.pipeline.check import refuse_bad_data
@@ -111,29 +112,28 @@ def run_hyper(
     """
     # 1. Everything that can be refused early is refused here. Both ends of the space must be settings RecBole takes.
     config = Config(model, dataset, config_file_list, dict(config_dict or {}), argv)
-    name, data = config["model"], config["dataset"]
-    params_file = Path(params_file) if params_file else shipped_space(name)
+    run = RunSettings.of(config)
+    params_file = Path(params_file) if params_file else shipped_space(run.model)
     space = read_space(params_file)
     refuse_bad_values(space, config.given.described, str(params_file))
     refuse_unfit(space, config, config.external_config_dict, str(params_file))
     for end in (0, -1):
         values = {p.name: p.values[end] if p.kind == "choice" else (p.low, p.high)[end] for p in space}
         Config(model, dataset, config_file_list, {**(config_dict or {}), **nested(values, config)}, argv)
-    if config["eval_args"]["split"] == {"LS": "test_only"}:
+    if run.eval_args["split"] == {"LS": "test_only"}:
         raise InputError("eval_args.split={LS: test_only} has no validation to search by; use {LS: valid_and_test}")
-    require_writable(config["checkpoint_dir"], "checkpoint_dir")
+    require_writable(run.checkpoint_dir, "checkpoint_dir")
     _refuse_output(output)
-    use_bars(config["progress"])
+    use_bars(run.progress)
     # A choice among models may name one that is not there.
     named = [{p.name: value} for p in space if p.kind == "choice" and p.name in SOURCES for value in p.values]
     others = ({**(config_dict or {}), **nested(value, config)} for value in named)
     refuse_bad_data([config, *(Config(model, dataset, config_file_list, own, argv) for own in others)])
-    metric = config["valid_metric"].lower()
-    objectives = [metric, LATENCY] if sampler == "nsga2" else [metric]
-    directions = ["maximize" if config["valid_metric_bigger"] else "minimize", "maximize"][: len(objectives)]
+    objectives = [run.metric, LATENCY] if sampler == "nsga2" else [run.metric]
+    directions = ["maximize" if run.valid_metric_bigger else "minimize", "maximize"][: len(objectives)]
     origin = identity(config)
     found = open_study(
-        study or f"{name}-{data}",
+        study or run.name,
         directions,
         space,
         origin,
@@ -142,7 +142,7 @@ def run_hyper(
         "none" if sampler == "nsga2" else pruner,
         heartbeat,
         n_trials,
-        config["seed"],
+        run.seed,
     )
 
     # 2. The first trial has the settings of a run without a sweep, so that the best one is no worse than that. On a
@@ -155,12 +155,14 @@ def run_hyper(
 
     # 3. Trials, until the study has enough of them. A worker waits for the others' last ones, to redo those that die.
     heartbeats = has_heartbeats(storage)
-    with progress_bar(n_trials, config["show_progress"]) as (say, bar), SeparateRuns() as separately:
+    with progress_bar(n_trials, run.show_progress) as (say, bar), SeparateRuns() as separately:
         objective = Objective(config, space, len(objectives), separately, bar)
         while (done := len(ended(found))) < n_trials:
             if done + (running := others_running(found, heartbeats)) < n_trials:
                 try:
-                    found.optimize(objective, n_trials=1, catch=(RunFailed,), callbacks=[_tell(say, metric, n_trials)])
+                    found.optimize(
+                        objective, n_trials=1, catch=(RunFailed,), callbacks=[_tell(say, run.metric, n_trials)]
+                    )
                 except ValueError as error:
                     # What Optuna says where this worker gave no sign of life for too long, and others took its trial.
                     if not str(error).startswith("Cannot tell a"):
@@ -176,7 +178,7 @@ def run_hyper(
             confirmation = confirm_best(config, values, confirm, separately, lambda line: bar(n_trials, line))
 
     # 4. The report.
-    folder = Path(output) if output else new_folder(config["checkpoint_dir"], f"hyper-{name}-{data}")
+    folder = Path(output) if output else new_folder(run.checkpoint_dir, f"hyper-{run.name}")
     shown = None if confirmation is None else (confirmation.verdict(), confirmation.table())
     result = write_report(sweep, folder, shown)
     result["confirmation"] = None if confirmation is None else confirmation.summary()
@@ -210,7 +212,7 @@ class Objective:
     bar: Callable[[int, str], None]
 
     def __call__(self, trial: "optuna.Trial") -> tuple[float, ...]:
-        start, scores = time.perf_counter(), []
+        start, scores, run = time.perf_counter(), [], RunSettings.of(self.config)
         values = {parameter.name: parameter.suggest(trial) for parameter in self.space}
         settings = {**self.config.external_config_dict, **nested(values, self.config), "show_progress": False}
         done = len(ended(trial.study))
@@ -235,7 +237,7 @@ class Objective:
         try:
             # What an earlier trial or run has trained already is not trained again.
             known = finished(self.config, settings)
-            folder = known or self.separately(self.config["model"], self.config["dataset"], settings, progress, judge)
+            folder = known or self.separately(run.model, run.dataset, settings, progress, judge)
             record = read_result(folder)
             if known:
                 trial.set_user_attr("found", True)
@@ -248,7 +250,7 @@ class Objective:
         except RunStopped:
             if math.isfinite(scores[-1]):
                 raise optuna.TrialPruned from None
-            error = RunFailed(f"{self.config['valid_metric']} was {scores[-1]} at evaluation {len(scores)}")
+            error = RunFailed(f"{run.valid_metric} was {scores[-1]} at evaluation {len(scores)}")
             trial.set_user_attr(FAILURE, str(error))
             raise error from None
         except RunFailed as error:
@@ -266,7 +268,7 @@ class Objective:
 def _tell(say: Callable[[str], None], metric: str, total: int) -> Callable[["optuna.Study", Any], None]:
     """A callback of Optuna's that prints one line a trial."""
 
-    def tell(study: "optuna.Study", trial: Any) -> None:
+    def tell(study: "optuna.Study", trial: "optuna.trial.FrozenTrial") -> None:
         name, own = f"{len(ended(study))} of {total}: trial {trial.number}", trial.user_attrs
         if trial.state == TrialState.FAIL:
             say(f"{name} FAILED: {own[FAILURE]}")
@@ -275,7 +277,8 @@ def _tell(say: Callable[[str], None], metric: str, total: int) -> Callable[["opt
             last = list(trial.intermediate_values.values())[-1]
             outcome = f"stopped early at {shown_name(metric)} {last:.4f}"
         else:
-            outcome = ", ".join((f"{shown_name(metric)} {trial.values[0]:.4f}", *_speed(trial)))
+            speed = [f"{value:,.0f} {LATENCY}" for value in trial.values[1:]]
+            outcome = ", ".join((f"{shown_name(metric)} {trial.values[0]:.4f}", *speed))
             if own.get("found"):
                 outcome += f", found in {own['folder']}"
         best = best_trial(study)
@@ -283,7 +286,3 @@ def _tell(say: Callable[[str], None], metric: str, total: int) -> Callable[["opt
         say(f"{name}: {outcome}, {own['seconds']:.0f} s, {own['evaluations']} evaluations{so_far}")
 
     return tell
-
-
-def _speed(trial: Any) -> list[str]:
-    return [f"{value:,.0f} {LATENCY}" for value in trial.values[1:]]

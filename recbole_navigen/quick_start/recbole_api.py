@@ -7,6 +7,7 @@ else is `run_navigen`: its checks, its defaults, its folders and its resume.
 import logging
 import sys
 from collections.abc import MutableMapping, Sequence
+from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def run_recbole(
     config_file_list: Sequence[str] | None = None,
     config_dict: dict[str, Any] | None = None,
     saved: bool = True,
-    queue: Any = None,
+    queue: Queue | None = None,
 ) -> dict[str, Any]:
     """Train and test a model.
 
@@ -73,7 +74,7 @@ def run(
     return run_recbole(model, dataset, config_file_list, config_dict, saved)
 
 
-def run_recboles(rank: int, *args: Any) -> None:
+def run_recboles(rank: int, *args: object) -> None:
     """What RecBole spawns; refused unless it is alone."""
     *names, more = args
     if not isinstance(more, MutableMapping):

@@ -13,6 +13,8 @@ from typing import Any
 
 import colorama.initialise
 import numpy as np
+from recbole.data.dataloader import AbstractDataLoader
+from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.utils import ModelType, init_logger, init_seed, set_color
 
 import recbole_navigen
@@ -22,6 +24,8 @@ from recbole_navigen.bars import use_bars
 from recbole_navigen.config import Config
 from recbole_navigen.config.calls import SETTINGS, checks
 from recbole_navigen.config.forms import sampled
+from recbole_navigen.config.models import parts_of
+from recbole_navigen.config.settings import RunSettings
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.devices import peak_device_memory_mb
 from recbole_navigen.errors import InputError
@@ -38,6 +42,7 @@ from recbole_navigen.runs.result import finished_folders
 from recbole_navigen.runs.stages import Stages
 from recbole_navigen.runs.summary import SampleUser, metrics_table, sample_users, show
 from recbole_navigen.sources import installed
+from recbole_navigen.training.trainer import SafeCheckpoint
 
 _VERSIONS_OF = ("recbole", "torch", "numpy", "pandas", "scipy", "scikit-learn", "transformers", "tokenizers", "peft")
 
@@ -75,14 +80,16 @@ def run_navigen(
     """
     # 1. Settings and the places to write to: everything that can be refused early is refused here.
     config = Config(model, dataset, config_file_list, config_dict, argv)
+    if not processes.is_main():
+        config["show_progress"] = False
+    run = RunSettings.of(config)
+    parts = parts_of(run.model)
     origin = {"identity": identity(config), "protocol": evaluation_protocol(config)}
-    require_writable(config["checkpoint_dir"], "checkpoint_dir")
-    use_bars(config["progress"])
+    require_writable(run.checkpoint_dir, "checkpoint_dir")
+    use_bars(run.progress)
     if processes.is_main():
         _start_logging(config)
-    else:
-        config["show_progress"] = False
-    init_seed(config["seed"], config["reproducibility"])
+    init_seed(run.seed, run.reproducibility)
     logger.info(config)
 
     # 2. Data.
@@ -96,47 +103,37 @@ def run_navigen(
         train_data, valid_data, test_data = data_preparation(config, data)
 
     # 3. Model and training. The run folder is made only now, so that refused input leaves none behind.
-    stem = f"{config['model']}-{config['dataset']}"
     with (
-        processes.joined(config["device"].type),
-        common_folder(config["checkpoint_dir"], stem, origin["identity"], config["device"]) as (run_dir, goes_on),
+        processes.joined(run.device.type),
+        common_folder(run.checkpoint_dir, run.name, origin["identity"], run.device) as (run_dir, goes_on),
     ):
         config["run_dir"] = str(run_dir)
-        init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
+        init_seed(run.seed + run.local_rank, run.reproducibility)
         with processes.main_first():
-            if config["model"] == "NaviGen":
-                from recbole_navigen.pipeline.train import build_navigen
-
-                net, trainer = build_navigen(config, data, train_data, valid_data, stages)
-            else:
-                from recbole_navigen.training.trainer import build_model, get_trainer
-
-                net = build_model(config, train_data._dataset)
-                trainer = get_trainer(config, net)(config, net)
+            net, trainer = parts.build(config, train_data, valid_data, stages)
         logger.info(net)
         with stages("train") as stage:
-            best_valid_score, best_valid_result = _fit(config, trainer, train_data, valid_data, goes_on, callback)
+            best_valid_score, best_valid_result = _fit(trainer, train_data, valid_data, goes_on, callback)
             stage.spared = trainer.seconds_before
             if best_valid_result:
-                stage.metric = f"best valid {config['valid_metric']} {best_valid_score:.4f}"
-        if config["model"] == "NaviGen":
+                stage.metric = f"best valid {run.valid_metric} {best_valid_score:.4f}"
+        if parts.later is not None:
             with processes.main_alone() as mine:
                 if mine:
-                    _later_stages(config, trainer, data, train_data._dataset, valid_data, stages)
+                    parts.later(config, trainer, train_data.dataset, valid_data, stages)
             best_valid_score, best_valid_result = trainer.best_valid_score, trainer.best_valid_result
 
         # 4. Test, with RecBole's own evaluator on the best checkpoint.
         with stages("test") as stage:
             # A ranking among sampled items must not depend on what was drawn before: a killed run drew less.
-            init_seed(config["seed"], config["reproducibility"])
-            test_result = trainer.evaluate(test_data, load_best_model=True, show_progress=config["show_progress"])
-            chosen = config["valid_metric"].lower()
-            stage.metric = f"test {config['valid_metric']} {test_result[chosen]:.4f}"
-        costs = _costs(config, net, trainer, test_data, stages)
+            init_seed(run.seed, run.reproducibility)
+            test_result = trainer.evaluate(test_data, load_best_model=True, show_progress=run.show_progress)
+            stage.metric = f"test {run.valid_metric} {test_result[run.metric]:.4f}"
+        costs = _costs(trainer, test_data, stages)
         with stages("ranks") as stage:
             ranks = rank_users(config, test_data, net) if processes.is_main() else None
             if ranks is not None:
-                ranks.save(config["run_dir"])
+                ranks.save(run_dir)
             stage.metric = "not kept" if ranks is None else f"{len(ranks.user)} users, both protocols"
         logger.info(set_color("best valid ", "yellow") + f": {best_valid_result}")
         logger.info(set_color("test result", "yellow") + f": {test_result}")
@@ -145,27 +142,27 @@ def run_navigen(
         result = {
             # Without a validation split (LS: test_only) RecBole keeps the last epoch and has no score.
             "best_valid_score": float(best_valid_score) if best_valid_result else None,
-            "valid_score_bigger": bool(config["valid_metric_bigger"]),
+            "valid_score_bigger": bool(run.valid_metric_bigger),
             "best_valid_result": _floats(best_valid_result or {}),
             "test_result": _floats(test_result),
             "validations": trainer.validations,
         }
         if not processes.is_main():
-            return {**result, "run_dir": config["run_dir"]}
+            return {**result, "run_dir": str(run_dir)}
         # After a kill, the seconds of training go on from the last checkpoint; those of other stages are those since.
         origin["resumed"] = goes_on
         origin |= {"dataset_hash": data.content_hash, "split_hash": ranks.split_hash if ranks is not None else None}
         # How often the order of the file, or `shuffle_ties`, decided which row is the last.
         tied, users = data.tied_last_rows or (None, None)
         origin["tied_last_rows"] = tied if tied is None else {"tied": tied, "users": users, "share": tied / users}
-        write_record(Path(config["run_dir"]) / RESULT, {**result, **origin, **costs, **_provenance(config, stages)})
-        remove_whole(Path(config["run_dir"]) / RECODING)  # what training began from is of no use behind its end
+        write_record(run_dir / RESULT, {**result, **origin, **costs, **_provenance(config, stages)})
+        remove_whole(run_dir / RECODING)  # what training began from is of no use behind its end
         probabilities = bool(getattr(net, "scores_are_log_probabilities", False))
-        among = sampled(config["eval_args"]["mode"]["test"])
-        if prints(config):
-            show(stages, result["test_result"], _samples(config, data, test_data, net), probabilities, among)
-        logger.info("results are in %s", Path(config["run_dir"]) / RESULT)
-    result["run_dir"] = config["run_dir"]
+        among = sampled(run.eval_args["mode"]["test"])
+        if prints(run.state):
+            show(stages, result["test_result"], _samples(run, test_data, net), probabilities, among)
+        logger.info("results are in %s", run_dir / RESULT)
+    result["run_dir"] = str(run_dir)
     return HtmlResult(result, [metrics_table(result["test_result"], among)])
 
 
@@ -184,18 +181,23 @@ def finished_run(
 
 def find_run(config: Config) -> Path | None:
     """Folder of the newest finished run of these settings."""
-    return next(finished_folders(config["checkpoint_dir"], identity(config)), None)
+    return next(finished_folders(RunSettings.of(config).checkpoint_dir, identity(config)), None)
 
 
 def _fit(
-    config: Config, trainer: Any, train_data: Any, valid_data: Any, goes_on: bool, callback: Callable | None
+    trainer: SafeCheckpoint,
+    train_data: AbstractDataLoader,
+    valid_data: AbstractDataLoader,
+    goes_on: bool,
+    callback: Callable | None,
 ) -> tuple[float, dict[str, float] | None]:
     """Train, or go on where a killed run stood. Returns the best validation score and result."""
-    done = Path(config["run_dir"]) / TRAINED
+    run_dir = Path(trainer.saved_model_file).parent
+    done = run_dir / TRAINED
     through = goes_on and done.exists()
     if through:
         trainer.load_best()
-        kept = read_record(done, f"delete {config['run_dir']} and run again")
+        kept = read_record(done, f"delete {run_dir} and run again")
         trainer.validations, trainer.seconds_before = kept["validations"], kept["seconds"]
         trainer.eval_collector.data_collect(train_data)  # as `fit` does; metrics such as ItemCoverage need it
     if through or (goes_on and trainer.go_on()):
@@ -203,7 +205,9 @@ def _fit(
         for row in trainer.validations if callback is not None else ():
             callback(row["epoch"], row["score"])
     if not through:
-        trainer.fit(train_data, valid_data, saved=True, show_progress=config["show_progress"], callback_fn=callback)
+        trainer.fit(
+            train_data, valid_data, saved=True, show_progress=trainer.settings.show_progress, callback_fn=callback
+        )
         if processes.is_main():
             write_record(done, {"validations": trainer.validations, "seconds": trainer.spent()["seconds"]})
     if processes.is_main():
@@ -211,32 +215,12 @@ def _fit(
     return trainer.best_valid_score, trainer.best_valid_result
 
 
-def _later_stages(config: Config, trainer: Any, dataset: Any, part: Any, valid_data: Any, stages: Stages) -> None:
-    """What `training_stages` names after the ranking model: a writer, and reinforcement."""
-    named = set(config["training_stages"]) & {"write", "reinforce"}
-    if not named:
-        return
-    from recbole_navigen.training.checkpoint import load_checkpoint
-
-    model = trainer.model
-    model.load_state_dict(load_checkpoint(trainer.saved_model_file)["state_dict"])
-    model.eval()
-    if "write" in named:
-        from recbole_navigen.pipeline.write import train_beside
-
-        train_beside(config, config["run_dir"], model, dataset, part, stages)
-    if "reinforce" in named:
-        from recbole_navigen.pipeline.reinforce import reinforce
-
-        reinforce(config, trainer, dataset, part, valid_data, stages)
-
-
-def _samples(config: Config, data: Any, test_data: Any, net: Any) -> list[SampleUser]:
+def _samples(run: RunSettings, test_data: AbstractDataLoader, net: AbstractRecommender) -> list[SampleUser]:
     """Return three users of a sequential model; models that rank item by item only are left out."""
-    if config["MODEL_TYPE"] != ModelType.SEQUENTIAL or "full" not in config["eval_args"]["mode"]["test"]:
+    if run.MODEL_TYPE != ModelType.SEQUENTIAL or "full" not in run.eval_args["mode"]["test"]:
         return []
     try:
-        return sample_users(config, data, test_data, net)
+        return sample_users(test_data, net)
     except NotImplementedError:
         return []
 
@@ -299,9 +283,9 @@ def _pass_over(handler: logging.Handler, record: logging.LogRecord) -> None:
         logging.Handler.handleError(handler, record)
 
 
-def _costs(config: Config, net: Any, trainer: Any, test_data: Any, stages: Stages) -> dict[str, Any]:
+def _costs(trainer: SafeCheckpoint, test_data: AbstractDataLoader, stages: Stages) -> dict[str, Any]:
     """Say what training and testing took, right after them: time, size and memory."""
-    parameters = list(net.parameters())
+    parameters, device = list(trainer.model.parameters()), str(trainer.device)
     kilobyte = 1024 if sys.platform == "darwin" else 1  # the unit of ru_maxrss: bytes on macOS, kilobytes on Linux
     users = len(np.unique(test_data._dataset.inter_feat[test_data._dataset.uid_field]))
     return {
@@ -313,11 +297,11 @@ def _costs(config: Config, net: Any, trainer: Any, test_data: Any, stages: Stage
             "trainable": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         },
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / kilobyte / 1024, 1),
-        "peak_device_memory_mb": peak_device_memory_mb(str(config["device"])),
+        "peak_device_memory_mb": peak_device_memory_mb(device),
         "machine": {
             "platform": platform.platform(),
             "processors": os.cpu_count(),
-            "device": str(config["device"]),
+            "device": device,
             "processes": processes.size(),
         },
     }
@@ -327,10 +311,11 @@ def _provenance(config: Config, stages: Stages) -> dict[str, Any]:
     """Say where a result comes from: settings, stages and versions."""
     versions = {"recbole_navigen": recbole_navigen.__version__, "python": platform.python_version()}
     versions |= installed(_VERSIONS_OF)
+    run = RunSettings.of(config)
     return {
-        "model": config["model"],
-        "dataset": config["dataset"],
-        "seed": config["seed"],
+        "model": run.model,
+        "dataset": run.dataset,
+        "seed": run.seed,
         "seconds": stages.seconds,
         "stages": [{"name": row.name, "seconds": row.seconds, "metric": row.metric} for row in stages.rows],
         "versions": versions,

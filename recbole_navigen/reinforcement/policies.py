@@ -180,12 +180,7 @@ class InstructionPolicy:
         written = write(self.module, asked, think, 1.0, draws, plans=plans)
         answers = written.answers()
         cases = [
-            Case(
-                rows.raw(row, answer, think),
-                think,
-                tuple(self.terms[rows.items[row] - 1]),
-                *rows.tags[row],
-            )
+            Case(rows.raw(row, answer, think), think, tuple(self.terms[rows.items[row] - 1]), *rows.tags[row])
             for row, answer in zip(repeated, answers, strict=True)
         ]
         scored = self.judged(cases)

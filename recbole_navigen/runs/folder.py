@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from filelock import FileLock, Timeout
 
 from recbole_navigen import processes
@@ -48,7 +49,9 @@ def own_folder(root: str | Path, stem: str, wanted: dict[str, Any]) -> Iterator[
 
 
 @contextlib.contextmanager
-def common_folder(root: str | Path, stem: str, wanted: dict[str, Any], device: Any) -> Iterator[tuple[Path, bool]]:
+def common_folder(
+    root: str | Path, stem: str, wanted: dict[str, Any], device: torch.device
+) -> Iterator[tuple[Path, bool]]:
     """`own_folder` for all processes of a run: the main one holds the folder, and the others are told of it."""
     with contextlib.ExitStack() as held:
 

@@ -7,8 +7,11 @@ from typing import Any
 
 from recbole_navigen.artefacts import content_hash, file_hash, plain
 from recbole_navigen.config import Config
+from recbole_navigen.config.models import parts_of
 from recbole_navigen.config.own_metrics import metric_classes
 from recbole_navigen.config.reading import added_settings
+from recbole_navigen.config.reinforcement import reinforce_settings
+from recbole_navigen.config.settings import RunSettings
 from recbole_navigen.encoders.sentences import encoder_folder
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.adapters import LORA_KEYS
@@ -25,17 +28,18 @@ def identity(config: Config) -> dict[str, Any]:
     Args:
         config: settings as they are before the run.
     """
+    run = RunSettings.of(config)
     own, leave_out = {}, ("item_text_roles",)  # only instructions know of them
-    if config["model"] == "NaviGen":
-        own, leave_out = _own_identity(config)
-    if config["metrics_file"] is not None:
-        own["metrics_hash"] = code_hash(*metric_classes(config["metrics_file"]).values())
-    files = sorted(Path(config["data_path"]).glob(f"{glob.escape(config['dataset'])}.*"))
+    if (of_model := parts_of(run.model).identity) is not None:
+        own, leave_out = of_model(config)
+    if run.metrics_file is not None:
+        own["metrics_hash"] = code_hash(*metric_classes(run.metrics_file).values())
+    files = sorted(Path(run.data_path).glob(f"{glob.escape(run.dataset)}.*"))
     return plain(
         {
             **trained_by(config, leave_out),
             "files_hash": content_hash({file.name: file_hash(file) for file in files}),
-            "seed": config["seed"],
+            "seed": run.seed,
             **own,
         }
     )
@@ -47,21 +51,21 @@ def trained_by(config: Config, leave_out: Sequence[str] = ()) -> dict[str, Any]:
     Args:
         config: settings as they are before the run. leave_out: settings that do not matter to it.
     """
-    known = {"model": config["model"], "versions": versions()}
+    run = RunSettings.of(config)
+    known = {"model": run.model, "versions": versions()}
     # `auto` is another precision on another machine; and models on RecBole's own rows do not know the setting at all.
-    if config["model"] == "NaviGen" or config["train_rows"] == "user":
-        known["autocast"] = use_bf16(config["autocast"], config["device"])
+    if run.user_rows:
+        known["autocast"] = use_bf16(config["autocast"], run.device)
     known["settings_hash"] = config.settings_hash((*leave_out, "autocast"))
     if (code := code_hash(config.model_class)) is not None:
         known["code_hash"] = code
     return known
 
 
-def _own_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
+def navigen_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
     """What decides the result of a NaviGen beside what decides that of any model; and the settings that do not, or that
     are named here in another way.
     """
-    from recbole_navigen.config.reinforcement import reinforce_settings
     from recbole_navigen.reinforcement.scorers import SCORERS
     from recbole_navigen.supervision.roles import made_of
     from recbole_navigen.supervision.settings import WRITING_KEYS, learns_instructions, settings_of

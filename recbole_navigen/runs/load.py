@@ -2,12 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from recbole_navigen.artefacts import read_json, read_record, verify_manifest
 from recbole_navigen.config import Config
+from recbole_navigen.data import NaviGenDataset
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.backbone import pretrained_tokenizer, revision_of
@@ -24,7 +24,7 @@ from recbole_navigen.runs.trained import TrainedModel
 from recbole_navigen.training.checkpoint import load_checkpoint
 
 
-def load_navigen(config: Config, dataset: Any, run_dir: str | Path) -> NaviGen:
+def load_navigen(config: Config, dataset: NaviGenDataset, run_dir: str | Path) -> NaviGen:
     """The model of an earlier run at its best epoch, from the run's folder.
 
     Args:
@@ -113,7 +113,7 @@ def run_config(folder: str | Path, model: type | None = None) -> Config:
     return Config(model, record["dataset"], config_dict={**own, **data})
 
 
-def refuse_other_data(dataset: Any, dataset_hash: str, folder: str | Path) -> None:
+def refuse_other_data(dataset: NaviGenDataset, dataset_hash: str, folder: str | Path) -> None:
     """Refuse data that are not what a run was trained on."""
     if dataset.content_hash != dataset_hash:
         raise InputError(f"the data in {folder} is not what the run was trained on; restore it or train again.")

@@ -3,16 +3,20 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
+from recbole.data.dataloader import AbstractDataLoader
+from recbole.data.dataset import Dataset
+from recbole.model.abstract_recommender import AbstractRecommender
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from recbole_navigen.bars import in_notebook, tqdm
+from recbole_navigen.config import Config
+from recbole_navigen.config.settings import RunSettings
 from recbole_navigen.presentation.tables import Cell, to_terminal
 from recbole_navigen.presentation.tables import Table as MetricTable
 from recbole_navigen.redaction import hide
@@ -32,12 +36,12 @@ class SampleUser:
 
 
 @torch.no_grad()
-def sample_users(config: Any, dataset: Any, test_data: Any, model: Any, count: int = 3, k: int = 5) -> list[SampleUser]:
-    """Recommend to a few test users.
+def sample_users(
+    test_data: AbstractDataLoader, model: AbstractRecommender, count: int = 3, k: int = 5
+) -> list[SampleUser]:
+    """Recommend to a few test users, chosen by the `seed` of the settings.
 
     Args:
-        config: settings; `seed` chooses the users.
-        dataset: the whole data set, for names.
         test_data: RecBole's full-sort test loader; its rows hold the last items and the target of a user.
         model: a sequential model, in any mode; left in evaluation mode.
         count: how many users.
@@ -47,9 +51,10 @@ def sample_users(config: Any, dataset: Any, test_data: Any, model: Any, count: i
         One entry a user, in the order of the test rows. Probabilities if the model says that its scores are
         log-probabilities, raw scores otherwise.
     """
-    rows = test_data._dataset.inter_feat
-    chosen = np.random.default_rng(config["seed"]).choice(len(rows), size=min(count, len(rows)), replace=False)
-    interaction = rows[torch.from_numpy(np.sort(chosen))].to(config["device"])
+    dataset, run = test_data._dataset, RunSettings.of(test_data.config)
+    rows = dataset.inter_feat
+    chosen = np.random.default_rng(run.seed).choice(len(rows), size=min(count, len(rows)), replace=False)
+    interaction = rows[torch.from_numpy(np.sort(chosen))].to(run.device)
     model.eval()
     # RecBole's models return (B * N) or (B, N) scores, N counting the padding item 0, which is nobody's recommendation.
     scores = model.full_sort_predict(interaction).view(len(interaction), -1).float()
@@ -59,7 +64,7 @@ def sample_users(config: Any, dataset: Any, test_data: Any, model: Any, count: i
         values = values.exp()
     ranked, values = items.tolist(), values.tolist()
 
-    titles = item_names(config, dataset)
+    titles = item_names(test_data.config, dataset)
     users = dataset.id2token(dataset.uid_field, interaction[dataset.uid_field].cpu().numpy())
     sequences = interaction[model.ITEM_SEQ].cpu().numpy()
     lengths = interaction[model.ITEM_SEQ_LEN].cpu().numpy()
@@ -76,7 +81,7 @@ def sample_users(config: Any, dataset: Any, test_data: Any, model: Any, count: i
     ]
 
 
-def item_names(config: Any, dataset: Any) -> Sequence[str]:
+def item_names(config: Config, dataset: Dataset) -> Sequence[str]:
     """Return a name for each internal item id: its title, or its raw id when it has none."""
     tokens = dataset.id2token(dataset.iid_field, np.arange(dataset.item_num))
     if not config["item_text_fields"]:
@@ -87,7 +92,7 @@ def item_names(config: Any, dataset: Any) -> Sequence[str]:
     return [title or f"item {token}" for title, token in zip(titles, tokens, strict=True)]
 
 
-def titles_of(config: Any, dataset: Any) -> dict[str, str]:
+def titles_of(config: Config, dataset: Dataset) -> dict[str, str]:
     """A name for each raw item id: its title, or `item ID` without one."""
     tokens = dataset.id2token(dataset.iid_field, np.arange(dataset.item_num))[1:]
     return dict(zip(map(str, tokens), item_names(config, dataset)[1:], strict=True))

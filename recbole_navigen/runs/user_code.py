@@ -41,13 +41,13 @@ def code_hash(*roots: type | FunctionType) -> str | None:
     return content_hash(sorted(parts)) if parts else None
 
 
-def _code_of(value: Any) -> list[type | FunctionType]:
+def _code_of(value: object) -> list[type | FunctionType]:
     """Functions and classes that stand behind a value: itself, what it wraps, and the class of an object."""
     wrapped = [_attribute(value, name) for name in ("__func__", "fget", "fset", "func", "__wrapped__")]
     return [each for each in (value, *wrapped, type(value)) if isinstance(each, type | FunctionType)]
 
 
-def _attribute(value: Any, name: str) -> Any:
+def _attribute(value: object, name: str) -> Any:
     with contextlib.suppress(Exception):  # whatever objects of others do when they are asked
         return getattr(value, name, None)
     return None
@@ -112,7 +112,7 @@ def _names(code: CodeType) -> set[str]:
     return set(code.co_names).union(*inside)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """A value in the words of `content_hash`; of what is no plain value, its kind and its `identity` if it has one."""
     if isinstance(value, complex):
         return repr(value)
@@ -132,7 +132,7 @@ def _plain(value: Any) -> Any:
     return [f"a {type(value).__qualname__}", *known]
 
 
-def _inner(values: Any) -> Iterator[Any]:
+def _inner(values: object) -> Iterator[Any]:
     """Everything inside lists, tuples and dictionaries."""
     for each in values.values() if isinstance(values, Mapping) else values or ():
         yield from _inner(each) if isinstance(each, list | tuple | Mapping) else (each,)

@@ -40,7 +40,7 @@ class Recommendations(Sequence[Recommendation]):
     certified: bool
     basis: str = "history"
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: int | slice) -> Any:
         return self.items[index]
 
     def __len__(self) -> int:

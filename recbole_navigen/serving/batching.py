@@ -42,7 +42,7 @@ class Batcher:
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
         self._thread.start()
 
-    def ask(self, kind: Hashable, own: Any) -> Future:
+    def ask(self, kind: Hashable, own: object) -> Future:
         """Put a question; the answer, or the error, comes with the future.
 
         Raises:

@@ -3,19 +3,17 @@
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from recbole_navigen.config import Config
 from recbole_navigen.config.calls import checks
-from recbole_navigen.config.raw_ids import Id, known_user, listed, raw_id
+from recbole_navigen.config.raw_ids import Exclude, Histories, Id, known_user, listed, raw_id
 from recbole_navigen.config.reading import nearest
 from recbole_navigen.data import read_item_text
 from recbole_navigen.data.histories import histories_of
-from recbole_navigen.data.item_text import ItemText
-from recbole_navigen.data.reader import AtomicFile
+from recbole_navigen.data.item_text import ItemText, item_file
 from recbole_navigen.errors import InputError
 from recbole_navigen.runs.summary import titles_of
 from recbole_navigen.serving.answers import Recommendations
@@ -65,10 +63,7 @@ class CatalogueRecommender:
 
     def dates(self) -> dict[str, str]:
         """What the item file's columns of a year or a date say of each raw item id; empty without such columns."""
-        config, dataset = self._data
-        file = AtomicFile(
-            Path(config["data_path"]) / f"{dataset.dataset_name}.item", config["field_separator"], config["encoding"]
-        )
+        file, dataset = item_file(*self._data), self._data[1]
         columns = [name for name in file.header if DATED.search(name)]
         rows = file.texts([dataset.iid_field, *columns])
         return {item: " ".join(texts) for item, *texts in rows[[dataset.iid_field, *columns]].itertuples(index=False)}
@@ -91,11 +86,7 @@ class CatalogueRecommender:
         return self.recommend_all([history], k, [exclude], exclude_history)[0]
 
     def recommend_all(
-        self,
-        histories: Sequence[Sequence[Id]],
-        k: int = 10,
-        exclude: Sequence[Iterable[Id]] | None = None,
-        exclude_history: bool = False,
+        self, histories: Histories, k: int = 10, exclude: Exclude = None, exclude_history: bool = False
     ) -> list[Recommendations]:
         """As `recommend`, for many histories at once."""
         raise NotImplementedError
@@ -105,10 +96,10 @@ class CatalogueRecommender:
         self,
         users: Sequence[Id],
         k: int = 10,
-        exclude: Sequence[Iterable[Id]] | None = None,
+        exclude: Exclude = None,
         exclude_history: bool | None = None,
         held_out: int = 0,
-        **more: Any,
+        **more: object,
     ) -> list[Recommendations]:
         """The k best next items for users of the run's data set, after everything that they did.
 
@@ -129,11 +120,11 @@ class CatalogueRecommender:
     def _recommend_users(
         self,
         users: Sequence[str],
-        histories: Sequence[Sequence[str]],
+        histories: Histories,
         k: int,
-        exclude: Sequence[Iterable[Id]] | None,
+        exclude: Exclude,
         exclude_history: bool,
-        **more: Any,
+        **more: object,
     ) -> list[Recommendations]:
         """`recommend_users` for known users and what each of them did."""
         return self.recommend_all(histories, k, exclude, exclude_history, **more)
@@ -142,9 +133,7 @@ class CatalogueRecommender:
         """The first of some raw ids that the catalogue does not have; None if it has all."""
         return next((raw for raw in ids if raw_id(raw) not in self._index), None)
 
-    def _banned(
-        self, indices: Sequence[Sequence[int]], exclude: Sequence[Iterable[Id]] | None, exclude_history: bool
-    ) -> torch.Tensor:
+    def _banned(self, indices: Sequence[Sequence[int]], exclude: Exclude, exclude_history: bool) -> torch.Tensor:
         """Which items must not appear, by item index. (B, N), bool.
 
         Args:

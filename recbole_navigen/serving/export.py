@@ -140,11 +140,7 @@ def export_transformers(trained: TrainedModel, folder: str | Path) -> Path:
 
 def _about(trained: TrainedModel) -> dict[str, Any]:
     settings = without_secrets(plain(trained.settings))
-    return {
-        "settings": settings,
-        "dataset_hash": trained.dataset_hash,
-        "test_result": trained.test_result,
-    }
+    return {"settings": settings, "dataset_hash": trained.dataset_hash, "test_result": trained.test_result}
 
 
 def _free(folder: str | Path) -> Path:

@@ -3,7 +3,7 @@
 Symbols: B users, N items, H items of a history.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from torch import Tensor
 
 from recbole_navigen.config import Config
 from recbole_navigen.config.calls import checks
-from recbole_navigen.config.raw_ids import Id
+from recbole_navigen.config.raw_ids import Exclude, Histories
+from recbole_navigen.config.settings import DataSettings
 from recbole_navigen.data.dataset import ExactSequentialDataset
 from recbole_navigen.data.sequences import padded
 from recbole_navigen.devices import AUTO
@@ -41,10 +42,11 @@ class ModelRecommender(CatalogueRecommender):
             run: as `load_run` reads it.
         """
         self.run, self.model, self.settings = run, run.model, run.config.public()
-        self.sequential = run.config["MODEL_TYPE"] == ModelType.SEQUENTIAL
+        self._reading = DataSettings.of(run.config)
+        self.sequential = self._reading.MODEL_TYPE == ModelType.SEQUENTIAL
         dataset = run.dataset
         tokens = dataset.id2token(dataset.iid_field, np.arange(1, dataset.item_num))
-        hides = bool(run.config["exclude_history"]) or not (self.sequential or run.config["repeatable"])
+        hides = bool(self._reading.exclude_history) or not (self.sequential or self._reading.repeatable)
         super().__init__(list(map(str, tokens)), hides)
         self._items: Interaction | None = None
 
@@ -60,18 +62,14 @@ class ModelRecommender(CatalogueRecommender):
 
     @checks(k="int from 1", exclude_history="bool")
     def recommend_all(
-        self,
-        histories: Sequence[Sequence[Id]],
-        k: int = 10,
-        exclude: Sequence[Iterable[Id]] | None = None,
-        exclude_history: bool = False,
+        self, histories: Histories, k: int = 10, exclude: Exclude = None, exclude_history: bool = False
     ) -> list[Recommendations]:
         """As `recommend`, for many histories at once.
 
         Raises:
             InputError: the model does not read histories of items alone.
         """
-        name = self.run.config["model"]
+        name = self._reading.model
         if not self.sequential:
             raise InputError(
                 f"{name} knows users by number and reads no histories; use recommend_users with users of its data set."
@@ -79,39 +77,30 @@ class ModelRecommender(CatalogueRecommender):
         indices = self._all_indices(histories)
         if not indices:
             return []
-        items, lengths = padded([[index + 1 for index in history[-self._width :]] for history in indices])
-        rows = Interaction(
-            {
-                self.model.ITEM_SEQ: torch.nn.functional.pad(items, (0, self._width - items.shape[1])),
-                self.model.ITEM_SEQ_LEN: lengths,
-            }
-        )
         banned = self._banned(indices, exclude, exclude_history)
         try:
-            return self._best(rows, banned, k)
+            return self._best(self._rows_of(indices), banned, k)
         except KeyError as error:
             raise InputError(
                 f"{name} reads {error.args[0]} beside the items of a history; use recommend_users with users of its "
                 "data set."
             ) from error
 
-    def instruct(self, *_: Any, **__: Any) -> None:
+    def instruct(self, *_: object, **__: object) -> None:
         """Refused: only NaviGen writes instructions."""
-        raise InputError(f"{self.run.config['model']} writes no instructions; load a run of NaviGen.")
+        raise InputError(f"{self._reading.model} writes no instructions; load a run of NaviGen.")
 
     def _recommend_users(
         self,
         users: Sequence[str],
-        histories: Sequence[Sequence[str]],
+        histories: Histories,
         k: int,
-        exclude: Sequence[Iterable[Id]] | None,
+        exclude: Exclude,
         exclude_history: bool,
-        preferences: Any = None,
+        preferences: object = None,
     ) -> list[Recommendations]:
         if preferences is not None:
-            raise InputError(
-                f"{self.run.config['model']} knows no terms, which preferences need; load a run of NaviGen."
-            )
+            raise InputError(f"{self._reading.model} knows no terms, which preferences need; load a run of NaviGen.")
         if not users:
             return []
         dataset, indices = self.run.dataset, self._all_indices(histories)
@@ -120,15 +109,15 @@ class ModelRecommender(CatalogueRecommender):
         if isinstance(dataset, ExactSequentialDataset):
             rows = dataset.rows_after(numbers, np.array([len(history) for history in indices]))
         elif self.sequential:
-            items, lengths = padded([[index + 1 for index in history[-self._width :]] for history in indices])
-            rows[self.model.ITEM_SEQ] = torch.nn.functional.pad(items, (0, self._width - items.shape[1]))
-            rows[self.model.ITEM_SEQ_LEN] = lengths
+            rows.update(self._rows_of(indices))
         return self._best(dataset.join(rows), self._banned(indices, exclude, exclude_history), k)
 
-    @property
-    def _width(self) -> int:
-        """H: items of a history that the model reads."""
-        return self.run.config["MAX_ITEM_LIST_LENGTH"]
+    def _rows_of(self, indices: Sequence[Sequence[int]]) -> Interaction:
+        """Histories as a sequential model reads them: right-padded to its H items."""
+        width = self._reading.MAX_ITEM_LIST_LENGTH
+        items, lengths = padded([[index + 1 for index in history[-width:]] for history in indices])
+        items = torch.nn.functional.pad(items, (0, width - items.shape[1]))
+        return Interaction({self.model.ITEM_SEQ: items, self.model.ITEM_SEQ_LEN: lengths})
 
     @torch.no_grad()
     def _best(self, rows: Interaction, banned: Tensor, k: int) -> list[Recommendations]:

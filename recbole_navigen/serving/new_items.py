@@ -9,7 +9,7 @@ Symbols: N items, M new items, D width, L levels, K codes.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +72,9 @@ class _Row:
         return ". ".join(filter(None, self.fields.values()))
 
 
-def rows_of(items: Any, settings: Mapping[str, Any], known: Iterable[str]) -> list[_Row]:
+def rows_of(
+    items: pd.DataFrame | Iterable[Mapping[str, object]], settings: Mapping[str, Any], known: Iterable[str]
+) -> list[_Row]:
     """Read new items.
 
     Args:
@@ -113,7 +115,7 @@ def rows_of(items: Any, settings: Mapping[str, Any], known: Iterable[str]) -> li
     return rows
 
 
-def _missing(value: Any) -> bool:
+def _missing(value: object) -> bool:
     return value is None or (isinstance(value, float) and value != value)
 
 
@@ -281,7 +283,7 @@ def _replaced(
     table: DualIdentifierTable,
     item_rows: Tensor | None,
     sentences: Tensor | None,
-    changed_facts: Any,
+    changed_facts: Callable[[list], list],
 ) -> TrainedModel:
     """A model with another table. item_rows (N + 1, D) and sentences (N + 1, any) by internal id, or None."""
     lm, settings = trained.lm, trained.settings

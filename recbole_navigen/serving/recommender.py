@@ -13,7 +13,7 @@ import torch
 from recbole_navigen.artefacts import content_hash
 from recbole_navigen.config import Config
 from recbole_navigen.config.calls import checked, checks
-from recbole_navigen.config.raw_ids import Id, listed
+from recbole_navigen.config.raw_ids import Exclude, Histories, Id, listed
 from recbole_navigen.config.shipped import dataset_arguments
 from recbole_navigen.config.teachers import supervision_settings
 from recbole_navigen.data import NaviGenDataset, create_dataset
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from recbole_navigen.serving.model_recommender import ModelRecommender
 
 Stated = Preferences | str | Mapping[str, float] | None  # what somebody says of their taste
+AllStated = Stated | Sequence[Stated]  # of all, or of each
 # By whether there is a history, and whether there are preferences.
 BASES = {(True, False): "history", (True, True): "history and preferences"}
 BASES |= {(False, True): "preferences", (False, False): "popularity"}
@@ -149,11 +150,11 @@ class Recommender(GrowingCatalogue):
     @checks(k="int from 1", exclude_history="bool")
     def recommend_all(
         self,
-        histories: Sequence[Sequence[Id]],
+        histories: Histories,
         k: int = 10,
-        exclude: Sequence[Iterable[Id]] | None = None,
+        exclude: Exclude = None,
         exclude_history: bool = False,
-        preferences: Stated | Sequence[Stated] = None,
+        preferences: AllStated = None,
     ) -> list[Recommendations]:
         """As `recommend`, for many histories at once. preferences: for all, or a list with those of each."""
         indices = self._all_indices(histories, empty=True)
@@ -227,7 +228,7 @@ class Recommender(GrowingCatalogue):
     )
     def instruct(
         self,
-        histories: Sequence[Sequence[str]],
+        histories: Histories,
         media: str | Sequence[str] = "image",
         domain: str | None = None,
         think: bool = True,
@@ -238,7 +239,7 @@ class Recommender(GrowingCatalogue):
         pool: int = POOL,
         drafts: int = DRAFTS,
         free_terms: bool = False,
-        preferences: Stated | Sequence[Stated] = None,
+        preferences: AllStated = None,
     ) -> list[Instruction]:
         """An instruction for what comes next after each history.
 
@@ -337,22 +338,14 @@ class Recommender(GrowingCatalogue):
 
     @checks(pool="int from 1", exclude_history="bool")
     def aims(
-        self,
-        histories: Sequence[Sequence[str]],
-        pool: int = POOL,
-        exclude_history: bool = True,
-        preferences: Stated | Sequence[Stated] = None,
+        self, histories: Histories, pool: int = POOL, exclude_history: bool = True, preferences: AllStated = None
     ) -> list[Recommendation]:
         """The item that each instruction is for, see `instruct`; of a small catalogue the pool is what is left."""
         self._all_indices(histories, empty=True)
         return [aim for aim, _ in self.aimed(histories, pool, exclude_history, preferences)]
 
     def aimed(
-        self,
-        histories: Sequence[Sequence[str]],
-        pool: int = POOL,
-        exclude_history: bool = True,
-        preferences: Stated | Sequence[Stated] = None,
+        self, histories: Histories, pool: int = POOL, exclude_history: bool = True, preferences: AllStated = None
     ) -> list[tuple[Recommendation, tuple[list[int], list[float]]]]:
         """As `aims`, and with each the pool it is from: item indices and probabilities."""
         left = [self.table.n_items - len(set(history)) * exclude_history for history in histories]

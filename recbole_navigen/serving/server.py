@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 import recbole_navigen
 from recbole_navigen.errors import InputError
-from recbole_navigen.language.tags import DRAFTS, MEDIA, TOP_P
+from recbole_navigen.language.tags import DRAFTS, DRAWS, MEDIA, TOP_P
 from recbole_navigen.serving.answers import Recommendation
 from recbole_navigen.serving.batching import Batcher, Busy
 from recbole_navigen.serving.catalogue import CatalogueRecommender
@@ -101,10 +101,8 @@ def create_app(recommender: CatalogueRecommender, run: str, limits: Limits, writ
         """What the one thread computes that has the model."""
         name, *options = kind
         if name == "instruct":
-            media, think, temperature, top_p, drafts, seed = options
-            return recommender.instruct(
-                asked, media, think=think, temperature=temperature, top_p=top_p, drafts=drafts, seed=seed
-            )
+            media, *draws = options
+            return recommender.instruct(asked, media, **dict(draws))
         whom, hidden = options
         most = max(k for _, k, _ in asked)
         ask = recommender.recommend_users if whom == "users" else recommender.recommend_all
@@ -131,7 +129,7 @@ def create_app(recommender: CatalogueRecommender, run: str, limits: Limits, writ
 
     app.state.lost = 0  # requests that were given up before they were answered
 
-    async def answer(kind: Hashable, own: Any) -> Any:
+    async def answer(kind: Hashable, own: object) -> Any:
         try:
             return await asyncio.wrap_future(batcher.ask(kind, own))
         except asyncio.CancelledError:
@@ -167,8 +165,8 @@ def create_app(recommender: CatalogueRecommender, run: str, limits: Limits, writ
             """An instruction for an image or video model, for what comes next after a history, or for a user."""
             history = history_of(asked)
             history = recommender.history_of(asked.user) if history is None else history
-            options = (asked.media, asked.think, asked.temperature, asked.top_p, asked.drafts, asked.seed)
-            written = await answer(("instruct", *options), history)
+            draws = ((name, getattr(asked, name)) for name in DRAWS)
+            written = await answer(("instruct", asked.media, *draws), history)
             return InstructAnswer(
                 instruction=written.instruction,
                 media=written.media,
@@ -228,10 +226,10 @@ def create_app(recommender: CatalogueRecommender, run: str, limits: Limits, writ
 class _SmallBodies:
     """Refuses bodies that are too large, by their length or, where they do not say it, as they arrive."""
 
-    def __init__(self, app: Any, most: int):
+    def __init__(self, app: object, most: int):
         self.app, self.most = app, most
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: object, receive: object, send: object) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -262,6 +260,6 @@ class _SmallBodies:
 
         await self.app(scope, whole, send)
 
-    async def _refuse(self, scope: Any, receive: Any, send: Any) -> None:
+    async def _refuse(self, scope: object, receive: object, send: object) -> None:
         detail = f"a request may have {self.most} bytes"
         await JSONResponse({"detail": detail}, status_code=413, headers={"Connection": "close"})(scope, receive, send)

@@ -49,11 +49,5 @@ def score(judgement: Judgement, hit: bool) -> Score:
     weighted = 0.35 * consistency + 0.20 * judgement.novelty + 0.25 * judgement.aesthetic + 0.20 * executability
     overall = weighted - 1.0 * (consistency < 5 or executability < 5) - 0.5 * hit
     return Score(
-        consistency,
-        judgement.novelty,
-        judgement.aesthetic,
-        executability,
-        round(overall, 4),
-        hit,
-        judgement.reason,
+        consistency, judgement.novelty, judgement.aesthetic, executability, round(overall, 4), hit, judgement.reason
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from recbole.data.dataloader import AbstractDataLoader
 from torch import Tensor, nn
 
 
@@ -69,9 +70,9 @@ class AveragedTraining:
 
     def start_average(self, steps: int) -> None:
         """Begin, in `fit` before its first epoch. steps: optimizer steps of an epoch."""
-        if not self.config["average_epochs"]:
+        if not self.settings.average_epochs:
             return
-        self._average = WeightAverage(self.model, self.config["average_epochs"] * steps)
+        self._average = WeightAverage(self.model, self.settings.average_epochs * steps)
         self.optimizer.register_step_post_hook(lambda *_: self._average.update())
         if self._resumed is not None:
             self._average.load(self._resumed)
@@ -80,15 +81,17 @@ class AveragedTraining:
         """The model at its averaged weights."""
         return self._average.in_place() if self._average else contextlib.nullcontext()
 
-    def before_validation(self, valid_data: Any) -> None:
+    def before_validation(self, valid_data: AbstractDataLoader) -> None:
         """What a subclass does at the averaged weights before each validation."""
 
-    def _valid_epoch(self, valid_data: Any, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:
+    def _valid_epoch(
+        self, valid_data: AbstractDataLoader, *args: object, **kwargs: object
+    ) -> tuple[float, dict[str, float]]:
         with self.averaged():
             self.before_validation(valid_data)
             return super()._valid_epoch(valid_data, *args, **kwargs)
 
-    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+    def _save_checkpoint(self, *args: object, **kwargs: object) -> None:
         with self.averaged():
             super()._save_checkpoint(*args, **kwargs)
 

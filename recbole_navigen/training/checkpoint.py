@@ -39,7 +39,7 @@ _DTYPES = frozenset(
 _SPARSE_VIA = {"csr": "csr", "csc": "csc", "bsr": "csr", "coo": "coo", "lil": "csr", "dok": "coo", "dia": "coo"}
 
 
-def save_checkpoint(directory: str | Path, **objects: Any) -> None:
+def save_checkpoint(directory: str | Path, **objects: object) -> None:
     """Write objects into one directory, all or nothing.
 
     Args:
@@ -85,7 +85,7 @@ def load_checkpoint(directory: str | Path) -> dict[str, Any]:
     return _decode(json.loads((directory / OBJECTS).read_text(encoding="utf-8")), tensors)
 
 
-def _encode(value: Any, place: str, tensors: dict[str, Tensor], names: dict[tuple, str]) -> Any:
+def _encode(value: object, place: str, tensors: dict[str, Tensor], names: dict[tuple, str]) -> Any:
     """Return the JSON form of a value: itself, or a dict of one tag; tensors are put into `tensors`.
 
     Args:
@@ -95,7 +95,7 @@ def _encode(value: Any, place: str, tensors: dict[str, Tensor], names: dict[tupl
         names: memory layout of a stored tensor -> its name, so that tied weights are stored once.
     """
 
-    def encode(part: Any, key: Any) -> Any:
+    def encode(part: object, key: object) -> Any:
         return _encode(part, f"{place}.{key}" if place else str(key), tensors, names)
 
     def store(tensor: Tensor) -> str:
@@ -141,7 +141,7 @@ def _encode(value: Any, place: str, tensors: dict[str, Tensor], names: dict[tupl
     )
 
 
-def _decode(value: Any, tensors: dict[str, Tensor]) -> Any:
+def _decode(value: object, tensors: dict[str, Tensor]) -> Any:
     """Undo `_encode`."""
     if not isinstance(value, dict):
         return value

@@ -11,6 +11,7 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.language.answer import Answer, answer_text
 from recbole_navigen.language.choices import Choices
 from recbole_navigen.language.rendering import Rendered, Renderer
+from recbole_navigen.model.author import Author
 from recbole_navigen.supervision.planner import Planner
 from recbole_navigen.supervision.rows import InstructionRow
 
@@ -92,6 +93,12 @@ class InstructionRows:
             raise InputError(f"all {len(rows)} instructions are too long; raise instruction_tokens.")
         if left_out := len(rows) - len(self.plain):
             logger.warning("%d of %d instructions are too long to be learned", left_out, len(rows))
+
+    @classmethod
+    def of(cls, author: Author, rows: Sequence[InstructionRow], sequences: UserSequences) -> "InstructionRows":
+        """What an author learns from, under its own settings."""
+        limits = (author.settings[name] for name in ("MAX_ITEM_LIST_LENGTH", "think_share", "choose_item"))
+        return cls(rows, sequences, author.renderer, *limits, author.planner)
 
     def __len__(self) -> int:
         return len(self.plain)

@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from typing import Any
 
+from recbole.data.dataloader import AbstractDataLoader
+
 from recbole_navigen.bars import tqdm
 
 
 class LoaderBar:
     """A progress bar that stands in for the loader it runs over."""
 
-    def __init__(self, loader: Any, title: str):
+    def __init__(self, loader: AbstractDataLoader, title: str):
         self._loader, self._bar = loader, tqdm(loader, total=len(loader), desc=title, ncols=100)
 
     def __getattr__(self, name: str) -> Any:

@@ -45,7 +45,7 @@ def _attributes(model: nn.Module) -> Iterator[tuple[str, nn.Module, Any]]:
                 yield f"{prefix}.{name}" if prefix else name, module, value
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: object) -> bool:
     if isinstance(value, Tensor):
         return value.layout == torch.strided and not value.requires_grad and not value.is_complex()
     if isinstance(value, np.ndarray):
@@ -55,14 +55,14 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | np.number)
 
 
-def _mark(value: Any) -> Any:
+def _mark(value: object) -> Any:
     # Tensors count their changes in place; the object itself is kept, so that no other gets its identity.
     if isinstance(value, Tensor):
         return value, value._version
     return value.copy() if isinstance(value, list | np.ndarray) else value
 
 
-def _is_same(value: Any, mark: Any) -> bool:
+def _is_same(value: object, mark: object) -> bool:
     if isinstance(value, Tensor):
         return isinstance(mark, tuple) and len(mark) == 2 and mark[0] is value and mark[1] == value._version
     if type(value) is not type(mark):

@@ -23,6 +23,7 @@ from torch import Tensor, distributed, nn
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen import processes
+from recbole_navigen.config.settings import TrainingSettings
 from recbole_navigen.errors import InputError
 
 # What evaluation collects batch by batch, one row a user.
@@ -33,17 +34,19 @@ class DataParallel:
     """Mixin for RecBole trainers, right before the trainer in the bases. With one process it changes nothing."""
 
     def __init__(self, config: Config, model: nn.Module):
+        self.settings = own = TrainingSettings.of(config)
         if processes.size() == 1:
             super().__init__(config, model)
             return
-        own_loops = [cls for cls in type(self).__mro__ if _from_recbole(cls) and "_train_epoch" in vars(cls)]
+        of_recbole = [cls for cls in type(self).__mro__ if cls.__module__.partition(".")[0] == "recbole"]
+        own_loops = [cls for cls in of_recbole if "_train_epoch" in vars(cls)]
         if own_loops != [Trainer]:
             raise InputError(
-                f"{config['model']} cannot be trained by {processes.size()} processes: RecBole's "
+                f"{own.model} cannot be trained by {processes.size()} processes: RecBole's "
                 f"{own_loops[0].__name__} has a training loop of its own; run it in one process"
             )
-        if config["MODEL_TYPE"] == ModelType.TRADITIONAL:
-            raise InputError(f"{config['model']} has no steps that processes could share; run it in one process")
+        if own.MODEL_TYPE == ModelType.TRADITIONAL:
+            raise InputError(f"{own.model} has no steps that processes could share; run it in one process")
         if not processes.is_main():
             # RecBole opens a TensorBoard folder in every trainer; one process alone writes.
             recbole.trainer.trainer.get_tensorboard = lambda logger: _Silent()
@@ -61,7 +64,7 @@ class DataParallel:
 
         self.eval_collector.get_data_struct = collected
 
-    def fit(self, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float] | None]:
+    def fit(self, *args: object, **kwargs: object) -> tuple[float, dict[str, float] | None]:
         """Train as RecBole does; all are through when the main process has written its last checkpoint."""
         result = super().fit(*args, **kwargs)
         processes.wait()
@@ -75,7 +78,7 @@ class DataParallel:
         for tensor in (*self.model.parameters(), *self.model.buffers()):
             distributed.broadcast(tensor.data, 0)
         if not processes.is_main():
-            torch.manual_seed(self.config["seed"] + processes.rank())
+            torch.manual_seed(self.settings.seed + processes.rank())
         self._begun = True
 
     def _train_epoch(
@@ -120,7 +123,7 @@ class DataParallel:
             if count:
                 parameter.grad = part.view_as(parameter).to(parameter.dtype)
 
-    def _valid_epoch(self, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:
+    def _valid_epoch(self, *args: object, **kwargs: object) -> tuple[float, dict[str, float]]:
         if processes.size() > 1:
             # Numbers that were fitted on validation are the main process's own everywhere.
             for buffer in self.model.buffers():
@@ -128,7 +131,7 @@ class DataParallel:
                     distributed.broadcast(buffer, 0)
         return super()._valid_epoch(*args, **kwargs)
 
-    def evaluate(self, eval_data: AbstractDataLoader, *args: Any, **kwargs: Any) -> dict[str, float] | None:
+    def evaluate(self, eval_data: AbstractDataLoader, *args: object, **kwargs: object) -> dict[str, float] | None:
         """Evaluate as RecBole does, each process its own users. Rankings against sampled items are not shared out."""
         self._sharded = processes.size() > 1 and isinstance(eval_data, FullSortEvalDataLoader)
         return super().evaluate(self._part(eval_data) if self._sharded else eval_data, *args, **kwargs)
@@ -150,10 +153,6 @@ class DataParallel:
                 type(eval_data)(self.config, part, eval_data._sampler, shuffle=False),
             )
         return self._parts[id(eval_data)][1]
-
-
-def _from_recbole(cls: type) -> bool:
-    return cls.__module__.partition(".")[0] == "recbole"
 
 
 class Shares:

@@ -31,7 +31,7 @@ class Progress:
         """Whether enough time has passed to write again."""
         return time.perf_counter() >= self._next
 
-    def save(self, **state: Any) -> None:
+    def save(self, **state: object) -> None:
         """Write a state as `save_checkpoint` does."""
         start = time.perf_counter()
         save_checkpoint(self.folder, **state)

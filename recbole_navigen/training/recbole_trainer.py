@@ -8,6 +8,7 @@ from recbole.utils import ModelType
 from torch import nn
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
+from recbole_navigen.config.models import parts_of
 from recbole_navigen.training.sft import NaviGenTrainer
 from recbole_navigen.training.trainer import SafeCheckpoint, safe_trainer
 from recbole_navigen.training.trainer import get_trainer as trainer_of
@@ -28,7 +29,7 @@ def get_trainer(model_type: ModelType, model_name: str) -> type[RecBoleTrainer]:
     Args:
         model_type: `config["MODEL_TYPE"]`. model_name: `config["model"]`.
     """
-    if model_name == "NaviGen":
-        return NaviGenTrainer
+    if (own := parts_of(model_name).trainer) is not None:
+        return own
     stock = safe_trainer(model_type, model_name)
     return Trainer if stock.__bases__[-1] is RecBoleTrainer else stock

@@ -37,9 +37,8 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
         super().__init__(config, model)
         self._instructions: InstructionRows | None = model.instruction_rows
         self.stage = "finetune"
-        self._bf16 = use_bf16(config["autocast"], self.device)
-        self._weights = config["task_weights"]
-        self._items = torch.Generator().manual_seed(config["seed"])
+        self._bf16 = use_bf16(self.settings.autocast, self.device)
+        self._items = torch.Generator().manual_seed(self.settings.seed)
         self._steps_done = 0
         self._steps_in_all = 1
         self._aligned = 0  # epochs
@@ -47,13 +46,13 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
 
     def before_epochs(self, train_data: AbstractDataLoader, show_progress: bool) -> None:
         """Align, or what is left of it after a kill."""
-        if "align" in self.config["training_stages"] and self._aligned < self.config["align_epochs"]:
+        if "align" in self.settings.training_stages and self._aligned < self.settings.align_epochs:
             self._align(train_data, show_progress)
         self._steps_in_all = len(train_data) * self.epochs
         self.start_average(len(train_data))
 
     def _align(self, train_data: AbstractDataLoader, show_progress: bool) -> None:
-        epochs, optimizer = self.config["align_epochs"], self.optimizer
+        epochs, optimizer = self.settings.align_epochs, self.optimizer
         body = [p for p in self.model.lm.backbone.own_parameters() if p.requires_grad]
         self.stage, self._steps_in_all = "align", len(train_data) * epochs
         for parameter in body:
@@ -74,11 +73,11 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
             self.optimizer = optimizer
             self.stage, self._steps_done = "finetune", 0
 
-    def _build_optimizer(self, **kwargs: Any) -> torch.optim.Optimizer:
+    def _build_optimizer(self, **kwargs: object) -> torch.optim.Optimizer:
         """AdamW; weight decay in full on the body's matrices, a tenth on identifier and text rows,
         none on norms and biases.
         """
-        decay, groups = self.config["weight_decay"] or 0.0, {}
+        decay, groups = self.settings.weight_decay or 0.0, {}
         body = {id(parameter) for parameter in self.model.lm.backbone.own_parameters()}
         for name, parameter in self.model.named_parameters():
             if parameter.requires_grad:
@@ -99,12 +98,12 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
 
     def _loss(self, batch: Interaction) -> Tensor:
         """Weighted sum of the tasks' losses on one batch. Sets the step's learning rate on the way."""
-        warmup = int(self.config["warmup_ratio"] * self._steps_in_all)
-        share = rate(self._steps_done, self._steps_in_all, warmup, self.config["lr_schedule"], RATE_FLOOR)
+        warmup = int(self.settings.warmup_ratio * self._steps_in_all)
+        share = rate(self._steps_done, self._steps_in_all, warmup, self.settings.lr_schedule, RATE_FLOOR)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate * share
         self._steps_done += 1
-        weights, model = self._weights, self.model
+        weights, model = self.settings.task_weights, self.model
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._bf16), model.lm.one_step():
             own = model.calculate_loss(batch)
             self.telemetry.note("loss/cid2cid", own)
@@ -112,7 +111,7 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
             if self._steps_done % MAPPING_EVERY == 0:
                 loss = loss + MAPPING_EVERY * self._mapping_loss()
             if self._instructions is not None and self.stage == "finetune":
-                rendered = self._instructions.batch(self.config["instruction_batch_size"], self._items)
+                rendered = self._instructions.batch(self.settings.instruction_batch_size, self._items)
                 own = model.lm.text_loss(rendered.to(self.device))
                 self.telemetry.note("loss/cid2ins", own)
                 loss = loss + weights["cid2ins"] * own
@@ -120,8 +119,8 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
 
     def _mapping_loss(self) -> Tensor:
         """Weighted sum of the losses of terms to item and item to terms, on items drawn anew."""
-        weights, model = self._weights, self.model
-        count = MAPPING_EVERY * self.config["mapping_batch_size"]
+        weights, model = self.settings.task_weights, self.model
+        count = MAPPING_EVERY * self.settings.mapping_batch_size
         items = torch.randint(1, model.n_items, (count,), generator=self._items)
         loss = torch.zeros((), device=self.device)
         if weights["tid2cid"]:
@@ -135,7 +134,7 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
             loss = loss + weights["cid2tid"] * own
         return loss
 
-    def _valid_epoch(self, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:
+    def _valid_epoch(self, *args: object, **kwargs: object) -> tuple[float, dict[str, float]]:
         with self.model.lm.decoder.one_reading():  # the factor of repeats is fitted on users who are then ranked
             return super()._valid_epoch(*args, **kwargs)
 
@@ -143,7 +142,7 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
         """Fit the factor of repeats."""
         fit_repeats(self.model, validation_targets(valid_data))
 
-    def _save_checkpoint(self, epoch: int, *args: Any, **kwargs: Any) -> None:
+    def _save_checkpoint(self, epoch: int, *args: object, **kwargs: object) -> None:
         # Nothing was fitted if there is no validation, and the last epoch is then the one that is kept.
         if not self.validations and epoch == self.epochs - 1:
             with self.averaged():

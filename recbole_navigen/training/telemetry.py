@@ -1,15 +1,15 @@
 """What a training tells TensorBoard and Weights and Biases beside RecBole's sum of losses and validation score."""
 
 from collections.abc import Mapping
-from typing import Any
 
+from recbole.trainer import Trainer
 from torch import Tensor
 
 
 class Telemetry:
     """Numbers of each epoch, such as loss/cid2cid, rate and seconds, and of each validation, such as valid/ndcg@10."""
 
-    def __init__(self, trainer: Any):
+    def __init__(self, trainer: Trainer):
         """
         Args:
             trainer: RecBole's, whose writer of TensorBoard and logger of W&B are used.

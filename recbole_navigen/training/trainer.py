@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +11,7 @@ import recbole.trainer.trainer
 import torch
 from recbole.config import Config
 from recbole.data.dataloader import AbstractDataLoader
+from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from recbole.trainer import PretrainTrainer, Trainer
 from recbole.utils import ModelType, get_local_time, set_color
@@ -21,6 +21,7 @@ from torch import nn
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.bars import tqdm
+from recbole_navigen.config.models import parts_of
 from recbole_navigen.errors import InputError
 from recbole_navigen.interruption import heed
 from recbole_navigen.processes import is_main
@@ -32,16 +33,13 @@ from recbole_navigen.training.parallel import DataParallel
 from recbole_navigen.training.progress import Progress
 from recbole_navigen.training.telemetry import Telemetry
 
-# Model -> module and class of its trainer. Imported when asked for.
-_OURS = {"NaviGen": ("recbole_navigen.training.sft", "NaviGenTrainer")}
 EXACT = 15  # decimal places of metrics as they are computed: all that a float has
-_USER_ROWS = ("recbole_navigen.training.user_rows", "UserRowTrainer")
 # Weights and Biases gets the settings that all may see, and no object that also holds those that were given.
 recbole.trainer.trainer.WandbLogger = lambda config: WandbLogger(SimpleNamespace(**config.public()))
 recbole.trainer.trainer.tqdm = tqdm  # its bars are those of a notebook there
 
 
-def build_model(config: Config, part: Any) -> torch.nn.Module:
+def build_model(config: Config, part: Dataset) -> torch.nn.Module:
     """The model of a run with its start weights, on its device.
 
     Args:
@@ -58,6 +56,14 @@ def build_model(config: Config, part: Any) -> torch.nn.Module:
         raise InputError(f"model {config['model']} cannot be built with these settings: {error}") from error
 
 
+def build_stock(
+    config: Config, train_data: AbstractDataLoader, valid_data: AbstractDataLoader, stages: object
+) -> tuple[nn.Module, Trainer]:
+    """A model with its trainer, as `config.models.Parts.build` says."""
+    model = build_model(config, train_data._dataset)
+    return model, get_trainer(config, model)(config, model)
+
+
 def get_trainer(config: Config, model: nn.Module) -> type[Trainer]:
     """Return the trainer class for a model.
 
@@ -66,10 +72,7 @@ def get_trainer(config: Config, model: nn.Module) -> type[Trainer]:
         model: the model, or its class.
     """
     name = model.__name__ if isinstance(model, type) else type(model).__name__
-    if name in _OURS or config["train_rows"] == "user":
-        module, trainer = _OURS.get(name, _USER_ROWS)
-        return getattr(import_module(module), trainer)
-    return safe_trainer(config["MODEL_TYPE"], name)
+    return parts_of(name, config["train_rows"] == "user").trainer or safe_trainer(config["MODEL_TYPE"], name)
 
 
 def safe_trainer(model_type: ModelType, name: str) -> type[Trainer]:
@@ -106,7 +109,8 @@ class SafeCheckpoint(DataParallel):
 
     def __init__(self, config: Config, model: nn.Module):
         super().__init__(config, model)
-        folder = config["run_dir"] or f"{config['checkpoint_dir']}/{config['model']}-{get_local_time()}"
+        own = self.settings
+        folder = own.run_dir or f"{own.checkpoint_dir}/{own.model}-{get_local_time()}"
         self.saved_model_file = str(Path(folder) / "checkpoint")
         for metric in self.evaluator.metric_class.values():
             metric.decimal_place = EXACT
@@ -198,7 +202,7 @@ class SafeCheckpoint(DataParallel):
 
             return super()._train_epoch(bar, epoch_idx, shown_loss)
 
-    def _valid_epoch(self, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float]]:
+    def _valid_epoch(self, *args: object, **kwargs: object) -> tuple[float, dict[str, float]]:
         _, self._last_valid_result = super()._valid_epoch(*args, **kwargs)
         score = self.exact_result[self.valid_metric]
         epoch = max(self.train_loss_dict, default=-1)
@@ -219,7 +223,7 @@ class SafeCheckpoint(DataParallel):
         finally:
             self.config = kept
 
-    def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
+    def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: object) -> None:
         if not is_main():
             return
         if epoch < 0 < self.start_epoch:
@@ -262,7 +266,7 @@ class SafeCheckpoint(DataParallel):
 
     def _model_state(self) -> dict[str, Any]:
         return {
-            "model": self.config["model"],
+            "model": self.settings.model,
             "state_dict": self.model.state_dict(),
             "other_parameter": self._other_parameter(),
         }
@@ -321,7 +325,7 @@ class SafeCheckpoint(DataParallel):
         self.train_loss_dict = state["train_loss_dict"]
         self.validations, self._seconds = state["validations"], state["seconds"]
         self.seconds_before = self._seconds["seconds"]
-        self._load_model(state, self.progress.folder)
+        take_state(self.model, state, self.progress.folder)
         put_back(self.model, state["outside"])
         self.load_extra_state(state["extra"])
         self.load_optimizers(state["optimizers"])
@@ -337,7 +341,7 @@ class SafeCheckpoint(DataParallel):
         """Take the weights and the result of the best epoch from the checkpoint."""
         state = load_checkpoint(self.saved_model_file)
         self._refuse_other_model(state, self.saved_model_file)
-        self._load_model(state, self.saved_model_file)
+        take_state(self.model, state, self.saved_model_file)
         self.best_valid_score, self.best_valid_result = state["best_valid_score"], state["best_valid_result"]
 
     def evaluate(
@@ -354,24 +358,19 @@ class SafeCheckpoint(DataParallel):
             directory = model_file or self.saved_model_file
             state = load_checkpoint(directory)
             self._refuse_other_model(state, directory)
-            self._load_model(state, directory)
+            take_state(self.model, state, directory)
             self.logger.info(f"Loading model structure and parameters from {directory}")
         start = time.perf_counter()
         result = super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
         self.evaluation_seconds = time.perf_counter() - start
         self.exact_result = {metric: float(value) for metric, value in result.items()}
         for metric, value in self.exact_result.items():
-            result[metric] = round(value, self.config["metric_decimal_place"])
+            result[metric] = round(value, self.settings.metric_decimal_place)
         return result
 
     def _refuse_other_model(self, state: dict[str, Any], directory: str | Path) -> None:
-        if state["model"] != self.config["model"]:
-            raise InputError(
-                f"{directory} holds a {state['model']}, not a {self.config['model']}; name another checkpoint"
-            )
-
-    def _load_model(self, state: dict[str, Any], directory: str | Path) -> None:
-        take_state(self.model, state, directory)
+        if state["model"] != (model := self.settings.model):
+            raise InputError(f"{directory} holds a {state['model']}, not a {model}; name another checkpoint")
 
 
 def take_state(model: nn.Module, state: dict[str, Any], directory: str | Path) -> None:
@@ -387,14 +386,11 @@ def take_state(model: nn.Module, state: dict[str, Any], directory: str | Path) -
             f"the checkpoint {directory} does not fit the model: it was trained with other settings or data "
             f"({str(error).splitlines()[-1].strip()})"
         ) from error
-    other = {name: _to(value, model.device) for name, value in state["other_parameter"].items()}
+    other, device = state["other_parameter"].items(), model.device
+    other = {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in other}
     model.load_other_parameter(other)
 
 
 def _last_beside(checkpoint: str | Path) -> Path:
     """Where the last epoch stands beside the best one."""
     return Path(f"{checkpoint}-last")
-
-
-def _to(value: Any, device: torch.device) -> Any:
-    return value.to(device) if isinstance(value, torch.Tensor) else value

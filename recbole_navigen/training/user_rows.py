@@ -79,15 +79,15 @@ class UserRowTrainer(AveragedTraining, SafeCheckpoint, Trainer):
         super().__init__(config, model)
         _refuse_other_layout(model)
         _use_cheap_dropout(model)
-        self._bf16 = use_bf16(config["autocast"], self.device)
-        self._sampled = softmax_size(config["sampled_softmax"], model.n_items - 1)
-        self._warmup = int(config["warmup_steps"] or 0)
-        self._schedule = config["lr_schedule"] or "constant"
+        self._bf16 = use_bf16(self.settings.autocast, self.device)
+        self._sampled = softmax_size(self.settings.sampled_softmax, model.n_items - 1)
+        self._warmup = int(self.settings.warmup_steps or 0)
+        self._schedule = self.settings.lr_schedule or "constant"
         self._steps_done = 0
         self._steps_in_all = 1
         self._set_rate()
 
-    def fit(self, train_data: UserRowLoader, *args: Any, **kwargs: Any) -> tuple[float, dict[str, float] | None]:
+    def fit(self, train_data: UserRowLoader, *args: object, **kwargs: object) -> tuple[float, dict[str, float] | None]:
         """Train on windows of user rows; arguments and result are those of RecBole's `fit`."""
         if not isinstance(train_data, UserRowLoader):
             raise InputError("training on user rows needs a UserRowLoader; set train_rows: user before create_dataset")

@@ -24,11 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 def train_writer(
-    writer: Writer,
-    rows: InstructionRows,
-    settings: Mapping[str, Any],
-    progress: Progress,
-    show_progress: bool,
+    writer: Writer, rows: InstructionRows, settings: Mapping[str, Any], progress: Progress, show_progress: bool
 ) -> float:
     """Train a writer and leave it at its averaged weights.
 

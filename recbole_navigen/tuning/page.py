@@ -15,6 +15,7 @@ import recbole_navigen
 from recbole_navigen.artefacts import atomic_directory
 from recbole_navigen.config.config import NOT_LEARNED, Config
 from recbole_navigen.config.forms import sampled
+from recbole_navigen.config.settings import RunSettings
 from recbole_navigen.presentation.html_result import HtmlResult
 from recbole_navigen.presentation.page import to_html
 from recbole_navigen.presentation.plots import Plot, bar_plot, points_plot
@@ -50,20 +51,25 @@ class Sweep:
     params_file: Path
     origin: Mapping[str, Any]
 
-    def is_default(self, trial: Any) -> bool:
+    @property
+    def run(self) -> RunSettings:
+        """The settings, by name."""
+        return RunSettings.of(self.config)
+
+    def is_default(self, trial: "optuna.trial.FrozenTrial") -> bool:
         """Whether a trial has the settings of a run without the search."""
         own = defaults(self.space, self.config)
         return len(own) == len(self.space) and all(trial.params.get(name) == value for name, value in own.items())
 
-    def settings(self, trial: Any) -> dict[str, Any]:
+    def settings(self, trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
         """All settings of a trial that differ from the defaults, ready for `--config_files`."""
         own = {key: value for key, value in self.config.external_config_dict.items() if key not in _PLACES}
-        named = {"model": self.config["model"], "dataset": self.config["dataset"]}
+        named = {"model": self.run.model, "dataset": self.run.dataset}
         settings = {**named, **own, **nested(self.values(trial), self.config)}
         # In the form in which the trial's process got them: a path, for one, is text that yaml can write.
         return json.loads(json.dumps(settings, default=str))
 
-    def values(self, trial: Any) -> dict[str, Any]:
+    def values(self, trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
         """The searched settings of a trial, by dotted name."""
         return {p.name: p.value(trial.params[p.name]) for p in self.space if p.name in trial.params}
 
@@ -80,11 +86,12 @@ def write_report(sweep: Sweep, folder: Path, confirmation: tuple[str, Table] | N
     """
     trials = [trial for trial in sweep.study.get_trials(deepcopy=False) if trial.state.is_finished()]
     best, plots = best_trial(sweep.study), _plots(sweep, trials)
-    ranked = sorted((t for t in trials if t.state == TrialState.COMPLETE), key=_order(sweep), reverse=True)
+    done, sign = [t for t in trials if t.state == TrialState.COMPLETE], sweep.run.sign
+    ranked = sorted(done, key=lambda trial: sign * trial.values[0], reverse=True)
     rest = [trial for trial in trials if trial.state != TrialState.COMPLETE]
     verdict = confirmation[0] if confirmation else _unconfirmed(sweep, best, trials)
     confirming = [confirmation[1]] if confirmation else []
-    title = f"{sweep.config['model']} on {sweep.config['dataset']}: {len(trials)} trials"
+    title = f"{sweep.run.model} on {sweep.run.dataset}: {len(trials)} trials"
     with atomic_directory(folder) as temporary:
         if best is not None:
             (temporary / BEST).write_text(_best_yaml(sweep, best, len(trials), verdict), encoding="utf-8")
@@ -94,7 +101,7 @@ def write_report(sweep: Sweep, folder: Path, confirmation: tuple[str, Table] | N
         tables = [*confirming, _table(sweep, ranked + rest, best)]
         page = to_html(title, {**_facts(sweep, trials), "Best trial": verdict}, tables, list(plots.values()))
         (temporary / PAGE).write_text(page, encoding="utf-8")
-    console = Console(highlight=False, quiet=not prints(sweep.config))
+    console = Console(highlight=False, quiet=not prints(sweep.run.state))
     console.print(*to_terminal([*confirming, _table(sweep, ranked[:SHOWN], best)]), sep="\n")
     if verdict:
         console.print(verdict, soft_wrap=True, markup=False)
@@ -120,18 +127,13 @@ def write_report(sweep: Sweep, folder: Path, confirmation: tuple[str, Table] | N
     return HtmlResult(result, [*confirming, _table(sweep, ranked[:SHOWN], best)])
 
 
-def _order(sweep: Sweep) -> Any:
-    sign = 1 if sweep.config["valid_metric_bigger"] else -1
-    return lambda trial: sign * trial.values[0]
-
-
-def _unconfirmed(sweep: Sweep, best: Any, trials: Sequence[Any]) -> str:
+def _unconfirmed(sweep: Sweep, best: "optuna.trial.FrozenTrial | None", trials: Sequence[Any]) -> str:
     """What is to be said of a best trial that ran on one seed alone, beside the trial of the default settings."""
     if best is None:
         return ""
     if sweep.is_default(best):
         return "The best trial has the default settings."
-    metric, sign = sweep.objectives[0], 1 if sweep.config["valid_metric_bigger"] else -1
+    metric, sign = sweep.objectives[0], sweep.run.sign
     standard = next((t for t in trials if t.state == TrialState.COMPLETE and sweep.is_default(t)), None)
     beside = ""
     if standard is not None:
@@ -143,7 +145,7 @@ def _unconfirmed(sweep: Sweep, best: Any, trials: Sequence[Any]) -> str:
     return f"The best trial ran on one seed alone; --confirm=3 compares it with the default on others.{beside}"
 
 
-def _best_yaml(sweep: Sweep, best: Any, count: int, verdict: str) -> str:
+def _best_yaml(sweep: Sweep, best: "optuna.trial.FrozenTrial | None", count: int, verdict: str) -> str:
     metric = sweep.objectives[0]
     test = best.user_attrs["test_result"].get(metric)
     lines = (
@@ -151,7 +153,7 @@ def _best_yaml(sweep: Sweep, best: Any, count: int, verdict: str) -> str:
         + f"valid {metric} {best.values[0]:.4f}"
         + (f", test {test:.4f}" if test is not None else "")
         + f". Searched: {sweep.params_file}.",
-        f"# Data files {sweep.origin['files_hash'][:12]}, seed {sweep.config['seed']}.",
+        f"# Data files {sweep.origin['files_hash'][:12]}, seed {sweep.run.seed}.",
         f"# {verdict}",
         f"# RecBole-NaviGen {recbole_navigen.__version__}. Use it: python run_navigen.py --config_files {BEST}",
     )
@@ -190,14 +192,14 @@ def _csv(sweep: Sweep, trials: Sequence[Any]) -> str:
     return csv_text(list(columns), lines)
 
 
-def _state(trial: Any) -> str:
+def _state(trial: "optuna.trial.FrozenTrial") -> str:
     """In words; a trial that failed without a reason of its own died with its worker."""
     if trial.state == TrialState.FAIL:
         return "failed" if FAILURE in trial.user_attrs else "killed"
     return {TrialState.COMPLETE: "done", TrialState.PRUNED: "stopped early"}[trial.state]
 
 
-def _table(sweep: Sweep, trials: Sequence[Any], best: Any) -> Table:
+def _table(sweep: Sweep, trials: Sequence[Any], best: "optuna.trial.FrozenTrial | None") -> Table:
     metric = sweep.objectives[0]
     rows = []
     for trial in trials:
@@ -222,13 +224,13 @@ def _table(sweep: Sweep, trials: Sequence[Any], best: Any) -> Table:
     names = [f"valid {shown_name(metric)}", *sweep.objectives[1:]]
     columns = ("trial", "state", *names, f"test {shown_name(metric)}", "seconds", *(p.name for p in sweep.space))
     failures = [f"trial {t.number} failed: {t.user_attrs[FAILURE]}" for t in trials if FAILURE in t.user_attrs]
-    among = {part: sampled(mode) for part, mode in sweep.config["eval_args"]["mode"].items()}
+    among = {part: sampled(mode) for part, mode in sweep.run.eval_args["mode"].items()}
     kinds = [f"{part} metrics are {words}" for part, words in among.items() if words]
     notes = ("The valid metric alone chooses; test metrics are shown for the record.", *kinds, *failures)
     return Table("Trials, the best first", "trials", columns, tuple(rows), notes)
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -244,8 +246,8 @@ def _facts(sweep: Sweep, trials: Sequence[Any]) -> dict[str, str]:
         "Minutes of all trials": f"{seconds / 60:.1f}",
         "Search space": str(sweep.params_file),
         "Fixed settings": ", ".join(f"{name}={_short(value)}" for name, value in _fixed(sweep).items()) or "none",
-        "Seed": str(sweep.config["seed"]),
-        "Data": f"{sweep.config['dataset']}, sha256 of its files {sweep.origin['files_hash']}",
+        "Seed": str(sweep.run.seed),
+        "Data": f"{sweep.run.dataset}, sha256 of its files {sweep.origin['files_hash']}",
         "Written": time.strftime("%Y-%m-%d %H:%M"),
         # A study takes no trials of other versions, since they are in its identity.
         "Versions of all trials": ", ".join(f"{name} {version}" for name, version in versions().items()),
@@ -263,7 +265,7 @@ def _plots(sweep: Sweep, trials: Sequence[Any]) -> dict[str, Plot]:
     metric, done = shown_name(sweep.objectives[0]), [trial for trial in trials if trial.state == TrialState.COMPLETE]
     if not done:
         return {}
-    better = max if sweep.config["valid_metric_bigger"] else min
+    better = max if sweep.run.valid_metric_bigger else min
     dots = {"done": [(trial.number, trial.values[0]) for trial in done]}
     stopped = [trial for trial in trials if trial.state == TrialState.PRUNED and trial.intermediate_values]
     if stopped:

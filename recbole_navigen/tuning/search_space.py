@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recbole_navigen.config import shipped
 from recbole_navigen.config.checking import fitted, refuse_unknown, setting_at
@@ -19,6 +19,11 @@ from recbole_navigen.config.rules import NOT_LEARNED
 from recbole_navigen.config.sections import section_settings
 from recbole_navigen.errors import InputError
 from recbole_navigen.redaction import is_secret
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+    from recbole_navigen.config import Config
 
 _KEYS = {"float": {"low", "high", "step", "log"}, "int": {"low", "high", "step", "log"}, "choice": {"values"}}
 _HOW = "write `key: {type: float, low: 0.0, high: 0.5}`, with type int alike, or `key: [a, b, c]`"
@@ -55,7 +60,7 @@ class Parameter:
     log: bool = False
     values: tuple[Any, ...] = ()
 
-    def suggest(self, trial: Any) -> Any:
+    def suggest(self, trial: "Trial") -> Any:
         """The value that an Optuna trial draws."""
         if self.kind == "choice":
             return self.value(trial.suggest_categorical(self.name, [label(value) for value in self.values]))
@@ -63,13 +68,13 @@ class Parameter:
             return trial.suggest_int(self.name, int(self.low), int(self.high), step=int(self.step or 1), log=self.log)
         return trial.suggest_float(self.name, self.low, self.high, step=self.step, log=self.log)
 
-    def value(self, drawn: Any) -> Any:
+    def value(self, drawn: object) -> Any:
         """The setting's value from what Optuna stores."""
         if self.kind != "choice":
             return drawn
         return next(value for value in self.values if _same(label(value), drawn))
 
-    def holds(self, value: Any) -> bool:
+    def holds(self, value: object) -> bool:
         """Whether a value lies in the space, on its steps."""
         if self.kind == "choice":
             return any(_same(label(value), label(other)) for other in self.values)
@@ -93,12 +98,12 @@ class Parameter:
         return [int(value) for value in values] if self.kind == "int" else values
 
 
-def label(value: Any) -> Any:
+def label(value: object) -> Any:
     """What Optuna stores for a choice: plain values as they are, lists and mappings as JSON."""
     return value if value is None or isinstance(value, bool | int | float | str) else json.dumps(value)
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(one: object, other: object) -> bool:
     # True equals 1 in Python, and they are two settings.
     return type(one) is type(other) and one == other
 
@@ -132,7 +137,7 @@ def read_space(path: str | Path) -> tuple[Parameter, ...]:
     return space
 
 
-def _of_yaml(name: str, given: Any, where: str) -> Parameter:
+def _of_yaml(name: str, given: object, where: str) -> Parameter:
     if isinstance(given, list):
         given = {"type": "choice", "values": given}
     if not isinstance(given, dict):
@@ -154,7 +159,7 @@ def _of_yaml(name: str, given: Any, where: str) -> Parameter:
     return _range(name, kind, where=where, **given)
 
 
-def _choice(name: str, values: Any, where: str) -> Parameter:
+def _choice(name: str, values: object, where: str) -> Parameter:
     if not isinstance(values, list) or not values:
         raise InputError(f"{where}: {name} needs a list of at least one value; {_HOW}")
     labels = [json.dumps(value, default=str) for value in values]
@@ -164,7 +169,9 @@ def _choice(name: str, values: Any, where: str) -> Parameter:
     return Parameter(name, "choice", values=tuple(values))
 
 
-def _range(name: str, kind: str, low: Any, high: Any, where: str, step: Any = None, log: bool = False) -> Parameter:
+def _range(
+    name: str, kind: str, low: object, high: object, where: str, step: object = None, log: bool = False
+) -> Parameter:
     for key, value in (("low", low), ("high", high), *([("step", step)] if step is not None else [])):
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise InputError(f"{where}: {name} has {key} {value!r}, which is no number")
@@ -227,12 +234,12 @@ def _literal(name: str, text: str) -> Any:
     return _lists(value)
 
 
-def _lists(value: Any) -> Any:
+def _lists(value: object) -> Any:
     """Tuples as lists, at any depth of them."""
     return [_lists(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
-def nested(values: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+def nested(values: Mapping[str, Any], base: "Config") -> dict[str, Any]:
     """Settings from values by dotted name: `task_weights.cid2tid` changes that entry of the task_weights of `base`."""
     settings: dict[str, Any] = {}
     for name, value in values.items():
@@ -257,12 +264,12 @@ def shipped_space(model: str) -> Path:
     return known[-1]
 
 
-def _entries(key: str, base: Mapping[str, Any]) -> Any:
+def _entries(key: str, base: "Config") -> Any:
     """The value of a setting, with the defaults of its file if it has one."""
     return section_settings(key, base[key]) if key in _WITH_FILE else base[key]
 
 
-def refuse_unfit(space: Sequence[Parameter], base: Any, fixed: Mapping[str, Any], where: str) -> None:
+def refuse_unfit(space: Sequence[Parameter], base: "Config", fixed: Mapping[str, Any], where: str) -> None:
     """Refuse a space that names nested settings which do not exist, settings that are fixed at the same time, or
     settings that the backbone does not read.
 
@@ -306,7 +313,7 @@ def refuse_bad_values(space: Sequence[Parameter], described: Mapping[str, Settin
             fitted(setting, value, shipped.sections, f"{where}: {parameter.name}")
 
 
-def defaults(space: Sequence[Parameter], base: Any) -> dict[str, Any]:
+def defaults(space: Sequence[Parameter], base: "Config") -> dict[str, Any]:
     """What a run without the search would take, as far as it lies in the space, in the form Optuna stores."""
     found = {}
     for parameter in space:

@@ -8,7 +8,7 @@ import re
 import socket
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,7 @@ try:
     import optuna
     import sqlalchemy
     import sqlalchemy.exc
-    from optuna.exceptions import (
-        ExperimentalWarning,
-        OptunaError,
-        UpdateFinishedTrialError,
-    )
+    from optuna.exceptions import ExperimentalWarning, OptunaError, UpdateFinishedTrialError
     from optuna.trial import TrialState
 except ModuleNotFoundError as error:
     raise InputError("a sweep needs Optuna, which is not installed; pip install 'recbole-navigen[tune]'") from error
@@ -107,7 +103,7 @@ def open_study(
     return study
 
 
-def _reach(storage: str | None, create: Any) -> "optuna.Study":
+def _reach(storage: str | None, create: Callable[[], "optuna.Study"]) -> "optuna.Study":
     """Turn all that can be wrong with a storage into one sentence. Workers that start together make its tables at the
     same moment: whoever is second tries again, and finds them.
     """

@@ -129,9 +129,9 @@ def test_names_and_probabilities_of_the_sample(tiny: Path) -> None:
 
     torch.manual_seed(0)
     model = config.model_class(config, train_data._dataset)
-    users = sample_users(config, data, test_data, model, count=4, k=3)
+    users = sample_users(test_data, model, count=4, k=3)
     model.scores_are_log_probabilities = True
-    for user, same in zip(users, sample_users(config, data, test_data, model, count=4, k=3), strict=True):
+    for user, same in zip(users, sample_users(test_data, model, count=4, k=3), strict=True):
         assert [title for title, _ in user.recommended] == [title for title, _ in same.recommended]
         for (_, score), (_, probability) in zip(user.recommended, same.recommended, strict=True):
             assert math.isclose(probability, math.exp(score), rel_tol=1e-5)

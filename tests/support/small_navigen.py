@@ -16,5 +16,5 @@ def build(data_path, run_dir="run", **settings):
     config["run_dir"] = str(Path(data_path) / run_dir)
     dataset = create_dataset(config)
     train, valid, test = data_preparation(config, dataset)
-    model, trainer = build_navigen(config, dataset, train, valid, Stages())
+    model, trainer = build_navigen(config, train, valid, Stages())
     return config, (train, valid, test), model, trainer

@@ -5,11 +5,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from recbole_navigen.conversion.layouts.base import ROWS, Batch, Layout, Reading, blocks, matched, texts
 from recbole_navigen.conversion.layouts.delimited import Delimited
 from recbole_navigen.errors import InputError
+
+if TYPE_CHECKING:
+    from pyarrow import ChunkedArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Parquet(Layout):
             raise InputError(f"{reading.label} is cut off or damaged ({error}); get it again") from error
 
 
-def _arrow(column: Any) -> list:
+def _arrow(column: "ChunkedArray") -> list:
     """Values of a column: times as texts in ISO form, whole numbers that missing ones have made floats as integers."""
     import pyarrow
 

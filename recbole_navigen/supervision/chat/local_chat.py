@@ -7,7 +7,7 @@ an answer depends on nothing but its messages and the settings.
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recbole_navigen.artefacts import content_hash
 from recbole_navigen.devices import AUTO, resolve_device
@@ -16,6 +16,9 @@ from recbole_navigen.sources import SAFE, SAFE_CODE, folder_hash, refuse_broken_
 from recbole_navigen.supervision.chat.model_teacher import Failure
 from recbole_navigen.supervision.chat.prompts import Messages, as_text
 from recbole_navigen.supervision.chat.store import Answer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ class LocalChat:
         return self._loaded
 
     @staticmethod
-    def _tokens(tokenizer: Any, messages: Messages) -> list[int]:
+    def _tokens(tokenizer: "PreTrainedTokenizerBase", messages: Messages) -> list[int]:
         """A conversation in tokens. What it says is text, even where it spells a token that ends a turn."""
         added = tokenizer.added_tokens_decoder.values()
         marks = {token.content for token in added if token.special} | set(tokenizer.all_special_tokens)
@@ -132,7 +135,9 @@ class LocalChat:
         text = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
         return tokenizer(text, add_special_tokens=False)["input_ids"]  # the template has written them
 
-    def _generate(self, model: Any, tokenizer: Any, rows: list[list[int]]) -> list[Answer]:
+    def _generate(
+        self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", rows: list[list[int]]
+    ) -> list[Answer]:
         """Decode a batch of prompts of B rows, padded on the left to T tokens."""
         import torch
 

@@ -161,7 +161,7 @@ class OpenAIChat:
         url, login = address(self.settings.base_url)
         waiting = iter(enumerate(conversations))
 
-        async def work(client: Any) -> None:
+        async def work(client: object) -> None:
             for place, messages in waiting:
                 done.put((place, await self._answer(client, url, messages)))
 
@@ -173,7 +173,7 @@ class OpenAIChat:
             for _ in range(min(self.settings.concurrency, len(conversations))):
                 group.create_task(work(client))
 
-    async def _answer(self, client: Any, url: str, messages: Messages) -> Answer | Failure:
+    async def _answer(self, client: object, url: str, messages: Messages) -> Answer | Failure:
         """One conversation, with its retries; its tokens are those of all responses, also of the unreadable ones."""
         import httpx
 
@@ -255,7 +255,7 @@ def retry_after(value: str | None) -> float:
         return 0.0
 
 
-def _read(response: Any) -> tuple[str | None, int, int]:
+def _read(response: object) -> tuple[str | None, int, int]:
     """What a response says, None if it is cut, of another shape or no text that UTF-8 holds; and its tokens in and out.
 
     Content that is null (a refusal, or thoughts up to the last token) is an answer, of no letters: it was paid for, and
@@ -290,7 +290,7 @@ def _joined(parts: list[Any]) -> str:
     return "".join(texts)
 
 
-def _count(usage: Any, name: str) -> int:
+def _count(usage: object, name: str) -> int:
     """Tokens by a response's `usage`; 0 where it holds no number that can be one."""
     value = usage.get(name) if isinstance(usage, dict) else None
     return int(value) if isinstance(value, int | float) and 0 <= value < MOST_TOKENS else 0

@@ -1,0 +1,119 @@
+"""What parts of a run read of its settings: typed, frozen, resolved once from a `Config` where that comes in.
+
+Fields have the names of the settings, which docs/reference/settings.md explains. No RecBole, no torch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    import torch
+    from recbole.config import Config
+    from recbole.utils import ModelType
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """What a run is of, where it works, and what judges it."""
+
+    model: str
+    MODEL_TYPE: "ModelType"
+    dataset: str
+    data_path: str
+    seed: int
+    reproducibility: bool
+    device: "torch.device"
+    local_rank: int
+    state: str
+    progress: str
+    show_progress: bool
+    checkpoint_dir: str
+    metrics_file: str | None
+    train_rows: str | None
+    training_stages: list[str] | None
+    eval_args: Mapping[str, Any]
+    valid_metric: str
+    valid_metric_bigger: bool
+
+    @classmethod
+    def of(cls, config: "Config") -> Self:
+        """The settings as they are now; None for those that nobody set."""
+        return cls(*(config[entry.name] for entry in fields(cls)))
+
+    @property
+    def name(self) -> str:
+        """Of a run's folder, before the time."""
+        return f"{self.model}-{self.dataset}"
+
+    @property
+    def sign(self) -> int:
+        """1 if larger values of `valid_metric` are better, else -1."""
+        return 1 if self.valid_metric_bigger else -1
+
+    @property
+    def user_rows(self) -> bool:
+        """Whether the model trains on one row a user: NaviGen, and sequential models with `train_rows: user`."""
+        return self.model == "NaviGen" or self.train_rows == "user"
+
+    @property
+    def metric(self) -> str:
+        """`valid_metric` as results name it."""
+        return self.valid_metric.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class DataSettings(RunSettings):
+    """How data are read, split and put into batches."""
+
+    USER_ID_FIELD: str
+    ITEM_ID_FIELD: str
+    TIME_FIELD: str
+    HEAD_ENTITY_ID_FIELD: str
+    RELATION_ID_FIELD: str
+    TAIL_ENTITY_ID_FIELD: str
+    ENTITY_ID_FIELD: str
+    LIST_SUFFIX: str
+    ITEM_LIST_LENGTH_FIELD: str
+    MAX_ITEM_LIST_LENGTH: int
+    field_separator: str
+    seq_separator: str
+    encoding: str | None
+    load_col: Mapping[str, list[str] | str] | None
+    unload_col: Mapping[str, list[str] | str] | None
+    additional_feat_suffix: list[str] | str | None
+    benchmark_filename: list[str] | None
+    item_text_fields: list[str] | str | None
+    seq_len: Mapping[str, int] | None
+    rm_dup_inter: str | None
+    val_interval: Mapping[str, str] | None
+    filter_inter_by_user_or_item: bool
+    shuffle_ties: int | None
+    shuffle: bool
+    train_batch_size: int
+    train_neg_sample_args: Mapping[str, Any] | None
+    batch_items: int | None
+    window_stride: int | None
+    order_noise: float | None
+    validation_users: int | None
+    exclude_history: bool
+    repeatable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings(RunSettings):
+    """How a model is trained; of these, models on RecBole's own rows know the first two alone."""
+
+    run_dir: str | None
+    metric_decimal_place: int
+    autocast: str | bool
+    sampled_softmax: int | None
+    lr_schedule: str | None
+    warmup_steps: int | None
+    warmup_ratio: float
+    average_epochs: float | None
+    weight_decay: float | None
+    task_weights: Mapping[str, float]
+    align_epochs: int
+    mapping_batch_size: int
+    instruction_batch_size: int
