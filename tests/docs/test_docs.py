@@ -54,7 +54,7 @@ SCRIPTS |= {
     "run_feedback.py": feedback,
 }
 NOT_RUN = ("apt-get", "su", "python3.11", ".", "pytest", "ruff")
-SHORTER = {"--epochs": "1", "--n_trials": "1", "--seeds": "1", "--users": "2", "--steps": "2", "steps": "2"}
+SHORTER = {"--epochs": "1", "--n_trials": "1", "--seeds": "1", "--n_users": "2", "--steps": "2", "steps": "2"}
 ENCODER = {"hidden_size": 16, "inner_size": 16, "n_layers": 1, "n_heads": 2}
 PROPERTIES = {
     "overall.yaml": {
@@ -155,8 +155,6 @@ def shorter(words: list[str]) -> list[str]:
     result = []
     for word in words:
         name, equals, _ = word.partition("=")
-        if name == "--users" and "run_recommend.py" in words:  # there it is never a number
-            name = ""
         result.append(f"{name}={SHORTER[name]}" if equals and name in SHORTER else word)
     return [re.sub(r"\bsteps: \d+", f"steps: {SHORTER['steps']}", word) for word in result]
 
