@@ -219,7 +219,7 @@ class Recommender(GrowingCatalogue):
 
     @torch.no_grad()
     @checks(
-        **DRAWS,
+        **{**DRAWS, "seed": "int or list of int"},
         domain=f"one of {', '.join(DOMAINS)} or None",
         exclude_history="bool",
         pool="int from 1",
@@ -232,7 +232,7 @@ class Recommender(GrowingCatalogue):
         domain: str | None = None,
         think: bool = True,
         temperature: float | None = None,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
         top_p: float = TOP_P,
         exclude_history: bool = True,
         pool: int = POOL,
@@ -252,7 +252,8 @@ class Recommender(GrowingCatalogue):
             domain: what kind of catalogue it is; None: as in training.
             think: whether the model reasons before it answers.
             temperature: 0 for the most probable words, 1 to draw from the model; None: 1 for plans, 0.6 for free
-                text. seed: of the draws, which for the same history are the same, whoever else is asked for.
+                text. seed: of the draws, for all or for each; for the same history they are the same, whoever else is
+                asked for.
             top_p: words are drawn among the most probable ones that hold this share together; 1 for all.
             exclude_history: False to let an item of the history be the next one.
             pool: 1 to write for the item ranked first.
@@ -272,6 +273,9 @@ class Recommender(GrowingCatalogue):
         media = [checked("media", f"one of {', '.join(MEDIA)}", medium) for medium in media]
         if len(media) != len(histories):
             raise InputError(f"media names {len(media)} for {len(histories)} histories; give one for each, or one.")
+        seeds = [seed] * len(histories) if isinstance(seed, int) else seed
+        if len(seeds) != len(histories):
+            raise InputError(f"seed has {len(seeds)} for {len(histories)} histories; give one for each, or one.")
         if not histories:
             return []
         domain = domain or settings["domain"]
@@ -281,7 +285,7 @@ class Recommender(GrowingCatalogue):
             temperature = TEMPERATURE if planner is None else PLAN_TEMPERATURE
         drafts = drafts if temperature else 1
         rows = [row for row in range(len(histories)) for _ in range(drafts)]
-        keys = [[seed, list(histories[row]), media[row], place % drafts] for place, row in enumerate(rows)]
+        keys = [[seeds[row], list(histories[row]), media[row], place % drafts] for place, row in enumerate(rows)]
         # One item's terms would be one guess: what is named are those that are expected of the whole pool.
         told = [self._agreement.expected_terms(*chances, len(aim.terms)) for aim, chances in found]
         named = not free_terms and (settings["name_item"] or not settings["choose_item"])

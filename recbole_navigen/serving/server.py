@@ -101,9 +101,10 @@ def create_app(recommender: CatalogueRecommender, run: str, limits: Limits, writ
         """What the one thread computes that has the model."""
         name, *options = kind
         if name == "instruct":
-            media, think, temperature, top_p, drafts, seed = options
+            think, temperature, top_p, drafts = options
+            histories, media, seeds = (list(column) for column in zip(*asked, strict=True))
             return recommender.instruct(
-                asked, media, think=think, temperature=temperature, top_p=top_p, drafts=drafts, seed=seed
+                histories, media, think=think, temperature=temperature, top_p=top_p, drafts=drafts, seed=seeds
             )
         whom, hidden = options
         most = max(k for _, k, _ in asked)
@@ -167,8 +168,8 @@ def create_app(recommender: CatalogueRecommender, run: str, limits: Limits, writ
             """An instruction for an image or video model, for what comes next after a history, or for a user."""
             history = history_of(asked)
             history = recommender.history_of(asked.user) if history is None else history
-            options = (asked.media, asked.think, asked.temperature, asked.top_p, asked.drafts, asked.seed)
-            written = await answer(("instruct", *options), history)
+            options = (asked.think, asked.temperature, asked.top_p, asked.drafts)
+            written = await answer(("instruct", *options), (history, asked.media, asked.seed))
             return InstructAnswer(
                 instruction=written.instruction,
                 media=written.media,
