@@ -13,7 +13,12 @@ from recbole_navigen.redaction import hide
 
 
 def to_html(
-    title: str, facts: Mapping[str, str], tables: Sequence[Table], plots: Sequence[Plot], cards: Sequence[Any] = ()
+    title: str,
+    facts: Mapping[str, str],
+    tables: Sequence[Table],
+    plots: Sequence[Plot],
+    cards: Sequence[Any] = (),
+    folded: tuple[Sequence[Table], Sequence[Plot]] = ((), ()),
 ) -> str:
     """Fill the template `page.html`.
 
@@ -22,7 +27,8 @@ def to_html(
         facts: name -> value, shown below the title.
         tables: in their order.
         plots: shown after the tables.
-        cards: `media_report.UserCard`s, shown at the end.
+        cards: `generation.page.UserCard`s, shown before the tables.
+        folded: tables and plots at the end that are shown when they are asked for.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -34,7 +40,7 @@ def to_html(
     )
     environment.filters["data_url"] = _data_url
     return environment.get_template("page.html").render(
-        title=title, facts=facts, tables=tables, plots=plots, cards=cards
+        title=title, facts=facts, tables=tables, plots=plots, cards=cards, folded=folded
     )
 
 

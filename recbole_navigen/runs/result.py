@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from recbole_navigen.artefacts import plain, read_record
+from recbole_navigen.config.rules import NOT_LEARNED
+from recbole_navigen.config.shipped import NAMES, dataset_arguments, described, model_names
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.evaluation.user_ranks import UserRanks
 from recbole_navigen.runs.layout import RESULT, refuse_unfinished
@@ -17,6 +19,9 @@ RESULT_KEYS = (
     *("best_valid_score", "best_valid_result", "test_result", "validations", "stages", "parameters"),
     *("training_seconds", "test_users_per_second", "peak_memory_mb"),
 )
+
+# What RecBole or the protocol sets by itself.
+_SET_BY_ITSELF = ("eval_args", "repeatable", "train_neg_sample_args")
 
 logger = logging.getLogger(__name__)
 
@@ -93,3 +98,19 @@ def finished_folders(root: str | Path, wanted: dict[str, Any]) -> Iterator[Path]
             logger.warning("%s; it is not considered", error)
         except InputError:  # a result of something else, such as media
             continue
+
+
+def own_settings(record: dict[str, Any]) -> dict[str, Any]:
+    """Of the settings of a run those that decide what its model learns and are not the shipped ones.
+
+    Args:
+        record: its result.json.
+    """
+    model, config = record["model"], record["config"]
+    elsewhere = {*NOT_LEARNED, *NAMES, *dataset_arguments(), *_SET_BY_ITSELF}
+    known = described(model if model in model_names() else None)
+    return {
+        name: config[name]
+        for name, setting in known.items()
+        if name in config and name not in elsewhere and config[name] != plain(setting.default)
+    }

@@ -187,13 +187,14 @@ def _card(trained: TrainedModel, about: Mapping[str, Any], plain_lm: bool = Fals
         'model = AutoModelForCausalLM.from_pretrained("FOLDER")\ntokenizer = AutoTokenizer.from_pretrained("FOLDER")'
         if plain_lm
         else "from recbole_navigen.quick_start import Recommender\n\n"
-        'recommender = Recommender.from_pretrained("FOLDER")\nrecommender.recommend(["ITEM", "ITEM"], k=10)'
+        'recommender = Recommender.from_pretrained("FOLDER")  # or OWNER/NAME on the hub\n'
+        'recommender.recommend(["ITEM", "ITEM"], k=10)'
     )
     method = f"low-rank adapters of rank {settings['lora_rank']}" if has_lora(lm) else "all weights"
     lines = [
         "---",
         "library_name: " + ("transformers" if plain_lm else "recbole-navigen"),
-        *([f"base_model: {base}"] if base else []),
+        *([f"base_model: {base}"] if base and not Path(base).exists() else []),  # a hub id; folders are nobody else's
         "tags: [recommendation, generative-recommendation, recbole]",
         "---",
         "",

@@ -26,7 +26,7 @@ from recbole_navigen.runs.layout import is_saved_model
 from recbole_navigen.runs.load import load_trained, refuse_other_data
 from recbole_navigen.runs.result import read_result
 from recbole_navigen.runs.trained import TrainedModel
-from recbole_navigen.serving import export
+from recbole_navigen.serving import export, hub
 from recbole_navigen.serving.agreement import Agreement
 from recbole_navigen.serving.answers import Instruction, Recommendation, Recommendations
 from recbole_navigen.serving.drafts import draft_scores, written_drafts
@@ -106,11 +106,20 @@ class Recommender(GrowingCatalogue):
 
     save = save_pretrained  # items that were added or removed are kept by it, and by nothing else
 
+    @checks(repo_id="str", token="str or None", private="bool")
+    def push_to_hub(self, repo_id: str, token: str | None = None, private: bool = False) -> str:
+        """Upload what `save_pretrained` writes to the Hugging Face Hub; see `hub.push_to_hub`."""
+        return hub.push_to_hub(self.save_pretrained, repo_id, token, private)
+
     @classmethod
-    @checks(folder="path", device="str")
-    def from_pretrained(cls, folder: str | Path, device: str = AUTO) -> "Recommender":
-        """Read what `save_pretrained` wrote; device: see `load`."""
+    @checks(folder="path", device="str", revision="str or None")
+    def from_pretrained(cls, folder: str | Path, device: str = AUTO, revision: str | None = None) -> "Recommender":
+        """Read what `save_pretrained` wrote, or what `push_to_hub` uploaded (OWNER/NAME, and a revision of it); device:
+        see `load`.
+        """
         device = resolve_device(device)
+        if revision is not None or (not Path(folder).exists() and str(folder).count("/") == 1):
+            folder = hub.pulled(str(folder), revision)
         return cls(export.from_pretrained(folder)).to(device)
 
     @checks(folder="path")
