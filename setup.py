@@ -58,7 +58,8 @@ setup(
         "test": [
             *("pytest>=8,<10", "pytest-cov>=6", "hypothesis>=6.100,<7", "ruff==0.17.6", "httpx>=0.27,<1"),
             *("diffusers>=0.42", "accelerate>=1.0", "pillow>=11", "av>=14", "optuna>=4.9", "cmaes>=0.11"),
-            *("mkdocs-material>=9.5,<10", "mkdocstrings[python]>=1.0", "scikit-image>=0.25", "sentencepiece>=0.2", "ftfy>=6.3"),
+            *("mkdocs-material>=9.5,<10", "mkdocstrings[python]>=1.0"),
+            *("scikit-image>=0.25", "sentencepiece>=0.2", "ftfy>=6.3"),
             *("isal>=1.6,<2", "orjson>=3.10,<4"),
             *("fastapi>=0.115", "uvicorn>=0.30", "swagger-ui-bundle>=1.1"),
             *("wandb>=0.19", "ipywidgets>=8", "ipykernel>=6", "nbclient>=0.10"),

@@ -149,7 +149,8 @@ def test_no_two_rooms_have_a_file_of_the_same_name() -> None:
 
 
 def test_the_page_of_the_architecture_shows_the_rooms_there_are() -> None:
-    shown = re.findall(r"^\| `recbole_navigen/(\w+)` \|", (ROOT / "docs" / "architecture.md").read_text("utf-8"), re.MULTILINE)
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    shown = re.findall(r"^\| `recbole_navigen/(\w+)` \|", page, re.MULTILINE)
     assert shown == [name for name in PLAN if name != "ground"]
 
 

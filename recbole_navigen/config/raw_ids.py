@@ -36,7 +36,9 @@ def asked_users(users: str | Sequence[Id] | None, n_users: int | None) -> list[s
         names = [name.strip() for name in users]
         names = [name for name in names if name] if file.is_file() else names
     elif isinstance(users, Real):
-        raise InputError(f"users={users} is a number; n_users={users} says how many users, users=['{users}'] names one.")
+        raise InputError(
+            f"users={users} is a number; n_users={users} says how many users, users=['{users}'] names one."
+        )
     else:
         names = [raw_id(name) for name in listed("users", users)]
     if not names or not all(isinstance(name, str) and name for name in names):

@@ -110,7 +110,7 @@ def train_beside(
         tokenizer = build_tokenizer(config, table, texts, rows)
         writer, renderer = build_writer(config, model.lm, table, tokenizer, sampled_texts(rows))
         writer.to(config["device"])
-        author = Author.of(writer, renderer, _author_settings(config, inputs, dataset, table, rows))
+        author = Author(writer, renderer, _author_settings(config, inputs, dataset, table, rows))
         learned = InstructionRows(
             rows,
             part.sequences,

@@ -11,6 +11,8 @@ from recbole_navigen.presentation.plots import Plot
 from recbole_navigen.presentation.tables import Table
 from recbole_navigen.redaction import hide
 
+SENTENCE = 40  # characters; no number is longer
+
 
 def to_html(
     title: str,
@@ -39,6 +41,7 @@ def to_html(
         lstrip_blocks=True,
     )
     environment.filters["data_url"] = _data_url
+    environment.globals["worded"] = _worded
     return environment.get_template("page.html").render(
         title=title, facts=facts, tables=tables, plots=plots, cards=cards, folded=folded
     )
@@ -48,6 +51,11 @@ def _shown(value: Any) -> Any:
     """A value as the page shows it: a text without its secrets. Pictures, and what the template made itself, stay."""
     plain = isinstance(value, str) and not hasattr(value, "__html__") and not value.startswith("data:")
     return hide(value) if plain else value
+
+
+def _worded(table: Table, column: int) -> bool:
+    """Whether a column holds sentences rather than numbers: it is set to the left, and its lines may break."""
+    return column > 0 and any(len(row[column].text) > SENTENCE for row in table.rows)
 
 
 def _data_url(svg: str) -> str:

@@ -20,8 +20,8 @@ RESULT_KEYS = (
     *("training_seconds", "test_users_per_second", "peak_memory_mb"),
 )
 
-# What RecBole or the protocol sets by itself.
-_SET_BY_ITSELF = ("eval_args", "repeatable", "train_neg_sample_args")
+# What RecBole, the protocol or the data set sets by itself.
+_SET_BY_ITSELF = ("eval_args", "repeatable", "train_neg_sample_args", "item_text_fields", "item_text_roles")
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +101,8 @@ def finished_folders(root: str | Path, wanted: dict[str, Any]) -> Iterator[Path]
 
 
 def own_settings(record: dict[str, Any]) -> dict[str, Any]:
-    """Of the settings of a run those that decide what its model learns and are not the shipped ones.
+    """Of the settings of a run those that decide what its model learns and are not the shipped ones; of dictionaries,
+    the entries that are not.
 
     Args:
         record: its result.json.
@@ -110,7 +111,13 @@ def own_settings(record: dict[str, Any]) -> dict[str, Any]:
     elsewhere = {*NOT_LEARNED, *NAMES, *dataset_arguments(), *_SET_BY_ITSELF}
     known = described(model if model in model_names() else None)
     return {
-        name: config[name]
+        name: _differing(config[name], plain(setting.default))
         for name, setting in known.items()
         if name in config and name not in elsewhere and config[name] != plain(setting.default)
     }
+
+
+def _differing(value: Any, default: Any) -> Any:
+    if not isinstance(value, dict) or not isinstance(default, dict):
+        return value
+    return {key: _differing(own, default.get(key)) for key, own in value.items() if own != default.get(key)}

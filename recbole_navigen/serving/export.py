@@ -84,7 +84,7 @@ def from_pretrained(folder: str | Path) -> TrainedModel:
     verify_manifest(folder)
     about, table = read_json(folder / SETTINGS), DualIdentifierTable.load(folder / IDENTIFIERS)
     tokenizer, body = _read_part(folder)
-    lm, renderer = build_lm(about["settings"], table, tokenizer, body)
+    lm, renderer = build_lm(about["settings"], table, tokenizer, body, trained=True)
     weights = load_checkpoint(folder / WEIGHTS)["state_dict"]
     if SENTENCES in weights:  # with items that came later, they are not what the embeddings of all items would give
         lm.sentences = weights.pop(SENTENCES)
@@ -95,7 +95,7 @@ def from_pretrained(folder: str | Path) -> TrainedModel:
         tokenizer, body = _read_part(folder / WRITER)
         writer, reads = build_writer(settings, lm, table, tokenizer, lm=body)
         writer.load_state_dict(load_checkpoint(folder / WRITER / WEIGHTS)["state_dict"])
-        author = Author.of(writer.eval(), reads, settings)
+        author = Author(writer.eval(), reads, settings)
     return TrainedModel(table, lm, renderer, about["settings"], about["dataset_hash"], author, about["test_result"])
 
 

@@ -32,8 +32,8 @@ def push_to_hub(save: Callable[[Path], Path], repo_id: str, token: str | None = 
         except (HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OSError) as error:
             # Without its cause: a traceback would show the request, and the request has the token.
             raise InputError(
-                f"the model could not be pushed to {repo_id} ({_first_line(error)}); check the name, and that the token "
-                "may write there (hf auth login, HF_TOKEN or token=)."
+                f"the model could not be pushed to {repo_id} ({_first_line(error)}); check the name, and that the "
+                "token may write there (hf auth login, HF_TOKEN or token=)."
             ) from None
     return str(commit.commit_url)
 

@@ -34,7 +34,7 @@ def test_the_page_has_the_numbers_of_the_files(measured: list[dict[str, Any]]) -
 
 def test_the_newest_measurement_counts_and_other_settings_are_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     def measurement(name: str, date: str, seeds: str, mean: str) -> dict[str, Any]:
-        cells = {column: f"{mean}† [0.1, 0.9]" for column in report.METRICS}
+        cells = dict.fromkeys(report.METRICS, f"{mean}† [0.1, 0.9]")
         table = {"Pop": {**cells, "seeds": seeds, "training min": "1", "parameters": "1"}}
         settings = {"Pop": {"alpha": 1} if date > "2026-11-02" else {}}
         return {"name": f"quality-{name}", "date": date, "table": table, "settings": settings} | {

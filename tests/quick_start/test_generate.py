@@ -66,7 +66,9 @@ def test_a_run_is_trained_once_and_writes_for_anyone(tiny, capsys, monkeypatch):
     assert "the first 20 of 60 users are shown" in capsys.readouterr().out
     with pytest.raises(InputError, match="n_users must be a whole number of at least 1"):
         run_generate(run=run, n_users=0)
-    with pytest.raises(InputError, match="users=3 is a number; n_users=3 says how many users, users=\\['3'\\] names one"):
+    with pytest.raises(
+        InputError, match=r"n_users=3 says how many users, users=\['3'\] names one"
+    ):
         run_generate(run=run, users=3)
     assert generate([f"--run={run}", "--users=u999"]) == 2
     capsys.readouterr()
@@ -167,7 +169,8 @@ def test_instructions_become_media_that_are_scored_against_held_out_items(tiny, 
 
     # Extra scores reach the page and the result; a package that is missing is said before anything is written.
     monkeypatch.setitem(sys.modules, "skimage.metrics", SimpleNamespace(structural_similarity=lambda *_, **__: 0.25))
-    assert generate([f"--run={run}", "--n_users=3", "--held_out", "--output=more", *given, "--extra_metrics=[ssim]"]) == 0
+    more = [f"--run={run}", "--n_users=3", "--held_out", "--output=more", *given, "--extra_metrics=[ssim]"]
+    assert generate(more) == 0
     assert json.loads(Path("more/result.json").read_text())["test_result"]["image"]["ssim"] == 0.25
     assert "Beside CLIP" in Path("more/report.html").read_text()
     monkeypatch.setitem(sys.modules, "skimage.metrics", None)
