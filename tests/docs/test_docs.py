@@ -270,8 +270,9 @@ def test_the_page_of_settings_is_current() -> None:
 
 def test_the_site_builds(tmp_path: Path) -> None:
     """With every page in the navigation and no dead link."""
-    if importlib.util.find_spec("material") is None:
-        pytest.skip("mkdocs-material is not installed")
+    for package in ("material", "mkdocstrings"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-f", str(ROOT / "mkdocs.yml"), "-d", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
