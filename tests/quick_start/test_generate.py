@@ -66,9 +66,7 @@ def test_a_run_is_trained_once_and_writes_for_anyone(tiny, capsys, monkeypatch):
     assert "the first 20 of 60 users are shown" in capsys.readouterr().out
     with pytest.raises(InputError, match="n_users must be a whole number of at least 1"):
         run_generate(run=run, n_users=0)
-    with pytest.raises(
-        InputError, match=r"n_users=3 says how many users, users=\['3'\] names one"
-    ):
+    with pytest.raises(InputError, match=r"n_users=3 says how many users, users=\['3'\] names one"):
         run_generate(run=run, users=3)
     assert generate([f"--run={run}", "--users=u999"]) == 2
     capsys.readouterr()
