@@ -41,7 +41,7 @@ FILES = {
         *(f"recbole_navigen/pipeline/{name}.py" for name in ("collaborative", "recoding")),
     ),
 }
-_MARK = re.compile(r"°(?: \([^)]*\))?")
+_MARK = re.compile(r" ?°(?: \([^)]*\))?")
 
 
 @dataclass(frozen=True, slots=True)
