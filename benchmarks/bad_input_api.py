@@ -270,12 +270,14 @@ def calls() -> list[Call]:
         Call(
             "run_generate",
             _run_generate,
-            {"run": "RUN", "users": 1, "drafts": 1},
+            {"run": "RUN", "users": ["u1"], "drafts": 1},
             {
                 **{
                     f"users={value!r}": {"users": value}
-                    for value in (0, -3, 1.5, [], ["nobody"], "", "u1,nobody", True, ["u1", "u1"], "u1,,u2", [1])
+                    for value in (0, 3, 1.5, [], ["nobody"], "", "u1,nobody", True, ["u1", "u1"], "u1,,u2", [1])
                 },
+                **{f"n_users={value!r}": {"users": None, "n_users": value} for value in (0, -3, 1.5, "two", True)},
+                "users and n_users": {"n_users": 1},
                 **drawn,
                 "an unknown medium": {"media": "song"},
                 "an unknown setting of media": {"generation": {"image_modell": "x"}},

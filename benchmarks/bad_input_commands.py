@@ -57,6 +57,7 @@ ARGUMENTS: dict[str, dict[str, tuple[str, ...]]] = {
         "--output": ("dataset", BASE, f"{BASE}/below", "/proc/nowhere"),
     },
     "generate": {
+        "--n_users": ("0", "-3", "1.5", "", "two"),
         "--users": ("0", "-3", "1.5", "", "nobody", "u1,nobody", "u1,,u2", "u1,u1", "u1,all", ",", "U1"),
         "--temperature": ("-1", "nan", "inf", "-inf", "abc", "", "1e999"),
         "--top_p": ("0", "-1", "7", "nan", "abc", "1.0001"),

@@ -23,7 +23,7 @@ READERS = [
     ("navigen", "--model=SASRec"),
     ("compare", "--models=Pop,SASRec"),
     ("hyper", "--model=NaviGen", "--n_trials=1", SPACE),
-    ("generate", *("--users=2", "--drafts=1")),
+    ("generate", *("--n_users=2", "--drafts=1")),
 ]
 _readers = itertools.cycle(READERS)
 

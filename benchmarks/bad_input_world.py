@@ -15,7 +15,7 @@ from recbole_navigen.artefacts import read_json, write_json
 
 DATASET, BASE, SPACE = "tiny", "base.yaml", "--params_file=space.yaml"
 USERS, ITEMS, LENGTH = 16, 24, 6
-FEW = ["--users=2", "--drafts=1"]
+FEW = ["--n_users=2", "--drafts=1"]
 SETTINGS: dict[str, Any] = {
     "use_gpu": False,
     "show_progress": False,

@@ -125,7 +125,7 @@ def cases(endpoint: str, models: Path) -> Iterator[Case]:
     yield Case("language model", "navigen", data, asking, named("supervision"))
 
     (run,) = (FOLDER / "NaviGen" / "whole" / "saved").glob("NaviGen-*")
-    pictures = [f"--run={run}", "--users=12", "--held_out", "--output=out", "--generation_batch_size=2", "--no-think"]
+    pictures = [f"--run={run}", "--n_users=12", "--held_out", "--output=out", "--generation_batch_size=2", "--no-think"]
     pictures += [f"--image_model={models / 'image'}", f"--clip_model={models / 'clip'}", "--image_steps=12"]
     written = Stage("instructions", "instructions: +0%", "media: +0%")
     yield Case("media", "generate", pictures, {}, [written, Stage("media", "media: +0%", "media: +100%")])

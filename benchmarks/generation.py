@@ -345,9 +345,8 @@ def main() -> None:
             times = speed["images_per_second_with_one_text_each"] / speed["images_per_second_one_at_a_time"]
             bars.append(Bar("evaluator against one pair at a time, images/s, times", times, "at least 5", times >= 5))
     facts = {"Image users": str(arguments.users), "Video users": str(arguments.video_users), "Items": str(len(texts))}
-    tables, plots = run_sections(run)
     title = "Generation on the tiny world"
-    write_media_page(folder / PAGE, title, facts, pages["scores"], pages["cards"], tables=tables, plots=plots)
+    write_media_page(folder / PAGE, title, facts, pages["scores"], pages["cards"], folded=run_sections(run))
     write_results("generation", bars, details)
 
 

@@ -8,6 +8,7 @@ NumPy 2.
 """
 
 import copy
+import functools
 import os
 import sys
 import warnings
@@ -43,6 +44,10 @@ _NOISE = (
 _PER_EVALUATION = ("rec.topk", "rec.meanrank", "rec.score", "rec.items", "data.label")
 
 
+# Whether torch searched for anomalies before a model switched that on.
+_ANOMALY = torch.is_anomaly_enabled()
+
+
 def apply() -> None:
     """Apply every entry. Doing it again changes nothing."""
     if recbole.__version__ != SUPPORTED:
@@ -56,25 +61,34 @@ def apply() -> None:
     # LightGCN, NGCF, GCMC, SpectralCF and NCL fill a dok_matrix by a method that SciPy 1.13 made private to its dict.
     if not hasattr(scipy.sparse.dok_matrix, "_update"):
         scipy.sparse.dok_matrix._update = _dok_update
+    # RecBole's metrics import scikit-learn for the AUC and the errors of ratings; it takes as long as all of RecBole.
+    if "sklearn.metrics" not in sys.modules:
+        sys.modules["sklearn.metrics"] = _WhenCalled("sklearn.metrics")
+        import_module("recbole.evaluator.metrics")
+        del sys.modules["sklearn.metrics"]
     from recbole.evaluator.collector import Collector
 
     # ItemCoverage, GiniIndex, AveragePopularity and TailPercentage crash: the method asks plain numbers for `.cpu()`.
     Collector.get_data_struct = _get_data_struct
-    # SINE switches torch's anomaly detection on for the whole process when it is imported, which it is with every
-    # sequential model: each operation of a backward pass is then searched for NaN, and training takes twice as long.
-    anomaly = torch.is_anomaly_enabled()
-    import_module("recbole.model.sequential_recommender")
-    torch.autograd.set_detect_anomaly(anomaly)
-    # Pop counts an item once a batch however often it occurs: no count passes the number of batches, and all depend on
-    # the seed. And being pointwise it counts sampled negatives too, which pairwise models get in another column.
-    pop = import_module("recbole.model.general_recommender.pop")
-    pop.Pop.calculate_loss = _count
-    pop.Pop.input_type = pop.InputType.PAIRWISE
     # Two processes that start at once both find no `log` or `saved`, and the second to make it fails.
     for module in ("utils.logger", "trainer.trainer"):
         import_module(f"recbole.{module}").ensure_dir = _ensure_dir
     for category, message, module in _NOISE:
         warnings.filterwarnings("ignore", message=message, category=category, module=module)
+
+
+@functools.cache
+def apply_to_models() -> None:
+    """Apply the entries about RecBole's models, all of which take a second to import. Whoever builds one calls this."""
+    # SINE switches torch's anomaly detection on for the whole process when it is imported, which it is with every
+    # sequential model: each operation of a backward pass is then searched for NaN, and training takes twice as long.
+    import_module("recbole.model.sequential_recommender")
+    torch.autograd.set_detect_anomaly(_ANOMALY)
+    # Pop counts an item once a batch however often it occurs: no count passes the number of batches, and all depend on
+    # the seed. And being pointwise it counts sampled negatives too, which pairwise models get in another column.
+    pop = import_module("recbole.model.general_recommender.pop")
+    pop.Pop.calculate_loss = _count
+    pop.Pop.input_type = pop.InputType.PAIRWISE
 
 
 # What `install` puts in the place of RecBole's own: module -> name -> where ours is. All of it stands in rooms above
@@ -101,6 +115,7 @@ def install() -> None:
     `create_dataset`, `data_preparation`, `get_model`, `get_trainer` and `Trainer`, whose checkpoints are no pickles and
     which know NaviGen.
     """
+    apply_to_models()
     packages = {package: names for package, names in _OURS.items() if package != "recbole.quick_start"}
     # All of ours is imported, and has RecBole's own as its bases, before anything is replaced.
     ours = {
@@ -126,6 +141,15 @@ class _Lazy(ModuleType):
         if name not in self.__dict__.get("_names", ()):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         return getattr(import_module(self._names[name]), name)
+
+
+class _WhenCalled(ModuleType):
+    """A module whose functions import the real one when they are called."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *given, **named: getattr(import_module(self.__name__), name)(*given, **named)
 
 
 def _dok_update(self: scipy.sparse.dok_matrix, entries: dict) -> None:

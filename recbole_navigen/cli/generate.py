@@ -12,12 +12,12 @@ from recbole_navigen.language.tags import DRAFTS, DRAWS, PLAN_TEMPERATURE, TEMPE
 
 EPILOG = """\
 The run is the newest finished one of these settings; without one, it is trained first, as run_navigen would:
-  %(prog)s --dataset=ml-100k --users=5
+  %(prog)s --dataset=ml-100k --n_users=5
   %(prog)s --dataset=ml-100k --users=196,186 --media=video --temperature=0 --output=instructions
   %(prog)s --run=saved/NaviGen-ml-100k-... --users=all --output=instructions
 --output writes DIR/instructions.jsonl, one user a line, DIR/result.json and DIR/report.html. --held_out scores the
 instructions against the items that were kept out, beside simple writers. With a model, media are made, and scored too:
-  %(prog)s --users=50 --held_out --output=DIR --image_model=FOLDER_OR_HUB_ID --clip_model=FOLDER_OR_HUB_ID
+  %(prog)s --n_users=50 --held_out --output=DIR --image_model=FOLDER_OR_HUB_ID --clip_model=FOLDER_OR_HUB_ID
 Instructions that are written, and perhaps edited, are made into media by any model:
   %(prog)s --instructions=DIR/instructions.jsonl --output=OTHER --image_model=FOLDER_OR_HUB_ID
 Somebody new, or users beside their histories, say what they like; what they kept of earlier media tells it, too:
@@ -32,14 +32,15 @@ def parser() -> CommandLine:
     """Return the parser of `navigen-generate`."""
     commands = command_line(
         "run_generate",
-        "%(prog)s [-h] [--users N] [--output DIR] [--run DIR] [--instructions FILE] [--media image|video|mixed] "
-        "[--facts N] [--held_out] [--preferences TEXT] [--feedback FILE] "
+        "%(prog)s [-h] [--users all|FILE|IDS] [--n_users N] [--output DIR] [--run DIR] [--instructions FILE] "
+        "[--media image|video|mixed] [--facts N] [--held_out] [--preferences TEXT] [--feedback FILE] "
         "[--no-think] [--temperature T] [--top_p P] [--drafts N] [--dataset DATASET] "
         "[--config_files FILE ...] [--debug] [--key=value ...]",
         "Write a personal instruction for an image or video model for each of some users.",
         EPILOG,
     )
-    commands.add_argument("--users", metavar="N", help="how many, or raw ids with commas, or all (default: 5)")
+    commands.add_argument("--users", metavar="WHO", help="all, a file with one raw id a line, or raw ids with commas")
+    commands.add_argument("--n_users", type=int, metavar="N", help="how many, in the order of the data (default: 5)")
     commands.add_argument("--output", metavar="DIR", help="where to write instructions.jsonl, result.json, report.html")
     commands.add_argument("--run", metavar="DIR", help="a finished run of NaviGen, saved/RUN; it gets a writer")
     commands.add_argument("--instructions", metavar="FILE", help="make media of the instructions in this file")
@@ -79,12 +80,14 @@ def generate(argv: Sequence[str] | None = None) -> int:
     refuse_torchrun("run_generate.py")
     from recbole_navigen.config.calls import checked
     from recbole_navigen.config.given import gather
+    from recbole_navigen.config.raw_ids import asked_users
     from recbole_navigen.generation.settings import generation_settings, refuse_absent, split_generation
 
     if arguments.run and (arguments.dataset or arguments.config_files):
         raise InputError("--run names a finished run; leave out --dataset and --config_files")
     own, others = split_generation(settings)  # before torch is imported
     refuse_absent(generation_settings(own))
+    asked_users(arguments.users, arguments.n_users)
     for name in ("temperature", "top_p", "drafts"):
         checked(name, DRAWS[name], getattr(arguments, name))
     if not arguments.run and not arguments.instructions:

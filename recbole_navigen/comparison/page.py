@@ -20,6 +20,7 @@ from recbole_navigen.presentation.plots import Plot, cost_plot, interval_plot
 from recbole_navigen.presentation.tables import Cell, Table, shown_name, to_csv, to_latex, to_markdown, to_terminal
 from recbole_navigen.redaction import hide_known
 from recbole_navigen.runs.folder import new_folder
+from recbole_navigen.runs.result import own_settings
 from recbole_navigen.sources import versions
 
 EXPLAINED = {
@@ -43,11 +44,12 @@ def report(
     console = Console(highlight=False, quiet=not printed)
     console.print(*to_terminal(shown), sep="\n")
     title = f"Comparison on {comparison.dataset}"
+    made = models_table(comparison)
     files = {
-        "table.md": f"# {title}\n\n{to_markdown(shown)}",
+        "table.md": f"# {title}\n\n{to_markdown([*shown, made])}",
         "table.tex": to_latex(shown),
         "table.csv": to_csv(shown),
-        "report.html": to_html(title, _facts(comparison), shown, _plots(comparison)),
+        "report.html": to_html(title, _facts(comparison), [*shown[:2], made, *shown[2:]], _plots(comparison)),
         "comparison.json": json.dumps(hide_known(plain(as_json(comparison))), indent=2, ensure_ascii=False) + "\n",
     }
     path = new_folder(root, f"compare-{comparison.dataset}")
@@ -152,6 +154,30 @@ def tables(comparison: Comparison) -> list[Table]:
     return found
 
 
+def models_table(comparison: Comparison) -> Table:
+    """What each row is: its settings, seeds, and where it was trained."""
+    rows = []
+    for contender in comparison.contenders:
+        records = [run.record for run in contender.runs]
+        seeds = ", ".join(str(record["seed"]) for record in records) or "-"
+        settings = ", ".join(f"{name}={value}" for name, value in own_settings(records[0]).items()) if records else "-"
+        machines = dict.fromkeys(map(_machine, records))
+        cells = (contender.label, settings or "the defaults", seeds, "; ".join(machines) or "-")
+        rows.append(tuple(map(Cell, cells)))
+    columns = ("model", "settings beside the defaults", "seeds", "machine")
+    note = "A run's result.json has all settings; a run of the same settings on the same data is found again."
+    return Table("Models", "models", columns, tuple(rows), (note,))
+
+
+def _machine(record: dict[str, Any]) -> str:
+    """Where a run was trained, in words."""
+    machine = record.get("machine")
+    if machine is None:
+        return "not known"
+    processes = f", {machine['processes']} processes" if machine["processes"] > 1 else ""
+    return f"{machine['device']}, {machine['processors']} processors{processes}, {machine['platform']}"
+
+
 _STATISTICS = (
     f"[95% interval] and tests: bootstrap over users, {RESAMPLES:,} resamples, of values averaged over seeds. † below "
     "the best model (bold) at .05, ‡ at .01: two-sided paired test, Holm's correction over the models of a column."
@@ -223,6 +249,8 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
                     {
                         "folder": str(run.folder),
                         **run.record["identity"],
+                        "settings": own_settings(run.record),
+                        "machine": run.record.get("machine"),
                         "dataset_hash": run.record["dataset_hash"],
                         "split_hash": run.record["split_hash"],
                         "protocol": run.record["protocol"],

@@ -9,10 +9,14 @@ from enum import Enum
 from typing import Any
 
 import torch
+
+# isort: off
+from recbole_navigen import compat  # must run before anything of RecBole is imported
+
+# isort: on
 from recbole.config import Config as RecBoleConfig
 from recbole.utils import ModelType
 
-import recbole_navigen.compat  # noqa: F401 (must run before anything of RecBole is imported)
 from recbole_navigen.artefacts import content_hash
 from recbole_navigen.config import shipped
 from recbole_navigen.config.given import gather
@@ -103,8 +107,10 @@ class Config(RecBoleConfig):
         self.external_config_dict = self.given.external
 
     def _get_model_and_dataset(self, model: str, dataset: str) -> tuple[str, type, str]:
-        from recbole_navigen.config.models import get_model
+        from recbole_navigen.config.models import OURS, get_model
 
+        if model not in OURS:  # also a class that somebody else imported
+            compat.apply_to_models()
         return model, self._class or get_model(model), dataset
 
     def _load_internal_config_dict(self, model: str, model_class: type, dataset: str) -> None:

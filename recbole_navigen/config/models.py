@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
+from recbole_navigen import compat
 from recbole_navigen.config.shipped import family_of, refuse_unknown_model
 from recbole_navigen.errors import InputError
 
@@ -54,6 +54,7 @@ def get_model(name: str) -> type:
     refuse_unknown_model(name)
     if name in OURS:
         return OURS[name].model
+    compat.apply_to_models()
     family = family_of(name)
     try:
         return getattr(import_module(f"recbole.model.{family}.{name.lower()}"), name)

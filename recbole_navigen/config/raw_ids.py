@@ -37,8 +37,12 @@ def asked_users(users: str | Sequence[Id] | None, n_users: int | None) -> list[s
         users = file.read_text(encoding="utf-8-sig").splitlines() if file.is_file() else users.split(",")
         names = [name.strip() for name in users]
         names = [name for name in names if name] if file.is_file() else names
+    elif isinstance(users, Real):
+        raise InputError(
+            f"users={users} is a number; n_users={users} says how many users, users=['{users}'] names one."
+        )
     else:
-        names = [raw_id(name) for name in users]
+        names = [raw_id(name) for name in listed("users", users)]
     if not names or not all(isinstance(name, str) and name for name in names):
         raise InputError(f"users={users!r} leaves a name empty; give raw ids, a file with one a line, or all.")
     if len(set(names)) < len(names):

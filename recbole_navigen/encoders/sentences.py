@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from recbole_navigen.devices import AUTO, resolve_device
 from recbole_navigen.errors import InputError
@@ -27,6 +26,8 @@ class TfidfSpace:
     """
 
     def __init__(self, texts: Sequence[str]):
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
         self._vectorizer = TfidfVectorizer(sublinear_tf=True, stop_words="english").fit(texts)
 
     def __call__(self, texts: Sequence[str]) -> sp.csr_matrix:

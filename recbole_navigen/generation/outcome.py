@@ -12,6 +12,7 @@ from recbole_navigen.generation.media_head import MadeMedia
 from recbole_navigen.generation.page import extra_table, write_media_page
 from recbole_navigen.generation.records import InstructionRecord
 from recbole_navigen.generation.written_scores import WrittenScores
+from recbole_navigen.presentation.tables import Table
 from recbole_navigen.runs.layout import RESULT
 from recbole_navigen.runs.page import run_sections
 from recbole_navigen.runs.result import read_result
@@ -53,17 +54,20 @@ def write_outcome(
     write_record(folder / RESULT, result)
 
     facts = {**({} if name is None else {"run": name}), **{key: str(count) for key, count in counts.items()}}
-    tables, plots = ([], []) if run is None else run_sections(run, _trace(recommender, records[0]))
+    folded = ([], []) if run is None else run_sections(run, _trace(recommender, records[0]))
+    tables: list[Table] = []
     if media is not None:
         facts |= {f"safety checker of {kind}s": checker for kind, checker in media.checkers.items()}
         if media.extras:
-            tables.insert(0, extra_table(media.extras))
+            tables.append(extra_table(media.extras))
     if scores is not None:
-        tables, plots = [*scores.tables(), *tables], [scores.plot(), *plots]
+        first, *more = scores.tables()
+        tables.append(first)
+        folded = ([*more, *folded[0]], [scores.plot(), *folded[1]])
     made = {} if media is None else media.scores
     cards = user_cards(records, catalogue, None if media is None else media.generated, made)
     title = "Personal instructions" if media is None else "Personal media"
-    write_media_page(folder / PAGE, title, facts, made, cards, tables=tables, plots=plots)
+    write_media_page(folder / PAGE, title, facts, made, cards, tables=tables, folded=folded)
 
 
 def _trace(recommender: Recommender, record: InstructionRecord) -> Mapping[str, Any] | None:

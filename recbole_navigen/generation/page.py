@@ -75,23 +75,61 @@ def picture(path: str | Path | None, words: str) -> Picture:
     return Picture(_address(file.getvalue(), "image/png" if exact else "image/jpeg"), words)
 
 
-def media_tables(scores: Mapping[str, MediaScores], baseline: str | None = None) -> list[Table]:
-    """One table a metric, one row a method, and one of what only videos have.
+Found = Mapping[str, Mapping[str, Summary]]  # metric -> name of a method -> its summary; what has none is left out
+
+
+def summaries(scores: Mapping[str, MediaScores]) -> Found:
+    """What the tables show.
 
     Args:
         scores: name of a method -> its scores, all over the same users.
+    """
+    all_of = {metric: {name: own.summary(metric) for name, own in scores.items()} for metric in METRICS}
+    found = {metric: {name: each for name, each in row.items() if each} for metric, row in all_of.items()}
+    return {metric: row for metric, row in found.items() if row}
+
+
+def merged_table(scores: Mapping[str, MediaScores], found: Found) -> Table:
+    """One row a method, one column a metric: means of the users' own references, and the gap of the first metric.
+
+    Args:
+        scores: see `summaries`, which gives `found`.
+    """
+    first = next(iter(found))
+    best = {metric: max(row, key=lambda name: row[name].own.mean) for metric, row in found.items()}
+    rows = []
+    for name in scores:
+        own = {metric: row.get(name) for metric, row in found.items()}
+        cells = [
+            interval_cell(each.own, len(scores) > 1 and best[metric] == name) if each else Cell("-")
+            for metric, each in own.items()
+        ]
+        counted = next((each for each in own.values() if each), None)
+        ends = (interval_cell(own[first].gap) if own[first] else Cell("-"), str(counted.users), str(counted.failed))
+        rows.append((Cell(name), *cells, ends[0], *map(Cell, ends[1:])))
+    notes = [f"{metric}: {ASKED[metric]}." for metric in found]
+    notes.append(
+        "Mean cosines over users with 95% bootstrap intervals. Gap: the value with the user's own reference less that "
+        "with other users' references; media that are the same for everyone have 0."
+    )
+    columns = ("method", *found, f"gap of {first}", "users", "failed")
+    return Table("What the media are worth", "media", columns, tuple(rows), tuple(notes))
+
+
+def media_tables(scores: Mapping[str, MediaScores], found: Found, baseline: str | None = None) -> list[Table]:
+    """One table a metric, one row a method, and one of what only videos have.
+
+    Args:
+        scores: see `summaries`, which gives `found`.
         baseline: the method that the others' differences are from; None: no differences.
     """
     tables = []
-    for metric in METRICS:
-        found = {name: own.summary(metric) for name, own in scores.items()}
-        found = {name: summary for name, summary in found.items() if summary}
-        if found:
-            differences = {
-                name: None if baseline in (None, name) else scores[name].difference(scores[baseline], metric)
-                for name in found
-            }
-            tables.append(_metric_table(metric, found, scores, differences, baseline))
+    for metric, row in found.items():
+        differences = {
+            name: None if baseline in (None, name) else scores[name].difference(scores[baseline], metric)
+            for name in row
+        }
+        tables.append(_metric_table(metric, row, scores, differences, baseline))
     moving = {name: own for name, own in scores.items() if np.isfinite(own.motion).any()}
     if moving:
         rows = tuple(
@@ -166,17 +204,13 @@ def extra_table(values: Mapping[str, Mapping[str, np.ndarray]]) -> Table:
     return Table("Beside CLIP", "extras", ("method", *names), tuple(rows), notes)
 
 
-def media_plot(scores: Mapping[str, MediaScores]) -> Plot:
+def media_plot(found: Found) -> Plot:
     """Target relevance and personalisation of all methods."""
-    panels: dict[str, dict[str, dict[str, Interval]]] = {}
-    for metric in ("CLIPScore", "CLIPImage", "CLIPPersonalisation"):
-        rows = {name: own.summary(metric) for name, own in scores.items()}
-        if any(rows.values()):
-            panels[metric] = {
-                name: {"own": summary.own, "other users'": summary.mismatched}
-                for name, summary in rows.items()
-                if summary
-            }
+    panels: dict[str, dict[str, dict[str, Interval]]] = {
+        metric: {name: {"own": each.own, "other users'": each.mismatched} for name, each in found[metric].items()}
+        for metric in ("CLIPScore", "CLIPImage", "CLIPPersonalisation")
+        if metric in found
+    }
     return interval_plot("Cosines with the user's own references and with other users'", panels)
 
 
@@ -189,16 +223,20 @@ def write_media_page(
     baseline: str | None = None,
     tables: Sequence[Table] = (),
     plots: Sequence[Plot] = (),
+    folded: tuple[Sequence[Table], Sequence[Plot]] = ((), ()),
 ) -> None:
-    """Write one HTML file that needs nothing beside itself.
+    """Write one HTML file that needs nothing beside itself: cards, one table of all metrics, and the rest folded.
 
     Args:
         path: of the file. title, facts: at its top.
         scores: name of a method -> its scores; may be empty. baseline: see `media_tables`.
-        cards: of some users. tables, plots: more of them, such as a run's training, after our own.
+        cards: of some users. tables, plots: more of them, after the table and plot of the scores.
+        folded: tables and plots that are shown when they are asked for, after those of each metric.
     """
-    own_plots = [media_plot(scores)] if scores else []
-    text = to_html(title, facts, [*media_tables(scores, baseline), *tables], [*own_plots, *plots], cards)
+    found = summaries(scores)
+    own = ([merged_table(scores, found)], [media_plot(found)]) if found else ([], [])
+    rest = ([*media_tables(scores, found, baseline), *folded[0]], folded[1])
+    text = to_html(title, facts, [*own[0], *tables], [*own[1], *plots], cards, rest)
     write_bytes(path, text.encode())
 
 

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
-from sklearn.cluster import KMeans, MiniBatchKMeans
-from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from recbole_navigen.errors import InputError
@@ -178,6 +176,9 @@ def _fit_codebook(residual: np.ndarray, codes: int, rng: np.random.Generator) ->
         return np.concatenate((points, near + jitter.astype(np.float32))), 0, len(near)
 
     # 2. k-means, coinciding points as one point of greater weight.
+    from sklearn.cluster import KMeans, MiniBatchKMeans
+    from sklearn.exceptions import ConvergenceWarning
+
     if len(points) > MINIBATCH_ABOVE:
         batch = max(8192, 4 * codes)
         model = MiniBatchKMeans(codes, n_init=N_INIT, max_iter=MAX_ITER, batch_size=batch, random_state=state)

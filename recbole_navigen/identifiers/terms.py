@@ -19,6 +19,7 @@ leaves no room for "comedy" at all. The importance of a term in an item is there
 Up to a fifth of a full list is kept for words of that item only (df = 1): they tell it from its like.
 """
 
+import functools
 import html
 import re
 import unicodedata
@@ -28,7 +29,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.scripts import WORD, fold, segment, words_in
@@ -52,7 +52,6 @@ went yeah ain aint arent cant couldnt didnt doesnt dont hadnt hasnt havent hes i
 thats theres theyre til ve wanna wasnt werent whats wont wouldnt youll youre youve
 ii iii iv vi vii viii ix xi xii xiii
 """
-STOP_WORDS = (ENGLISH_STOP_WORDS - CONTENT_WORDS) | set(MORE_STOP_WORDS.split())
 
 IRREGULAR = {"children": "child", "men": "man", "women": "woman", "wolves": "wolf", "knives": "knife", "lives": "life"}
 # These end in s and are not the plural of what is left.
@@ -76,6 +75,14 @@ class TermResult:
 
     terms: tuple[tuple[str, ...], ...]
     report: dict
+
+
+@functools.cache
+def stop_words() -> frozenset[str]:
+    """Words that are no terms: those of scikit-learn that name nothing, and `MORE_STOP_WORDS`."""
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    return (ENGLISH_STOP_WORDS - CONTENT_WORDS) | set(MORE_STOP_WORDS.split())
 
 
 def extract_terms(texts: Sequence[str], neighbours: np.ndarray | None = None, max_terms: int = 10) -> TermResult:
@@ -169,7 +176,7 @@ def words_of(text: str) -> list[list[str]]:
             phrase = []
         end = match.end()
         number = word.isdigit() and len(word) <= 4
-        legal = 2 <= len(word) <= LONGEST_WORD and any(letter.isalpha() for letter in word) and word not in STOP_WORDS
+        legal = 2 <= len(word) <= LONGEST_WORD and any(letter.isalpha() for letter in word) and word not in stop_words()
         words = [(word, number or legal)] if word.isascii() else words_in(word)
         if len(words) == 1 and words[0][1] and len(words[0][0]) <= LONGEST_WORD:
             phrase.append(words[0][0])
@@ -178,7 +185,7 @@ def words_of(text: str) -> list[list[str]]:
             phrases.append(phrase)
             phrase = []
         if not word.isascii():
-            phrases += [[word] for word, _ in words if word not in STOP_WORDS]
+            phrases += [[word] for word, _ in words if word not in stop_words()]
     return [*phrases, phrase] if phrase else phrases
 
 
@@ -253,6 +260,8 @@ def _ranked_terms(documents: list[list[str]], max_terms: int) -> list[tuple[str,
     """Each document's most important terms, by the weight that the module's docstring defines."""
     if not any(documents):
         return [()] * len(documents)
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     vectorizer = TfidfVectorizer(analyzer=list, sublinear_tf=True, smooth_idf=True, norm=None)
     matrix = vectorizer.fit_transform(documents)
     names = vectorizer.get_feature_names_out().tolist()

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfTransformer
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
@@ -160,6 +158,9 @@ def text_row_start(documents: Sequence[Sequence[int]], text_size: int, width: in
     rank = min(width, len(used) - 1, len(documents) - 1)
     if rank < 1:
         return rows
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfTransformer
+
     weighted = TfidfTransformer(sublinear_tf=True).fit_transform(counts[:, used])
     latent = TruncatedSVD(rank, random_state=seed).fit(weighted).components_.T
     scale = latent.std()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from recbole_navigen.language.rendering import Renderer
@@ -10,7 +11,7 @@ from recbole_navigen.supervision.facts import ItemFacts
 from recbole_navigen.supervision.planner import Planner, planner_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Author:
     """A model that writes.
 
@@ -19,19 +20,16 @@ class Author:
         renderer: makes the token streams that it reads.
         settings: what it was trained with; also `domain`, of the catalogue, and for a writer `held_out`, the share of
             the users whose instructions it has not learned; where it writes plans `facts`, one list for each item.
-        planner: knows the facts of the items, where plans are written; None for free text.
     """
 
     model: TextModel
     renderer: Renderer
     settings: Mapping[str, Any]
-    planner: Planner | None = None
 
-    @classmethod
-    def of(cls, model: TextModel, renderer: Renderer, settings: Mapping[str, Any]) -> "Author":
-        """With the planner that the settings describe."""
-        facts = settings.get("facts")
-        if facts is None:
-            return cls(model, renderer, settings)
-        planner = planner_of(settings, list(map(ItemFacts.of_row, facts)))
-        return cls(model, renderer, settings, planner)
+    @cached_property
+    def planner(self) -> Planner | None:
+        """Knows the facts of the items, where plans are written; None for free text. Made when it is first asked for:
+        its lexicons take a second, and who only wants recommendations needs none.
+        """
+        facts = self.settings.get("facts")
+        return None if facts is None else planner_of(self.settings, list(map(ItemFacts.of_row, facts)))

@@ -26,6 +26,7 @@ def build_lm(
     table: DualIdentifierTable,
     tokenizer: PreTrainedTokenizerBase,
     lm: PreTrainedModel | None = None,
+    trained: bool = False,
 ) -> tuple[DualIdentifierLM, Renderer]:
     """Build the model with its start weights, and the renderer that feeds it.
 
@@ -34,6 +35,7 @@ def build_lm(
         table: both identifiers of every item.
         tokenizer: of the text part of the stream; the backbone's own, or one trained on the catalogue.
         lm: the causal LM to take, None to make or load what the settings say.
+        trained: True where all weights are loaded afterwards.
     """
     lm = new_lm(settings, len(tokenizer), lm)
     vocabulary, codes = vocabulary_of(tokenizer, lm, table), codes_by_id(table)
@@ -51,6 +53,7 @@ def build_lm(
         seed=settings["seed"],
         start_text=settings["backbone"] == SCRATCH,
         sentences=table.sentences,
+        trained=trained,
     )
     return model, renderer
 

@@ -42,6 +42,7 @@ class DualIdentifierLM(TextModel):
         dropout: on embeddings.
         seed: of the projection of centroids to D, and of the start of text rows.
         start_text: True to start the text rows from the catalogue (a backbone from scratch has no text of its own).
+        trained: True where all weights are loaded afterwards, so that the text rows need no start.
         sentences: an embedding of each item's whole text, (N, any), float32; None for TIDs alone.
     """
 
@@ -58,11 +59,13 @@ class DualIdentifierLM(TextModel):
         seed: int,
         start_text: bool,
         sentences: np.ndarray | None = None,
+        trained: bool = False,
     ):
         text = backbone.text_rows
         if start_text:
-            rows = text_row_start(term_tokens, len(text), backbone.width, seed)
-            text.data.copy_(torch.from_numpy(rows) * CODE_START_STD / 2)
+            if not trained:
+                rows = text_row_start(term_tokens, len(text), backbone.width, seed)
+                text.data.copy_(torch.from_numpy(rows) * CODE_START_STD / 2)
             scale = CODE_START_STD
         else:
             scale = float(text.detach().float().std())

@@ -107,7 +107,7 @@ def train_beside(
         tokenizer = build_tokenizer(config, table, texts, rows)
         writer, renderer = build_writer(config, model.lm, table, tokenizer, sampled_texts(rows))
         writer.to(config["device"])
-        author = Author.of(writer, renderer, _author_settings(config, inputs, part, table, rows))
+        author = Author(writer, renderer, _author_settings(config, inputs, part, table, rows))
         learned = InstructionRows.of(author, rows, part.sequences)
         # A teacher may answer this time what it did not before: other rows make another training.
         own = f"{WRITER_PROGRESS}-{content_hash(inputs, [asdict(row) for row in rows])[:8]}"

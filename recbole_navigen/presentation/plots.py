@@ -1,7 +1,8 @@
 """Plots of comparisons and sweeps as SVG, each for light and for dark pages."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib import rc_context
@@ -17,6 +18,7 @@ DARK = {"ink": "#e6edf3", "grid": "#424a53"}
 COLOURS = ("#2f7ed8", "#d9731a", "#1f9d61", "#b455c9", "#a88a12", "#0f9aa8", "#d6457b", "#7d8590")
 MARKERS = "osD^vPX*"
 WIDTH = 7.6  # inches
+LABEL = 26  # characters of a name before it breaks
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ def interval_plot(caption: str, panels: Mapping[str, Mapping[str, Mapping[str, I
             series; panels without rows are left out.
     """
     series = list(dict.fromkeys(name for rows in panels.values() for row in rows.values() for name in row))
-    height = max(len(rows) for rows in panels.values()) * (0.2 + 0.17 * len(series)) + 1.1
+    height = max(len(rows) * max(0.2 + 0.17 * len(series), _room(rows)) for rows in panels.values()) + 1.1
 
     def draw(figure: Figure) -> None:
         # Panels with the same rows share their names.
@@ -49,14 +51,13 @@ def interval_plot(caption: str, panels: Mapping[str, Mapping[str, Mapping[str, I
                 for place, (name, found) in enumerate(row.items()):
                     height = number + 0.7 * ((place + 0.5) / len(row) - 0.5)
                     _dot(axes, series.index(name), found, height, name if number == 0 else None)
-            axes.set_yticks(range(len(rows)), list(rows))
+            axes.set_yticks(range(len(rows)), map(_broken, rows))
             axes.set_ylim(len(rows) - 0.5, -0.5)
             axes.set_title(title, loc="left")
             axes.grid(axis="x")
             axes.locator_params(axis="x", nbins=5)
         if len(series) > 1:
-            handles, names = figure.axes[0].get_legend_handles_labels()
-            figure.legend(handles, names, loc="outside lower center", ncols=min(len(series), 4))
+            _legend(figure)
 
     return _both(caption, draw, height)
 
@@ -78,7 +79,7 @@ def cost_plot(caption: str, ylabel: str, points: Sequence[tuple[str, float, Inte
         axes.set_xlabel("minutes of training")
         axes.set_ylabel(ylabel)
         axes.grid()
-        figure.legend(loc="outside lower center", ncols=4)
+        _legend(figure)
 
     return _both(caption, draw, 3.6)
 
@@ -94,12 +95,14 @@ def curve_plot(caption: str, xlabel: str, ylabel: str, curves: Mapping[str, Mapp
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         for number, (name, points) in enumerate(curves.items()):
-            axes.plot(list(points), list(points.values()), color=COLOURS[number % len(COLOURS)], label=name)
+            # A line of one point is seen by its dot alone.
+            colour, dot = COLOURS[number % len(COLOURS)], "o" if len(points) < 2 else None
+            axes.plot(list(points), list(points.values()), color=colour, marker=dot, label=name)
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
         axes.grid()
         if len(curves) > 1:
-            figure.legend(loc="outside lower center", ncols=4)
+            _legend(figure)
 
     return _both(caption, draw, 3.2)
 
@@ -130,7 +133,7 @@ def points_plot(
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
         axes.grid()
-        figure.legend(loc="outside lower center", ncols=4)
+        _legend(figure)
 
     return _both(caption, draw, 3.4)
 
@@ -146,12 +149,13 @@ def bar_plot(caption: str, xlabel: str, bars: Mapping[str, float]) -> Plot:
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         axes.barh(range(len(bars)), list(bars.values()), color=COLOURS[0], height=0.6)
-        axes.set_yticks(range(len(bars)), list(bars))
+        axes.set_yticks(range(len(bars)), map(_broken, bars))
         axes.set_ylim(len(bars) - 0.4, -0.6)
         axes.set_xlabel(xlabel)
         axes.grid(axis="x")
+        axes.set_axisbelow(True)
 
-    return _both(caption, draw, 0.32 * len(bars) + 0.9)
+    return _both(caption, draw, max(0.32, _room(bars)) * len(bars) + 0.9)
 
 
 def _dot(axes: Axes, number: int, found: Interval, at: float, name: str | None, upright: bool = False) -> None:
@@ -160,6 +164,23 @@ def _dot(axes: Axes, number: int, found: Interval, at: float, name: str | None, 
     x, y = (at, found.mean) if upright else (found.mean, at)
     (axes.vlines if upright else axes.hlines)(at, found.low, found.high, colors=colour, linewidth=1.6)
     axes.plot(x, y, marker, color=colour, markersize=5.5, label=name)
+
+
+def _broken(name: str) -> str:
+    """A name in lines that leave room for what it names."""
+    return "\n".join(textwrap.wrap(name, LABEL)) or name
+
+
+def _room(names: Iterable[str]) -> float:
+    """Inches that each of some rows needs for its name."""
+    return 0.19 * max(_broken(name).count("\n") + 1 for name in names)
+
+
+def _legend(figure: Figure) -> None:
+    """Names below the plot, as many beside each other as there is room for."""
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    columns = max(1, min(4, len(names), int(WIDTH * 12 / (max(map(len, names)) + 7))))
+    figure.legend(handles, names, loc="outside lower center", ncols=columns)
 
 
 def _both(caption: str, draw: Callable[[Figure], None], height: float) -> Plot:

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from recbole_navigen.bars import tqdm
 from recbole_navigen.config import Config
-from recbole_navigen.config.calls import SETTINGS, checked, checks
+from recbole_navigen.config.calls import SETTINGS, checks
 from recbole_navigen.config.locate import cache_folder
-from recbole_navigen.config.raw_ids import known_user
+from recbole_navigen.config.raw_ids import ALL, Id, asked_users, chosen_users
 from recbole_navigen.config.teachers import refuse_absent_teachers
 from recbole_navigen.data import create_dataset
 from recbole_navigen.errors import InputError
@@ -68,7 +68,8 @@ def run_generate(
     config_file_list: Sequence[str] | None = None,
     config_dict: dict[str, Any] | None = None,
     argv: Sequence[str] = (),
-    users: int | str | Sequence[str] | None = None,
+    users: str | Sequence[Id] | None = None,
+    n_users: int | None = None,
     output: str | Path | None = None,
     run: str | Path | None = None,
     media: str = "image",
@@ -89,8 +90,8 @@ def run_generate(
     Args:
         dataset, config_file_list, config_dict, argv: settings as `run_navigen` takes them. The newest finished run with
             these settings is used; if there is none, it is trained. So is the writer beside it.
-        users: how many, in the order of the data; raw ids as a list or with commas; or `all`. None: 5, or all of the
-            file.
+        users: `all`, a file with one raw id a line, raw ids with commas, or a list of them. n_users: how many, in the
+            order of the data. Without both: 5, or all of the file.
         output: folder for `instructions.jsonl`, one record a line, `result.json`, `report.html` and media; None writes
             none. Not that of a run, whose files would be overwritten, nor one inside it.
         run: folder of a finished run instead of settings. A writer that it lacks is trained beside it.
@@ -115,14 +116,14 @@ def run_generate(
     generation = generation_settings({**(generation or {}), **own})
     refuse_absent(generation)
     records: list[InstructionRecord] = []
-    new = preferences is not None and users is None and instructions is None
+    new = preferences is not None and users is None and n_users is None and instructions is None
     if new and held_out:
         raise InputError("held_out needs users with a history; name some beside preferences.")
     stated = Preferences.of(preferences)
     kept = {} if feedback is None else kept_preferences(read_feedback(feedback))
-    if users is None:
-        users = 1 if new else USERS if instructions is None else "all"
-    asked = _asked(users)
+    if users is None and n_users is None:
+        users, n_users = (ALL, None) if instructions is not None else (None, 1 if new else USERS)
+    asked = asked_users(users, n_users)
     draws = {"think": think, "temperature": temperature, "top_p": top_p, "drafts": drafts, "seed": seed}
     if instructions is not None:
         given = {"media": media, **draws, "held_out": held_out, "preferences": preferences, "feedback": feedback}
@@ -154,7 +155,7 @@ def run_generate(
     if run is not None and (model := read_result(run)["model"]) != "NaviGen":
         raise InputError(f"{run} holds a {model}, which writes no instructions; name a run of NaviGen.")
     recommender = None if run is None else Recommender.load(run, device_of(generation))
-    chosen = [] if instructions is not None else [SOMEBODY] if new else _users(recommender.users, asked)
+    chosen = [] if instructions is not None else [SOMEBODY] if new else chosen_users(recommender.users, asked)
     kinds = _kinds(media, len(chosen)) or [record.media for record in records]
     catalogue = Catalogue(titles_of_records(records, generation, makes) if recommender is None else recommender.titles)
     head = reference = None
@@ -296,30 +297,6 @@ def _refuse_unscored(generation: Mapping[str, Any], makes: bool, held_out: bool)
         logger.warning("clip_model=%s scores nothing; make media with --held_out", generation["clip_model"])
 
 
-def _asked(users: int | str | Sequence[str]) -> int | list[str] | None:
-    """How many users are asked for, or which; None: all."""
-    if isinstance(users, str):
-        if users == "all":
-            return None
-        users = int(users) if users.isdecimal() else [name.strip() for name in users.split(",")]
-    if isinstance(users, int):
-        return checked("users", "int from 1", users)
-    names = checked("users", "int from 1 or list of str", users)
-    twice = [name for name in names if names.count(name) > 1]
-    if not names or not all(names) or twice:
-        raise InputError(
-            f"users names {twice[0]!r} twice; keep one."
-            if names and all(names)
-            else f"users={users!r} leaves a name empty; give a number, raw ids with commas, or all."
-        )
-    return names
-
-
-def _users(known: Sequence[str], asked: int | list[str] | None) -> list[str]:
-    """Raw ids of the users that were asked for."""
-    return list(known[:asked]) if not isinstance(asked, list) else [known_user(name, known) for name in asked]
-
-
 def _kinds(media: str, count: int) -> list[str]:
     """The medium of each of some users."""
     return [MEDIA[place % 2] if media == "mixed" else media for place in range(count)]
@@ -330,7 +307,7 @@ def _try(config: Config, asked: int | list[str] | None, media: str, generation: 
     and pictures that cannot be loaded. What was loaded is let go, since training needs the memory.
     """
     data = create_dataset(config)
-    _users(data.field2id_token[data.uid_field][1:].tolist(), asked)
+    chosen_users(data.field2id_token[data.uid_field][1:].tolist(), asked)
     if makes or generation["reference_image"]:
         from recbole_navigen.generation.media_head import MediaHead
 

@@ -56,7 +56,7 @@ def load_trained(run_dir: str | Path) -> TrainedModel:
     settings = result["config"]
     refuse_other_backbone(result["identity"], settings["backbone"], run_dir, revision_of(settings))
     table = DualIdentifierTable.load(run_dir / IDENTIFIERS)
-    lm, renderer = build_lm(settings, table, saved_tokenizer(run_dir))
+    lm, renderer = build_lm(settings, table, saved_tokenizer(run_dir), trained=True)
     weights = load_checkpoint(run_dir / CHECKPOINT)["state_dict"]
     lm.load_state_dict({name.removeprefix("lm."): weight for name, weight in weights.items()})
     writer = load_writer(run_dir, lm, table)
@@ -79,7 +79,7 @@ def load_writer(run_dir: str | Path, ranker: DualIdentifierLM, table: DualIdenti
     settings = read_json(folder / WRITER_SETTINGS)
     writer, renderer = build_writer(settings, ranker, table, pretrained_tokenizer(str(folder / TOKENIZER)))
     writer.load_state_dict(load_checkpoint(folder / CHECKPOINT)["state_dict"])
-    return Author.of(writer.eval(), renderer, settings)
+    return Author(writer.eval(), renderer, settings)
 
 
 def run_config(folder: str | Path, model: type | None = None) -> Config:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from recbole_navigen.artefacts import plain, read_record
+from recbole_navigen.config.rules import NOT_LEARNED
+from recbole_navigen.config.shipped import NAMES, dataset_arguments, described, model_names
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.evaluation.user_ranks import UserRanks
 from recbole_navigen.runs.layout import RESULT, refuse_unfinished
@@ -17,6 +19,9 @@ RESULT_KEYS = (
     *("best_valid_score", "best_valid_result", "test_result", "validations", "stages", "parameters"),
     *("training_seconds", "test_users_per_second", "peak_memory_mb"),
 )
+
+# What RecBole, the protocol or the data set sets by itself.
+_SET_BY_ITSELF = ("eval_args", "repeatable", "train_neg_sample_args", "item_text_fields", "item_text_roles")
 
 logger = logging.getLogger(__name__)
 
@@ -93,3 +98,26 @@ def finished_folders(root: str | Path, wanted: dict[str, Any]) -> Iterator[Path]
             logger.warning("%s; it is not considered", error)
         except InputError:  # a result of something else, such as media
             continue
+
+
+def own_settings(record: dict[str, Any]) -> dict[str, Any]:
+    """Of the settings of a run those that decide what its model learns and are not the shipped ones; of dictionaries,
+    the entries that are not.
+
+    Args:
+        record: its result.json.
+    """
+    model, config = record["model"], record["config"]
+    elsewhere = {*NOT_LEARNED, *NAMES, *dataset_arguments(), *_SET_BY_ITSELF}
+    known = described(model if model in model_names() else None)
+    return {
+        name: _differing(config[name], plain(setting.default))
+        for name, setting in known.items()
+        if name in config and name not in elsewhere and config[name] != plain(setting.default)
+    }
+
+
+def _differing(value: Any, default: Any) -> Any:
+    if not isinstance(value, dict) or not isinstance(default, dict):
+        return value
+    return {key: _differing(own, default.get(key)) for key, own in value.items() if own != default.get(key)}

@@ -84,7 +84,7 @@ def from_pretrained(folder: str | Path) -> TrainedModel:
     verify_manifest(folder)
     about, table = read_json(folder / SETTINGS), DualIdentifierTable.load(folder / IDENTIFIERS)
     tokenizer, body = _read_part(folder)
-    lm, renderer = build_lm(about["settings"], table, tokenizer, body)
+    lm, renderer = build_lm(about["settings"], table, tokenizer, body, trained=True)
     weights = load_checkpoint(folder / WEIGHTS)["state_dict"]
     if SENTENCES in weights:  # with items that came later, they are not what the embeddings of all items would give
         lm.sentences = weights.pop(SENTENCES)
@@ -95,7 +95,7 @@ def from_pretrained(folder: str | Path) -> TrainedModel:
         tokenizer, body = _read_part(folder / WRITER)
         writer, reads = build_writer(settings, lm, table, tokenizer, lm=body)
         writer.load_state_dict(load_checkpoint(folder / WRITER / WEIGHTS)["state_dict"])
-        author = Author.of(writer.eval(), reads, settings)
+        author = Author(writer.eval(), reads, settings)
     return TrainedModel(table, lm, renderer, about["settings"], about["dataset_hash"], author, about["test_result"])
 
 
@@ -183,13 +183,14 @@ def _card(trained: TrainedModel, about: Mapping[str, Any], plain_lm: bool = Fals
         'model = AutoModelForCausalLM.from_pretrained("FOLDER")\ntokenizer = AutoTokenizer.from_pretrained("FOLDER")'
         if plain_lm
         else "from recbole_navigen.quick_start import Recommender\n\n"
-        'recommender = Recommender.from_pretrained("FOLDER")\nrecommender.recommend(["ITEM", "ITEM"], k=10)'
+        'recommender = Recommender.from_pretrained("FOLDER")  # or OWNER/NAME on the hub\n'
+        'recommender.recommend(["ITEM", "ITEM"], k=10)'
     )
     method = f"low-rank adapters of rank {settings['lora_rank']}" if has_lora(lm) else "all weights"
     lines = [
         "---",
         "library_name: " + ("transformers" if plain_lm else "recbole-navigen"),
-        *([f"base_model: {base}"] if base else []),
+        *([f"base_model: {base}"] if base and not Path(base).exists() else []),  # a hub id; folders are nobody else's
         "tags: [recommendation, generative-recommendation, recbole]",
         "---",
         "",

@@ -296,7 +296,7 @@ def _replaced(
         if own.get("facts") is not None:
             own["facts"] = changed_facts(own["facts"])
         writer.model.items = shown_items(own, lm)
-        writer = Author.of(writer.model, _renderer(writer.renderer, table), own)
+        writer = Author(writer.model, _renderer(writer.renderer, table), own)
     return dataclasses.replace(trained, table=table, renderer=renderer, writer=writer)
 
 

@@ -26,7 +26,7 @@ from recbole_navigen.runs.layout import is_saved_model
 from recbole_navigen.runs.load import load_trained, refuse_other_data
 from recbole_navigen.runs.result import read_result
 from recbole_navigen.runs.trained import TrainedModel
-from recbole_navigen.serving import export
+from recbole_navigen.serving import export, hub
 from recbole_navigen.serving.agreement import Agreement
 from recbole_navigen.serving.answers import Instruction, Recommendation, Recommendations
 from recbole_navigen.serving.drafts import draft_scores, written_drafts
@@ -107,11 +107,20 @@ class Recommender(GrowingCatalogue):
 
     save = save_pretrained  # items that were added or removed are kept by it, and by nothing else
 
+    @checks(repo_id="str", token="str or None", private="bool")
+    def push_to_hub(self, repo_id: str, token: str | None = None, private: bool = False) -> str:
+        """Upload what `save_pretrained` writes to the Hugging Face Hub; see `hub.push_to_hub`."""
+        return hub.push_to_hub(self.save_pretrained, repo_id, token, private)
+
     @classmethod
-    @checks(folder="path", device="str")
-    def from_pretrained(cls, folder: str | Path, device: str = AUTO) -> "Recommender":
-        """Read what `save_pretrained` wrote; device: see `load`."""
+    @checks(folder="path", device="str", revision="str or None")
+    def from_pretrained(cls, folder: str | Path, device: str = AUTO, revision: str | None = None) -> "Recommender":
+        """Read what `save_pretrained` wrote, or what `push_to_hub` uploaded (OWNER/NAME, and a revision of it); device:
+        see `load`.
+        """
         device = resolve_device(device)
+        if revision is not None or (not Path(folder).exists() and str(folder).count("/") == 1):
+            folder = hub.pulled(str(folder), revision)
         return cls(export.from_pretrained(folder)).to(device)
 
     @checks(folder="path")
@@ -220,7 +229,7 @@ class Recommender(GrowingCatalogue):
 
     @torch.no_grad()
     @checks(
-        **DRAWS,
+        **{**DRAWS, "seed": "int or list of int"},
         domain=f"one of {', '.join(DOMAINS)} or None",
         exclude_history="bool",
         pool="int from 1",
@@ -233,7 +242,7 @@ class Recommender(GrowingCatalogue):
         domain: str | None = None,
         think: bool = True,
         temperature: float | None = None,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
         top_p: float = TOP_P,
         exclude_history: bool = True,
         pool: int = POOL,
@@ -253,7 +262,8 @@ class Recommender(GrowingCatalogue):
             domain: what kind of catalogue it is; None: as in training.
             think: whether the model reasons before it answers.
             temperature: 0 for the most probable words, 1 to draw from the model; None: 1 for plans, 0.6 for free
-                text. seed: of the draws, which for the same history are the same, whoever else is asked for.
+                text. seed: of the draws, for all or for each; for the same history they are the same, whoever else is
+                asked for.
             top_p: words are drawn among the most probable ones that hold this share together; 1 for all.
             exclude_history: False to let an item of the history be the next one.
             pool: 1 to write for the item ranked first.
@@ -273,6 +283,9 @@ class Recommender(GrowingCatalogue):
         media = [checked("media", f"one of {', '.join(MEDIA)}", medium) for medium in media]
         if len(media) != len(histories):
             raise InputError(f"media names {len(media)} for {len(histories)} histories; give one for each, or one.")
+        seeds = [seed] * len(histories) if isinstance(seed, int) else seed
+        if len(seeds) != len(histories):
+            raise InputError(f"seed has {len(seeds)} for {len(histories)} histories; give one for each, or one.")
         if not histories:
             return []
         domain = domain or settings["domain"]
@@ -282,7 +295,7 @@ class Recommender(GrowingCatalogue):
             temperature = TEMPERATURE if planner is None else PLAN_TEMPERATURE
         drafts = drafts if temperature else 1
         rows = [row for row in range(len(histories)) for _ in range(drafts)]
-        keys = [[seed, list(histories[row]), media[row], place % drafts] for place, row in enumerate(rows)]
+        keys = [[seeds[row], list(histories[row]), media[row], place % drafts] for place, row in enumerate(rows)]
         # One item's terms would be one guess: what is named are those that are expected of the whole pool.
         told = [self._agreement.expected_terms(*chances, len(aim.terms)) for aim, chances in found]
         named = not free_terms and (settings["name_item"] or not settings["choose_item"])

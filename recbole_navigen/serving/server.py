@@ -101,8 +101,8 @@ def create_app(recommender: CatalogueRecommender, run: str, limits: Limits, writ
         """What the one thread computes that has the model."""
         name, *options = kind
         if name == "instruct":
-            media, *draws = options
-            return recommender.instruct(asked, media, **dict(draws))
+            histories, media, seeds = (list(column) for column in zip(*asked, strict=True))
+            return recommender.instruct(histories, media, **dict(options), seed=seeds)
         whom, hidden = options
         most = max(k for _, k, _ in asked)
         ask = recommender.recommend_users if whom == "users" else recommender.recommend_all
@@ -165,8 +165,8 @@ def create_app(recommender: CatalogueRecommender, run: str, limits: Limits, writ
             """An instruction for an image or video model, for what comes next after a history, or for a user."""
             history = history_of(asked)
             history = recommender.history_of(asked.user) if history is None else history
-            draws = ((name, getattr(asked, name)) for name in DRAWS)
-            written = await answer(("instruct", asked.media, *draws), history)
+            draws = ((name, getattr(asked, name)) for name in DRAWS if name != "seed")
+            written = await answer(("instruct", *draws), (history, asked.media, asked.seed))
             return InstructAnswer(
                 instruction=written.instruction,
                 media=written.media,

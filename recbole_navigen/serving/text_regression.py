@@ -16,8 +16,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.utils.extmath import randomized_svd
 
 LATENT = 192  # features of the terms at most
 NEAREST = 5  # of 2, 3, 5, 8, 10 and 20 the best on held-out items of ml-100k at equal exposure
@@ -38,6 +36,9 @@ class TextRegression:
     """
 
     def __init__(self, terms: Sequence[Sequence[str]], vectors: np.ndarray, more: np.ndarray | None, seed: int):
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.utils.extmath import randomized_svd
+
         # 1. Features.
         self._words = TfidfVectorizer(analyzer=list, sublinear_tf=True).fit(terms)
         self._rows = self._words.transform(terms)

@@ -48,7 +48,7 @@ REFUSED = {
         (["--image_modell=x"], "unknown setting"),
         (["--image_model=./nowhere"], "image_model=./nowhere"),
         (["--reference_image=none.png", "--clip_model=x/y"], "none.png"),
-        (["--users=3", "--hidden_size=31"], "n_heads"),
+        (["--n_users=3", "--hidden_size=31"], "n_heads"),
         (["--temperature=hot"], "temperature"),
         (["--temperature=nan"], "temperature"),
         (["--top_p=2"], "top_p"),

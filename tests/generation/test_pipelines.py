@@ -98,7 +98,7 @@ def test_every_family_runs_and_each_setting_acts(name: str, run: Path, tmp_path:
     own = few(name, model)
 
     # 1. The command: four users in one batch.
-    users = run_generate(run=run, users=4, output="out", media=media, think=False, temperature=0.0, generation=own)
+    users = run_generate(run=run, n_users=4, output="out", media=media, think=False, temperature=0.0, generation=own)
     lines = [json.loads(line) for line in Path("out/metadata.jsonl").read_text().splitlines()]
     assert [line["status"] for line in lines] == ["done"] * 4, lines[0].get("reason")
     settings = generation_settings(own)
@@ -293,7 +293,7 @@ def test_the_documented_lines_are_accepted_and_say_what_the_presets_set() -> Non
     documented = set()
     for line in lines:
         own, others = split_generation(shlex.split(line)[2:])
-        assert {other.partition("=")[0] for other in others} <= {"--users", "--output", "--media"}
+        assert {other.partition("=")[0] for other in others} <= {"--n_users", "--output", "--media"}
         settings = generation_settings(own)
         media = "image" if settings["image_model"] else "video"
         name = preset_of(settings[f"{media}_model"])

@@ -85,7 +85,7 @@ from recbole_navigen.quick_start import Recommender, run_generate
 own = {"show_progress": False, "use_gpu": False, "epochs": 1, "train_batch_size": 16, "MAX_ITEM_LIST_LENGTH": 8}
 own |= {"data_path": str(write_atomic("dataset", "tiny")), "state": "ERROR", "writer_steps": 2}
 seen.clear()  # what libraries read of themselves while they are imported
-run_generate("tiny", config_dict={**NAVIGEN, **own}, users=1, output="out")
+run_generate("tiny", config_dict={**NAVIGEN, **own}, n_users=1, output="out")
 import pickle
 before = list(seen)
 pickle.loads(pickle.dumps(json.JSONDecoder))

@@ -207,9 +207,9 @@ def test_no_run_sweep_or_comparison_leaves_a_secret_behind(
     # What no part reads is refused, and the refusal does not repeat it.
     misplaced = {"collaborative_config": {"Caser": {"api_key": NESTED}}}
     with pytest.raises(InputError, match=r"unknown setting `api_key` of collaborative_config\.Caser") as refused:
-        run_generate("tiny", ["given.yaml"], config_dict=misplaced, users=2, output="out")
+        run_generate("tiny", ["given.yaml"], config_dict=misplaced, n_users=2, output="out")
     assert NESTED not in str(refused.value)
-    run_generate("tiny", ["given.yaml"], users=2, output="out")
+    run_generate("tiny", ["given.yaml"], n_users=2, output="out")
     sweep = run_hyper("NaviGen", "tiny", "space.yaml", 1, ["given.yaml"], storage="sqlite:///sweep.db", output="sweep")
     run_compare(["NaviGen"], "tiny", config_file_list=["given.yaml"])
 

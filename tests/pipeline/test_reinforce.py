@@ -251,7 +251,7 @@ def test_a_run_with_adapters_is_loaded_like_any_other(tiny, monkeypatch):
     log = [json.loads(line) for line in (Path(run) / "reinforce.jsonl").read_text().splitlines()]
     assert "cid2cid valid recall@10" in log[0]
     assert sum("cid2cid reward" in entry for entry in log) == 4 and not any("cid2ins reward" in entry for entry in log)
-    written = run_generate("tiny", config_dict=settings, users=1)
+    written = run_generate("tiny", config_dict=settings, n_users=1)
     assert written[0].instruction
 
 

@@ -167,6 +167,16 @@ def test_all_forms_hold_all_models(finished: dict) -> None:
     assert "paired" in texts["table.md"] and "Holm" in texts["table.md"]
 
 
+def test_settings_seeds_and_machine_of_each_row_are_named(finished: dict) -> None:
+    markdown = (finished["written"] / "table.md").read_text().partition("## Models\n")[2]
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in markdown.splitlines() if line.startswith("| ")}
+    assert "embedding\\_size=8" in rows["BPR"] and "2020, 2021" in rows["BPR"] and "cpu, " in rows["BPR"]
+    assert "codes=8" in rows["NaviGen"] and "epochs=2" in rows["NaviGen"]
+    assert rows["SASRec (3 heads)"].count(" - ") == 3  # it never ran
+    made = {row["label"]: row["runs"] for row in finished["numbers"]["models"]}
+    assert made["BPR"][0]["settings"] == {"epochs": 2, "embedding_size": 8} and made["BPR"][0]["machine"]["device"]
+
+
 def test_finished_runs_are_found_again_whatever_is_measured(
     finished: dict, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -336,6 +346,6 @@ def test_the_page_in_a_browser(finished: dict, tmp_path: Path) -> None:
     assert len(found) == 2
     for frame, width in zip(found, WIDTHS, strict=True):
         assert width - 20 <= frame["width"] <= width and frame["scroll"] <= frame["width"]
-        assert frame["tables"] == [list(VARIANTS["models"])] * 4
+        assert frame["tables"] == [list(VARIANTS["models"])] * 5
         assert len(frame["images"]) == 4 and min(frame["images"]) > 300
         assert frame["best"] == 2 * 2 + 2 * 6

@@ -39,7 +39,7 @@ SHORT = {"show_progress": False, "use_gpu": False, "epochs": 2, "MAX_ITEM_LIST_L
 
 def test_a_run_is_trained_once_and_writes_for_anyone(tiny, capsys, monkeypatch):
     settings = {**NAVIGEN, **SHORT, "data_path": str(tiny), "train_batch_size": 16}
-    first = run_generate("tiny", config_dict=settings, users=3, output="out", media="mixed")
+    first = run_generate("tiny", config_dict=settings, n_users=3, output="out", media="mixed")
     assert len(list(Path("saved").glob("NaviGen-*"))) == 1
     shown = capsys.readouterr().out
     assert shown.count("  for     Tale") == 3 and shown.count("  thinks  ") == 3
@@ -64,9 +64,17 @@ def test_a_run_is_trained_once_and_writes_for_anyone(tiny, capsys, monkeypatch):
     assert generate([f"--run={run}", "--users=all", "--temperature=1", "--output=all"]) == 0
     assert len(Path("all/instructions.jsonl").read_text().splitlines()) == 60
     assert "the first 20 of 60 users are shown" in capsys.readouterr().out
-    with pytest.raises(InputError, match="users must be a whole number of at least 1"):
-        run_generate(run=run, users=0)
+    with pytest.raises(InputError, match="n_users must be a whole number of at least 1"):
+        run_generate(run=run, n_users=0)
+    with pytest.raises(InputError, match=r"n_users=3 says how many users, users=\['3'\] names one"):
+        run_generate(run=run, users=3)
     assert generate([f"--run={run}", "--users=u999"]) == 2
+    capsys.readouterr()
+    assert generate([f"--run={run}", "--users=3"]) == 2 and "unknown user '3'" in capsys.readouterr().err
+    assert generate([f"--run={run}", "--users=u3", "--n_users=3"]) == 2 and "keep one" in capsys.readouterr().err
+    Path("who.txt").write_text("u5\nu3\n")
+    assert generate([f"--run={run}", "--users=who.txt", "--drafts=1", "--output=listed"]) == 0
+    assert [record.user for record in read_records("listed/instructions.jsonl")] == ["u5", "u3"]
     assert generate([f"--run={run}", "--dataset=tiny"]) == 2
 
     recommender = Recommender.load(run)
@@ -113,7 +121,7 @@ def test_instructions_become_media_that_are_scored_against_held_out_items(tiny, 
         Image.new("RGB", (40, 32), (3 * number, 255 - 3 * number, 90)).save(pictures / f"i{number}.png")
     clip = small_clip(own_folder / "clip")
     media = {"image_model": "retrieval", "clip_model": clip, "item_images": str(pictures), "control_users": 2, **PLAIN}
-    asked = {"config_dict": settings, "users": 6, "output": "out", "held_out": True}
+    asked = {"config_dict": settings, "n_users": 6, "output": "out", "held_out": True}
     rows = run_generate("tiny", **asked, generation=media)
     shown = capsys.readouterr().out
     assert "'done': 6" in shown and "report.html" in shown
@@ -147,23 +155,24 @@ def test_instructions_become_media_that_are_scored_against_held_out_items(tiny, 
     # A second call keeps the files, and the command line reaches all of it; a reference picture joins the history. All
     # users again: in a batch of another size, rounding can turn a token of so untrained a model.
     given = [f"--{key}={'~' if value is None else value}" for key, value in media.items()]
-    assert generate([f"--run={run}", "--users=6", "--held_out", "--output=out", *given]) == 0
+    assert generate([f"--run={run}", "--n_users=6", "--held_out", "--output=out", *given]) == 0
     assert "'kept': 6" in capsys.readouterr().out
     again = run_generate("tiny", **asked, generation={**media, "reference_image": str(pictures / "i9.png")})
     assert len(again) == 6 and "report.html" in capsys.readouterr().out
-    assert generate([f"--run={run}", "--users=3", *given]) == 2
+    assert generate([f"--run={run}", "--n_users=3", *given]) == 2
     assert "set --output=DIR" in capsys.readouterr().err
-    assert generate([f"--run={run}", "--users=3", "--media=video", "--output=out", *given]) == 2
+    assert generate([f"--run={run}", "--n_users=3", "--media=video", "--output=out", *given]) == 2
     assert "there is no video_model" in capsys.readouterr().err
     assert generate([f"--run={run}", "--epochs=3"]) == 2
 
     # Extra scores reach the page and the result; a package that is missing is said before anything is written.
     monkeypatch.setitem(sys.modules, "skimage.metrics", SimpleNamespace(structural_similarity=lambda *_, **__: 0.25))
-    assert generate([f"--run={run}", "--users=3", "--held_out", "--output=more", *given, "--extra_metrics=[ssim]"]) == 0
+    more = [f"--run={run}", "--n_users=3", "--held_out", "--output=more", *given, "--extra_metrics=[ssim]"]
+    assert generate(more) == 0
     assert json.loads(Path("more/result.json").read_text())["test_result"]["image"]["ssim"] == 0.25
     assert "Beside CLIP" in Path("more/report.html").read_text()
     monkeypatch.setitem(sys.modules, "skimage.metrics", None)
-    no = [f"--run={run}", "--users=3", "--output=no", *given, "--extra_metrics=[ssim]"]
+    no = [f"--run={run}", "--n_users=3", "--output=no", *given, "--extra_metrics=[ssim]"]
     assert generate([*no, "--held_out"]) == 2
     assert "needs scikit-image" in capsys.readouterr().err and not Path("no").exists()
 
@@ -182,14 +191,14 @@ def test_instructions_become_media_that_are_scored_against_held_out_items(tiny, 
     # A run is no place for media: its result would be overwritten.
     result = (run / "result.json").read_bytes()
     for place in (run, run / "media"):
-        assert generate([f"--run={run}", "--users=1", f"--output={place}", *given]) == 2
+        assert generate([f"--run={run}", "--n_users=1", f"--output={place}", *given]) == 2
         assert "name one outside of it" in capsys.readouterr().err
         with pytest.raises(InputError, match="is in the folder of a run"):
-            run_generate("tiny", config_dict=settings, users=1, output=place)
+            run_generate("tiny", config_dict=settings, n_users=1, output=place)
     assert (run / "result.json").read_bytes() == result and not (run / "media").exists()
     to_image = {"image_model": "x", "clip_model": clip, "reference_image": str(pictures / "i9.png")}
     with pytest.raises(InputError, match="image_to_image starts images and only videos"):
-        run_generate(run=run, users=1, output="no", media="video", generation={**to_image, "image_to_image": True})
+        run_generate(run=run, n_users=1, output="no", media="video", generation={**to_image, "image_to_image": True})
 
 
 def test_a_run_without_a_writer_gets_one_and_its_file_is_edited_and_rendered(tiny, own_folder, capsys, monkeypatch):
@@ -278,12 +287,12 @@ def test_a_writer_is_trained_beside_a_finished_run_and_leaves_it_alone(tiny, mon
     files = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
     # Other settings of the writer still find the ranking run.
     monkeypatch.setattr("recbole_navigen.quick_start.run.run_navigen", None)
-    run_generate("tiny", config_dict={**settings, "writer_steps": 4, "instruction_tokens": 50}, users=2)
+    run_generate("tiny", config_dict={**settings, "writer_steps": 4, "instruction_tokens": 50}, n_users=2)
     assert {file: file.read_bytes() for file in files} == files
     after = Recommender.load(run)
     assert after.recommend(["i1", "i2"], 5) == ranked
     written = after.instruct([["i1", "i2"]])
-    run_generate("tiny", config_dict={**settings, "writer_steps": 4, "instruction_tokens": 50}, users=2)
+    run_generate("tiny", config_dict={**settings, "writer_steps": 4, "instruction_tokens": 50}, n_users=2)
     assert Recommender.load(run).instruct([["i1", "i2"]]) == written
 
 
@@ -360,7 +369,7 @@ def test_terms_by_a_teacher_reach_identifiers_and_instructions(tiny, reading):
     assert table.report["terms"]["items_by_teacher"] == 80 and table.report["terms"]["items_by_text"] == 0
     terms = dict(zip(table.item_tokens, table.terms, strict=True))
     assert terms["i3"][0] == "western" and terms["i2"][0] == "sci-fi" and "tale" in terms["i2"]
-    rows = run_generate("tiny", config_dict=settings, users=4)
+    rows = run_generate("tiny", config_dict=settings, n_users=4)
     assert len(list(Path("saved").glob("NaviGen-*"))) == 1
     assert all(row.aim_terms == terms[row.aim] and row.reasoning for row in rows)
     [entry] = Path("saved/cache").glob("supervision-*")

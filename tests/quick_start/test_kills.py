@@ -198,7 +198,8 @@ def test_a_language_model_as_the_teacher(commands: Commands, place: Callable, en
 def test_media(commands: Commands, navigen: Path, own_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     models = tmp_path_factory.mktemp("models")
     tiny_models.build(models, FEW_STEPS, parts=("clip", "autoencoder", "image"))
-    arguments = [f"--run={only_run(navigen, 'NaviGen')}", "--output=out", "--users=6", "--temperature=0", "--no-think"]
+    arguments = [f"--run={only_run(navigen, 'NaviGen')}", "--output=out", "--n_users=6"]
+    arguments += ["--temperature=0", "--no-think"]
     arguments += ["--held_out", f"--image_model={models / 'image'}", f"--clip_model={models / 'clip'}"]
     arguments += ["--image_steps=6", "--generation_batch_size=2", "--generation_device=cpu", "--control_users=2"]
     arguments += ["--similarity_model=tf-idf", "--fluency_model=None"]

@@ -24,7 +24,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> str:
     data = write_atomic(folder / "dataset", "tiny", users=60, items=80)
     settings = {**NAVIGEN, **SHORT, "data_path": str(data), "checkpoint_dir": str(folder / "saved")}
     run = run_navigen("NaviGen", "tiny", config_dict={**settings, "train_batch_size": 16})["run_dir"]
-    run_generate(run=run, users=1)  # trains the writer
+    run_generate(run=run, n_users=1)  # trains the writer
     return run
 
 

@@ -72,6 +72,12 @@ def test_answers_are_those_of_the_recommender(client: TestClient, recommender: R
     assert (written["instruction"], written["aim"]["item"]) == (own.instruction, own.aim.item)
     drawn = client.post("/instruct", json={"user": "u3"}).json()
     assert drawn["instruction"] == recommender.instruct([history])[0].instruction
+    # Requests with seeds of their own are answered together, as if each were alone.
+    one, two = (recommender.instruct([history], seed=seed)[0] for seed in (1, 2))
+    together = recommender.instruct([history, history], ["image", "image"], seed=[1, 2])
+    assert [each.instruction for each in together] == [one.instruction, two.instruction]
+    with pytest.raises(InputError, match="seed has 1 for 2 histories"):
+        recommender.instruct([history, history], seed=[1])
     health = client.get("/health").json()
     assert health["status"] == "ok" and health["run"] == "the-run" and health["items"] == 60 and health["instructs"]
 

@@ -8,7 +8,7 @@ from importlib.resources import files
 
 import yaml
 
-from recbole_navigen.identifiers.terms import STOP_WORDS
+from recbole_navigen.identifiers.terms import stop_words
 
 SHOWN = ("subject", "setting", "mood", "palette", "light")  # what a kind has phrases for
 SCENE = ("setting", "palette", "light")  # of these, what belongs to a subject
@@ -168,7 +168,7 @@ def phrase_words(text: str) -> frozenset[str]:
 
 def content_words(text: str) -> list[str]:
     """Lower-case words of a text without stop words, plural endings cut; hyphenated words stay whole."""
-    return [_singular(word) for word in _WORD.findall(text.lower()) if len(word) > 1 and word not in STOP_WORDS]
+    return [_singular(word) for word in _WORD.findall(text.lower()) if len(word) > 1 and word not in stop_words()]
 
 
 def _singular(word: str) -> str:

@@ -17,8 +17,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.utils.extmath import randomized_svd
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.supervision.facts import ItemFacts, catalogue_facts
@@ -47,6 +45,9 @@ class TermSpace:
         if not item_terms:
             raise InputError("the template teacher needs the terms of a catalogue; there are no items.")
         facts = catalogue_facts({}, {}, domain, item_terms) if facts is None else facts
+        from sklearn.feature_extraction.text import CountVectorizer
+        from sklearn.utils.extmath import randomized_svd
+
         kinds = lexicons().kinds[domain]
         self.kinds = tuple(kinds)
         labels = [content_words(kind.label) for kind in kinds.values()]

@@ -57,6 +57,8 @@ def test_the_page_in_a_browser(tmp_path: Path) -> None:
             cards: [...page.querySelectorAll(".card")].map(card => card.innerText),
             absent: page.querySelectorAll(".absent").length,
             tables: page.querySelectorAll("table").length,
+            folded: page.querySelectorAll("details.more table").length,
+            order: [...page.querySelectorAll("h2, summary")].map(each => each.innerText).filter(text => text),
         })""",
     )
     for frame, width in zip(found, WIDTHS, strict=True):
@@ -64,7 +66,12 @@ def test_the_page_in_a_browser(tmp_path: Path) -> None:
         # Of each card: one picture of the history, the target, and the medium; thumbnails are small.
         assert len(frame["images"]) == 6 * 2 + 2 and all(0 < side <= 160 for side in frame["images"])
         assert frame["videos"] == [32, 32] and frame["absent"] == 6 + 2 and len(frame["cards"]) == 6
-        assert frame["tables"] == 7
+        # One table of all metrics below the cards; one of each metric when it is asked for.
+        assert frame["tables"] == 1 + 7 and frame["folded"] == 7
+        assert [text for text in frame["order"] if text != "Reasoning"][:2] == [
+            "Users: history, instruction, and what was made of it",
+            "What the media are worth",
+        ]
         assert "blocked: the instruction holds 'nude'" in frame["cards"][0] and NASTY in frame["cards"][1]
         assert "CLIPScore" in frame["cards"][4] and "CLIPScore" not in frame["cards"][3]
 
