@@ -68,6 +68,8 @@ def residual_kmeans(vectors: np.ndarray, levels: int, codes: int, seed: int, bal
         `items_moved`, and the mean squared reconstruction error as a fraction of the input's variance
         (`reconstruction_error`, after; `reconstruction_error_before`).
     """
+    import sklearn.cluster  # noqa: F401 (the limit below holds for libraries that are loaded by then)
+
     data = _checked(vectors, levels, codes, seed)
     n_items = len(data)
     # Multi-threaded reductions add in a different order every run; one thread makes the result a function of the seed.
@@ -176,16 +178,15 @@ def _fit_codebook(residual: np.ndarray, codes: int, rng: np.random.Generator) ->
         return np.concatenate((points, near + jitter.astype(np.float32))), 0, len(near)
 
     # 2. k-means, coinciding points as one point of greater weight.
-    from sklearn.cluster import KMeans, MiniBatchKMeans
-    from sklearn.exceptions import ConvergenceWarning
+    from sklearn import cluster, exceptions
 
     if len(points) > MINIBATCH_ABOVE:
         batch = max(8192, 4 * codes)
-        model = MiniBatchKMeans(codes, n_init=N_INIT, max_iter=MAX_ITER, batch_size=batch, random_state=state)
+        model = cluster.MiniBatchKMeans(codes, n_init=N_INIT, max_iter=MAX_ITER, batch_size=batch, random_state=state)
     else:
-        model = KMeans(codes, n_init=N_INIT, max_iter=MAX_ITER, random_state=state)
+        model = cluster.KMeans(codes, n_init=N_INIT, max_iter=MAX_ITER, random_state=state)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # dead codes are dealt with below
+        warnings.simplefilter("ignore", exceptions.ConvergenceWarning)  # dead codes are dealt with below
         centres = model.fit(points, sample_weight=weight.astype(np.float32)).cluster_centers_.astype(np.float32)
 
     # 3. A dead code moves onto the point that is represented worst. A round can orphan another code, hence a few

@@ -15,8 +15,9 @@ from recbole_navigen.config.media_metrics import NAMES, media_result
 from recbole_navigen.encoders.clip import ClipEncoder
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.media_scores import KINDS, METRICS, ROLES, TEXTS, MediaCase, MediaScores, score_media
-from recbole_navigen.generation.page import media_tables
+from recbole_navigen.generation.page import media_tables, summaries
 from recbole_navigen.generation.video import mp4
+from recbole_navigen.presentation.tables import Table
 
 COLOURS = ("red", "green", "blue", "white", "yellow", "purple")
 
@@ -51,6 +52,10 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[MediaCase]:
 @pytest.fixture(scope="module")
 def scores(encoder: ClipEncoder, cases: list[MediaCase]) -> MediaScores:
     return score_media(encoder, cases, controls=3)
+
+
+def tables_of(scores: dict[str, MediaScores], baseline: str | None = None) -> list[Table]:
+    return media_tables(scores, summaries(scores), baseline)
 
 
 def cosine(encoder: ClipEncoder, image: Path, text: str) -> float:
@@ -146,7 +151,7 @@ def test_texts_that_are_not_read_whole_are_counted_kind_by_kind(encoder: ClipEnc
     np.testing.assert_array_equal(scores.truncated["instruction"], [0, 0, 0])
     np.testing.assert_array_equal(scores.truncated["target_text"], [1, 0, 0])
     np.testing.assert_array_equal(scores.truncated["history_text"], [0, 0.25, np.nan])
-    notes = {table.key: " ".join(table.notes) for table in media_tables({"mine": scores})}
+    notes = {table.key: " ".join(table.notes) for table in tables_of({"mine": scores})}
     assert "not read whole: mine 33.3%" in notes["CLIPScore"]
     assert "not read whole: mine 12.5%" in notes["CLIPPersonalisation"]
     assert "not read whole: mine 0.0%" in notes["CLIPInstruction"] and "not read whole" not in notes["CLIPImage"]
@@ -157,7 +162,7 @@ def test_one_user_has_a_mean_and_no_interval(encoder: ClipEncoder, cases: list[M
     found = scores.summary("CLIPScore")
     assert found.own.mean == pytest.approx(cosine(encoder, cases[1].media, cases[1].target_text), abs=1e-6)
     assert np.isnan([found.own.low, found.floor.mean, found.gap.mean]).all() and found.users == 1
-    (row,) = media_tables({"mine": scores, "again": scores}, "mine")[0].rows[:1]
+    (row,) = tables_of({"mine": scores, "again": scores}, "mine")[0].rows[:1]
     assert [cell.text for cell in row[4:7]] == ["-"] * 3 and row[1].aside == ""
     assert scores.difference(scores, "CLIPScore").mean == 0
 
@@ -170,7 +175,7 @@ def test_methods_are_compared_user_by_user(encoder: ClipEncoder, cases: list[Med
     assert best.per_user("CLIPImage")[1:] == pytest.approx(1, abs=1e-5)
     with pytest.raises(InputError, match="same users"):
         best.difference(score_media(encoder, cases[:3]), "CLIPImage")
-    tables = media_tables({"mine": scores, "best": best}, "mine")
+    tables = tables_of({"mine": scores, "best": best}, "mine")
     assert [table.key for table in tables] == list(METRICS)
     image = tables[1]
     assert [row[0].text for row in image.rows] == ["mine", "best"] and image.rows[1][1].best
@@ -191,7 +196,7 @@ def test_a_frozen_video_is_seen_to_be_frozen(encoder: ClipEncoder, cases: list[M
     scores = score_media(encoder, [still_case, moving_case, cases[2]], frames=4)
     assert scores.consistency[0] > 0.99 and scores.motion[0] < 0.01
     assert scores.consistency[1] < scores.consistency[0] and scores.motion[1] > 0.1
-    assert np.isnan(scores.motion[2]) and "Videos over time" in {table.title for table in media_tables({"a": scores})}
+    assert np.isnan(scores.motion[2]) and "Videos over time" in {table.title for table in tables_of({"a": scores})}
 
 
 def test_metrics_under_recboles_roof(scores: MediaScores, tiny: Path) -> None:

@@ -211,7 +211,7 @@ def test_dead_codes_are_reseeded_from_the_worst_represented_points(monkeypatch):
         def fit(self, points, sample_weight):
             return self
 
-    monkeypatch.setattr(quantizer, "KMeans", Collapsed)
+    monkeypatch.setattr("sklearn.cluster.KMeans", Collapsed)
     centres, reseeded, spare = quantizer._fit_codebook(vectors, 8, np.random.default_rng(0))
     assert (reseeded, spare) == (7, 0)
     assert len(np.unique(nearest_centre(vectors, centres)[0])) == 8
