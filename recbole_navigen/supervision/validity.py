@@ -32,7 +32,7 @@ def draft_problem(prompt: str, media: str, budget: int = CLIP_LENGTH, named: Seq
         return "empty"
     if clip_tokens(prompt) > budget:
         return "past the budget"
-    for title in named:
+    for title in sorted(named, key=len, reverse=True):  # one may stand in another
         prompt = re.sub(re.escape(title), "", prompt, flags=re.IGNORECASE)  # it may have opened a sentence
     durations = len(_DURATION.findall(prompt))
     if durations > (media == "video"):

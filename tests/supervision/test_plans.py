@@ -189,3 +189,10 @@ def test_titles_may_say_what_they_like():
         draft_problem(prompt, "image")
         and draft_problem(prompt, "image", 77, ("Die Hard 2", "Die Hard", "Dawn of Night")) is None
     )
+
+
+def test_titles_may_stand_in_one_another_and_open_a_sentence():
+    prompt = "Blue Harbour Nights and Old Blue Harbour Nights in one quiet drama: a ferry by a pier."
+    works = ("blue Harbour Nights", "Old Blue Harbour Nights")
+    assert draft_problem(prompt, "image") == "a phrase twice"
+    assert draft_problem(prompt, "image", 77, works) is draft_problem(prompt, "image", 77, works[::-1]) is None
