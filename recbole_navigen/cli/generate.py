@@ -73,7 +73,7 @@ def parser() -> CommandLine:
 
 
 @command
-def generate(argv: Sequence[str] | None = None) -> int:
+def generate(argv: Sequence[str] | None = None) -> None:
     """Run `navigen-generate`."""
     arguments, settings = parser().split(argv)
     files = split_files(arguments.config_files)
@@ -98,9 +98,8 @@ def generate(argv: Sequence[str] | None = None) -> int:
         from recbole_navigen.quick_start.item_facts import show_facts
 
         show_facts(arguments.dataset, files, argv=others, count=arguments.facts)
-        return 0
+        return
     from recbole_navigen.quick_start.generate import run_generate
 
     asked = {name: value for name, value in vars(arguments).items() if name not in ("config_files", "debug", "facts")}
     run_generate(config_file_list=files, argv=settings, **asked)
-    return 0
