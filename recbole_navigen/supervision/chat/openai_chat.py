@@ -104,7 +104,9 @@ class OpenAIChat:
     def complete(self, conversations: Sequence[Messages]) -> Iterator[tuple[int, Answer | Failure]]:
         """See `Chat`. An endpoint that refuses all questions (key, address, model) is an InputError.
 
-        The requests run on an event loop of a thread of their own, so that this also works inside a notebook's loop.
+        The next question is asked when the caller comes back for the next answer: whoever stores each one loses at
+        most `concurrency` of them when it is killed, however slow its disk is. The requests run on an event loop of
+        a thread of their own, so that this also works inside a notebook's loop.
         """
         headers = self._headers()
         done: queue.Queue = queue.Queue()
@@ -130,7 +132,10 @@ class OpenAIChat:
             while (entry := done.get()) is not None:
                 if isinstance(entry, BaseException):
                     raise entry
-                yield entry
+                place, reply, taken = entry
+                yield place, reply
+                with contextlib.suppress(RuntimeError):  # refused for good: the loop has ended with its workers
+                    loop.call_soon_threadsafe(taken.set)
         finally:
             # A caller that stops early must not leave requests running.
             if thread.is_alive():
@@ -163,7 +168,9 @@ class OpenAIChat:
 
         async def work(client: object) -> None:
             for place, messages in waiting:
-                done.put((place, await self._answer(client, url, messages)))
+                taken = asyncio.Event()
+                done.put((place, await self._answer(client, url, messages), taken))
+                await taken.wait()
 
         limits = httpx.Limits(max_connections=self.settings.concurrency)
         async with (

@@ -107,6 +107,16 @@ def test_no_more_questions_are_in_flight_than_allowed(endpoint):
     assert 1 < server.most <= 3
 
 
+def test_questions_wait_for_a_caller_who_stores_slowly(endpoint):
+    server = endpoint(lambda *_: "fine")
+    replies = server.chat(concurrency=2).complete([talk(str(number)) for number in range(50)])
+    for taken in range(1, 6):
+        next(replies)
+        time.sleep(0.05)
+        assert sum(server.seen.values()) <= taken + 1  # each of the two has one answer that is not stored yet
+    replies.close()
+
+
 def test_a_caller_may_stop_early_and_keeps_what_came(endpoint, store):
     server = endpoint(lambda *_: "fine")
     chat = server.chat(concurrency=1)
