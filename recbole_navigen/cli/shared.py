@@ -137,7 +137,12 @@ def bare_arguments(commands: CommandLine, argv: Sequence[str] | None) -> dict[st
         near = nearest(others[0].partition("=")[0], known)
         raise InputError(f"{commands.prog} has no option `{others[0]}`; the nearest is `{near}`")
     refuse_torchrun(f"{commands.prog}.py")
-    return {name: value for name, value in vars(arguments).items() if name != "debug"}
+    return by_name(arguments)
+
+
+def by_name(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The arguments that a command hands on to its function, by name."""
+    return {name: value for name, value in vars(arguments).items() if name not in ("config_files", "debug", "facts")}
 
 
 def split_files(names: Sequence[str]) -> list[str]:

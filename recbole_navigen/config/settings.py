@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
 
+from recbole_navigen.config.reinforcement import reinforce_settings
+
 if TYPE_CHECKING:
     import torch
     from recbole.config import Config
@@ -117,3 +119,44 @@ class TrainingSettings(RunSettings):
     align_epochs: int
     mapping_batch_size: int
     instruction_batch_size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReinforceSettings:
+    """The section `reinforce`, properties/reinforce.yaml, with the seed of the run."""
+
+    seed: int
+    tasks: list[str]
+    reward: str
+    scorer: str
+    weights: Mapping[str, float]
+    triangle: bool
+    behind: str
+    lora_rank: int
+    lora_alpha: float
+    steps: int
+    prompts: int
+    instruction_prompts: int
+    group: int
+    instruction_group: int
+    accumulation: int
+    inner: int
+    learning_rate: float
+    instruction_learning_rate: float
+    warmup_ratio: float
+    clip_grad_norm: float
+    clip: float
+    kl: float
+    advantage: str
+    average: str
+    resample: int
+    eval_every: int
+    eval_prompts: int
+    eval_draws: int
+    max_kl: float
+    max_diversity_loss: float
+
+    @classmethod
+    def of(cls, config: "Config") -> Self:
+        """The section as it is in a run, checked."""
+        return cls(seed=config["seed"], **reinforce_settings(config["reinforce"]))

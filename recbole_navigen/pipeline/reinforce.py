@@ -13,8 +13,7 @@ from recbole.evaluator import DataStruct
 
 from recbole_navigen.artefacts import read_record, write_bytes, write_record
 from recbole_navigen.bars import tqdm
-from recbole_navigen.config import Config
-from recbole_navigen.config.reinforcement import reinforce_settings
+from recbole_navigen.config import Config, ReinforceSettings
 from recbole_navigen.data import NaviGenDataset
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.instruction_scores import diversity
@@ -86,7 +85,7 @@ def reinforce(
         stages: records what it took. variant: puts another policy in place of each, for comparisons.
         ended: is shown all learners at the weights of the last step, for comparisons.
     """
-    settings = {**reinforce_settings(config["reinforce"]), "seed": config["seed"]}
+    settings = ReinforceSettings.of(config)
     model, run_dir, learners = trainer.model, Path(config["run_dir"]), []
     if (run_dir / REINFORCED).exists():
         done = read_record(run_dir / REINFORCED, f"delete {run_dir} and run again")
@@ -94,12 +93,12 @@ def reinforce(
             stage.metric, stage.spared = done["metric"], done["seconds"]
             shutil.rmtree(run_dir / PROGRESS, ignore_errors=True)
         return
-    if "cid2cid" in settings["tasks"]:
-        policy = variant(ItemPolicy(model, part.sequences, settings["reward"]))
-        own = (settings["prompts"], settings["group"], settings["learning_rate"])
+    if "cid2cid" in settings.tasks:
+        policy = variant(ItemPolicy(model, part.sequences, settings.reward))
+        own = (settings.prompts, settings.group, settings.learning_rate)
         learners.append(Learner(policy, *own, _validate_items(trainer, valid_data)))
-    written = load_writer(run_dir, model.lm, model.table) if "cid2ins" in settings["tasks"] else None
-    if "cid2ins" in settings["tasks"] and written is None:
+    written = load_writer(run_dir, model.lm, model.table) if "cid2ins" in settings.tasks else None
+    if "cid2ins" in settings.tasks and written is None:
         logger.warning("no instructions are reinforced: the run has no writer; put `write` into training_stages")
     if written is not None:
         rows = supervision_stage(config, part, model.table, stages)
@@ -193,7 +192,7 @@ def _user_values(trainer: NaviGenTrainer, valid_data: AbstractDataLoader) -> tup
 
 
 def _instruction_learner(
-    config: Config, settings: Mapping[str, Any], written: Author, rows: Sequence, part: NaviGenDataset, model: NaviGen
+    config: Config, settings: ReinforceSettings, written: Author, rows: Sequence, part: NaviGenDataset, model: NaviGen
 ) -> Learner:
     """Instructions, learned from what the writer learned from, and validated on those of users it never saw, behind the
     item that the ranking model expects.
@@ -208,7 +207,7 @@ def _instruction_learner(
     learned, kept_out = (
         InstructionRows.of(written, some, part.sequences) for some in split_by_user(rows, own["held_out"], own["seed"])
     )
-    asked = list(range(min(settings["eval_prompts"], len(kept_out))))
+    asked = list(range(min(settings.eval_prompts, len(kept_out))))
     recommender = Recommender(TrainedModel(model.table, model.lm, model.renderer, config.public(), "", written))
     tokens = model.table.item_tokens
     numbers = {token: number for number, token in enumerate(tokens, start=1)}
@@ -225,10 +224,10 @@ def _instruction_learner(
             rows.expect([aim.terms for aim, _ in found], [chances for _, chances in found])
 
     expect(kept_out, len(asked))
-    if settings["behind"] == "expected":
+    if settings.behind == "expected":
         expect(learned, len(learned))
-    scorer = SCORERS[settings["scorer"]](config, model.table.terms)
-    given = (scorer, settings["reward"], settings["triangle"], settings["weights"])
+    scorer = SCORERS[settings.scorer](config, model.table.terms)
+    given = (scorer, settings.reward, settings.triangle, settings.weights)
     policy, watched = (
         InstructionPolicy(author, renderer, some, model.table.terms, *given) for some in (learned, kept_out)
     )
@@ -236,7 +235,7 @@ def _instruction_learner(
     def validate() -> tuple[np.ndarray, dict[str, float]]:
         draws = torch.Generator(author.special_rows.device).manual_seed(config["seed"])
         think = own["think_share"] > 0
-        rollouts = [watched.write(asked, 1, think, draws) for _ in range(settings["eval_draws"])]
+        rollouts = [watched.write(asked, 1, think, draws) for _ in range(settings.eval_draws)]
         rewards = np.concatenate([rollout.rewards for rollout in rollouts], axis=1)
         judged = np.isfinite(rewards)
         values = np.where(judged, rewards, 0.0).sum(axis=1) / np.where(judged.any(axis=1), judged.sum(axis=1), np.nan)
@@ -246,7 +245,7 @@ def _instruction_learner(
         words = [parse_answer(text).target_ins.lower().split() for rollout in rollouts for text in rollout.texts]
         return values, {**diversity(words), **seen}
 
-    shape = (settings["instruction_prompts"], settings["instruction_group"], settings["instruction_learning_rate"])
+    shape = (settings.instruction_prompts, settings.instruction_group, settings.instruction_learning_rate)
     return Learner(policy, *shape, validate)
 
 

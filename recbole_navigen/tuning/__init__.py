@@ -1,1 +1,5 @@
 """Hyper-parameter search: its space, its study and its page."""
+
+from recbole_navigen.faces import face
+
+__getattr__, __dir__, __all__ = face(__name__, {"search_space": "Parameter read_space", "page": "Sweep"})
