@@ -193,13 +193,13 @@ _FAMILIES = {
 
 def _own_class(source: OwnModel) -> type:
     """The model class of a user's file."""
-    found = getattr(load_file(source.file), source.name)
-    if not isinstance(getattr(found, "type", None), ModelType):
+    model_class = getattr(load_file(source.file), source.name)
+    if not isinstance(getattr(model_class, "type", None), ModelType):
         raise InputError(
             f"{source.name} of {source.file} is no model: let it derive from SequentialRecommender, GeneralRecommender "
             "or another of recbole.model.abstract_recommender, or from a model"
         )
-    return found
+    return model_class
 
 
 def _keys_read_by(model_class: type) -> set[str]:

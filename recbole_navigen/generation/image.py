@@ -36,13 +36,13 @@ class ImageGenerator:
 
     def __call__(self, instructions: Sequence[str], seeds: Sequence[int]) -> list[bytes | None]:
         """PNG files; None where the safety checker refused."""
-        made: list[bytes | None] = []
+        pictures: list[bytes | None] = []
         for output in self.pipeline(instructions, seeds):
             refused = getattr(output, "nsfw_content_detected", None) or [False] * len(output.images)
             for image, bad in zip(output.images, refused, strict=True):
                 refuse_other_size(self.pipeline, image.size[::-1])
-                made.append(None if bad else png(image))
-        return made
+                pictures.append(None if bad else png(image))
+        return pictures
 
 
 def png(image: Image.Image) -> bytes:

@@ -123,22 +123,22 @@ def extract_terms(texts: Sequence[str], neighbours: np.ndarray | None = None, ma
     documents = [_merge_pairs(item, collocations) for item in phrases]
 
     # 2. Weigh and order.
-    own = _ranked_terms(documents, max_terms)
+    top_terms = _ranked_terms(documents, max_terms)
 
     # 3. Items that have no term of their own.
-    terms, borrowed, last_resort = list(own), 0, 0
+    terms, borrowed, last_resort = list(top_terms), 0, 0
     if neighbours is not None:
         terms, borrowed = _borrow(terms, neighbours, max(max_terms // 2, 1))
-    held = Counter(term for item in own for term in item)
-    commonest = sorted(held.items(), key=lambda pair: (-pair[1], pair[0]))
+    items_with = Counter(term for item in top_terms for term in item)
+    commonest = sorted(items_with.items(), key=lambda pair: (-pair[1], pair[0]))
     for index, item in enumerate(terms):
         if not item:
             terms[index] = (commonest[0][0] if commonest else LAST_RESORT,)
             last_resort += 1
 
-    held = Counter(term for item in terms for term in item)
+    items_with = Counter(term for item in terms for term in item)
     lists = Counter(terms)
-    wordless = [index for index, item in enumerate(own) if not item and texts[index].strip()]
+    wordless = [index for index, item in enumerate(top_terms) if not item and texts[index].strip()]
     report = {
         "items": n_items,
         "items_without_text": sum(not text.strip() for text in texts),
@@ -147,11 +147,11 @@ def extract_terms(texts: Sequence[str], neighbours: np.ndarray | None = None, ma
         "items_borrowed": borrowed,
         "items_last_resort": last_resort,
         "terms_per_item": np.bincount([len(item) for item in terms], minlength=max_terms + 1).tolist(),
-        "distinct_terms": len(held),
-        "shared_terms": sum(count > 1 for count in held.values()),
+        "distinct_terms": len(items_with),
+        "shared_terms": sum(count > 1 for count in items_with.values()),
         "collocations": len(collocations),
         "items_with_equal_terms": sum(count for count in lists.values() if count > 1),
-        "commonest": [list(pair) for pair in sorted(held.items(), key=lambda pair: (-pair[1], pair[0]))[:10]],
+        "commonest": [list(pair) for pair in sorted(items_with.items(), key=lambda pair: (-pair[1], pair[0]))[:10]],
     }
     return TermResult(tuple(terms), report)
 
@@ -265,15 +265,15 @@ def _ranked_terms(documents: list[list[str]], max_terms: int) -> list[tuple[str,
     vectorizer = TfidfVectorizer(analyzer=list, sublinear_tf=True, smooth_idf=True, norm=None)
     matrix = vectorizer.fit_transform(documents)
     names = vectorizer.get_feature_names_out().tolist()
-    held = np.bincount(matrix.indices, minlength=len(names))  # df
+    items_with = np.bincount(matrix.indices, minlength=len(names))  # df
     # The matrix holds (1 + ln tf) * idf.
-    matrix.data *= (held / (held + SUPPORT) / np.sqrt(vectorizer.idf_))[matrix.indices]
+    matrix.data *= (items_with / (items_with + SUPPORT) / np.sqrt(vectorizer.idf_))[matrix.indices]
     ranked = []
     for row, document in enumerate(documents):
         entries = slice(matrix.indptr[row], matrix.indptr[row + 1])
         columns = matrix.indices[entries].tolist()
         weights = {names[column]: weight for column, weight in zip(columns, matrix.data[entries].tolist(), strict=True)}
-        alone = {names[column] for column in columns if held[column] == 1}
+        alone = {names[column] for column in columns if items_with[column] == 1}
         ranked.append(_best(document, weights, alone, max_terms))
     return ranked
 
@@ -311,10 +311,10 @@ def terms_of_new(texts: Sequence[str], known: Sequence[Sequence[str]], max_terms
     Returns:
         For each text 0 to max_terms terms, most important first.
     """
-    held = Counter(term for item in known for term in item)
-    words = {word for term in held for word in term.split()}
+    items_with = Counter(term for item in known for term in item)
+    words = {word for term in items_with for word in term.split()}
     spelling = {singular: word for word in sorted(words) for singular in _singulars(word)}
-    pairs = {pair: 1.0 for term in held if len(pair := tuple(term.split())) == 2}
+    pairs = {pair: 1.0 for term in items_with if len(pair := tuple(term.split())) == 2}
     # Runs of letters without blanks are cut by what the catalogue's terms share.
     phrases = segment([[[word] for word in sorted(words) if not word.isascii()], *map(words_of, texts)])[1:]
     result = []
@@ -326,10 +326,10 @@ def terms_of_new(texts: Sequence[str], known: Sequence[Sequence[str]], max_terms
         document = _merge_pairs(spelled, pairs)
         weights = {}
         for term, count in Counter(document).items():
-            df = held[term] + 1
+            df = items_with[term] + 1
             idf = 1 + np.log((2 + len(known)) / (1 + df))
             weights[term] = float((1 + np.log(count)) * np.sqrt(idf) * df / (df + SUPPORT))
-        result.append(_best(document, weights, {term for term in weights if term not in held}, max_terms))
+        result.append(_best(document, weights, {term for term in weights if term not in items_with}, max_terms))
     return result
 
 

@@ -60,13 +60,13 @@ def recode(config: Config, model: NaviGen, train_data: UserRowLoader, inputs: di
 
 def recoded(table: DualIdentifierTable, vectors: np.ndarray, seed: int, balanced: bool) -> DualIdentifierTable:
     """The same items and terms with codes of other vectors, (N, D)."""
-    made = residual_kmeans(vectors, table.levels, table.codebook_size, seed, balanced)
+    quantized = residual_kmeans(vectors, table.levels, table.codebook_size, seed, balanced)
     return replace(
         table,
-        codes=made.codes,
-        codebooks=np.stack(made.codebooks),
-        residuals=made.residuals,
-        report={**table.report, "codes": made.report},
+        codes=quantized.codes,
+        codebooks=np.stack(quantized.codebooks),
+        residuals=quantized.residuals,
+        report={**table.report, "codes": quantized.report},
     )
 
 

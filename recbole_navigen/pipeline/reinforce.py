@@ -156,12 +156,12 @@ def _validate_items(trainer: NaviGenTrainer, valid_data: AbstractDataLoader) -> 
 
     def validate() -> tuple[np.ndarray, dict[str, float]]:
         # The factor is fitted for the score alone: what is drawn from keeps its own until the stage ends.
-        kept = {name: value.clone() for name, value in lm.named_buffers() if name in lm.state_dict()}
+        buffers = {name: value.clone() for name, value in lm.named_buffers() if name in lm.state_dict()}
         fit_repeats(trainer.model, validation_targets(valid_data))
         values, result = _user_values(trainer, valid_data)
         for name, value in lm.named_buffers():
-            if name in kept:
-                value.copy_(kept[name])
+            if name in buffers:
+                value.copy_(buffers[name])
         trainer.model.eval()
         return values, result
 
@@ -197,17 +197,18 @@ def _instruction_learner(
     """Instructions, learned from what the writer learned from, and validated on those of users it never saw, behind the
     item that the ranking model expects.
     """
-    author, renderer, own = written.model, written.renderer, written.settings
-    if not own["held_out"]:
+    author, renderer, writer_settings = written.model, written.renderer, written.settings
+    if not writer_settings["held_out"]:
         raise InputError(
             "the writer of this run has learned the instructions of all users, and none are left to validate on; "
             "train it in a run whose training_stages name write and reinforce."
         )
     author.to(config["device"])
     learned, kept_out = (
-        InstructionRows.of(written, some, part.sequences) for some in split_by_user(rows, own["held_out"], own["seed"])
+        InstructionRows.of(written, some, part.sequences)
+        for some in split_by_user(rows, writer_settings["held_out"], writer_settings["seed"])
     )
-    asked = list(range(min(settings.eval_prompts, len(kept_out))))
+    prompts = list(range(min(settings.eval_prompts, len(kept_out))))
     recommender = Recommender(TrainedModel(model.table, model.lm, model.renderer, config.public(), "", written))
     tokens = model.table.item_tokens
     numbers = {token: number for number, token in enumerate(tokens, start=1)}
@@ -218,12 +219,12 @@ def _instruction_learner(
         parts = tqdm(
             range(0, len(read), SEARCHED), desc="items expected next", disable=not config["show_progress"], leave=False
         )
-        found = [pair for first in parts for pair in recommender.aimed(read[first : first + SEARCHED])]
-        rows.chosen = [numbers[aim.item] for aim, _ in found]
+        aims = [pair for first in parts for pair in recommender.aimed(read[first : first + SEARCHED])]
+        rows.chosen = [numbers[aim.item] for aim, _ in aims]
         if rows.planner is not None:
-            rows.expect([aim.terms for aim, _ in found], [chances for _, chances in found])
+            rows.expect([aim.terms for aim, _ in aims], [chances for _, chances in aims])
 
-    expect(kept_out, len(asked))
+    expect(kept_out, len(prompts))
     if settings.behind == "expected":
         expect(learned, len(learned))
     scorer = SCORERS[settings.scorer](config, model.table.terms)
@@ -234,8 +235,8 @@ def _instruction_learner(
 
     def validate() -> tuple[np.ndarray, dict[str, float]]:
         draws = torch.Generator(author.special_rows.device).manual_seed(config["seed"])
-        think = own["think_share"] > 0
-        rollouts = [watched.write(asked, 1, think, draws) for _ in range(settings.eval_draws)]
+        think = writer_settings["think_share"] > 0
+        rollouts = [watched.write(prompts, 1, think, draws) for _ in range(settings.eval_draws)]
         rewards = np.concatenate([rollout.rewards for rollout in rollouts], axis=1)
         judged = np.isfinite(rewards)
         values = np.where(judged, rewards, 0.0).sum(axis=1) / np.where(judged.any(axis=1), judged.sum(axis=1), np.nan)

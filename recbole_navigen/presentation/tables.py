@@ -72,13 +72,13 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
-def interval_cell(found: Interval, best: bool = False, digits: int = 4) -> Cell:
+def interval_cell(interval: Interval, best: bool = False, digits: int = 4) -> Cell:
     """A mean with its interval beside it; a dash where there is none."""
-    if not np.isfinite(found.mean):
+    if not np.isfinite(interval.mean):
         return Cell("-")
-    numbers = {"": found.mean, " low": found.low, " high": found.high}
-    aside = f"[{found.low:.{digits}f}, {found.high:.{digits}f}]" if np.isfinite(found.low) else ""
-    return Cell(f"{found.mean:.{digits}f}", aside, best=best, numbers=numbers)
+    numbers = {"": interval.mean, " low": interval.low, " high": interval.high}
+    aside = f"[{interval.low:.{digits}f}, {interval.high:.{digits}f}]" if np.isfinite(interval.low) else ""
+    return Cell(f"{interval.mean:.{digits}f}", aside, best=best, numbers=numbers)
 
 
 def to_terminal(tables: Sequence[Table]) -> list[TerminalTable | Text]:

@@ -101,7 +101,7 @@ def confirm(
         separately: runs the models. progress: is told what is going on.
     """
     run = RunSettings.of(config)
-    metric, found = run.metric, Confirmation(run.metric, run.sign > 0)
+    metric, confirmation = run.metric, Confirmation(run.metric, run.sign > 0)
     for seed in range(run.seed + 1, run.seed + 1 + count):
         for row, own in ((BEST, best), (DEFAULT, {})):
             settings = {**config.external_config_dict, **own, "seed": seed, "show_progress": False}
@@ -111,10 +111,13 @@ def confirm(
                     run.model, run.dataset, settings, lambda line, name=name: progress(f"{name}: {line}")
                 )
             except RunFailed as error:
-                found.failures.append(f"{name} failed: {error}")
+                confirmation.failures.append(f"{name} failed: {error}")
                 continue
             record = read_result(folder)
-            found.valid[row][seed], found.test[row][seed] = record["best_valid_score"], record["test_result"][metric]
+            confirmation.valid[row][seed], confirmation.test[row][seed] = (
+                record["best_valid_score"],
+                record["test_result"][metric],
+            )
             if metric.partition("@")[0] in METRICS:
                 try:
                     ranks = Run.load(folder).ranks
@@ -123,15 +126,15 @@ def confirm(
                 # In the protocol of the run's own test.
                 general = record["config"]["MODEL_TYPE"] != "SEQUENTIAL" and not record["protocol"]["repeatable"]
                 hidden = record["protocol"]["exclude_history"] or general
-                found.users[row][seed] = metric_values(metric, ranks.rank_unseen if hidden else ranks.rank)
-    return found
+                confirmation.users[row][seed] = metric_values(metric, ranks.rank_unseen if hidden else ranks.rank)
+    return confirmation
 
 
 def finished(config: Config, settings: Mapping[str, Any]) -> str | None:
     """Folder of a finished run of the model with these settings; None without one, or where they cannot be meant."""
     run = RunSettings.of(config)
     try:
-        own = Config(run.model, run.dataset, config_dict=dict(settings))
+        config_of_seed = Config(run.model, run.dataset, config_dict=dict(settings))
     except InputError:
         return None
-    return next(map(str, finished_folders(run.checkpoint_dir, identity(own))), None)
+    return next(map(str, finished_folders(run.checkpoint_dir, identity(config_of_seed))), None)

@@ -175,9 +175,9 @@ class InstructionPolicy:
         """G samples for each of some rows, with or without a thought."""
         rows = self.rows
         repeated = [row for row in drawn for _ in range(group)]
-        asked = rows.prompts(repeated).to(self.module.special_rows.device)
+        prompts = rows.prompts(repeated).to(self.module.special_rows.device)
         plans = None if rows.planner is None else [rows.choices(row, think) for row in repeated]
-        written = write(self.module, asked, think, 1.0, draws, plans=plans)
+        written = write(self.module, prompts, think, 1.0, draws, plans=plans)
         answers = written.answers()
         cases = [
             Case(rows.raw(row, answer, think), think, tuple(self.terms[rows.items[row] - 1]), *rows.tags[row])
@@ -186,7 +186,7 @@ class InstructionPolicy:
         scored = self.judged(cases)
         pairs = zip(repeated, answers, strict=True)
         options = None if plans is None else [rows.choices(row, think).replay(answer) for row, answer in pairs]
-        rendered = rows.prompts(repeated, answers, options).to(asked.tokens.device)
+        rendered = rows.prompts(repeated, answers, options).to(prompts.tokens.device)
         owner = (rendered.origin == Origin.TARGET).nonzero()[:, 0]
         parts = {**scored.parts, "length": written.lengths.cpu().numpy().astype(float)}
         parts["unjudged"] = np.isnan(scored.rewards).astype(float)

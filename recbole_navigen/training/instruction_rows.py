@@ -129,10 +129,10 @@ class InstructionRows:
         Args:
             terms: that each answer names. chances: item indices and probabilities of each.
         """
-        for row, (own, (items, probabilities)) in enumerate(zip(terms, chances, strict=True)):
+        for row, (row_terms, (items, probabilities)) in enumerate(zip(terms, chances, strict=True)):
             history = (self.histories[row] - 1).tolist()
-            self.briefs[row] = self.planner.brief(history, items, probabilities, self.tags[row][1], own)
-            self.terms[row] = self.renderer.answer_terms(own)
+            self.briefs[row] = self.planner.brief(history, items, probabilities, self.tags[row][1], row_terms)
+            self.terms[row] = self.renderer.answer_terms(row_terms)
 
     def choices(self, row: int, think: bool) -> Choices:
         """What the answer of a row may say, at its beginning."""

@@ -137,26 +137,26 @@ def read_space(path: str | Path) -> tuple[Parameter, ...]:
     return space
 
 
-def _of_yaml(name: str, given: object, where: str) -> Parameter:
-    if isinstance(given, list):
-        given = {"type": "choice", "values": given}
-    if not isinstance(given, dict):
-        raise InputError(f"{where}: {name} is {given!r}, which is nothing to search; {_HOW}")
-    given = dict(given)
-    kind = given.pop("type", "choice" if "values" in given else None)
+def _of_yaml(name: str, entry: object, where: str) -> Parameter:
+    if isinstance(entry, list):
+        entry = {"type": "choice", "values": entry}
+    if not isinstance(entry, dict):
+        raise InputError(f"{where}: {name} is {entry!r}, which is nothing to search; {_HOW}")
+    entry = dict(entry)
+    kind = entry.pop("type", "choice" if "values" in entry else None)
     if not isinstance(kind, str) or kind not in _KEYS:
         raise InputError(f"{where}: {name} has type {kind!r}; use float, int or choice")
-    for key in given:
+    for key in entry:
         if key not in _KEYS[kind]:
             raise InputError(f"{where}: {name} has an unknown `{key}`; the nearest is `{nearest(key, _KEYS[kind])}`")
     if kind == "choice":
-        return _choice(name, given.get("values"), where)
+        return _choice(name, entry.get("values"), where)
     for key in ("low", "high"):
-        if key not in given:
+        if key not in entry:
             raise InputError(f"{where}: {name} has no `{key}`; {_HOW}")
-    if not isinstance(given.get("log", False), bool):
-        raise InputError(f"{where}: {name} has log {given['log']!r}; it is true or false")
-    return _range(name, kind, where=where, **given)
+    if not isinstance(entry.get("log", False), bool):
+        raise InputError(f"{where}: {name} has log {entry['log']!r}; it is true or false")
+    return _range(name, kind, where=where, **entry)
 
 
 def _choice(name: str, values: object, where: str) -> Parameter:
@@ -191,13 +191,13 @@ def _range(
 
 def _of_hyper_test(line: str, where: str) -> Parameter:
     """RecBole's `name kind values`; loguniform has bounds in natural logarithms. Nothing is evaluated as Python."""
-    found = _HYPER_TEST.match(line)
-    if not found:
+    match = _HYPER_TEST.match(line)
+    if not match:
         raise InputError(
             f"{where}: `{line}` was not understood; write `name kind values` with the kind choice, uniform, quniform "
             "or loguniform"
         )
-    name, kind, text = found.groups()
+    name, kind, text = match.groups()
     if kind == "choice":
         values = _literal(name, text)
         # RecBole quotes lists inside lists, '[64,64]', and reads them a second time; so do we, but for intervals, which
@@ -315,12 +315,12 @@ def refuse_bad_values(space: Sequence[Parameter], described: Mapping[str, Settin
 
 def defaults(space: Sequence[Parameter], base: "Config") -> dict[str, Any]:
     """What a run without the search would take, as far as it lies in the space, in the form Optuna stores."""
-    found = {}
+    values = {}
     for parameter in space:
         key, *path = parameter.name.split(".")
         entry = _entries(key, base)
         for part in path:
             entry = entry[part]
         if parameter.holds(entry):
-            found[parameter.name] = label(entry) if parameter.kind == "choice" else entry
-    return found
+            values[parameter.name] = label(entry) if parameter.kind == "choice" else entry
+    return values
