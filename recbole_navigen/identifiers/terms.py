@@ -136,8 +136,6 @@ def extract_terms(texts: Sequence[str], neighbours: np.ndarray | None = None, ma
             terms[index] = (commonest[0][0] if commonest else LAST_RESORT,)
             last_resort += 1
 
-    items_with = Counter(term for item in terms for term in item)
-    lists = Counter(terms)
     wordless = [index for index, item in enumerate(top_terms) if not item and texts[index].strip()]
     report = {
         "items": n_items,
@@ -146,14 +144,26 @@ def extract_terms(texts: Sequence[str], neighbours: np.ndarray | None = None, ma
         "first_without_terms": wordless[0] if wordless else None,
         "items_borrowed": borrowed,
         "items_last_resort": last_resort,
+        "collocations": len(collocations),
+        **term_counts(terms, max_terms),
+    }
+    return TermResult(tuple(terms), report)
+
+
+def term_counts(terms: Sequence[tuple[str, ...]], max_terms: int) -> dict[str, object]:
+    """What the report of `extract_terms` says of the terms themselves.
+
+    Args:
+        terms: of each item, N tuples. max_terms: as many as an item may have.
+    """
+    items_with = Counter(term for item in terms for term in item)
+    return {
         "terms_per_item": np.bincount([len(item) for item in terms], minlength=max_terms + 1).tolist(),
         "distinct_terms": len(items_with),
         "shared_terms": sum(count > 1 for count in items_with.values()),
-        "collocations": len(collocations),
-        "items_with_equal_terms": sum(count for count in lists.values() if count > 1),
+        "items_with_equal_terms": sum(count for count in Counter(terms).values() if count > 1),
         "commonest": [list(pair) for pair in sorted(items_with.items(), key=lambda pair: (-pair[1], pair[0]))[:10]],
     }
-    return TermResult(tuple(terms), report)
 
 
 def words_of(text: str) -> list[list[str]]:

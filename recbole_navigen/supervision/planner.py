@@ -52,11 +52,11 @@ class Planner:
         self.kinds = lexicons().kinds[domain]
         self._places = {name: place for place, name in enumerate(self.kinds)}
         self._borne = np.zeros((len(facts), len(self.kinds)))
-        for item, own in enumerate(facts):
-            self._borne[item, [self._places[kind] for kind in own.kinds]] = 1
+        for item, fact in enumerate(facts):
+            self._borne[item, [self._places[kind] for kind in fact.kinds]] = 1
         self._usual = self._borne.mean(axis=0)
         self._together = self._borne.T @ self._borne  # items of two kinds at once
-        self._topics = Counter(topic for own in facts for topic in own.topics)
+        self._topics = Counter(topic for fact in facts for topic in fact.topics)
 
     def brief(
         self,
@@ -192,11 +192,11 @@ class Planner:
 
     def _machine(self, items: np.ndarray, weights: np.ndarray) -> str:
         """The games machine that what is expected is for, if most of it is."""
-        held: Counter[str] = Counter()
+        shares: Counter[str] = Counter()
         for item, weight in zip(items.tolist(), weights.tolist(), strict=True):
             if self.facts[item].machine:
-                held[self.facts[item].machine] += weight
-        name, weight = max(held.items(), key=lambda entry: entry[1], default=("", 0.0))
+                shares[self.facts[item].machine] += weight
+        name, weight = max(shares.items(), key=lambda entry: entry[1], default=("", 0.0))
         return name if weight >= MACHINE else ""
 
     def label(self, kinds: Sequence[str], machine: str, media: str) -> str:

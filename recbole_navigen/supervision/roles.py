@@ -92,8 +92,8 @@ def build_roles(
         folder: where answers of language models are kept, shared by runs; `saved/cache` is a good place.
         show_progress: whether language models show bars. facts: of the same items; None: what their terms say.
     """
-    asked = asked_models(settings)
-    judge_kind = asked["judge"][0]
+    chats = asked_models(settings)
+    judge_kind = chats["judge"][0]
     local = "template" in (settings["teacher"], judge_kind)
     space = TermSpace(item_terms, facts, settings["domain"] or "generic") if local else None
     models: list[LanguageModel] = []
@@ -110,8 +110,8 @@ def build_roles(
         teacher: Any = TemplateTeacher(space, settings["supervision_seed"], settings["instruction_budget"])
         reasoner: Any = TemplateReasoner()
     else:
-        teacher = reasoner = model_teacher(*asked["teacher"])
-    judge = TemplateJudge(space) if judge_kind == "template" else model_teacher(*asked["judge"])
+        teacher = reasoner = model_teacher(*chats["teacher"])
+    judge = TemplateJudge(space) if judge_kind == "template" else model_teacher(*chats["judge"])
     return Roles(teacher, judge, reasoner, tuple(models))
 
 

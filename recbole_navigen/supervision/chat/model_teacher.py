@@ -160,5 +160,7 @@ class ModelTeacher:
         """See `Teacher`."""
         return self.model.ask([Question(prompts.terms_prompt(text), read) for text in texts])
 
-    def _paragraphs(self, asked: Sequence[Messages]) -> list[str | None]:
-        return self.model.ask([Question(text, lambda answer: parsing.read_text(answer, "reasoning")) for text in asked])
+    def _paragraphs(self, questions: Sequence[Messages]) -> list[str | None]:
+        return self.model.ask(
+            [Question(text, lambda answer: parsing.read_text(answer, "reasoning")) for text in questions]
+        )
