@@ -61,10 +61,10 @@ class Encoded:
     def means(self) -> np.ndarray:
         """Mean of each object's parts, not renormalised; nan for a missing object. Shape (n, D), float32."""
         means = np.full((len(self.offsets) - 1, self.parts.shape[1]), np.nan, np.float32)
-        held = self.counts > 0
-        if held.any():
-            sums = np.add.reduceat(self.parts.astype(np.float64), self.offsets[:-1][held], axis=0)
-            means[held] = sums / self.counts[held, None]
+        nonempty = self.counts > 0
+        if nonempty.any():
+            sums = np.add.reduceat(self.parts.astype(np.float64), self.offsets[:-1][nonempty], axis=0)
+            means[nonempty] = sums / self.counts[nonempty, None]
         return means
 
     def of(self, place: int) -> np.ndarray:
@@ -81,10 +81,10 @@ def cosines(left: Encoded, right: Encoded, rows: np.ndarray, columns: np.ndarray
     Returns:
         Shapes (p,), (p,), float32; nan where one of both is missing.
     """
-    mean, own, other = np.empty(len(rows), np.float32), left.means, right.means
+    mean, first, second = np.empty(len(rows), np.float32), left.means, right.means
     for begin in range(0, len(rows), _PAIRS):
         chunk = slice(begin, begin + _PAIRS)
-        mean[chunk] = np.einsum("pd,pd->p", own[rows[chunk]], other[columns[chunk]])
+        mean[chunk] = np.einsum("pd,pd->p", first[rows[chunk]], second[columns[chunk]])
     least = mean.copy()
     for place in np.flatnonzero((left.counts[rows] > 1) | (right.counts[columns] > 1)):
         pair = left.of(rows[place]) @ right.of(columns[place]).T
@@ -196,19 +196,17 @@ class ClipEncoder:
         Args:
             paths: None is missing. frames: sampled of each video; the same number for all that are compared.
         """
-        held: list[Any] = []
+        pictures: list[Any] = []
         counts: list[int] = []
         parts = []
         for path in paths:
-            own: list[Any] = [] if path is None else [path]
-            if path is not None and is_video(path):
-                own = read_frames(path, frames)
-            held += own
-            counts.append(len(own))
-            if len(held) >= _DECODED:  # not all videos fit into memory at once
-                parts.append(self.images(held).parts)
-                held = []
-        return _encoded(counts, np.concatenate([*parts, self.images(held).parts]))
+            images = [] if path is None else read_frames(path, frames) if is_video(path) else [path]
+            pictures += images
+            counts.append(len(images))
+            if len(pictures) >= _DECODED:  # not all videos fit into memory at once
+                parts.append(self.images(pictures).parts)
+                pictures = []
+        return _encoded(counts, np.concatenate([*parts, self.images(pictures).parts]))
 
     def _encoded(
         self, keys: Sequence[str], order: Sequence[int], values: Sequence[Any], features: Callable[[list[Any]], Tensor]
@@ -314,9 +312,9 @@ def _encoded(counts: Sequence[int], parts: np.ndarray) -> Encoded:
     return Encoded(parts, np.cumsum([0, *counts]), np.zeros(len(counts), dtype=bool))
 
 
-def _pooled(found: object) -> Tensor:
+def _pooled(output: object) -> Tensor:
     """The projected features: a tensor in older versions of transformers, in `pooler_output` since version 5."""
-    return getattr(found, "pooler_output", found)
+    return getattr(output, "pooler_output", output)
 
 
 def _image_key(image: str | Path | Image.Image | np.ndarray) -> str:
