@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = face(
     __name__,
     {
         "clip": "ClipEncoder",
+        "encoded": "Encoded",
         "sentences": "SentenceSpace TextSpace TfidfSpace",
         "frames": "read_frames",
         "pictures": "open_picture",

@@ -23,7 +23,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recbole_navigen.artefacts import atomic_directory, verify_manifest, write_manifest
-from recbole_navigen.encoders.clip import ClipEncoder, Encoded, cosines, is_video
+from recbole_navigen.encoders.clip import ClipEncoder, is_video
+from recbole_navigen.encoders.encoded import Encoded, cosines
 from recbole_navigen.encoders.frames import read_frames
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.statistics import RESAMPLES, Interval, mean_interval

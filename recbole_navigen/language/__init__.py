@@ -5,7 +5,8 @@ from recbole_navigen.faces import face
 __getattr__, __dir__, __all__ = face(
     __name__,
     {
-        "rendering": "Renderer Rendered",
+        "rendering": "Renderer",
+        "rendered": "Rendered",
         "vocabulary": "Vocabulary",
         "answer_grammar": "Grammar",
         "answer": "Answer InvalidAnswer parse_answer",

@@ -2,4 +2,6 @@
 
 from recbole_navigen.faces import face
 
-__getattr__, __dir__, __all__ = face(__name__, {"search_space": "Parameter read_space", "page": "Sweep"})
+__getattr__, __dir__, __all__ = face(
+    __name__, {"parameter": "Parameter", "search_space": "read_space", "page": "Sweep"}
+)
