@@ -27,7 +27,7 @@ def rank() -> int:
 
 
 def size() -> int:
-    """How many processes there are."""
+    """Return the number of processes that work together."""
     return 1 if _alone else _number("WORLD_SIZE", 1)
 
 

@@ -149,7 +149,7 @@ class Config(RecBoleConfig):
         return super(Config, self.without_secrets()).__str__()
 
     def without_secrets(self) -> "Config":
-        """The same settings for whoever shows them or sends them away, with keys and passwords hidden."""
+        """Return these settings with keys and passwords hidden, to be shown or sent away."""
         shown = copy.copy(self)
         shown.final_config_dict = without_secrets(self.final_config_dict)
         # What the user gave stands in these as it was given.

@@ -1,4 +1,4 @@
-"""What parts of a run read of its settings: typed, frozen, resolved once from a `Config` where that comes in.
+"""The settings that parts of a run read: typed, frozen, and resolved once, where a `Config` comes in.
 
 Fields have the names of the settings, which docs/reference/settings.md explains. No RecBole, no torch.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """What a run is of, where it works, and what judges it."""
+    """The settings that name the model, the data, the folders and the metric of a run."""
 
     model: str
     MODEL_TYPE: "ModelType"
@@ -45,7 +45,7 @@ class RunSettings:
 
     @property
     def name(self) -> str:
-        """Of a run's folder, before the time."""
+        """The name of a run's folder up to the time: MODEL-DATASET."""
         return f"{self.model}-{self.dataset}"
 
     @property
@@ -66,7 +66,7 @@ class RunSettings:
 
 @dataclass(frozen=True, slots=True)
 class DataSettings(RunSettings):
-    """How data are read, split and put into batches."""
+    """The settings that say how data are read, split and put into batches."""
 
     USER_ID_FIELD: str
     ITEM_ID_FIELD: str
@@ -104,7 +104,7 @@ class DataSettings(RunSettings):
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings(RunSettings):
-    """How a model is trained; of these, models on RecBole's own rows know the first two alone."""
+    """The settings of a training. Models on RecBole's own rows know the first two only."""
 
     run_dir: str | None
     metric_decimal_place: int

@@ -144,7 +144,7 @@ def metric_types() -> Mapping[str, str]:
 
 
 def anywhere(name: str) -> Setting:
-    """What a setting may be that the chosen model does not read and another one does."""
+    """Describe a setting that the chosen model does not read and another model does."""
     return _named(name, None, "")
 
 

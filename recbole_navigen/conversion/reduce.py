@@ -18,7 +18,7 @@ from recbole_navigen.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is left after a step: rows, users and items."""
+    """The numbers of rows, users and items after a step."""
 
     name: str
     rows: int

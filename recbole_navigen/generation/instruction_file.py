@@ -31,7 +31,7 @@ def refuse_unread(unread: Sequence[str], settings: Sequence[Any], generation: Ma
 def chosen_records(
     records: Sequence[InstructionRecord], choice: int | list[str] | None, file: str | Path
 ) -> list[InstructionRecord]:
-    """Those records of a file that are asked for."""
+    """Return the chosen records of a file."""
     if not isinstance(choice, list):
         return list(records[:choice])
     users = dict.fromkeys(record.user for record in records)

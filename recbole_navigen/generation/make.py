@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """What became of each instruction.
+    """The media of instructions, with a record of what happened to each.
 
     Attributes:
         folder: where everything is. instructions: as given.

@@ -79,7 +79,7 @@ Summaries = Mapping[str, Mapping[str, Summary]]  # metric -> name of a method ->
 
 
 def summaries(scores: Mapping[str, MediaScores]) -> Summaries:
-    """What the tables show.
+    """Summarise the scores of each method, metric by metric, for the tables.
 
     Args:
         scores: name of a method -> its scores, all over the same users.

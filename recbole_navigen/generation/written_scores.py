@@ -55,7 +55,7 @@ class WrittenScores:
 
     @property
     def users(self) -> int:
-        """How many users, B."""
+        """The number of users, B."""
         return len(next(iter(self.writers.values())).values["valid"])
 
     def result(self) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def extract_terms(texts: Sequence[str], neighbours: np.ndarray | None = None, ma
 
 
 def term_counts(terms: Sequence[tuple[str, ...]], max_terms: int) -> dict[str, object]:
-    """What the report of `extract_terms` says of the terms themselves.
+    """Count the terms of a catalogue for the report of `extract_terms`.
 
     Args:
         terms: of each item, N tuples. max_terms: as many as an item may have.

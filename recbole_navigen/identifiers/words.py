@@ -103,7 +103,7 @@ def plural_map(phrases: list[list[list[str]]]) -> dict[str, str]:
 
 
 def singulars(word: str) -> list[str]:
-    """What a word may be the plural of."""
+    """Return the words whose plural a word may be."""
     candidates = [IRREGULAR[word]] if word in IRREGULAR else []
     if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")) and word not in NO_PLURAL:
         candidates += [word[:-1]] + [word[:-2]] * word.endswith("es") + [word[:-3] + "y"] * word.endswith("ies")

@@ -57,7 +57,7 @@ logger = logging.getLogger(__name__)
 def later_stages(
     config: Config, trainer: NaviGenTrainer, part: NaviGenDataset, valid_data: AbstractDataLoader, stages: Stages
 ) -> None:
-    """What `training_stages` names after the ranking model: a writer, and reinforcement."""
+    """Run the stages that `training_stages` names after the ranking model: `write` and `reinforce`."""
     named = set(config["training_stages"]) & {"write", "reinforce"}
     if named:
         trainer.model.load_state_dict(load_checkpoint(trainer.saved_model_file)["state_dict"])

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 def supervision_stage(
     config: Config, part: NaviGenDataset, table: DualIdentifierTable, stages: Stages, run_folder: Path | None = None
 ) -> Sequence[InstructionRow]:
-    """What instructions are learned from, as a stage of a run.
+    """Make the rows from which instructions are learned, as a stage of a run, or read those that are there.
 
     Args:
         config: settings of the run. part: the training split. table: for terms.

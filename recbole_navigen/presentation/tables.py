@@ -82,7 +82,7 @@ def interval_cell(interval: Interval, best: bool = False, digits: int = 4) -> Ce
 
 
 def to_terminal(tables: Sequence[Table]) -> list[TerminalTable | Text]:
-    """What rich prints: the tables, then the notes of all."""
+    """Turn tables into what rich prints: the tables, then all their notes."""
     printed: list[TerminalTable | Text] = []
     for table in tables:
         shown = TerminalTable(title=Text(_seen(table.title)), title_justify="left")
@@ -215,6 +215,6 @@ def _markdown_row(cells: Iterable[str]) -> str:
 
 
 def shown_name(metric: str) -> str:
-    """How tables write a metric: NDCG@10, Recall@10."""
+    """Return the name of a metric as tables write it: NDCG@10, Recall@10."""
     name, _, k = metric.partition("@")
     return f"{name.upper() if name in ('ndcg', 'mrr', 'map') else name.capitalize()}@{k}"

@@ -42,7 +42,7 @@ class Confirmation:
         return sorted(self.valid[BEST].keys() & self.valid[DEFAULT].keys())
 
     def gap(self, values: Mapping[str, Mapping[int, float]]) -> float:
-        """How far the best trial is ahead, on average over the seeds; negative where it is behind."""
+        """Return the mean lead of the best trial over the seeds; it is negative where that trial is behind."""
         sign = 1 if self.bigger else -1
         return sign * float(np.mean([values[BEST][seed] - values[DEFAULT][seed] for seed in self.seeds]))
 
@@ -83,7 +83,7 @@ class Confirmation:
         return Table("The best trial on other seeds", "confirmation", ("settings", *columns), tuple(rows), notes)
 
     def summary(self) -> dict[str, Any]:
-        """What `run_hyper` returns of it."""
+        """Return the part of the confirmation that `run_hyper` returns."""
         gaps = {}
         if self.seeds:
             test = self.test_gap

@@ -74,7 +74,7 @@ class Policy(Protocol):
         """Log-probabilities of a rollout's actions under the policy's module or a copy of it. Shape (A,)."""
 
     def trainable(self) -> list[nn.Parameter]:
-        """What may change: the body; identifier and text rows stay."""
+        """The parameters that are trained: those of the body. Identifier and text rows stay as they are."""
 
 
 class ItemPolicy:

@@ -24,7 +24,7 @@ EMOTIONS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a raw answer earns apart from its content."""
+    """The rewards of a raw answer that do not depend on its content."""
 
     format: float
     think: float

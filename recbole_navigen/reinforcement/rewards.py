@@ -49,7 +49,7 @@ LEAST_THOUGHT = 10  # characters that are not blank
 
 
 def level_credit(levels: int) -> np.ndarray:
-    """What each level of a code is worth; (L,), adding up to 1. Three levels have the released shares."""
+    """Return each level's share of the reward, (L,), adding up to 1; three levels have the released shares."""
     if levels == len(LEVEL_CREDIT):
         return np.array(LEVEL_CREDIT)
     shares = 0.6 ** np.arange(levels)

@@ -28,8 +28,8 @@ class StopRun(Exception):
 
 @contextlib.contextmanager
 def own_folder(root: str | Path, stem: str, wanted: dict[str, Any]) -> Iterator[tuple[Path, bool]]:
-    """The folder of a run, held for as long as the block lasts: that of a run with this identity which was begun and
-    not finished, if nobody works on it, or else a new one. The second value is True for a run to go on with.
+    """Hold the folder of a run for as long as the block lasts. If a run with this identity was begun and not finished,
+    and nobody works on it, the folder is that run's, and the second value is True; otherwise the folder is new.
 
     A run that nobody needs any more leaves no folder, nor does one that ends in an error before it wrote anything.
     """

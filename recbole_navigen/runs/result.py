@@ -101,8 +101,8 @@ def finished_folders(root: str | Path, wanted: dict[str, Any]) -> Iterator[Path]
 
 
 def own_settings(record: dict[str, Any]) -> dict[str, Any]:
-    """Of the settings of a run those that decide what its model learns and are not the shipped ones; of dictionaries,
-    the entries that are not.
+    """Return the settings of a run that decide what its model learns and differ from the shipped ones; of a
+    dictionary, the entries that differ.
 
     Args:
         record: its result.json.

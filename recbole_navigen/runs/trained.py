@@ -30,7 +30,7 @@ class TrainedModel:
 
     @property
     def author(self) -> Author | None:
-        """What writes instructions: the writer, or the ranking model if it has learned to; None if neither has."""
+        """The author of instructions: the writer, or a ranking model that learned to write; else None."""
         if self.writer is not None or not learns_instructions(self.settings):
             return self.writer
         settings = {**self.settings, "domain": settings_of(self.settings)["domain"]}

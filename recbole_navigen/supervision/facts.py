@@ -40,7 +40,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9'&.+-]*")
 
 @dataclass(frozen=True, slots=True)
 class ItemFacts:
-    """What is known of an item.
+    """The facts about one item that instructions may use.
 
     Attributes:
         name: how it may be called in a sentence; "" if it has no usable name.
@@ -59,12 +59,12 @@ class ItemFacts:
     topics: tuple[str, ...] = ()
 
     def row(self) -> list[Any]:
-        """As JSON values, in the order of the attributes."""
+        """Return the facts as JSON values, in the order of the attributes."""
         return [self.name, self.literal, list(self.kinds), self.machine, self.source, list(self.topics)]
 
     @classmethod
     def of_row(cls, row: Sequence[Any]) -> "ItemFacts":
-        """What `row` gave."""
+        """Read what `row` returned."""
         name, literal, kinds, machine, source, *topics = row  # writers of an earlier version know no topics
         return cls(name, literal, tuple(kinds), machine, source, *map(tuple, topics))
 

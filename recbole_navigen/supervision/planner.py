@@ -66,7 +66,7 @@ class Planner:
         media: str,
         terms: Sequence[str],
     ) -> Brief:
-        """What may be said of what is expected after a history.
+        """Return the brief for what is expected after a history.
 
         Args:
             history: item indices, the oldest first.
@@ -161,8 +161,8 @@ class Planner:
         return label if len(content_words(label)) < ECHO or not group else self.label(group[-1:], "", media)
 
     def training_brief(self, history: Sequence[int], target: int, media: str, terms: Sequence[str]) -> Brief:
-        """What may be said where the next item is known: half of the expectation is the item itself, the other half the
-        newest of the history, as if nothing were sure.
+        """Return the brief of a training row, whose next item is known: half of the expectation is that item, and the
+        other half the newest items of the history, as if nothing were sure.
         """
         newest = [item for item in dict.fromkeys(reversed(history[-POOL:])) if item != target][: POOL - 1]
         weights = [0.5, *(0.5 / max(len(newest), 1) for _ in newest)]
@@ -236,7 +236,7 @@ class Planner:
         return Trail(size, lexicons().nouns[self.domain], threads, names, turns)
 
     def plural(self, kind: str) -> str:
-        """How several items of a kind are called."""
+        """Return the plural of a kind's name."""
         own = self.kinds[kind]
         words = kind if own.literal else self.label((kind,), "", "video")
         if words.endswith("y") and words[-2] not in "aeiou":
@@ -245,7 +245,7 @@ class Planner:
 
 
 def planner_of(settings: Mapping[str, Any], facts: Sequence[ItemFacts]) -> Planner:
-    """What plans are made with.
+    """Return the planner of a run's settings.
 
     Args:
         settings: from `settings_of`, or of a writer. facts: of all items.

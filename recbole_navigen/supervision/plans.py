@@ -42,7 +42,7 @@ class Trail:
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """What may be said for one user at one moment.
+    """The phrases that a plan for one user at one moment may choose from.
 
     Attributes:
         domain, media: as in `Sample`.

@@ -96,7 +96,7 @@ class InstructionRows:
 
     @classmethod
     def of(cls, author: Author, rows: Sequence[InstructionRow], sequences: UserSequences) -> "InstructionRows":
-        """What an author learns from, under its own settings."""
+        """Return the rows from which an author learns, under the author's own settings."""
         limits = (author.settings[name] for name in ("MAX_ITEM_LIST_LENGTH", "think_share", "choose_item"))
         return cls(rows, sequences, author.renderer, *limits, author.planner)
 
@@ -135,7 +135,7 @@ class InstructionRows:
             self.terms[row] = self.renderer.answer_terms(row_terms)
 
     def choices(self, row: int, think: bool) -> Choices:
-        """What the answer of a row may say, at its beginning."""
+        """Return the choices that the answer of a row has at its beginning."""
         return Choices(self.renderer.vocabulary, self.briefs[row], self.terms[row], think, self._known)
 
     def raw(self, row: int, answer: Sequence[int], think: bool) -> str:

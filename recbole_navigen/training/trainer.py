@@ -139,7 +139,7 @@ class SafeCheckpoint(DataParallel):
         """Take back what `extra_state` returned."""
 
     def before_epochs(self, train_data: AbstractDataLoader, show_progress: bool) -> None:
-        """What a subclass does in `fit` before the first epoch."""
+        """A subclass may do something here, in `fit` before the first epoch."""
 
     def fit(
         self,

@@ -71,7 +71,7 @@ class Parameter:
 
 
 def label(value: object) -> Any:
-    """What Optuna stores for a choice: plain values as they are, lists and mappings as JSON."""
+    """Return the form in which Optuna stores a choice: plain values as they are, lists and mappings as JSON."""
     return value if value is None or isinstance(value, bool | int | float | str) else json.dumps(value)
 
 

@@ -243,7 +243,7 @@ def refuse_bad_values(space: Sequence[Parameter], described: Mapping[str, Settin
 
 
 def defaults(space: Sequence[Parameter], base: "Config") -> dict[str, Any]:
-    """What a run without the search would take, as far as it lies in the space, in the form Optuna stores."""
+    """Return the default settings that lie in the space, in the form in which Optuna stores them."""
     values = {}
     for parameter in space:
         key, *path = parameter.name.split(".")

@@ -77,7 +77,7 @@ class LanguageModel:
         return {"model": self.chat.name, **self.counts, "cost": round(cost, 6)}
 
     def ask(self, questions: Sequence[Question]) -> list[Any | None]:
-        """What was read from each answer; None, counted by reason, where also the repair is no use."""
+        """Ask, and return what was read from each answer; None, counted by reason, where a second try fails, too."""
         values: list[Any | None] = [None] * len(questions)
         broken: list[tuple[int, Question]] = []
         for place, reply in enumerate(self._complete([question.messages for question in questions])):
