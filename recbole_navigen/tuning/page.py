@@ -238,6 +238,8 @@ def _facts(sweep: Sweep, trials: Sequence[Any]) -> dict[str, str]:
     """What stands at the top of the page."""
     states = [_state(trial) for trial in trials]
     seconds = sum(trial.user_attrs.get("seconds", 0.0) for trial in trials)
+    for_all, left_out = without_hidden(sweep.config.external_config_dict), _PLACES - {"checkpoint_dir"}
+    fixed = [f"{name}={_short(value)}" for name, value in for_all[0].items() if name not in left_out]
     return {
         "Study": sweep.study.study_name,
         "Trials": ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)),
@@ -245,19 +247,13 @@ def _facts(sweep: Sweep, trials: Sequence[Any]) -> dict[str, str]:
         "Pruner": type(sweep.study.pruner).__name__,
         "Minutes of all trials": f"{seconds / 60:.1f}",
         "Search space": str(sweep.params_file),
-        "Fixed settings": ", ".join(f"{name}={_short(value)}" for name, value in _fixed(sweep).items()) or "none",
+        "Fixed settings": ", ".join(fixed) or "none",
         "Seed": str(sweep.run.seed),
         "Data": f"{sweep.run.dataset}, sha256 of its files {sweep.origin['files_hash']}",
         "Written": time.strftime("%Y-%m-%d %H:%M"),
         # A study takes no trials of other versions, since they are in its identity.
         "Versions of all trials": ", ".join(f"{name} {version}" for name, version in versions().items()),
     }
-
-
-def _fixed(sweep: Sweep) -> dict[str, Any]:
-    """What the user set for all trials, without secrets."""
-    kept, _ = without_hidden(sweep.config.external_config_dict)
-    return {name: value for name, value in kept.items() if name not in _PLACES - {"checkpoint_dir"}}
 
 
 def _plots(sweep: Sweep, trials: Sequence[Any]) -> dict[str, Plot]:
