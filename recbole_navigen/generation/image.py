@@ -36,13 +36,13 @@ class ImageGenerator:
 
     def __call__(self, instructions: Sequence[str], seeds: Sequence[int]) -> list[bytes | None]:
         """PNG files; None where the safety checker refused."""
-        pictures: list[bytes | None] = []
+        made: list[bytes | None] = []
         for output in self.pipeline(instructions, seeds):
             refused = getattr(output, "nsfw_content_detected", None) or [False] * len(output.images)
             for image, bad in zip(output.images, refused, strict=True):
                 refuse_other_size(self.pipeline, image.size[::-1])
-                pictures.append(None if bad else png(image))
-        return pictures
+                made.append(None if bad else png(image))
+        return made
 
 
 def png(image: Image.Image) -> bytes:

@@ -49,8 +49,8 @@ class MediaHead:
         self.generators = build_generators(kinds, settings, self.catalogue, self.encoder)
 
     def reference(self, recommender: Recommender) -> str | None:
-        """Find the item that stands for `reference_image` in the histories; None without a picture. The CLIP-like model
-        finds the picture's terms, and the recommender the item that these terms name (tid2cid).
+        """The item that stands for `reference_image` in the histories, None without one: the picture's terms by the
+        CLIP-like model, and the item that these terms name by the recommender (tid2cid).
         """
         if not self.settings["reference_image"]:
             return None

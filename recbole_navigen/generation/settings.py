@@ -21,15 +21,15 @@ logger = logging.getLogger(__name__)
 _DIFFUSION = ("revision", "steps", "guidance", "size")
 
 
-def generation_settings(section: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def generation_settings(own: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The settings of properties/generation.yaml with a user's own above them; what cannot be meant is refused."""
-    settings = section_settings("generation", section)
+    settings = section_settings("generation", own)
     _apply_presets(settings)
     if settings["image_to_image"] and not settings["reference_image"]:
         raise InputError("image_to_image needs a picture to start from; set --reference_image=FILE.")
     if settings["image_to_image"] and settings["image_model"] in (None, RETRIEVAL):
         raise InputError("image_to_image starts a pipeline from a picture; set --image_model=FOLDER_OR_HUB_ID.")
-    _refuse_ignored(settings, section or {})
+    _refuse_ignored(settings, own or {})
     for key in ("image_model", "video_model", "reference_image"):
         needs_clip = settings[key] is not None if key == "reference_image" else settings[key] == RETRIEVAL
         if needs_clip and not settings["clip_model"]:
@@ -99,21 +99,21 @@ def refuse_absent(settings: Mapping[str, Any]) -> None:
 
 def split_generation(argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """Arguments that are settings of generation, read, and the others as they are."""
-    known, generation, others = shipped.section("generation"), [], []
+    known, own, others = shipped.section("generation"), [], []
     for argument in argv:
-        (generation if argument[2:].partition("=")[0].partition(".")[0] in known else others).append(argument)
-    return parse_argv(generation), others
+        (own if argument[2:].partition("=")[0].partition(".")[0] in known else others).append(argument)
+    return parse_argv(own), others
 
 
-def _refuse_ignored(settings: Mapping[str, Any], section: Mapping[str, Any]) -> None:
+def _refuse_ignored(settings: Mapping[str, Any], own: Mapping[str, Any]) -> None:
     """Refuse what a call sets although nothing would read it; what a file of properties sets may be for others."""
-    if section.get("strength") is not None and not settings["image_to_image"]:
+    if own.get("strength") is not None and not settings["image_to_image"]:
         raise InputError("strength is that of image-to-image; set --image_to_image=True and --reference_image=FILE.")
     models = {media: settings[f"{media}_model"] for media in MEDIA}
     named = [f"{media}_{name}" for media in MEDIA if models[media] == RETRIEVAL for name in _DIFFUSION]
     if RETRIEVAL in models.values() and not set(models.values()) - {RETRIEVAL, None}:
         named.append("negative_prompt")
-    ignored = [name for name in named if section.get(name) is not None]
+    ignored = [name for name in named if own.get(name) is not None]
     if ignored:
         raise InputError(f"retrieval shows pictures as they are and has no use for {', '.join(ignored)}; leave it out.")
 

@@ -123,14 +123,14 @@ def run_generate(
     kept = {} if feedback is None else kept_preferences(read_feedback(feedback))
     if users is None and n_users is None:
         users, n_users = (ALL, None) if instructions is not None else (None, 1 if new else USERS)
-    choice = asked_users(users, n_users)
+    asked = asked_users(users, n_users)
     draws = {"think": think, "temperature": temperature, "top_p": top_p, "drafts": drafts, "seed": seed}
     if instructions is not None:
         given = {"media": media, **draws, "held_out": held_out, "preferences": preferences, "feedback": feedback}
         defaults = {name: inspect.signature(run_generate).parameters[name].default for name in given}
         unread = [f"{name}={value}" for name, value in given.items() if value != defaults[name]]
         refuse_unread(unread, (dataset, config_file_list, config_dict, *argv), generation)
-        records = chosen_records(read_records(instructions), choice, instructions)
+        records = chosen_records(read_records(instructions), asked, instructions)
         held_out = all(record.target is not None for record in records)
     makes = generation["image_model"] is not None or generation["video_model"] is not None
     if makes and output is None:
@@ -151,11 +151,11 @@ def run_generate(
     # 2. The run, and the models of media, all of them loaded before anything is written.
     progress = True
     if instructions is None:
-        run, progress = _run(run, (dataset, config_file_list, config_dict, argv), choice, media, generation, makes)
+        run, progress = _run(run, (dataset, config_file_list, config_dict, argv), asked, media, generation, makes)
     if run is not None and (model := read_result(run)["model"]) != "NaviGen":
         raise InputError(f"{run} holds a {model}, which writes no instructions; name a run of NaviGen.")
     recommender = None if run is None else Recommender.load(run, device_of(generation))
-    chosen = [] if instructions is not None else [SOMEBODY] if new else chosen_users(recommender.users, choice)
+    chosen = [] if instructions is not None else [SOMEBODY] if new else chosen_users(recommender.users, asked)
     kinds = _kinds(media, len(chosen)) or [record.media for record in records]
     catalogue = Catalogue(titles_of_records(records, generation, makes) if recommender is None else recommender.titles)
     head = reference = None
@@ -189,10 +189,10 @@ def run_generate(
     if output is not None:
         from recbole_navigen.generation.outcome import PAGE, write_outcome
 
-        outcome = head.make(records, output) if makes else None
-        write_outcome(output, records, catalogue, run, recommender, scores, outcome)
-        if outcome is not None:
-            console.print(f"media: {outcome.generated.counts}", markup=False, soft_wrap=True)
+        made = head.make(records, output) if makes else None
+        write_outcome(output, records, catalogue, run, recommender, scores, made)
+        if made is not None:
+            console.print(f"media: {made.generated.counts}", markup=False, soft_wrap=True)
     if len(records) > MOST_PRINTED:
         console.print(f"the first {MOST_PRINTED} of {len(records)} users are shown", markup=False)
     places = [] if run is None else [f"run {run}"]
@@ -205,7 +205,7 @@ def run_generate(
 def _run(
     run: str | Path | None,
     settings: tuple[Any, ...],
-    choice: int | list[str] | None,
+    asked: int | list[str] | None,
     media: str,
     generation: Mapping[str, Any],
     makes: bool,
@@ -230,7 +230,7 @@ def _run(
     apart = not learns_instructions(config)
     if finished is None or (apart and not has_writer(config, finished)):
         refuse_broken_teachers(settings_of(config))
-        _try(config, choice, media, generation, makes)
+        _try(config, asked, media, generation, makes)
     if run is None:
         finished = finished_run(*settings)
     if apart:
@@ -302,14 +302,12 @@ def _kinds(media: str, count: int) -> list[str]:
     return [MEDIA[place % 2] if media == "mixed" else media for place in range(count)]
 
 
-def _try(
-    config: Config, choice: int | list[str] | None, media: str, generation: Mapping[str, Any], makes: bool
-) -> None:
+def _try(config: Config, asked: int | list[str] | None, media: str, generation: Mapping[str, Any], makes: bool) -> None:
     """Refuse before anything is trained what would only be seen after it: users that are unknown, and models of media
     and pictures that cannot be loaded. What was loaded is let go, since training needs the memory.
     """
     data = create_dataset(config)
-    chosen_users(data.field2id_token[data.uid_field][1:].tolist(), choice)
+    chosen_users(data.field2id_token[data.uid_field][1:].tolist(), asked)
     if makes or generation["reference_image"]:
         from recbole_navigen.generation.media_head import MediaHead
 

@@ -46,7 +46,7 @@ def identity(config: Config) -> dict[str, Any]:
 
 
 def trained_by(config: Config, leave_out: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the facts that decide the training of a model, beside its data and seed.
+    """What decides the training of a model beside its data and seed.
 
     Args:
         config: settings as they are before the run. leave_out: settings that do not matter to it.
@@ -63,8 +63,8 @@ def trained_by(config: Config, leave_out: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def navigen_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return the facts that decide the result of a NaviGen beside those that decide the result of any model, and the
-    settings that are left out of its identity: they decide nothing, or these facts stand for them.
+    """What decides the result of a NaviGen beside what decides that of any model; and the settings that do not, or that
+    are named here in another way.
     """
     from recbole_navigen.reinforcement.scorers import SCORERS
     from recbole_navigen.supervision.roles import made_of
@@ -97,7 +97,7 @@ def navigen_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 
 def encoder_weights(text_vectors: str) -> str | None:
-    """Return the hash of the sentence encoder that `text_vectors` names; None if it names none."""
+    """What names the weights of the sentence encoder of the setting `text_vectors`; None if it wants none."""
     return None if text_vectors == "terms" else folder_hash(encoder_folder(text_vectors))
 
 
@@ -120,6 +120,6 @@ def refuse_other_backbone(wanted: dict[str, Any], backbone: str, run_dir: Path, 
 
 
 def evaluation_protocol(config: Config) -> dict[str, Any]:
-    """Return the settings that decide how a run is validated and tested."""
+    """What decides how a run is validated and tested."""
     public = config.public()
     return {key: public[key] for key in ("eval_args", "exclude_history", "repeatable")}
