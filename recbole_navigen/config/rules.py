@@ -72,7 +72,7 @@ logger = logging.getLogger(__name__)
 
 
 def refuse_unknown_metrics(metrics: Iterable[object], user_metrics: Mapping[str, str]) -> None:
-    """Refuse metrics that neither RecBole nor we compute, nor a file of the user's (`own`)."""
+    """Refuse metrics that neither RecBole nor we compute, nor a file of the user's (`user_metrics`)."""
     known = {**shipped.metric_types(), **{name.lower(): "RANKING" for name in MEDIA_METRICS}, **user_metrics}
     for metric in metrics:
         if str(metric).lower() not in known:

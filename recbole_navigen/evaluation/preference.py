@@ -196,7 +196,7 @@ def personal_scores(encoder: ClipEncoder, known: Ratings, ranked: Ratings, seed:
         known: histories. ranked: what is ranked. seed: of who is whose other user.
 
     Returns:
-        `HISTORY` and `MISMATCHED`, shapes (R,) of `asked`, float64; nan for users without a history.
+        `HISTORY` and `MISMATCHED`, shapes (R,) of `ranked`, float64; nan for users without a history.
     """
     seen, new = encoder.images(known.pictures()).means, encoder.images(ranked.pictures()).means
     users = np.unique(known.users)
@@ -220,7 +220,7 @@ def personal_scores(encoder: ClipEncoder, known: Ratings, ranked: Ratings, seed:
 def others(known: Ratings, ranked: Ratings) -> dict[str, np.ndarray]:
     """The mean rating that other users gave the same picture, each user's ratings less that user's mean first.
 
-    Both parts count, but never the user's own ratings. Shape (R,) of `asked`; nan where nobody else rated it.
+    Both parts count, but never the user's own ratings. Shape (R,) of `ranked`; nan where nobody else rated it.
     """
     frame = pd.DataFrame(
         {

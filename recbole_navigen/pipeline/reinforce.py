@@ -211,8 +211,6 @@ def _instruction_learner(
     prompts = list(range(min(settings.eval_prompts, len(kept_out))))
     recommender = Recommender(TrainedModel(model.table, model.lm, model.renderer, config.public(), "", written))
 
-    numbers = {token: number for number, token in enumerate(model.table.item_tokens, start=1)}
-
     def expect(rows: InstructionRows, count: int) -> None:
         # Of all rows before the first step: what is expected is the supervised model's, also after a kill.
         read = [[item - 1 for item in history] for history in rows.histories[:count]]
@@ -220,7 +218,7 @@ def _instruction_learner(
             range(0, len(read), SEARCHED), desc="items expected next", disable=not config["show_progress"], leave=False
         )
         aims = [aim for first in parts for aim in recommender.aimed(read[first : first + SEARCHED])]
-        rows.chosen = [numbers[aim.best.item] for aim in aims]
+        rows.chosen = [aim.index + 1 for aim in aims]
         if rows.planner is not None:
             rows.expect([aim.best.terms for aim in aims], [(aim.items, aim.probabilities) for aim in aims])
 

@@ -65,10 +65,11 @@ class Aim(NamedTuple):
     """The item that an instruction is for, and the pool of probable next items that it is from.
 
     Attributes:
-        best: the item. items: indices of the pool, C. probabilities: theirs, C.
+        best: the item. index: its own in the catalogue. items: indices of the pool, C. probabilities: theirs, C.
     """
 
     best: Recommendation
+    index: int
     items: list[int]
     probabilities: list[float]
 

@@ -311,7 +311,7 @@ class Recommender(GrowingCatalogue):
                 self.author,
                 self.ranking,
                 self._padded([indices[row] for row in rows]),
-                [self._index[aims[row].best.item] + 1 for row in rows],
+                [aims[row].index + 1 for row in rows],
                 [(domain, media[row]) for row in rows],
                 [int(content_hash(key)[:8], 16) for key in keys],
                 [terms[row] for row in rows] if name_terms else None,
@@ -379,7 +379,7 @@ class Recommender(GrowingCatalogue):
             for row, items, scores in zip(rows, top.items.tolist(), top.log_probs.tolist(), strict=True):
                 probabilities = [math.exp(score) for score in scores]
                 best = int(self._agreement.gains(items, probabilities).argmax())
-                aims[row] = Aim(self._recommendation(items[best], scores[best]), items, probabilities)
+                aims[row] = Aim(self._recommendation(items[best], scores[best]), items[best], items, probabilities)
         return [aims[row] for row in range(len(indices))]
 
     def item_of_terms(self, terms: Sequence[str]) -> str:
