@@ -115,7 +115,7 @@ def main_alone() -> Iterator[bool]:
 
 
 def from_main(text: Callable[[], str], device: "torch.device") -> str:
-    """What the main process has to say: it alone calls `text`."""
+    """Return the main process's text in every process; the main process alone calls `text`."""
     if size() == 1:
         return text()
     import torch

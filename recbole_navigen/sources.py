@@ -23,12 +23,12 @@ _PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that decide a result: a result of other ones is not taken for one of these."""
+    """Return the versions of the packages that decide a result, so that other versions' results are told from it."""
     return {"recbole_navigen": recbole_navigen.__version__, "torch": importlib.metadata.version("torch")}
 
 
 def installed(packages: Iterable[str]) -> dict[str, str]:
-    """Versions of those packages that are installed."""
+    """Return the versions of the packages that are installed, by name."""
     version_of = {}
     for package in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

@@ -33,7 +33,7 @@ _DAY = 86400
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A file and what it is to a format."""
+    """A file, and the part of a format that it is."""
 
     file: SourceFile
     part: Part

@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row to be: its label, and its settings at any seed."""
+    """A row of the comparison before its runs: its label, and its settings at any seed."""
 
     label: str
     config: Config

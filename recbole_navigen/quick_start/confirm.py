@@ -21,7 +21,7 @@ BEST, DEFAULT = "best trial", "default settings"
 
 @dataclass(slots=True)
 class Confirmation:
-    """Runs of both on other seeds.
+    """Runs of the best trial and of the default settings on other seeds.
 
     Attributes:
         metric: `valid_metric` in small letters. bigger: whether more of it is better.
@@ -38,7 +38,7 @@ class Confirmation:
 
     @property
     def seeds(self) -> list[int]:
-        """Seeds on which both ran."""
+        """The seeds on which both were run."""
         return sorted(self.valid[BEST].keys() & self.valid[DEFAULT].keys())
 
     def gap(self, values: Mapping[str, Mapping[int, float]]) -> float:
@@ -60,7 +60,7 @@ class Confirmation:
         return bool(self.seeds) and self.gap(self.valid) > 0
 
     def verdict(self) -> str:
-        """One sentence."""
+        """Return the verdict in one sentence."""
         if not self.seeds:
             return f"Not confirmed: {'; '.join(self.failures)}."
         test, name = self.test_gap, shown_name(self.metric) if "@" in self.metric else self.metric
@@ -72,7 +72,7 @@ class Confirmation:
         )
 
     def table(self) -> Table:
-        """Validation and test of both, seed by seed."""
+        """Return a table with validation and test of both, seed by seed."""
         name = shown_name(self.metric) if "@" in self.metric else self.metric
         columns = [f"{part} {name}, seed {seed}" for seed in self.seeds for part in ("valid", "test")]
         rows = []
@@ -94,7 +94,7 @@ class Confirmation:
 def confirm(
     config: Config, best: Mapping[str, Any], count: int, separately: SeparateRuns, progress: Callable[[str], None]
 ) -> Confirmation:
-    """Run both on the next seeds; runs that are there are not made again.
+    """Run the best trial and the default settings on the next seeds; finished runs are not repeated.
 
     Args:
         config: settings of all trials. best: those of the best trial. count: of seeds.

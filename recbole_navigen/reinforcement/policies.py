@@ -206,5 +206,5 @@ class InstructionPolicy:
 
 
 def body_parameters(module: TextModel) -> list[nn.Parameter]:
-    """What may change of the transformer's own weights; of a body with adapters, the adapters alone."""
+    """Return the transformer's own weights that are trained; of a body with adapters, the adapters alone."""
     return [parameter for parameter in module.backbone.own_parameters() if parameter.requires_grad]

@@ -31,13 +31,13 @@ class Parts:
     penalty: float
 
     def total(self, main: float) -> float:
-        """R for a main reward."""
+        """Return R, the whole reward, for a main reward."""
         gate, kept = 0.2 + 0.8 * self.think, 0.3 + 0.7 * max(0.0, 1.0 - self.penalty)
         return (main * gate + 0.1 * self.format) * kept
 
 
 def parts(text: str, task: str) -> Parts:
-    """Format, thought and penalty of a raw answer. task: cid2cid or cid2ins."""
+    """Read format, thought and penalty from a raw answer. task: cid2cid or cid2ins."""
     raw = _unfenced(text)
     return Parts(_format(raw, task), _think(raw), _penalty(raw, task))
 

@@ -83,7 +83,7 @@ def load_writer(run_dir: str | Path, ranker: DualIdentifierLM, table: DualIdenti
 
 
 def run_config(folder: str | Path, model: type | None = None) -> Config:
-    """The settings of a finished run, for what is made beside it.
+    """Read the settings of a finished run, for stages that are added to it.
 
     Args:
         folder: of the run. model: its class, where it is neither RecBole's nor ours and no file defines it.

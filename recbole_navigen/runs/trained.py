@@ -13,7 +13,7 @@ from recbole_navigen.supervision.settings import learns_instructions, settings_o
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
-    """A ranking model and, where there is one, what writes instructions.
+    """A ranking model and, if there is one, its writer of instructions.
 
     Attributes:
         table, lm, renderer: as `build_lm` makes them. settings: of the run. dataset_hash: of the run's data.
