@@ -99,7 +99,7 @@ class Planner:
             self.domain,
             media,
             {
-                text: self._shown(text, group, items, weights, topics, media, forbidden)
+                text: self._shown(text, group, machine, items, weights, topics, media, forbidden)
                 for text, group in labels.items()
             },
             self.trail(history, {kind for group in labels.values() for kind in group}),
@@ -120,6 +120,7 @@ class Planner:
         self,
         label: str,
         group: Sequence[str],
+        machine: str,
         items: np.ndarray,
         weights: np.ndarray,
         topics: Sequence[str],
@@ -152,7 +153,10 @@ class Planner:
             phrases["subject"] = (*map(with_article, things), *phrases["subject"][:2])
         own = [style for kind in kinds for style in kind.style.get(media, ())]
         styles = tuple(own) or lexicons().styles[media][self.domain]
-        phrases["style"] = tuple(style.format(self._briefly(label, group, media)) for style in styles)
+        styles = tuple(style.format(self._briefly(label, group, media)) for style in styles)
+        if machine and label.startswith(machine) and len(content_words(machine)) < ECHO:
+            styles = tuple(f"{machine} {style[0].lower()}{style[1:]}" for style in styles)
+        phrases["style"] = styles
         for aspect in ("composition", "motion"):
             phrases[aspect] = lexicons().phrases(aspect, self.domain)
         if forbidden is not None:
