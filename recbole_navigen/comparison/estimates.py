@@ -227,7 +227,8 @@ def protocol_aspects(protocol: Mapping[str, Any], model_type: str) -> dict[str, 
         model_type: RecBole's kind of the model. Sequential models always repeat items, which is RecBole's rule; for the
             others `repeatable` must be the same.
     """
-    aspects = {key: json.dumps(value, sort_keys=True) for key, value in protocol.items()}
+    # Runs from before `select_on` were chosen among the items of their test.
+    aspects = {key: json.dumps(value, sort_keys=True) for key, value in {"select_on": None, **protocol}.items()}
     if model_type == "SEQUENTIAL":
         del aspects["repeatable"]
     return aspects

@@ -214,8 +214,8 @@ def _unequal_seeds(comparison: Comparison) -> list[str]:
         return []
     parts = "; ".join(f"{seeds} of {', '.join(labels)}" for seeds, labels in rows.items())
     return [
-        f"UNEQUAL SEEDS: {parts}. A mean over more seeds is less a matter of chance, and intervals and tests do not know "
-        "of it; compare rows of equal seeds."
+        f"UNEQUAL SEEDS: {parts}. A mean over more seeds is less a matter of chance, which intervals and tests do not "
+        "know; compare rows of equal seeds."
     ]
 
 

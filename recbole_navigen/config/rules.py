@@ -52,6 +52,9 @@ NOT_LEARNED = frozenset(
         "save_seconds",
     }
 )
+# Settings younger than the first runs, with the value under which a run is what it was before them: at that value they
+# take no part in its name.
+AS_BEFORE = {"select_on": None}
 WITHOUT_K = frozenset({"gauc", "auc", "mae", "rmse", "logloss"})
 # What NaviGen has its own of, and what to set instead.
 NOT_OF_NAVIGEN = {

@@ -67,6 +67,26 @@ def bootstrap(values: np.ndarray, resamples: int = RESAMPLES, level: float = 0.9
     return interval(float(row.mean()), resampled_means(row, resamples, seed)[0], level)
 
 
+def resampled_choice(valid: np.ndarray, test: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+    """Test means of the trial that validation chooses, over resamples of users *and* of trials: with other validation
+    users, or other draws from the search space, another trial would have been chosen, and its test is what would count.
+
+    Args:
+        valid: values of each trial for each validation user. Shape (T, V).
+        test: the same for each test user, who are drawn as `resampled_means` draws them under `seed`, so that the
+            result is paired with that of other models. Shape (T, B).
+        resamples: R. seed: of the draws.
+
+    Returns:
+        Shape (R,).
+    """
+    trials, each = len(valid), np.arange(resamples)
+    drawn = np.zeros((trials, resamples), dtype=bool)
+    drawn[np.random.default_rng([seed, 2]).integers(trials, size=(trials, resamples)), each] = True
+    scores = np.where(drawn, resampled_means(valid, resamples, seed + 1), -np.inf)
+    return resampled_means(test, resamples, seed)[scores.argmax(axis=0), each]
+
+
 def mean_interval(values: np.ndarray, resamples: int = RESAMPLES) -> Interval:
     """`bootstrap` of any number of users, shape (B,): of one there is a mean and no interval, of none neither (nan)."""
     if len(values) > 1:

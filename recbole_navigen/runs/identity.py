@@ -122,4 +122,4 @@ def refuse_other_backbone(wanted: dict[str, Any], backbone: str, run_dir: Path, 
 def evaluation_protocol(config: Config) -> dict[str, Any]:
     """What decides how a run is validated and tested."""
     public = config.public()
-    return {key: public[key] for key in ("eval_args", "exclude_history", "repeatable")}
+    return {key: public[key] for key in ("eval_args", "select_on", "exclude_history", "repeatable")}

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.statistics import all_pairs_p, interval, resampled_means, thirds, two_sided_p
+from recbole_navigen.evaluation.statistics import (
+    all_pairs_p,
+    interval,
+    resampled_choice,
+    resampled_means,
+    thirds,
+    two_sided_p,
+)
 
 
 def test_resamples_are_means_of_users_drawn_with_replacement() -> None:
@@ -96,6 +103,21 @@ def test_more_models_never_make_a_pair_clearer(models: int, seed: int) -> None:
 def test_a_difference_without_error_is_certain() -> None:
     values = np.stack([np.zeros(50), np.full(50, 0.25)])
     assert all_pairs_p(values, resampled_means(values, 99))[0, 1] == 1 / 100
+
+
+def test_the_noise_of_a_choice_is_in_its_interval() -> None:
+    rng = np.random.default_rng(4)
+    valid, test = rng.random((2, 300)), rng.random((2, 300))
+    plain = resampled_means(test, 2000)
+    # One trial, or one that validation is sure of and that is always drawn: the plain bootstrap of its test.
+    assert np.allclose(resampled_choice(valid[:1], test[:1], 2000), plain[0])
+    chosen = resampled_choice(np.stack([valid[0] + 1, valid[0]]), test, 2000)
+    first, second = (np.isclose(chosen, own) for own in plain)
+    assert (first ^ second).all() and abs(second.mean() - 1 / 4) < 0.04  # a quarter of the draws lack the better trial
+    # Trials that validation cannot tell apart and whose tests differ: the interval spans both.
+    apart = np.stack([test[0], test[0] + 0.5])
+    wide = interval(0, resampled_choice(np.stack([valid[0], valid[0][::-1]]), apart, 2000))
+    assert wide.low < test[0].mean() + 0.05 and wide.high > test[0].mean() + 0.45
 
 
 @given(arrays(np.int64, st.integers(1, 60), elements=st.integers(0, 9)))
