@@ -107,9 +107,9 @@ class Config(RecBoleConfig):
         self.external_config_dict = self.given.external
 
     def _get_model_and_dataset(self, model: str, dataset: str) -> tuple[str, type, str]:
-        from recbole_navigen.config.models import OURS, get_model
+        from recbole_navigen.config.models import get_model
 
-        if model not in OURS:  # also a class that somebody else imported
+        if model != "NaviGen":  # also a class that somebody else imported
             compat.apply_to_models()
         return model, self._class or get_model(model), dataset
 

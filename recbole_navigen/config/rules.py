@@ -142,8 +142,8 @@ def _refuse_unfit_rows(model: str, sequential: bool, final: Mapping[str, Any]) -
         )
     if rows == "user" and model not in shipped.OURS and loss not in (None, "CE"):
         raise InputError(f"train_rows: user trains with cross entropy, not with loss_type {loss}; unset one of them")
-    if rows == "prefix" and model in shipped.OURS:
-        raise InputError(f"train_rows: prefix is not available for {model}, which trains on user rows; remove it")
+    if (rows == "prefix" and model in shipped.OURS) or (rows != "user" and model in shipped.BASELINES):
+        raise InputError(f"train_rows: {rows} is not available for {model}, which trains on user rows; remove it")
     files = final.get("benchmark_filename")
     if files is not None and (isinstance(files, str) or len(files) != 3):
         raise InputError(

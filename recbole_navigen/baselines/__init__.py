@@ -1,0 +1,1 @@
+"""Baselines that RecBole has not, as models that `--model=` knows."""
