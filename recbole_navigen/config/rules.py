@@ -54,7 +54,7 @@ NOT_LEARNED = frozenset(
 )
 # Settings younger than the first runs, with the value under which a run is what it was before them: at that value they
 # take no part in its name.
-AS_BEFORE = {"select_on": None}
+AS_BEFORE = {"select_on": None, "fir_taps": 0}
 WITHOUT_K = frozenset({"gauc", "auc", "mae", "rmse", "logloss"})
 # What NaviGen has its own of, and what to set instead.
 NOT_OF_NAVIGEN = {
@@ -160,6 +160,8 @@ def _refuse_unfit_navigen(final: Mapping[str, Any]) -> None:
             f"hidden_size={width} cannot be split into n_heads={heads} heads of even width; choose n_heads so that "
             "hidden_size / n_heads is an even number."
         )
+    if final["fir_taps"] and final["history"] != "pooled":
+        raise InputError(f"fir_taps filters pooled items, and history={final['history']}; set --history=pooled too.")
     if final["lora"] and scratch:
         raise InputError("lora adapts a pretrained model; name one with --backbone=FOLDER_OR_HUB_ID or drop lora.")
     if final["backbone_dtype"] != "float32" and not final["lora"]:
