@@ -47,6 +47,12 @@ OURS = {
         build=_STOCK,
         identity="runs.identity:text_identity",
     ),
+    "ReleasedNaviGen": Parts(
+        model="baselines.released_navigen:ReleasedNaviGen",
+        trainer="baselines.transitions:CountingTrainer",
+        build=_STOCK,
+        identity="runs.identity:released_identity",
+    ),
     "Ensemble": Parts(
         model="baselines.ensemble:Ensemble",
         trainer="baselines.transitions:CountingTrainer",

@@ -20,7 +20,13 @@ from recbole_navigen.config.reading import properties_folders, read_settings
 from recbole_navigen.errors import InputError
 
 OURS = ("NaviGen",)
-BASELINES = ("Transitions", "HSTU", "SASRecText", "Ensemble")  # ours too, and like RecBole's sequential models
+BASELINES = (
+    "Transitions",
+    "HSTU",
+    "SASRecText",
+    "Ensemble",
+    "ReleasedNaviGen",
+)  # ours, and like RecBole's sequential models
 SECTIONS = ("supervision", "reinforce", "generation")  # files of properties/ that stand apart from a run's settings
 FAMILIES = (
     "sequential_recommender",

@@ -104,6 +104,18 @@ def text_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
     return {} if encoder is None else {"encoder_hash": encoder}, ("item_text_roles",)
 
 
+def released_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """As `navigen_identity`, of a released checkpoint: its weights and its codes, wherever they lie."""
+    from recbole_navigen.language.backbone import weights_of
+
+    own = {}
+    if config["backbone"] is not None:
+        own["backbone_hash"] = weights_of(config["backbone"], config["backbone_revision"])
+    if config["codes_from"] is not None and Path(config["codes_from"]).is_file():
+        own["codes_hash"] = file_hash(Path(config["codes_from"]))
+    return own, ("item_text_roles", "codes_from")
+
+
 def ensemble_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
     """As `navigen_identity`, of an ensemble: what its members are, wherever they lie."""
     members = [Path(folder).expanduser() for folder in config["members"] or ()]
