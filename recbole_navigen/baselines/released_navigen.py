@@ -160,8 +160,8 @@ class ReleasedNaviGen(SequentialRecommender):
                 ids[level, code] = vocabulary.get(f"<s_{name}_{code}>", -2)
                 if ids[level, code] < 0:
                     raise InputError(
-                        f"the vocabulary of {self.tokenizer.name_or_path} has no token <s_{name}_{code}>, which an item "
-                        "has; the checkpoint and codes_from must be of one release."
+                        f"the vocabulary of {self.tokenizer.name_or_path} has no token <s_{name}_{code}>, which an "
+                        "item has; the checkpoint and codes_from must be of one release."
                     )
         return ids
 

@@ -1,4 +1,4 @@
-"""A released NaviGen, stood in for by a tiny random Qwen3 with code tokens in its vocabulary, ranks its items exactly."""
+"""A released NaviGen ranks its items exactly; a tiny random Qwen3 with code tokens in its vocabulary stands in."""
 
 from pathlib import Path
 

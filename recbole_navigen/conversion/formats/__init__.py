@@ -6,7 +6,7 @@ from recbole_navigen.config.downloads import DOWNLOADS, name_of
 from recbole_navigen.conversion.formats.logs import LOGS
 from recbole_navigen.conversion.formats.media import MEDIA
 from recbole_navigen.conversion.formats.movies import MOVIES
-from recbole_navigen.conversion.formats.released import RELEASED
+from recbole_navigen.conversion.formats.navigen_release import RELEASED
 from recbole_navigen.conversion.formats.reviews import REVIEWS
 from recbole_navigen.conversion.formats.shopping import SHOPPING
 from recbole_navigen.conversion.spec import Format

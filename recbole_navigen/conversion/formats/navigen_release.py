@@ -1,6 +1,6 @@
 """The released data of NaviGen itself."""
 
-from recbole_navigen.conversion.layouts.released import ReleasedSequences
+from recbole_navigen.conversion.layouts.code_sequences import ReleasedSequences
 from recbole_navigen.conversion.layouts.special import Parquet
 from recbole_navigen.conversion.spec import Attributes, Format, Interactions, words
 from recbole_navigen.conversion.text import listed
