@@ -8,7 +8,7 @@ import torch
 from synthetic import make_config, write_files
 from torch.nn import functional as F
 
-from recbole_navigen.baselines.transitions import cooccurrences
+from recbole_navigen.baselines.transitions import cooccurrences, nearest_titles
 from recbole_navigen.config.models import get_model
 from recbole_navigen.data import UserSequences, create_dataset, data_preparation
 from recbole_navigen.errors import InputError
@@ -183,3 +183,14 @@ def test_user_rows_train_by_the_trainer_of_user_rows(tiny: Path) -> None:
     for model in ("HSTU", "SASRecText", "GRU4Rec", "BERT4Rec"):
         net, config, _ = prepared(model, tiny)
         assert get_trainer(config, net).__name__ == "UserRowTrainer"
+
+
+def test_nearest_titles_are_those_of_a_plain_comparison() -> None:
+    titles = ["", "red ball", "red house", "a blue ball of wool", "red ball", "sea", "wool"]
+    every = nearest_titles(titles, 7).toarray()
+    assert (every == every.T).all() and (np.diag(every) == 0).all() and not every[0].any() and not every[5].any()
+    assert every[1, 4] == pytest.approx(1) and 0 < every[1, 2] < every[1, 4] and every[2, 6] == 0
+    two = nearest_titles(titles, 2, chunk=3).toarray()
+    for full, kept in zip(every, two, strict=True):
+        assert sorted(kept)[-2:] == pytest.approx(sorted(full)[-2:]) and (kept > 0).sum() <= 2
+    assert nearest_titles(["", "-"], 1).nnz == 0
