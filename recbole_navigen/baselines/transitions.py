@@ -4,9 +4,9 @@
     T[h, i] = c[h, i] / sqrt(n_i + s),    c[h, i] = sum over pairs of h and i at most K places apart of  1 / distance
 
 c is counted in both directions over the training sequences, n_i are the training interactions of item i, and titles are
-compared by TF-IDF, each with its nearest ones. On sparse data this stands beside a tuned SASRec, as "embarrassingly simple" graph heuristics do
-(arXiv:2605.07125). The constants were set once, before any of the data sets of the results was scored, and are the same
-for all.
+compared by TF-IDF, each with its nearest ones. On sparse data this stands beside a tuned SASRec, as "embarrassingly
+simple" graph heuristics do (arXiv:2605.07125). The constants were set once, before any of the data sets of the results
+was scored, and are the same for all.
 
 Symbols: B users, N items, H items of a history, K steps, V words.
 """

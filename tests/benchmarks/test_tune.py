@@ -79,3 +79,22 @@ def test_a_row_of_ablations_stands_beside_navigen(
     assert found["table"][ablations.RIVAL][ablations.RATIO].startswith(f"{bar['value']:.3f} [")
     page = Path("ablations.md").read_text()
     assert "| TIGER's layout | 0." in page and "## ml-100k\n\nNot measured yet" in page
+
+
+def test_ensembles_stand_beside_their_members(
+    results: Path, in_this_process: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ensembles
+    import quality
+
+    for module in (quality, ensembles):
+        monkeypatch.setattr(module, "RUNS", Path("runs"))
+    small = {**SASREC, "epochs": 2}
+    own = {"SASRec": small, "SASRec + text": {**WIDTH, "model": "SASRecText", "epochs": 2, "text_vocabulary": 400}}
+    monkeypatch.setattr(ensembles, "settings_of", lambda name: own)
+    words = ["--dataset=tiny", "--item_text_fields=[title]", "--MAX_ITEM_LIST_LENGTH=8", "--state=ERROR"]
+    assert ensembles.main(words) == 0
+    assert in_this_process == ["NaviGen", "NaviGen", "SASRecText", "SASRec", "SASRec"]
+    table = json.loads((results / "ensembles-tiny.json").read_text())["table"]
+    assert list(table) == ["NaviGen", ensembles.GENERATOR, ensembles.RANKER, "SASRec", ensembles.TWO, ensembles.FUSED]
+    assert ensembles.main(words) == 0 and len(in_this_process) == 5
