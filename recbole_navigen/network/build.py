@@ -63,7 +63,8 @@ def build_lm(
 def new_decoder(settings: Mapping[str, Any], trie: CatalogueTrie, width: int) -> TreeDecoder | TokenDecoder:
     """What turns states (B, D) into probabilities of items, by the setting `decoder`."""
     if settings["decoder"] == "tree":
-        return TreeDecoder(trie, width, softmax_size(settings["sampled_softmax"], trie.n_items))
+        size = softmax_size(settings["sampled_softmax"], trie.n_items)
+        return TreeDecoder(trie, width, size, settings["label_smoothing"])
     return TokenDecoder(LegalCodes(trie), settings["label_smoothing"])
 
 
