@@ -54,6 +54,8 @@ def build_lm(
         start_text=settings["backbone"] == SCRATCH,
         sentences=table.sentences,
         trained=trained,
+        reads_terms=settings["text_vectors"] != "none",
+        fir_taps=settings["fir_taps"] if "fir_taps" in settings else 0,  # noqa: SIM401 (a Config has no `get`)
     )
     return model, renderer
 
@@ -61,7 +63,8 @@ def build_lm(
 def new_decoder(settings: Mapping[str, Any], trie: CatalogueTrie, width: int) -> TreeDecoder | TokenDecoder:
     """What turns states (B, D) into probabilities of items, by the setting `decoder`."""
     if settings["decoder"] == "tree":
-        return TreeDecoder(trie, width, softmax_size(settings["sampled_softmax"], trie.n_items))
+        size = softmax_size(settings["sampled_softmax"], trie.n_items)
+        return TreeDecoder(trie, width, size, settings["label_smoothing"])
     return TokenDecoder(LegalCodes(trie), settings["label_smoothing"])
 
 

@@ -125,7 +125,7 @@ def refuse_unfit_navigen(config: Config, part: NaviGenDataset, valid_data: Abstr
         if Path(own_body).is_dir():
             refuse_broken_weights(own_body)
     # An encoder of texts is small enough to be tried.
-    if (encoder := config["text_vectors"]) not in ("terms", "sentences"):
+    if (encoder := config["text_vectors"]) not in ("terms", "none", "sentences"):
         try:
             SentenceSpace(encoder)(["a text"])
         except InputError:
