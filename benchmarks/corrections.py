@@ -47,6 +47,7 @@ class CorrectedTree(TreeDecoder):
         trie,
         width: int,
         sampled: int = 0,
+        label_smoothing: float = 0.0,
         rows: bool = False,
         gate: bool = False,
         history: bool = False,
@@ -57,12 +58,12 @@ class CorrectedTree(TreeDecoder):
         queries: bool = False,
         row_dropout: float = 0.0,
     ):
-        super().__init__(trie, width, 0)
+        super().__init__(trie, width, 0, label_smoothing)
         self.row_dropout = row_dropout
         self.by_queries = nn.ModuleList(
             _zero(nn.Linear(width, width)) for _ in range(trie.levels - 1 if queries else 0)
         )
-        self.smoothing, self.coarse, self.late, self.progress, self.off = smoothing, coarse, late, 0.0, False
+        self.node_smoothing, self.coarse, self.late, self.progress, self.off = smoothing, coarse, late, 0.0, False
         chosen = levels or range(1, trie.levels + 1)
         self.by_rows, self.gates, self.by_history = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
         for level in map(str, chosen):
@@ -95,10 +96,10 @@ class CorrectedTree(TreeDecoder):
         scores = self.all_log_probs(lm, states, vectors, self.counts(rendered, wanted))
         own = scores.gather(1, targets[:, None])[:, 0]
         loss = -own
-        if self.smoothing:
+        if self.node_smoothing:
             node = self.item_path[:, self.trie.levels - 2]
             mean = self.node_means(scores)[torch.arange(len(targets)), node[targets]]
-            loss = (1 - self.smoothing) * loss - self.smoothing * mean
+            loss = (1 - self.node_smoothing) * loss - self.node_smoothing * mean
         if self.coarse:
             above = self.node_log_probs(scores, 1)
             loss = loss - self.coarse * above.gather(1, self.item_path[targets, :1])[:, 0]
