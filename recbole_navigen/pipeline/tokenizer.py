@@ -15,9 +15,20 @@ TOKENIZER_ROWS = 2_000  # instructions from which a tokenizer learns, spread eve
 
 
 def build_tokenizer(
-    config: Config, table: DualIdentifierTable, texts: tuple[str, ...], rows: Sequence[InstructionRow] = ()
+    config: Config,
+    table: DualIdentifierTable,
+    texts: tuple[str, ...],
+    rows: Sequence[InstructionRow] = (),
+    body: str | None = None,
 ) -> PreTrainedTokenizerBase:
-    """The backbone's own tokenizer, or from scratch one trained on item texts, terms and instructions."""
+    """The backbone's own tokenizer, or from scratch one trained on item texts, terms and instructions.
+
+    Args:
+        config: of the run. table: identifiers. texts: of all items. rows: instructions that are to be learned.
+        body: a language model in place of the run's backbone.
+    """
+    if body is not None:
+        return pretrained_tokenizer(body)
     if config["backbone"] != SCRATCH:
         return pretrained_tokenizer(config["backbone"], revision_of(config))
     words = item_words(texts, table.terms)
