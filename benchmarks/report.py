@@ -26,12 +26,15 @@ BEGIN, END = "<!-- made by benchmarks/report.py -->\n", "<!-- end -->"
 SETS = ("ml-100k", "amazon-toys-2014", "amazon-games-2018", "microlens-50k")
 METRICS = tuple(f"{metric}, {ranked} items" for ranked in ("all", "unseen") for metric in ("NDCG@10", "Recall@10"))
 COSTS = ("seeds", "training min", "parameters")
-IN_README = ("NaviGen", "SASRec", "LightGCN", "ItemKNN", "Pop")
+IN_README = ("NaviGen", "SASRec", "Transitions", "LightGCN", "ItemKNN", "Pop")
 _ROWS = ("data/order.py", "data/sequences.py", "data/loader.py", "training/user_rows.py", "evaluation/ranks.py")
 _NETWORK = ("blockwise", "build", "item_model", "legal_codes", "repeats", "softmax", "starts", "text_model")
-_NETWORK += ("tree_decoder",)
+_NETWORK += ("tree_decoder", "causal_filter")
 FILES = {
     "every": tuple(f"recbole_navigen/{name}" for name in _ROWS),
+    "Transitions": ("properties/model/Transitions.yaml", "recbole_navigen/baselines/transitions.py"),
+    "HSTU": ("properties/model/HSTU.yaml", "recbole_navigen/baselines/hstu.py"),
+    "SASRec + text": ("properties/model/SASRecText.yaml", "recbole_navigen/baselines/sasrec_text.py"),
     "NaviGen": (
         "properties/model/NaviGen.yaml",
         *(f"recbole_navigen/network/{name}.py" for name in _NETWORK),
@@ -66,7 +69,7 @@ class Row:
         """Empty, or what has changed of what this row measures."""
         now = settings_of(self.dataset).get(self.label, {})
         changed = ["settings"] if "settings" in self.result and dict(self.settings) != now else []
-        kind = "NaviGen" if self.label.startswith("NaviGen") else "every"
+        kind = next((kind for kind in FILES if self.label.startswith(kind)), "every")
         files = changed_since(self.result["commit"].rstrip("+"), tuple({*FILES["every"], *FILES[kind]}))
         return ", ".join(changed + [f"{files} file{'s' * (files > 1)}"] * (files > 0))
 

@@ -22,6 +22,11 @@ def results(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     own = {**{key: NAVIGEN[key] for key in keys}, "epochs": 1, "MAX_ITEM_LIST_LENGTH": 8, "n_heads": 2}
     (folder / "NaviGen.yaml").write_text(yaml.safe_dump(own))
     (folder / "SASRec.yaml").write_text(yaml.safe_dump({"epochs": 3, "MAX_ITEM_LIST_LENGTH": 8}))
+    # A space in which every trial can run: the shipped one has more codes than `tiny` has items.
+    Path("properties/sweep").mkdir()
+    space = {"learning_rate": {"type": "float", "low": 0.0005, "high": 0.003}}
+    for model in ("SASRec", "NaviGen"):
+        Path(f"properties/sweep/{model}.yaml").write_text(yaml.safe_dump(space))
     return Path("results")
 
 
