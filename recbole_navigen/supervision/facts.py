@@ -190,5 +190,7 @@ def _name(title: str, domain: str, gear: bool) -> str:
     if match := _ARTICLE.match(name):
         name = f"{match[2]} {match[1]}"
     words = name.split()
+    if gear or domain == "product":  # "Stereo Headset Headset" is a slip; "Liar Liar" is a title
+        words = [word for word, before in zip(words, ["", *words], strict=False) if word.lower() != before.lower()]
     name = " ".join(words[:LONGEST_NAME]).strip(" -:,;/&()[]")
     return name if _PLAIN.search(name) and name.isprintable() else ""

@@ -141,7 +141,10 @@ class Planner:
         kinds = [self.kinds[name] for name in group] or [next(iter(self.kinds.values()))]
         # Products, and games' gear where a picture is of gear, are what is shown; everything else is only named.
         shown = self.domain == "product" or (self.domain == "game" and kinds[0].literal)
-        things = [name for name, literal in names.items() if literal][:2] if shown else []
+        # A machine of many words is an echo where it stands in the label and in the thing.
+        echo = machine if machine in label and len(content_words(machine)) >= ECHO else ""
+        things = [name for name, literal in names.items() if literal and not (echo and echo in name)]
+        things = things[:2] if shown else []
         works = [name for name in names if name not in things] if self.domain != "product" else []
         if forbidden is not None:
             works = []
@@ -154,7 +157,7 @@ class Planner:
         own = [style for kind in kinds for style in kind.style.get(media, ())]
         styles = tuple(own) or lexicons().styles[media][self.domain]
         styles = tuple(style.format(self._briefly(label, group, media)) for style in styles)
-        if machine and label.startswith(machine) and len(content_words(machine)) < ECHO:
+        if machine and machine in label and not echo:
             styles = tuple(f"{machine} {style[0].lower()}{style[1:]}" for style in styles)
         phrases["style"] = styles
         for aspect in ("composition", "motion"):

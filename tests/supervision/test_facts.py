@@ -27,6 +27,7 @@ def test_a_film_is_its_genres_and_never_words_of_its_title():
         ("Assassin&rsquo;s Creed - Gold Edition - Xbox One", "Assassin\u2019s Creed", None, "Xbox One", False),
         ("Mario Kart Wii with Wheel", None, "racing", "Wii", False),
         ("PS2 Wireless Controller", "PS2 Wireless Controller", "controller", "PlayStation 2", True),
+        ("Stereo Gaming Headset Headset for PC", "Stereo Gaming Headset", "headset", "PC", True),
         ("Nyko Power Cord for PlayStation 4, black", "Nyko Power Cord", "console gear", "PlayStation 4", True),
     ],
 )

@@ -73,6 +73,34 @@ def test_every_plan_is_one_picture(domain, media, history, items, seed, name_ter
         assert not works and not re.search(r"\b(?:rain|dramas?)\b", text)
 
 
+def test_what_is_probable_is_named_and_gear_is_shown_where_a_picture_is_of_gear():
+    gear = next(name for name, kind in lexicons().kinds["game"].items() if kind.literal)
+    facts = [
+        ItemFacts("Halo", False, ("shooter",), "Xbox"),
+        ItemFacts("Doom", False, ("shooter",), "Xbox"),
+        ItemFacts("Gran Turismo", False, ("racing",), "Xbox"),
+        ItemFacts("Grip", True, (gear,), "Xbox"),
+        *(ItemFacts(f"Strap {n}", True, (gear,), "Xbox") for n in range(3)),
+    ]
+    planner = Planner(facts, "game")
+
+    def written(*weights):
+        return drawn(planner.brief([], range(len(weights)), weights, "image", ()), 0)
+
+    # What is of none of the label's kinds counts .6: as probable, it is named last; twice as probable, before.
+    assert written(0.3, 0.3, 0.3, 0.1)["works"] == JOINT.join(["Halo", "Doom", "Gran Turismo"])
+    assert written(0.3, 0.2, 0.4, 0.1)["works"] == JOINT.join(["Halo", "Gran Turismo", "Doom"])
+    assert written(0.5, 0.2, 0.0, 0.3)["works"] == JOINT.join(["Halo", "Doom", "Grip"])
+    shown = planner.brief([], range(7), (0.1, 0, 0, 0.6, 0.1, 0.1, 0.1), "image", ())
+    assert {"a Grip", "a Strap 0"} <= {phrase for own in shown.labels.values() for phrase in own["subject"]}
+    assert not {"Grip", "Strap 0"} & set(drawn(shown, 0)["works"].split(JOINT))
+    # Styles say the machine that the label says, but for one of so many words that it would be an echo.
+    assert written(0.5, 0.5)["style"].startswith("Xbox ")
+    facts = [ItemFacts("Advance Wars", False, ("strategy",), "Game Boy Advance")]
+    plan = drawn(Planner(facts, "game").brief([], [0], [1.0], "image", ()), 0)
+    assert plan["label"].startswith("Game Boy Advance ") and not plan["style"].startswith("Game Boy")
+
+
 def test_labels_read_as_english():
     film, game = Planner([ItemFacts("x")], "film"), Planner([ItemFacts("x")], "game")
     assert film.label(("comedy", "romance"), "", "image") == "romantic comedy"
