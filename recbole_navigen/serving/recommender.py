@@ -29,8 +29,8 @@ from recbole_navigen.runs.trained import TrainedModel
 from recbole_navigen.serving import export, hub
 from recbole_navigen.serving.agreement import Agreement
 from recbole_navigen.serving.answers import Instruction, Recommendation, Recommendations
+from recbole_navigen.serving.asking import AskingRecommender
 from recbole_navigen.serving.drafts import draft_scores, written_drafts
-from recbole_navigen.serving.growing import GrowingCatalogue
 from recbole_navigen.serving.popularity import COUNTS, log_popularity, training_counts
 from recbole_navigen.serving.preferences import Preferences, PreferenceSpace, preferences_of
 from recbole_navigen.supervision.interfaces import Sample
@@ -47,7 +47,7 @@ BASES |= {(False, True): "preferences", (False, False): "popularity"}
 POOL = 50  # most probable items among which an instruction's is chosen
 
 
-class Recommender(GrowingCatalogue):
+class Recommender(AskingRecommender):
     """Recommends to histories the model has never seen. Make one with `Recommender.load`."""
 
     def __init__(self, trained: TrainedModel):

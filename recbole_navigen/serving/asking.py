@@ -1,0 +1,60 @@
+"""A recommender that asks back."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from recbole_navigen.config.calls import checks
+from recbole_navigen.config.raw_ids import Id
+from recbole_navigen.model.ranking import TopK
+from recbole_navigen.serving.growing import GrowingCatalogue
+from recbole_navigen.serving.preferences import Preferences
+from recbole_navigen.serving.questions import KINDS, Question, item_questions, term_questions
+
+if TYPE_CHECKING:
+    from recbole_navigen.serving.agreement import Agreement
+
+MOST = 8  # questions at once: all patterns of their answers are weighed
+
+
+class AskingRecommender(GrowingCatalogue):
+    """Base of `Recommender`."""
+
+    _agreement: "Agreement"
+
+    def _top(self, indices: list[list[int]], k: int, banned: torch.Tensor, stated: Sequence[Preferences]) -> TopK:
+        """The k best items of users, see `Recommender`."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    @checks(n=f"int from 1 to {MOST}", about=f"one of {', '.join(KINDS)}")
+    def ask(
+        self,
+        history: Sequence[Id] = (),
+        preferences: "Preferences | str | Mapping[str, float] | None" = None,
+        n: int = 3,
+        about: str = KINDS[0],
+        asked: Iterable[Question] = (),
+    ) -> list[Question]:
+        """The questions whose answers tell the most of what comes next, the best first; see `serving.questions`.
+
+        Args:
+            history: raw item ids, oldest first; may be empty. preferences: what is stated so far.
+            n: how many; fewer come back where no further term or pair would tell anything.
+            about: `terms` (do you like ...?) or `items` (rather this one, or rather that one?).
+            asked: questions before these, also skipped ones; they are not asked again.
+
+        An answer goes back in as preferences: `preferences + question.preferences("yes")`.
+        """
+        indices, stated = self._all_indices([history], empty=True), Preferences.of(preferences)
+        top = self._top(indices, len(self.item_tokens), self._banned(indices, None, False), [stated])
+        chances = torch.zeros(len(self.item_tokens), dtype=torch.float64)
+        chances[top.items[0].cpu()] = top.log_probs[0].double().exp().cpu()
+        spoken = [own for question in asked for own in question.about]
+        terms = self.trained.table.terms
+        if about == KINDS[0]:
+            return term_questions(chances.numpy(), terms, [*stated.weights, *spoken], n)
+        return item_questions(
+            chances.numpy(), terms, self._agreement, self.item_tokens, self.titles, [*spoken, *map(str, history)], n
+        )
