@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from recbole_navigen.config.calls import checks
@@ -15,6 +16,7 @@ from recbole_navigen.serving.questions import KINDS, Question, item_questions, t
 if TYPE_CHECKING:
     from recbole_navigen.serving.agreement import Agreement
 
+Stated = Preferences | str | Mapping[str, float] | None  # what somebody says of their taste
 MOST = 8  # questions at once: all patterns of their answers are weighed
 
 
@@ -28,11 +30,19 @@ class AskingRecommender(GrowingCatalogue):
         raise NotImplementedError
 
     @torch.no_grad()
+    def probabilities(self, history: Sequence[Id] = (), preferences: Stated = None) -> np.ndarray:
+        """Probability of every item to be next, in the order of `item_tokens`; arguments as of `ask`. (N,), float64."""
+        indices, count = self._all_indices([history], empty=True), len(self.item_tokens)
+        top = self._top(indices, count, self._banned(indices, None, False), [Preferences.of(preferences)])
+        result = np.empty(count)
+        result[top.items[0].cpu().numpy()] = top.log_probs[0].double().exp().cpu().numpy()
+        return result
+
     @checks(n=f"int from 1 to {MOST}", about=f"one of {', '.join(KINDS)}")
     def ask(
         self,
         history: Sequence[Id] = (),
-        preferences: "Preferences | str | Mapping[str, float] | None" = None,
+        preferences: Stated = None,
         n: int = 3,
         about: str = KINDS[0],
         asked: Iterable[Question] = (),
@@ -47,14 +57,11 @@ class AskingRecommender(GrowingCatalogue):
 
         An answer goes back in as preferences: `preferences + question.preferences("yes")`.
         """
-        indices, stated = self._all_indices([history], empty=True), Preferences.of(preferences)
-        top = self._top(indices, len(self.item_tokens), self._banned(indices, None, False), [stated])
-        chances = torch.zeros(len(self.item_tokens), dtype=torch.float64)
-        chances[top.items[0].cpu()] = top.log_probs[0].double().exp().cpu()
+        stated = Preferences.of(preferences)
+        chances, terms = self.probabilities(history, stated), self.trained.table.terms
         spoken = [own for question in asked for own in question.about]
-        terms = self.trained.table.terms
         if about == KINDS[0]:
-            return term_questions(chances.numpy(), terms, [*stated.weights, *spoken], n)
+            return term_questions(chances, terms, [*stated.weights, *spoken], n)
         return item_questions(
-            chances.numpy(), terms, self._agreement, self.item_tokens, self.titles, [*spoken, *map(str, history)], n
+            chances, terms, self._agreement, self.item_tokens, self.titles, [*spoken, *map(str, history)], n
         )

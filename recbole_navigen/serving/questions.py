@@ -72,13 +72,11 @@ def term_questions(
         probabilities: of the items, given all that is known, (N,). terms: TIDs by item index, N lists.
         spoken: phrases that were stated or asked for; what they speak of is not asked again. count: questions at most.
     """
-    # 1. Terms that a person can answer for.
     chances = np.asarray(probabilities, dtype=np.float64)
-    holders, said = _holders(terms), set().union(*map(words_of, spoken))
-    shares = {term: chances[items].sum() for term, items in holders.items()}
-    asked = [term for term, share in shares.items() if LEAST <= share <= MOST and words_of(term).isdisjoint(said)]
+    shares, holders = answerable(chances, terms, spoken), _holders(terms)
+    asked = list(shares)
 
-    # 2. What each answer would tell.
+    # 1. What each answer would tell.
     support, weights = _support(chances)
     places = {item: place for place, item in enumerate(support.tolist())}
     held = np.zeros((len(support), len(asked)))
@@ -87,7 +85,7 @@ def term_questions(
     words = [words_of(term) for term in asked]
     chosen = _chosen(weights, held, count, lambda one, other: not words[one].isdisjoint(words[other]))
 
-    # 3. In words.
+    # 2. In words.
     return [
         Question(
             f"Do you like {asked[place]}?",
@@ -103,6 +101,13 @@ def term_questions(
         )
         for place, bits in chosen
     ]
+
+
+def answerable(probabilities: np.ndarray, terms: Sequence[Sequence[str]], spoken: Sequence[str]) -> dict[str, float]:
+    """Terms that a person can answer for, see `term_questions`, and the probability that lies on the items of each."""
+    said = set().union(*map(words_of, spoken))
+    shares = {term: float(probabilities[items].sum()) for term, items in _holders(terms).items()}
+    return {term: share for term, share in shares.items() if LEAST <= share <= MOST and words_of(term).isdisjoint(said)}
 
 
 def item_questions(

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +29,7 @@ from recbole_navigen.runs.trained import TrainedModel
 from recbole_navigen.serving import export, hub
 from recbole_navigen.serving.agreement import Agreement
 from recbole_navigen.serving.answers import Instruction, Recommendation, Recommendations
-from recbole_navigen.serving.asking import AskingRecommender
+from recbole_navigen.serving.asking import AskingRecommender, Stated
 from recbole_navigen.serving.drafts import draft_scores, written_drafts
 from recbole_navigen.serving.popularity import COUNTS, log_popularity, training_counts
 from recbole_navigen.serving.preferences import Preferences, PreferenceSpace, preferences_of
@@ -39,7 +39,6 @@ from recbole_navigen.supervision.template.term_space import TermSpace
 if TYPE_CHECKING:
     from recbole_navigen.serving.model_recommender import ModelRecommender
 
-Stated = Preferences | str | Mapping[str, float] | None  # what somebody says of their taste
 AllStated = Stated | Sequence[Stated]  # of all, or of each
 # By whether there is a history, and whether there are preferences.
 BASES = {(True, False): "history", (True, True): "history and preferences"}
