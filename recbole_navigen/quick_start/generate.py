@@ -17,7 +17,7 @@ from recbole_navigen.config.raw_ids import ALL, Id, asked_users, chosen_users
 from recbole_navigen.config.teachers import refuse_absent_teachers
 from recbole_navigen.data import create_dataset
 from recbole_navigen.errors import InputError
-from recbole_navigen.generation.feedback_file import kept_preferences, read_feedback
+from recbole_navigen.generation.feedback_file import said_preferences
 from recbole_navigen.generation.instruction_file import chosen_records, refuse_unread, titles_of_records
 from recbole_navigen.generation.interfaces import Catalogue
 from recbole_navigen.generation.records import FILE, InstructionRecord, read_records, write_records
@@ -41,6 +41,7 @@ from recbole_navigen.runs.summary import titles_of
 from recbole_navigen.serving.answers import Instruction
 from recbole_navigen.serving.preferences import Preferences
 from recbole_navigen.serving.recommender import Recommender
+from recbole_navigen.supervision.feedback_lines import read_feedback
 from recbole_navigen.supervision.settings import learns_instructions, settings_of
 from recbole_navigen.visible import visible
 
@@ -104,7 +105,7 @@ def run_generate(
             they are also scored, where every one has a target.
         preferences: what the users say they like, see `Recommender.recommend`; where no users are named, it is somebody
             new who says it, without a history.
-        feedback: file that `navigen-feedback` writes; the terms of what a user kept join the user's preferences.
+        feedback: file that `navigen-feedback` writes; what a user kept and edited joins the user's preferences.
 
     Returns:
         One record an instruction.
@@ -120,7 +121,7 @@ def run_generate(
     if new and held_out:
         raise InputError("held_out needs users with a history; name some beside preferences.")
     stated = Preferences.of(preferences)
-    kept = {} if feedback is None else kept_preferences(read_feedback(feedback))
+    said = [] if feedback is None else read_feedback(feedback)
     if users is None and n_users is None:
         users, n_users = (ALL, None) if instructions is not None else (None, 1 if new else USERS)
     asked = asked_users(users, n_users)
@@ -169,10 +170,10 @@ def run_generate(
     # 3. Instructions, and what they are worth.
     if instructions is None:
         reference = None if head is None else head.reference(recommender)
-        said = [
-            stated + recommender.preference_space.matched(kept[user]) if user in kept else stated for user in chosen
-        ]
-        records = _written(recommender, chosen, kinds, held_out, reference, said, draws, progress)
+        terms = sorted({term for own in recommender.table.terms for term in own})
+        learned, space = said_preferences(said, terms), recommender.preference_space if said else None
+        tastes = [stated + space.matched(learned[user]) if user in learned else stated for user in chosen]
+        records = _written(recommender, chosen, kinds, held_out, reference, tastes, draws, progress)
     if output is not None:  # before anything else can fail
         write_records(Path(output) / FILE, records)
     _show(records[:MOST_PRINTED])
