@@ -15,6 +15,8 @@ What a user says of an image or video that run_generate made in DIR, kept in DIR
   %(prog)s DIR discard 186 --media=video
 The buttons of DIR/report.html save a file, which is read by
   %(prog)s DIR --page=page-feedback.jsonl
+The writer of the run learns from all of it, and keeps that only where users it did not learn from agree:
+  %(prog)s DIR learn --run=saved/NaviGen-ml-100k-...
 The next run_generate --feedback=DIR/feedback.jsonl lets what was kept and edited join the user's preferences.
 """
 
@@ -23,16 +25,19 @@ def parser() -> CommandLine:
     """Return the parser of `navigen-feedback`."""
     commands = bare_command_line(
         "run_feedback",
-        "%(prog)s [-h] DIR (keep|edit|discard USER [--instruction TEXT] [--media image|video] | --page FILE) [--debug]",
+        "%(prog)s [-h] DIR (keep|edit|discard USER [--instruction TEXT] [--media image|video] | --page FILE | "
+        "learn --run DIR [--steps N]) [--debug]",
         "Say what became of a user's image or video: kept, edited or discarded.",
         EPILOG,
     )
     commands.add_argument("folder", metavar="DIR", help="folder of run_generate, with metadata.jsonl")
-    commands.add_argument("verdict", metavar="keep|edit|discard", nargs="?", help="what the user did with it")
+    commands.add_argument("verdict", metavar="keep|edit|discard|learn", nargs="?", help="what the user did with it")
     commands.add_argument("user", metavar="USER", nargs="?", help="raw id of the user")
     commands.add_argument("--instruction", metavar="TEXT", help="of an edit: what should have been made")
     commands.add_argument("--media", choices=("image", "video"), help="which one, where the user has both")
     commands.add_argument("--page", metavar="FILE", help="what the buttons of the page saved")
+    commands.add_argument("--run", metavar="DIR", help="with learn: the run whose writer learns, saved/RUN")
+    commands.add_argument("--steps", type=int, metavar="N", help="with learn: steps of training")
     return commands
 
 
@@ -44,7 +49,22 @@ def feedback(argv: Sequence[str] | None = None) -> None:
     from recbole_navigen.generation.feedback_file import FEEDBACK, add_feedback, add_page_feedback
     from recbole_navigen.visible import visible
 
-    page, where = given.pop("page"), f"in {given['folder']}/{FEEDBACK}"
+    page, run, steps = (given.pop(name) for name in ("page", "run", "steps"))
+    where = f"in {given['folder']}/{FEEDBACK}"
+    if (given["verdict"] == "learn") != (run is not None) or (steps is not None and run is None):
+        raise InputError(
+            "a writer learns by `DIR learn --run=saved/RUN`; give both or neither, and --steps only there."
+        )
+    if run is not None:
+        if any(given[name] is not None for name in ("user", "instruction", "media")) or page is not None:
+            raise InputError("learn reads all that was said in the folder; leave out what is of one user.")
+        from recbole_navigen.runs.layout import refuse_unfinished
+
+        refuse_unfinished(run)
+        from recbole_navigen.quick_start.learn import run_learn
+
+        run_learn(given["folder"], run, steps)
+        return
     if page is not None:
         if any(given[name] is not None for name in ("verdict", "user", "instruction", "media")):
             raise InputError("a page says who and what by itself; leave verdict and user out beside --page.")

@@ -23,6 +23,7 @@ from recbole_navigen.language.answer import parse_answer
 from recbole_navigen.model.author import Author
 from recbole_navigen.model.calibration import fit_repeats, validation_targets
 from recbole_navigen.model.navigen import NaviGen
+from recbole_navigen.pipeline.learn_feedback import feedback_stage
 from recbole_navigen.pipeline.supervision import supervision_stage
 from recbole_navigen.pipeline.write import save_weights, train_beside
 from recbole_navigen.presentation.page import to_html
@@ -66,7 +67,11 @@ def later_stages(
     if "write" in named:
         train_beside(config, config["run_dir"], trainer.model, part, stages)
     if "reinforce" in named:
-        reinforce(config, trainer, part, valid_data, stages)
+        own = reinforce_settings(config["reinforce"])
+        if own["feedback"] is None or "cid2cid" in own["tasks"]:
+            reinforce(config, trainer, part, valid_data, stages)
+        if own["feedback"] is not None:
+            feedback_stage(config, trainer.model, own, stages)
 
 
 def reinforce(
@@ -98,8 +103,9 @@ def reinforce(
         policy = variant(ItemPolicy(model, part.sequences, settings["reward"]))
         own = (settings["prompts"], settings["group"], settings["learning_rate"])
         learners.append(Learner(policy, *own, _validate_items(trainer, valid_data)))
-    written = load_writer(run_dir, model.lm, model.table) if "cid2ins" in settings["tasks"] else None
-    if "cid2ins" in settings["tasks"] and written is None:
+    writes = "cid2ins" in settings["tasks"] and settings["feedback"] is None
+    written = load_writer(run_dir, model.lm, model.table) if writes else None
+    if writes and written is None:
         logger.warning("no instructions are reinforced: the run has no writer; put `write` into training_stages")
     if written is not None:
         rows = supervision_stage(config, part, model.table, stages)
