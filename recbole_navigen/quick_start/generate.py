@@ -3,6 +3,7 @@
 import inspect
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ logger = logging.getLogger(__name__)
     run="path or None",
     instructions="path or None",
     feedback="path or None",
+    calibrate="bool",
     media=f"one of {', '.join(MEDIA)}, mixed",
     held_out="bool",
     generation="whole dict or None",
@@ -84,6 +86,7 @@ def run_generate(
     instructions: str | Path | None = None,
     preferences: str | Mapping[str, float] | None = None,
     feedback: str | Path | None = None,
+    calibrate: bool = False,
 ) -> list[InstructionRecord]:
     """Write instructions after everything that users of a data set did, or read them from a file, and, where a model
     for them is named, make the media.
@@ -106,6 +109,7 @@ def run_generate(
         preferences: what the users say they like, see `Recommender.recommend`; where no users are named, it is somebody
             new who says it, without a history.
         feedback: file that `navigen-feedback` writes; what a user kept and edited joins the user's preferences.
+        calibrate: see `Recommender.instruct`; what it costs in relevance is printed.
 
     Returns:
         One record an instruction.
@@ -126,8 +130,16 @@ def run_generate(
         users, n_users = (ALL, None) if instructions is not None else (None, 1 if new else USERS)
     asked = asked_users(users, n_users)
     draws = {"think": think, "temperature": temperature, "top_p": top_p, "drafts": drafts, "seed": seed}
+    draws |= {"calibrate": calibrate} if calibrate else {}
     if instructions is not None:
-        given = {"media": media, **draws, "held_out": held_out, "preferences": preferences, "feedback": feedback}
+        given = {
+            "media": media,
+            **draws,
+            "calibrate": calibrate,
+            "held_out": held_out,
+            "preferences": preferences,
+            "feedback": feedback,
+        }
         defaults = {name: inspect.signature(run_generate).parameters[name].default for name in given}
         unread = [f"{name}={value}" for name, value in given.items() if value != defaults[name]]
         refuse_unread(unread, (dataset, config_file_list, config_dict, *argv), generation)
@@ -178,6 +190,13 @@ def run_generate(
         write_records(Path(output) / FILE, records)
     _show(records[:MOST_PRINTED])
     console = Console(highlight=False)
+    if changed := [record.more["calibration"] for record in records if "calibration" in record.more]:
+        means = {name: sum(own[name] for own in changed) / len(changed) for name in changed[0]}
+        console.print(
+            "calibrated: the divergence from the users' own proportions is {divergence:.3f} nats in place of "
+            "{uncalibrated:.3f}, for {price:.3f} of 10 points of the drafts' score".format(**means),
+            soft_wrap=True,
+        )
     scores = None
     if held_out and recommender is not None:
         from recbole_navigen.generation.record_scores import score_records
@@ -337,8 +356,13 @@ def _record(
         target_title=None if target is None else titles[target],
         aim_title=titles[aim.item],
         answer=written.answer,
-        more={"preferences": dict(said.weights)} if said else {},
+        more=({"preferences": dict(said.weights)} if said else {}) | _calibration(written),
     )
+
+
+def _calibration(written: Instruction) -> dict[str, Any]:
+    """What a calibrated choice changed, for the record."""
+    return {} if written.calibration is None else {"calibration": asdict(written.calibration)}
 
 
 def _show(records: Sequence[InstructionRecord]) -> None:

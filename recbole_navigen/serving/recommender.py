@@ -30,6 +30,7 @@ from recbole_navigen.serving import export, hub
 from recbole_navigen.serving.agreement import Agreement
 from recbole_navigen.serving.answers import Instruction, Recommendation, Recommendations
 from recbole_navigen.serving.asking import AskingRecommender, Stated
+from recbole_navigen.serving.calibrated import calibrated
 from recbole_navigen.serving.drafts import draft_scores, written_drafts
 from recbole_navigen.serving.popularity import COUNTS, log_popularity, training_counts
 from recbole_navigen.serving.preferences import Preferences, PreferenceSpace, preferences_of
@@ -233,6 +234,7 @@ class Recommender(AskingRecommender):
         exclude_history="bool",
         pool="int from 1",
         free_terms="bool",
+        calibrate="bool",
     )
     def instruct(
         self,
@@ -248,6 +250,7 @@ class Recommender(AskingRecommender):
         drafts: int = DRAFTS,
         free_terms: bool = False,
         preferences: AllStated = None,
+        calibrate: bool = False,
     ) -> list[Instruction]:
         """An instruction for what comes next after each history.
 
@@ -270,6 +273,7 @@ class Recommender(AskingRecommender):
             free_terms: True to let the model draw the terms too, in place of naming those that are expected of the pool
                 together; of free text only.
             preferences: of all, or a list with those of each; see `recommend`.
+            calibrate: True to choose among the drafts so that the history's proportions hold, see `calibrated`.
         """
         if self.author is None:
             raise InputError(
@@ -334,8 +338,13 @@ class Recommender(AskingRecommender):
         ]
         starts = range(0, len(drawn), drafts)
         answers = [[answer for _, answer, _, _ in written[begin : begin + drafts]] for begin in starts]
-        best = draft_scores(self._space, samples, answers).argmax(axis=1)
-        return [drawn[begin + place] for begin, place in zip(starts, best.tolist(), strict=True)]
+        scores = draft_scores(self._space, samples, answers)
+        best, changed = scores.argmax(axis=1), [None] * len(samples)
+        if calibrate:
+            texts = [[answer.target_ins for answer in own] for own in answers]
+            best, changed = calibrated(self._space, [sample.history for sample in samples], texts, scores)
+        chosen = zip(starts, best.tolist(), changed, strict=True)
+        return [replace(drawn[begin + place], calibration=own) for begin, place, own in chosen]
 
     @cached_property
     def _space(self) -> TermSpace:
