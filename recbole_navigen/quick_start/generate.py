@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
@@ -40,11 +40,16 @@ from recbole_navigen.runs.load import run_config
 from recbole_navigen.runs.result import read_result
 from recbole_navigen.runs.summary import titles_of
 from recbole_navigen.serving.answers import Instruction
+from recbole_navigen.serving.contexts import thought_with
 from recbole_navigen.serving.preferences import Preferences
 from recbole_navigen.serving.recommender import Recommender
 from recbole_navigen.supervision.feedback_lines import read_feedback
 from recbole_navigen.supervision.settings import learns_instructions, settings_of
 from recbole_navigen.visible import visible
+
+if TYPE_CHECKING:
+    from recbole_navigen.generation.media_head import MediaHead
+    from recbole_navigen.generation.user_pictures import PictureContext
 
 USERS = 5
 USERS_AT_ONCE = 64  # between two movements of the progress bar
@@ -171,8 +176,8 @@ def run_generate(
     chosen = [] if instructions is not None else [SOMEBODY] if new else chosen_users(recommender.users, asked)
     kinds = _kinds(media, len(chosen)) or [record.media for record in records]
     catalogue = Catalogue(titles_of_records(records, generation, makes) if recommender is None else recommender.titles)
-    head = reference = None
-    if makes or generation["reference_image"]:
+    head = None
+    if makes or generation["reference_image"] or generation["user_images"]:
         from recbole_navigen.generation.media_head import MediaHead
 
         cache = cache_folder({"checkpoint_dir": "saved"} if recommender is None else recommender.settings)
@@ -181,11 +186,10 @@ def run_generate(
 
     # 3. Instructions, and what they are worth.
     if instructions is None:
-        reference = None if head is None else head.reference(recommender)
         terms = sorted({term for own in recommender.table.terms for term in own})
         learned, space = said_preferences(said, terms), recommender.preference_space if said else None
         tastes = [stated + space.matched(learned[user]) if user in learned else stated for user in chosen]
-        records = _written(recommender, chosen, kinds, held_out, reference, tastes, draws, progress)
+        records = _written(recommender, chosen, kinds, held_out, head, tastes, draws, progress)
     if output is not None:  # before anything else can fail
         write_records(Path(output) / FILE, records)
     _show(records[:MOST_PRINTED])
@@ -270,7 +274,7 @@ def _written(
     users: Sequence[str],
     kinds: Sequence[str],
     held_out: bool,
-    reference: str | None,
+    head: "MediaHead | None",
     said: Sequence[Preferences],
     draws: Mapping[str, Any],
     progress: bool,
@@ -279,7 +283,7 @@ def _written(
 
     Args:
         recommender: of the run. users: raw ids. kinds: of media, one a user.
-        held_out: whether the last item is kept out. reference: an item that is read after each history, or None.
+        held_out: whether the last item is kept out. head: knows the pictures of users; None: there are none.
         said: preferences, one a user. draws: arguments of `Recommender.instruct`. progress: whether a bar is shown.
     """
     records: list[InstructionRecord] = []
@@ -288,12 +292,16 @@ def _written(
             part = slice(begin, begin + USERS_AT_ONCE)
             whole = [[] if user == SOMEBODY else recommender.history_of(user) for user in users[part]]
             histories = [history[:-1] if held_out else history for history in whole]
-            read = [history if reference is None else [*history, reference] for history in histories]
+            contexts = (
+                {} if head is None else head.contexts(recommender, dict(zip(users[part], histories, strict=True)))
+            )
+            items = [[contexts[user].item] if user in contexts else [] for user in users[part]]
+            read = [[*history, *own] for history, own in zip(histories, items, strict=True)]
             written = recommender.instruct(read, kinds[part], preferences=said[part], **draws)
             rows = zip(users[part], histories, whole, said[part], written, strict=True)
             for user, history, all_items, own, instruction in rows:
                 target = all_items[-1] if held_out else None
-                records.append(_record(recommender, user, history, target, own, instruction))
+                records.append(_record(recommender, user, history, target, own, instruction, contexts.get(user)))
             bar.update(len(written))
     return records
 
@@ -328,7 +336,7 @@ def _try(config: Config, asked: int | list[str] | None, media: str, generation: 
     """
     data = create_dataset(config)
     chosen_users(data.field2id_token[data.uid_field][1:].tolist(), asked)
-    if makes or generation["reference_image"]:
+    if makes or generation["reference_image"] or generation["user_images"]:
         from recbole_navigen.generation.media_head import MediaHead
 
         kinds = _kinds(media, 2) if makes else ()
@@ -336,16 +344,25 @@ def _try(config: Config, asked: int | list[str] | None, media: str, generation: 
 
 
 def _record(
-    recommender: Recommender, user: str, history: list[str], target: str | None, said: Preferences, written: Instruction
+    recommender: Recommender,
+    user: str,
+    history: list[str],
+    target: str | None,
+    said: Preferences,
+    written: Instruction,
+    pictures: "PictureContext | None",
 ) -> InstructionRecord:
     titles, aim = recommender.titles, written.aim
+    more = {"preferences": dict(said.weights)} if said else {}
+    more |= {} if pictures is None else pictures.more
+    more |= {} if written.calibration is None else {"calibration": asdict(written.calibration)}
     return InstructionRecord(
         user,
         written.media,
         written.instruction,
         target=target,
         history=tuple(history),
-        reasoning=written.reasoning,
+        reasoning=thought_with(written.reasoning, Preferences(), () if pictures is None else pictures.terms),
         aim=aim.item,
         aim_terms=aim.terms,
         aim_probability=aim.probability,
@@ -356,13 +373,8 @@ def _record(
         target_title=None if target is None else titles[target],
         aim_title=titles[aim.item],
         answer=written.answer,
-        more=({"preferences": dict(said.weights)} if said else {}) | _calibration(written),
+        more=more,
     )
-
-
-def _calibration(written: Instruction) -> dict[str, Any]:
-    """What a calibrated choice changed, for the record."""
-    return {} if written.calibration is None else {"calibration": asdict(written.calibration)}
 
 
 def _show(records: Sequence[InstructionRecord]) -> None:

@@ -1,4 +1,4 @@
-"""A recommender that asks back."""
+"""A recommender that asks back, and understands what is answered."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from recbole_navigen.config.calls import checks
+from recbole_navigen.config.calls import checked, checks
 from recbole_navigen.config.raw_ids import Id
-from recbole_navigen.model.ranking import TopK
+from recbole_navigen.errors import InputError
+from recbole_navigen.model.ranking import Ranking, TopK
 from recbole_navigen.serving.growing import GrowingCatalogue
 from recbole_navigen.serving.preferences import Preferences
 from recbole_navigen.serving.questions import KINDS, Question, item_questions, term_questions
@@ -24,6 +25,7 @@ class AskingRecommender(GrowingCatalogue):
     """Base of `Recommender`."""
 
     _agreement: "Agreement"
+    ranking: Ranking
 
     def _top(self, indices: list[list[int]], k: int, banned: torch.Tensor, stated: Sequence[Preferences]) -> TopK:
         """The k best items of users, see `Recommender`."""
@@ -37,6 +39,14 @@ class AskingRecommender(GrowingCatalogue):
         result = np.empty(count)
         result[top.items[0].cpu().numpy()] = top.log_probs[0].double().exp().cpu().numpy()
         return result
+
+    def item_of_terms(self, terms: Sequence[str]) -> str:
+        """Raw id of the item that some terms name most probably (tid2cid)."""
+        terms = checked("terms", "list of str", terms)
+        if not any(term.strip() for term in terms):
+            raise InputError("terms is empty; give at least one term.")
+        rendered = self.trained.renderer.named_by([terms]).to(self.lm.code_rows.device)
+        return self.item_tokens[int(self.ranking.top_k(rendered, 1).items[0, 0])]
 
     @checks(n=f"int from 1 to {MOST}", about=f"one of {', '.join(KINDS)}")
     def ask(

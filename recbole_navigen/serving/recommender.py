@@ -31,6 +31,7 @@ from recbole_navigen.serving.agreement import Agreement
 from recbole_navigen.serving.answers import Instruction, Recommendation, Recommendations
 from recbole_navigen.serving.asking import AskingRecommender, Stated
 from recbole_navigen.serving.calibrated import calibrated
+from recbole_navigen.serving.contexts import thought_with
 from recbole_navigen.serving.drafts import draft_scores, written_drafts
 from recbole_navigen.serving.popularity import COUNTS, log_popularity, training_counts
 from recbole_navigen.serving.preferences import Preferences, PreferenceSpace, preferences_of
@@ -292,7 +293,8 @@ class Recommender(AskingRecommender):
         if not histories:
             return []
         domain = domain or settings["domain"]
-        found = self.aimed(histories, pool, exclude_history, preferences)
+        said = preferences_of(preferences, len(histories))
+        found = self.aimed(histories, pool, exclude_history, said)
         aims = [aim for aim, _ in found]
         if temperature is None:
             temperature = TEMPERATURE if planner is None else PLAN_TEMPERATURE
@@ -325,7 +327,15 @@ class Recommender(AskingRecommender):
         )
         drawn = [
             Instruction(
-                aims[row], domain, media[row], answer.reasoning, answer.target_tid, answer.target_ins, raw, total, plan
+                aims[row],
+                domain,
+                media[row],
+                thought_with(answer.reasoning, said[row]),
+                answer.target_tid,
+                answer.target_ins,
+                raw,
+                total,
+                plan,
             )
             for row, (raw, answer, total, plan) in zip(rows, written, strict=True)
         ]
@@ -381,14 +391,6 @@ class Recommender(AskingRecommender):
                 chances = [self._index[item.item] for item in top], [item.probability for item in top]
                 found[row] = top[int(self._agreement.gains(*chances).argmax())], chances
         return [found[row] for row in range(len(histories))]
-
-    def item_of_terms(self, terms: Sequence[str]) -> str:
-        """Raw id of the item that some terms name most probably (tid2cid)."""
-        terms = checked("terms", "list of str", terms)
-        if not any(term.strip() for term in terms):
-            raise InputError("terms is empty; give at least one term.")
-        rendered = self.renderer.named_by([terms]).to(self.lm.code_rows.device)
-        return self.table.item_tokens[int(self.ranking.top_k(rendered, 1).items[0, 0])]
 
     def _padded(self, indices: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """The newest items of histories as internal ids, right-padded (B, W), and how many they are, (B,)."""
