@@ -34,7 +34,7 @@ from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.quick_start import Recommender
 from recbole_navigen.quick_start.run import finished_run
 from recbole_navigen.serving.preferences import Preferences
-from recbole_navigen.serving.questions import HOLDER_SHARE, HOLDERS, answerable
+from recbole_navigen.serving.questions import HOLDER_SHARE, HOLDERS, NO, YES, answerable, term_question
 
 RUNS = Path(__file__).resolve().parent / "runs" / "cold"
 SHARE = 0.3  # of the users, withheld
@@ -97,17 +97,15 @@ def interviewed(
     for _ in range(ASKED):
         if draws is None:
             questions = recommender.ask(history, stated, 1, asked=asked)
-            if not questions:
-                break
-            asked += questions
-            (term,) = questions[0].about
         else:
-            chances = recommender.probabilities(history, stated)
-            known = sorted(answerable(chances, recommender.table.terms, list(stated.weights)))
-            if not known:
-                break
-            term = known[draws.integers(len(known))]
-        stated = stated + Preferences({term: 1.0 if crowd.gain(later, term) > 0 else -1.0})
+            chances, spoken = recommender.probabilities(history, stated), [one.about[0] for one in asked]
+            known = sorted(answerable(chances, recommender._term_holders, spoken))
+            drawn = [known[draws.integers(len(known))]] if known else []
+            questions = [term_question(term, 0.0, 0.0, recommender._answer_rates) for term in drawn]
+        if not questions:
+            break
+        asked += questions
+        stated = stated + questions[0].preferences(YES if crowd.gain(later, questions[0].about[0]) > 0 else NO)
     return stated
 
 
@@ -152,11 +150,13 @@ def measure(name: str, data_path: str, settings: dict[str, Any]) -> int:
                 stated["preferences"].append(crowd.liked(later))
                 stated["questions"].append(interviewed(recommender, crowd, history, later, None))
                 stated["random"].append(interviewed(recommender, crowd, history, later, own))
-                stated["any term"].append(
-                    Preferences({term: 1.0 if crowd.gain(later, term) > 0 else -1.0 for term in drawn})
-                )
-                for arm, answers in said_yes.items():
-                    answers += [float(weight > 0) for weight in stated[arm][-1].weights.values()]
+                answers = Preferences()
+                for term in drawn:
+                    question = term_question(term, 0.0, 0.0, recommender._answer_rates)
+                    answers = answers + question.preferences(YES if crowd.gain(later, term) > 0 else NO)
+                stated["any term"].append(answers)
+                for arm, said in said_yes.items():
+                    said += [float(weight > 0) for weight in stated[arm][-1].weights.values()]
                 bar.update()
             histories = [whole[user][:count] for user in users]
             for arm in ARMS:

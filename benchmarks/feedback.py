@@ -2,10 +2,10 @@
 
     python benchmarks/feedback.py [--users=4000] [--speakers=150] [--silent=150] [--seed=0]
 
-NaviGen learns to rank and to write from some users. Others, whom no training saw, are written for after the first half of
-what they did. The second half is their taste: the commonest value of each attribute. Speakers judge every instruction by
-the attributes that a picture shows: they keep what matches in all, edit the first wrong attribute where most are right,
-and discard the rest; silent users say nothing. Reported is the accuracy, the share of attributes that match:
+NaviGen learns to rank and to write from some users. Others, whom no training saw, are written for after the first half
+of what they did. The second half is their taste: the commonest value of each attribute. Speakers judge every
+instruction by the attributes that a picture shows: they keep what matches in all, edit the first wrong attribute where
+most are right, and discard the rest; silent users say nothing. Reported is the share of attributes that match:
 
     round 0                 nobody has said anything
     rounds 1, 2, 3          what speakers said joins their preferences at once, with no training

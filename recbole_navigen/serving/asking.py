@@ -1,6 +1,7 @@
 """A recommender that asks back, and understands what is answered."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,13 +12,22 @@ from recbole_navigen.config.raw_ids import Id
 from recbole_navigen.errors import InputError
 from recbole_navigen.model.ranking import Ranking, TopK
 from recbole_navigen.serving.growing import GrowingCatalogue
+from recbole_navigen.serving.popularity import HELD_OUT
 from recbole_navigen.serving.preferences import Preferences
-from recbole_navigen.serving.questions import KINDS, Question, item_questions, term_questions
+from recbole_navigen.serving.questions import (
+    KINDS,
+    Question,
+    answer_rates,
+    item_questions,
+    term_holders,
+    term_questions,
+)
 
 if TYPE_CHECKING:
     from recbole_navigen.serving.agreement import Agreement
 
 Stated = Preferences | str | Mapping[str, float] | None  # what somebody says of their taste
+RATES = "answers"  # in the report of a saved table, see `answer_rates`
 MOST = 8  # questions at once: all patterns of their answers are weighed
 
 
@@ -30,6 +40,21 @@ class AskingRecommender(GrowingCatalogue):
     def _top(self, indices: list[list[int]], k: int, banned: torch.Tensor, stated: Sequence[Preferences]) -> TopK:
         """The k best items of users, see `Recommender`."""
         raise NotImplementedError
+
+    @cached_property
+    def _term_holders(self) -> dict[str, list[int]]:
+        return term_holders(self.trained.table.terms)
+
+    @cached_property
+    def _answer_rates(self) -> dict[str, tuple[float, float]]:
+        """How much answers tell, by the training part of the run's data set; nothing is known without data."""
+        table = self.trained.table
+        if RATES in table.report:
+            return {term: tuple(pair) for term, pair in table.report[RATES].items()}
+        if "data_path" not in self.trained.settings:
+            return {}
+        terms = dict(zip(table.item_tokens, table.terms, strict=True))
+        return answer_rates((history[:-HELD_OUT] for history in self._histories.values()), terms)
 
     @torch.no_grad()
     def probabilities(self, history: Sequence[Id] = (), preferences: Stated = None) -> np.ndarray:
@@ -68,10 +93,17 @@ class AskingRecommender(GrowingCatalogue):
         An answer goes back in as preferences: `preferences + question.preferences("yes")`.
         """
         stated = Preferences.of(preferences)
-        chances, terms = self.probabilities(history, stated), self.trained.table.terms
+        chances = self.probabilities(history, stated)
         spoken = [own for question in asked for own in question.about]
         if about == KINDS[0]:
-            return term_questions(chances, terms, [*stated.weights, *spoken], n)
+            return term_questions(chances, self._term_holders, [*stated.weights, *spoken], n, self._answer_rates)
         return item_questions(
-            chances, terms, self._agreement, self.item_tokens, self.titles, [*spoken, *map(str, history)], n
+            chances,
+            self.trained.table.terms,
+            self._term_holders,
+            self._agreement,
+            self.item_tokens,
+            self.titles,
+            [*spoken, *map(str, history)],
+            n,
         )

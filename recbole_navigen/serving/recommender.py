@@ -29,7 +29,7 @@ from recbole_navigen.runs.trained import TrainedModel
 from recbole_navigen.serving import export, hub
 from recbole_navigen.serving.agreement import Agreement
 from recbole_navigen.serving.answers import Instruction, Recommendation, Recommendations
-from recbole_navigen.serving.asking import AskingRecommender, Stated
+from recbole_navigen.serving.asking import RATES, AskingRecommender, Stated
 from recbole_navigen.serving.calibrated import calibrated
 from recbole_navigen.serving.contexts import thought_with
 from recbole_navigen.serving.drafts import draft_scores, written_drafts
@@ -66,7 +66,7 @@ class Recommender(AskingRecommender):
         self.max_length = self.settings["MAX_ITEM_LIST_LENGTH"]
         self.ranking = Ranking(self.lm, self.settings["scoring_memory"])
         super().__init__(self.table.item_tokens, bool(self.settings.get("exclude_history")))
-        for name in ("_space", "_agreement", "preference_space", "_log_popularity"):
+        for name in ("_space", "_agreement", "_answer_rates", "_term_holders", "preference_space", "_log_popularity"):
             self.__dict__.pop(name, None)
 
     @classmethod
@@ -102,7 +102,7 @@ class Recommender(AskingRecommender):
         trained, table = self.trained, self.table
         if COUNTS not in table.report and "data_path" in self.settings:
             with contextlib.suppress(InputError):
-                report = {**table.report, COUNTS: training_counts(self._histories.values())}
+                report = {**table.report, COUNTS: training_counts(self._histories.values()), RATES: self._answer_rates}
                 trained = replace(trained, table=replace(table, report=report))
         return export.save_pretrained(trained, folder)
 

@@ -11,7 +11,7 @@ from recbole_navigen.quick_start.interview import interview
 from recbole_navigen.serving import questions
 from recbole_navigen.serving.popularity import COUNTS
 from recbole_navigen.serving.preferences import Preferences, words_of
-from recbole_navigen.serving.questions import LEAST, MOST, NOISE, Question, term_questions
+from recbole_navigen.serving.questions import LEAST, MOST, NOISE, Question, answer_rates, term_holders, term_questions
 
 RECOMMENDER = small_recommender()
 RECOMMENDER.table.report[COUNTS] = {f"i{item}": item for item in range(40)}
@@ -44,7 +44,7 @@ def test_questions_tell_what_they_promise_and_no_other_tells_more(seed: int, sha
     draws = np.random.default_rng(seed)
     chances = np.exp(sharp * draws.standard_normal(len(TERMS)))
     chances /= chances.sum()
-    asked = term_questions(chances, TERMS, [], 3)
+    asked = term_questions(chances, term_holders(TERMS), [], 3)
     chosen = [question.about[0] for question in asked]
     assert sum(question.information for question in asked) == pytest.approx(information(chances, chosen), abs=1e-6)
     candidates = {term for own in TERMS for term in own if sum(term in other for other in TERMS) >= 3}
@@ -87,13 +87,32 @@ def test_answers_move_the_ranking_to_what_was_said() -> None:
     yes, nothing, no = (mass(question.preferences(answer)) for answer in ("Yes ", "skip", "n"))
     assert yes > nothing > no
     one, other = (RECOMMENDER.ask(n=1, about="items")[0].answers[side].weights for side in "ab")
-    assert one == {term: -weight for term, weight in other.items()} and sum(map(abs, one.values())) == pytest.approx(1)
+    assert one == {term: -weight for term, weight in other.items()}
+    assert sum(map(abs, one.values())) == pytest.approx(questions.PAIR)
     with pytest.raises(InputError, match="answer='perhaps' is none of yes, no, skip; say one of them"):
         question.preferences("perhaps")
     with pytest.raises(InputError, match="about must be one of terms, items, not 'moods'"):
         RECOMMENDER.ask(about="moods")
     with pytest.raises(InputError, match="n must be a whole number of at least 1 and at most 8"):
         RECOMMENDER.ask(n=9)
+
+
+def test_an_answer_weighs_what_it_tells() -> None:
+    """Users who like western take westerns; robots are taken by everybody alike. So the first answer tells more."""
+    draws = np.random.default_rng(0)
+    genres = {item: own[0] for item, own in zip(RECOMMENDER.item_tokens, TERMS, strict=True)}
+    histories = []
+    for user in range(400):
+        odds = np.array([6.0 if genres[item] == "western" and user % 2 else 1.0 for item in genres])
+        histories.append(draws.choice(list(genres), 12, replace=False, p=odds / odds.sum()).tolist())
+    rates = answer_rates(histories, dict(zip(RECOMMENDER.item_tokens, TERMS, strict=True)))
+    tells = {term: np.log(hit / false) for term, (hit, false) in rates.items()}
+    assert all(0 < rate < 1 for pair in rates.values() for rate in pair)
+    assert max(tells, key=tells.get) == "western" and tells["western"] > 2 * abs(tells["robot"])
+    chances = np.full(40, 1 / 40)
+    (first,) = term_questions(chances, term_holders(TERMS), [], 1, rates)
+    assert first.about == ("western",)
+    assert first.answers["yes"].weights["western"] > 0 > first.answers["no"].weights["western"]
 
 
 def test_an_interview_asks_on_after_each_answer(monkeypatch, capsys) -> None:
@@ -111,7 +130,7 @@ def test_an_interview_asks_on_after_each_answer(monkeypatch, capsys) -> None:
     monkeypatch.setattr(RECOMMENDER, "ask", lambda *given: seen.extend(found := ask(*given)) or found)
     stated = interview(RECOMMENDER, ["i3"], Preferences.of("war"), 6, "terms")
     first, skipped, _ = seen  # the third met the end of the input
-    assert stated == Preferences({"war": 1.0, first.about[0]: 1.0})
+    assert stated == Preferences.of("war") + first.preferences("yes")
     assert skipped.about[0] not in stated.weights
     shown = capsys.readouterr().out
     assert "say one of them" in shown and f'--preferences="{stated}"' in shown and "3. Do you like" in shown
