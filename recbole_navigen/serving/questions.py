@@ -168,8 +168,8 @@ def item_questions(
     """The pairs of items that are best compared.
 
     Args:
-        probabilities, holders, count: as of `term_questions`. terms: TIDs by item index, N lists. agreement: of the items.
-        item_tokens: raw ids by item index. titles: of raw ids. spoken: raw ids that were asked for.
+        probabilities, holders, count: as of `term_questions`. terms: TIDs by item index, N lists.
+        agreement: of the items. item_tokens: raw ids by item index. titles: of raw ids. spoken: raw ids asked for.
     """
     chances = np.asarray(probabilities, dtype=np.float64)
     support, weights = _support(chances)
