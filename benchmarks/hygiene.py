@@ -16,26 +16,42 @@ from pathlib import Path
 from common import Bar, write_results
 
 ROOT = Path(__file__).parent.parent
+PARTICIPLES = {"found", "own", "told", "given", "kept", "asked", "made", "held"}  # names that say nothing of the domain
 
 
 def run(*command: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
 
 
+def participles(tree: ast.AST) -> int:
+    """Parameters and variables of functions that are called so and live for more than three lines."""
+    places = set()
+    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
+        lines: dict[str, list[int]] = {}
+        for node in ast.walk(function):
+            name = getattr(node, "id", getattr(node, "arg", None))
+            if isinstance(node, ast.Name | ast.arg) and name in PARTICIPLES:
+                lines.setdefault(name, []).append(node.lineno)
+        places |= {(name, min(numbers)) for name, numbers in lines.items() if max(numbers) - min(numbers) >= 3}
+    return len(places)
+
+
 def counts(root: Path) -> dict[str, float]:
-    """What can be counted of a tree's package: lines, long files, look-ups of settings, untyped parameters, and the
-    largest room's share of the lines.
+    """Count in a tree's package: lines, long files, look-ups of settings, untyped parameters, vague names, and
+    the largest room's share of the lines.
     """
     package = root / "recbole_navigen"
     files = {file: file.read_text("utf-8") for file in sorted(package.rglob("*.py"))}
     lines = {file: len(text.splitlines()) for file, text in files.items()}
     rooms: dict[str, int] = {}
-    untyped = look_ups = 0
+    untyped = look_ups = vague = 0
     for file, text in files.items():
         parts = file.relative_to(package).parts
         room = parts[0] if len(parts) > 1 else "ground"
         rooms[room] = rooms.get(room, 0) + lines[file]
-        for node in ast.walk(ast.parse(text)):
+        tree = ast.parse(text)
+        vague += participles(tree)
+        for node in ast.walk(tree):
             if isinstance(node, ast.arg):
                 untyped += isinstance(node.annotation, ast.Name) and node.annotation.id == "Any"
             elif isinstance(node, ast.Subscript) and room not in ("config", "pipeline"):
@@ -48,6 +64,7 @@ def counts(root: Path) -> dict[str, float]:
         "files over 300 lines": sum(count > 300 for count in lines.values()),
         "config[...] outside config and pipeline": look_ups,
         "parameters typed Any": untyped,
+        "names that are bare participles, beyond three lines": vague,
         "largest room's share of lines": round(max(rooms.values()) / total, 3),
     }
 

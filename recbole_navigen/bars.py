@@ -13,7 +13,7 @@ _mode = "auto"
 
 
 def use_bars(mode: str) -> None:
-    """Choose how bars are shown from now on: in a terminal, in a notebook, or as the place asks for.
+    """Choose how bars are drawn from now on: for a terminal, for a notebook, or for the one that there is.
 
     Raises:
         InputError: a notebook's bars are asked for, and the package that draws them is not there.
@@ -25,7 +25,7 @@ def use_bars(mode: str) -> None:
 
 
 def in_notebook() -> bool:
-    """Whether bars are a notebook's: as chosen, or, unasked, in a kernel of Jupyter that can draw them."""
+    """Whether bars are drawn for a notebook: as `use_bars` chose, or else in a Jupyter kernel that can draw them."""
     if _mode != "auto":
         return _mode == "notebook"
     return "ipykernel.zmqshell" in sys.modules and find_spec("ipywidgets") is not None

@@ -158,13 +158,13 @@ def _dok_update(self: scipy.sparse.dok_matrix, entries: dict) -> None:
 
 def _get_data_struct(self):
     """Return what the evaluator needs, on the CPU, and forget what belongs to this evaluation only."""
-    held = self.data_struct._data_dict
-    for key, value in held.items():
+    tensors = self.data_struct._data_dict
+    for key, value in tensors.items():
         if hasattr(value, "cpu"):
-            held[key] = value.cpu()
+            tensors[key] = value.cpu()
     struct = copy.deepcopy(self.data_struct)
     for key in _PER_EVALUATION:
-        held.pop(key, None)
+        tensors.pop(key, None)
     return struct
 
 

@@ -37,7 +37,7 @@ def remove_whole(folder: Path) -> None:
 
 
 def older_versions(path: Path) -> list[Path]:
-    """What `path` was before replacements that did not come to their end, the newest last."""
+    """Return the older versions of `path` that interrupted replacements left beside it, the newest last."""
     versions = []
     with contextlib.suppress(FileNotFoundError):
         for entry in os.scandir(path.parent):

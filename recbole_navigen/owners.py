@@ -13,7 +13,7 @@ _ENDED = ("Z", "X")  # states of a process of which only its number is left
 
 
 def this_process() -> str:
-    """What tells this process from all others that ever ran, here or elsewhere; fits OWNER."""
+    """Return a name that no other process has ever had, here or on another machine. It matches OWNER."""
     pid = os.getpid()
     return f"{_place()}-{pid:x}-{_started(pid) or 0:x}"
 

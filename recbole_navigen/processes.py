@@ -27,7 +27,7 @@ def rank() -> int:
 
 
 def size() -> int:
-    """How many processes there are."""
+    """Return the number of processes that work together."""
     return 1 if _alone else _number("WORLD_SIZE", 1)
 
 
@@ -115,7 +115,7 @@ def main_alone() -> Iterator[bool]:
 
 
 def from_main(text: Callable[[], str], device: "torch.device") -> str:
-    """What the main process has to say: it alone calls `text`."""
+    """Return the main process's text in every process; the main process alone calls `text`."""
     if size() == 1:
         return text()
     import torch

@@ -109,17 +109,17 @@ def without_hidden(settings: Mapping[str, Any], above: str = "") -> tuple[dict[s
     Returns:
         What is left, and for each setting that is not, by its dotted name, what may be shown of it.
     """
-    kept, left_out = {}, {}
+    public, left_out = {}, {}
     for key, value in settings.items():
         shown = without_secrets(value, str(key))
         if shown is value or shown == value:
-            kept[key] = value
+            public[key] = value
         elif isinstance(value, Mapping) and isinstance(shown, dict):
-            kept[key], inner = without_hidden(value, f"{above}{key}.")
+            public[key], inner = without_hidden(value, f"{above}{key}.")
             left_out |= inner
         else:
             left_out[f"{above}{key}"] = " ".join(str(shown).split())
-    return kept, left_out
+    return public, left_out
 
 
 def remember(value: object, name: str = "") -> None:
@@ -179,18 +179,18 @@ def _hidden_address(rest: str) -> str:
 
 def _secrets_of(address: str) -> list[str]:
     """The password of an address, its login as a header would send it, and values of its query with telling names."""
-    found = []
+    secrets = []
     if login := _LOGIN.match(address):
         user, colon, password = login[0][:-1].partition(":")
         if colon:
-            found += [password, base64.b64encode(unquote(f"{user}:{password}").encode()).decode()]
+            secrets += [password, base64.b64encode(unquote(f"{user}:{password}").encode()).decode()]
         elif len(user) >= _LONG:
-            found.append(user)
+            secrets.append(user)
     for part in re.split(r"[&;#]", address.partition("?")[2] or address.partition("#")[2]):
         name, equals, value = part.partition("=")
         if not equals or is_secret(unquote(name)):
-            found.append(value if equals else name)
-    return found
+            secrets.append(value if equals else name)
+    return secrets
 
 
 def _learn(secrets: Iterable[str]) -> None:

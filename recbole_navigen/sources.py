@@ -23,17 +23,17 @@ _PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that decide a result: a result of other ones is not taken for one of these."""
+    """Return the versions of the packages that decide a result, so that other versions' results are told from it."""
     return {"recbole_navigen": recbole_navigen.__version__, "torch": importlib.metadata.version("torch")}
 
 
 def installed(packages: Iterable[str]) -> dict[str, str]:
-    """Versions of those packages that are installed."""
-    found = {}
+    """Return the versions of the packages that are installed, by name."""
+    version_of = {}
     for package in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
+            version_of[package] = importlib.metadata.version(package)
+    return version_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +133,11 @@ def refuse_broken_weights(folder: str | Path) -> None:
         raise InputError(
             f"{folder} has no weights as safetensors; write them with save_pretrained(FOLDER), or name another model."
         )
-    held: set[str] = set()
+    present: set[str] = set()
     for file in files:
         try:
             with safe_open(file, "np") as opened:
-                held.update(opened.keys())
+                present.update(opened.keys())
         except (SafetensorError, OSError) as error:
             raise InputError(f"{file} is damaged ({error}), so its model cannot be loaded; get it again.") from error
     for index in Path(folder).glob("*.safetensors.index.json"):
@@ -145,5 +145,5 @@ def refuse_broken_weights(folder: str | Path) -> None:
             wanted = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{index} is damaged ({error!r}), so its model cannot be loaded; get it again.") from error
-        if missing := sorted(set(wanted) - held):
+        if missing := sorted(set(wanted) - present):
             raise InputError(f"{folder} lacks {len(missing)} weights that {index.name} names; get its files again.")

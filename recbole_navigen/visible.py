@@ -11,7 +11,7 @@ _SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")  # unseen as wel
 
 
 def visible(text: str) -> str:
-    """A text on one line without what nobody sees: no control or format characters, no escapes of terminals.
+    """Return a text as one line without invisible characters: no control or format characters, no escapes of terminals.
 
     What parts words (tabs, line ends) becomes a space; everything else of the kind vanishes.
     """

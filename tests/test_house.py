@@ -2,7 +2,10 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -67,6 +70,17 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
+def face(name: str) -> dict[str, str]:
+    """Where the names of a room's face stand: name -> module."""
+    tree = ast.parse((PACKAGE / name / "__init__.py").read_text("utf-8"))
+    (table,) = (node for node in ast.walk(tree) if isinstance(node, ast.Dict))
+    homes = {each: module for module, names in ast.literal_eval(table).items() for each in names.split()}
+    return {each: module[1:] if module[0] == "." else f"{name}.{module}" for each, module in homes.items()}
+
+
+FACES = {name: face(name) for name in PLAN if name not in ("ground", "cli", "data")}  # `data` loads what it shows
+
+
 def room(module: str) -> str:
     """The room of a module."""
     if module == "__main__":
@@ -81,12 +95,14 @@ def imports(file: Path) -> set[str]:
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             reached |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("recbole_navigen"):
             own = node.module.partition(".")[2]
             inner = {f"{own}.{alias.name}".strip(".") for alias in node.names}
             found = inner & MODULES.keys()
             reached |= {f"recbole_navigen.{name}" for name in found}
-            if node.module.startswith("recbole_navigen") and len(found) < len(inner):
+            faced = {alias.name for alias in node.names} & FACES.get(own, {}).keys()
+            reached |= {f"recbole_navigen.{FACES[own][name]}" for name in faced}
+            if len(found) + len(faced) < len(inner):
                 reached.add(node.module)
     prefix = "recbole_navigen."
     return {name.removeprefix(prefix) for name in reached if name.startswith(prefix)}
@@ -134,6 +150,20 @@ def test_no_two_modules_import_each_other() -> None:
 
     for module in arrows:
         visit(module, [])
+
+
+def test_each_room_has_a_face_that_loads_nothing() -> None:
+    for name, homes in FACES.items():
+        package = import_module(f"recbole_navigen.{name}")
+        assert package.__all__ == list(homes) and dir(package) == sorted(homes)
+        for each in package.__all__:
+            assert getattr(package, each) is getattr(import_module(f"recbole_navigen.{homes[each]}"), each)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        package.nothing  # noqa: B018
+    rooms = ", ".join(f"recbole_navigen.{name}" for name in FACES)
+    code = f"import sys, {rooms}; print({{'torch', 'numpy', 'recbole'}} & sys.modules.keys())"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "set()"
 
 
 def test_no_file_is_too_long() -> None:

@@ -6,7 +6,7 @@ Only the standard library is imported before the arguments are parsed, so that `
 from collections.abc import Sequence
 
 from recbole_navigen.cli.command_line import CommandLine
-from recbole_navigen.cli.shared import command, command_line, refuse_torchrun, split_files
+from recbole_navigen.cli.shared import by_name, command, command_line, refuse_torchrun, split_files
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.tags import DRAFTS, DRAWS, PLAN_TEMPERATURE, TEMPERATURE, TOP_P
 
@@ -104,5 +104,4 @@ def generate(argv: Sequence[str] | None = None) -> None:
         return
     from recbole_navigen.quick_start.generate import run_generate
 
-    asked = {name: value for name, value in vars(arguments).items() if name not in ("config_files", "debug", "facts")}
-    run_generate(config_file_list=files, argv=settings, **asked)
+    run_generate(config_file_list=files, argv=settings, **by_name(arguments))

@@ -6,7 +6,7 @@ Only the standard library is imported before the arguments are parsed, so that `
 from collections.abc import Sequence
 
 from recbole_navigen.cli.command_line import CommandLine
-from recbole_navigen.cli.shared import command, command_line, refuse_torchrun, split_files
+from recbole_navigen.cli.shared import by_name, command, command_line, refuse_torchrun, split_files
 
 EPILOG = """\
 Any setting may be given as --key=value, for all trials:
@@ -61,6 +61,5 @@ def hyper(argv: Sequence[str] | None = None) -> int:
     refuse_bad_values(read_space(file), given.described, str(file))  # before torch is imported
     from recbole_navigen.quick_start.hyper import run_hyper
 
-    asked = {name: value for name, value in vars(arguments).items() if name not in ("config_files", "debug")}
-    result = run_hyper(config_file_list=files, argv=settings, **asked)
+    result = run_hyper(config_file_list=files, argv=settings, **by_name(arguments))
     return int(result["best"] is None)

@@ -66,13 +66,13 @@ def parser() -> CommandLine:
 @command
 def recommend(argv: Sequence[str] | None = None) -> None:
     """Run `navigen-recommend`."""
-    given = bare_arguments(parser(), argv)
+    arguments = bare_arguments(parser(), argv)
     from recbole_navigen.config.raw_ids import asked_users
     from recbole_navigen.runs.layout import is_saved_model, refuse_unfinished
 
-    if not is_saved_model(given["run"]):
-        refuse_unfinished(given["run"])
-    asked_users(given["users"], given["n_users"])  # before torch is imported
+    if not is_saved_model(arguments["run"]):
+        refuse_unfinished(arguments["run"])
+    asked_users(arguments["users"], arguments["n_users"])  # before torch is imported
     from recbole_navigen.quick_start.recommend import run_recommend
 
-    run_recommend(**given)
+    run_recommend(**arguments)

@@ -50,10 +50,10 @@ def parser() -> CommandLine:
 @command
 def serve(argv: Sequence[str] | None = None) -> None:
     """Run `navigen-serve`."""
-    given = bare_arguments(parser(), argv)
+    arguments = bare_arguments(parser(), argv)
     from recbole_navigen.runs.layout import refuse_unfinished
 
-    refuse_unfinished(given["run"])  # before torch is imported
+    refuse_unfinished(arguments["run"])  # before torch is imported
     from recbole_navigen.quick_start.serve import run_serve
 
-    run_serve(**given)
+    run_serve(**arguments)

@@ -24,7 +24,7 @@ from recbole_navigen.redaction import hide
 
 
 def command_line(name: str, usage: str, description: str, epilog: str) -> CommandLine:
-    """Return a parser with the arguments of all commands that take settings, which is what it does not know."""
+    """Return a parser with the arguments that all commands with settings share; what it does not know is a setting."""
     commands = bare_command_line(name, usage, description, epilog)
     commands.add_argument("--dataset", "-d", help="name of the data set (default: ml-100k, which needs no download)")
     commands.add_argument(
@@ -137,7 +137,12 @@ def bare_arguments(commands: CommandLine, argv: Sequence[str] | None) -> dict[st
         near = nearest(others[0].partition("=")[0], known)
         raise InputError(f"{commands.prog} has no option `{others[0]}`; the nearest is `{near}`")
     refuse_torchrun(f"{commands.prog}.py")
-    return {name: value for name, value in vars(arguments).items() if name != "debug"}
+    return by_name(arguments)
+
+
+def by_name(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments that a command hands on to its function, by name."""
+    return {name: value for name, value in vars(arguments).items() if name not in ("config_files", "debug", "facts")}
 
 
 def split_files(names: Sequence[str]) -> list[str]:

@@ -41,8 +41,8 @@ def checks(**kinds: str) -> Callable[[F], F]:
         signature = inspect.signature(function)
 
         @functools.wraps(function)
-        def checking(*given: object, **named: object) -> Any:
-            bound = signature.bind(*given, **named)
+        def checking(*positional: object, **by_name: object) -> Any:
+            bound = signature.bind(*positional, **by_name)
             for name, kind in kinds.items():
                 if name in bound.arguments:
                     bound.arguments[name] = checked(name, kind, bound.arguments[name])

@@ -176,16 +176,16 @@ def refuse_unknown(settings: Iterable[Any], known: Iterable[str], where: str) ->
 
 
 def fitted_all(
-    described: Mapping[str, Setting], given: Mapping[str, Any], sections: Sections, where: str, prefix: str = ""
+    described: Mapping[str, Setting], values: Mapping[str, Any], sections: Sections, where: str, prefix: str = ""
 ) -> dict[str, Any]:
     """Check settings that stand together.
 
     Args:
-        described: by name. given: what was given, by name. sections: see `fitted`.
+        described: by name. values: what was given, by name. sections: see `fitted`.
         where: where they stand, for the refusal of an unknown name. prefix: of names in messages.
     """
-    refuse_unknown(given, described, where)
-    return {str(key): fitted(described[key], value, sections, f"{prefix}{key}") for key, value in given.items()}
+    refuse_unknown(values, described, where)
+    return {str(key): fitted(described[key], value, sections, f"{prefix}{key}") for key, value in values.items()}
 
 
 def merged(described: Mapping[str, Setting], ranks: Sequence[Mapping[str, Any]], sections: Sections) -> dict[str, Any]:

@@ -149,7 +149,7 @@ class Config(RecBoleConfig):
         return super(Config, self.without_secrets()).__str__()
 
     def without_secrets(self) -> "Config":
-        """The same settings for whoever shows them or sends them away, with keys and passwords hidden."""
+        """Return these settings with keys and passwords hidden, to be shown or sent away."""
         shown = copy.copy(self)
         shown.final_config_dict = without_secrets(self.final_config_dict)
         # What the user gave stands in these as it was given.
@@ -193,13 +193,13 @@ _FAMILIES = {
 
 def _own_class(source: OwnModel) -> type:
     """The model class of a user's file."""
-    found = getattr(load_file(source.file), source.name)
-    if not isinstance(getattr(found, "type", None), ModelType):
+    model_class = getattr(load_file(source.file), source.name)
+    if not isinstance(getattr(model_class, "type", None), ModelType):
         raise InputError(
             f"{source.name} of {source.file} is no model: let it derive from SequentialRecommender, GeneralRecommender "
             "or another of recbole.model.abstract_recommender, or from a model"
         )
-    return found
+    return model_class
 
 
 def _keys_read_by(model_class: type) -> set[str]:

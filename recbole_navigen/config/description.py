@@ -175,14 +175,14 @@ def _kind(text: str) -> Kind:
         return Kind("settings of", section=text.removeprefix("settings of "))
     if text.startswith("one of "):
         return Kind("choice", choices=tuple(_TRUTH.get(choice, choice) for choice in text[7:].split(", ")))
-    if found := _RANGE.fullmatch(text):
-        low, high = (float(found[end]) if found[end] else None for end in ("low", "high"))
+    if bounds := _RANGE.fullmatch(text):
+        low, high = (float(bounds[end]) if bounds[end] else None for end in ("low", "high"))
         return Kind(
-            found["word"],
+            bounds["word"],
             -math.inf if low is None else low,
             math.inf if high is None else high,
-            found["start"] == "above",
-            found["below"] is not None,
+            bounds["start"] == "above",
+            bounds["below"] is not None,
         )
     for word in (*SEQUENCES, *DICTS):
         if text.startswith(f"{word} of "):
@@ -208,30 +208,30 @@ def describe_text(text: str, file: str, values: Mapping[str, Any] | None = None)
         if not line.strip():
             heading = heading if line.startswith(" ") else ""
             continue
-        if found := _HEADING.match(line):
-            heading = found["text"].rstrip(".")
+        if match := _HEADING.match(line):
+            heading = match["text"].rstrip(".")
             continue
-        found = _LINE.match(line)
+        match = _LINE.match(line)
         indented = line.startswith(" ")
         inside = indented and described
         if (indented and not described) or (
-            not found and not (inside and (":" in line or line.strip().startswith(("-", "#"))))
+            not match and not (inside and (":" in line or line.strip().startswith(("-", "#"))))
         ):
             raise ValueError(f"{file}, line {number} is no setting with `# (type) help`: {line}")
         if not inside:
-            kinds, none = parse_type(found["kind"])
-            name = found["name"].strip("'")
-            about = (values.get(name), found["help"], found["kind"], heading, file)
+            kinds, none = parse_type(match["kind"])
+            name = match["name"].strip("'")
+            about = (values.get(name), match["help"], match["kind"], heading, file)
             described[name] = Setting(name, kinds, none, *about)
             indent_of_entries = None
-        elif found and indent_of_entries in (None, len(found["indent"])):
+        elif match and indent_of_entries in (None, len(match["indent"])):
             # An entry of the dictionary above; what lies deeper still is part of its default.
-            indent_of_entries = len(found["indent"])
+            indent_of_entries = len(match["indent"])
             outer = described[next(reversed(described))]
-            name = found["name"].strip("'")
-            kinds, none = parse_type(found["kind"])
+            name = match["name"].strip("'")
+            kinds, none = parse_type(match["kind"])
             default = outer.default.get(name) if isinstance(outer.default, Mapping) else None
-            entry = Setting(f"{outer.name}.{name}", kinds, none, default, found["help"], found["kind"], heading, file)
+            entry = Setting(f"{outer.name}.{name}", kinds, none, default, match["help"], match["kind"], heading, file)
             described[outer.name] = replace(outer, entries={**outer.entries, name: entry})
     return {name: _with_entries(setting) for name, setting in described.items()}
 

@@ -27,7 +27,7 @@ def gather_entries(
     sections: dict[str, Any] = {}
     for settings in (*map(read_settings, files), config_dict):
         section = settings.get(SECTION) or {}
-        if not isinstance(section, dict) or not all(isinstance(own, dict | None) for own in section.values()):
+        if not isinstance(section, dict) or not all(isinstance(entry, dict | None) for entry in section.values()):
             raise InputError(f"the section `{SECTION}` must hold lines of `LABEL: {{key: value}}`, not {section!r}")
         sections.update(section)
     labels = list(models or sections)
@@ -44,20 +44,22 @@ def gather_entries(
         own_model(*spelled)
     entries = []
     for label in labels:
-        own = dict(sections.get(label) or {})
-        model = own.pop("model", label)
-        if "seed" in own:
+        model_settings = dict(sections.get(label) or {})
+        model = model_settings.pop("model", label)
+        if "seed" in model_settings:
             raise InputError(f"{SECTION}: {label}: seed is the same for all models; use --seeds")
-        given = gather(model, dataset, files, {**shared, **own}, argv, comparison=True)
-        refuse_unknown(own, {*given.described, *given.internal}, f"of {label} in the section {SECTION}")
+        gathered = gather(model, dataset, files, {**shared, **model_settings}, argv, comparison=True)
+        refuse_unknown(
+            model_settings, {*gathered.described, *gathered.internal}, f"of {label} in the section {SECTION}"
+        )
         if spelled_model(model):
-            own["model_file"] = given["model_file"]
-        entries.append((given.model if label == model else label, given, {**shared, **own}))
+            model_settings["model_file"] = gathered["model_file"]
+        entries.append((gathered.model if label == model else label, gathered, {**shared, **model_settings}))
     labels = [label for label, *_ in entries]
     if len(set(labels)) < len(labels):
         raise InputError(
             f"two models are called {max(labels, key=labels.count)}; name one of them in a section {SECTION}"
         )
-    known = {name for _, given, _ in entries for name in (*given.described, *given.internal)}
+    known = {name for _, gathered, _ in entries for name in (*gathered.described, *gathered.internal)}
     refuse_unknown(line, known, f"on the command line for {', '.join(labels)}")
     return entries

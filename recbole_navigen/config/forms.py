@@ -44,7 +44,7 @@ def _is_mode(value: object) -> bool:
 
 
 def sampled(mode: str) -> str:
-    """What a ranking that is not of the whole catalogue is of, in words; "" for one that is.
+    """Say in words which items a sampled ranking is among; "" if targets are ranked among the whole catalogue.
 
     Args:
         mode: full, labeled, uni100, pop100, ...

@@ -91,12 +91,12 @@ def gather(
     """
     # 1. What was given, as it stands.
     files = [(read_settings(file), f"in config file {file}") for file in config_file_list or ()]
-    own = without_dots(copy.deepcopy(dict(config_dict or {})), "in config_dict")
+    from_dict = without_dots(copy.deepcopy(dict(config_dict or {})), "in config_dict")
     line = parse_argv(argv)
     if comparison:
         for settings, _ in files:
             settings.pop("models", None)
-    ranks = [*files, (own, "in config_dict"), (line, "on the command line")]
+    ranks = [*files, (from_dict, "in config_dict"), (line, "on the command line")]
     for settings, _ in ranks:  # files of code are found again from any folder
         for key in ("model_file", "metrics_file"):
             if isinstance(settings.get(key), str):
@@ -106,7 +106,7 @@ def gather(
         for settings, _ in ranks:
             if settings.get("model") == model:
                 settings["model"] = spelled[1]
-        own["model_file"], model = spelled
+        from_dict["model_file"], model = spelled
         line.pop("model_file", None)
     dataset = _name(dataset, "dataset", DEFAULT_DATASET, ranks)
     file = next((settings["model_file"] for settings, _ in reversed(ranks) if settings.get("model_file")), None)
@@ -139,34 +139,34 @@ def gather(
         )
 
     # 3. Merged, and checked against each other.
-    *of_files, own, line = checked
+    *of_files, from_dict, line = checked
     of_files = merged(described, of_files, shipped.sections)
-    external = merged(described, (of_files, own, line), shipped.sections)
+    external = merged(described, (of_files, from_dict, line), shipped.sections)
     final = merged(described, (internal, external), shipped.sections)
     _end_steps(external, final)
     # Entries that were given one by one stand beside what is shipped; whoever reads `external` gets both.
     external |= {key: copy.deepcopy(final[key]) for key, value in external.items() if type(value) is Partial}
-    given = Given(model, dataset, of_files, own, line, external, internal, final, of_dataset, described, source)
+    given = Given(model, dataset, of_files, from_dict, line, external, internal, final, of_dataset, described, source)
     refuse_unfit(model, family, final)
     dataset_folder(final["data_path"], dataset)  # refuses an unknown data set
     refuse_ignored(given, comparison)
     return given
 
 
-def _end_steps(given: Mapping[str, Any], final: dict[str, Any]) -> None:
+def _end_steps(external: Mapping[str, Any], final: dict[str, Any]) -> None:
     """Epochs or steps that a user gives a collaborative model stand in place of the others that are shipped for it."""
-    for model, own in (given.get("collaborative_config") or {}).items():
-        if "epochs" in own and "steps" in own:
+    for model, settings in (external.get("collaborative_config") or {}).items():
+        if "epochs" in settings and "steps" in settings:
             raise InputError(f"collaborative_config.{model} has epochs and steps; keep one of them")
         for one, other in (("epochs", "steps"), ("steps", "epochs")):
-            if one in own:
+            if one in settings:
                 final["collaborative_config"][model].pop(other, None)
 
 
-def _name(given: str | None, key: str, default: str, ranks: Sequence[tuple[Mapping[str, Any], str]]) -> str:
+def _name(argument: str | None, key: str, default: str, ranks: Sequence[tuple[Mapping[str, Any], str]]) -> str:
     """The name of model or data set: as given, or of the highest rank that has one."""
     names = [settings[key] for settings, _ in ranks if settings.get(key) is not None]
-    name = given if given is not None else (names or [default])[-1]
+    name = argument if argument is not None else (names or [default])[-1]
     return fitted(shipped.NAMES[key], name, shipped.sections)
 
 

@@ -9,7 +9,7 @@ from recbole_navigen.errors import InputError
 
 
 class Parts:
-    """What a run needs of a model, each `module:name` of this package, imported when it is asked for.
+    """The parts of a model that a run needs. Each is given as `module:name` and imported when it is first asked for.
 
     Attributes:
         model: its class. trainer: class of its trainer.
@@ -41,7 +41,7 @@ _OTHERS = {True: Parts(build=_STOCK, trainer="training.user_rows:UserRowTrainer"
 
 
 def parts_of(model: str, user_rows: bool = False) -> Parts:
-    """What a run needs of a model by its name, or of another that trains on user rows or on RecBole's."""
+    """Return the parts of a model of ours by its name, or those of any other by the kind of rows that it trains on."""
     return OURS.get(model, _OTHERS[user_rows])
 
 

@@ -99,17 +99,17 @@ def own_metrics(file: str | Path | None) -> Mapping[str, str]:
     if file is None:
         return {}
     _, classes = _classes(Path(expanded(file)).absolute(), "metrics_file")
-    found = {}
+    kinds = {}
     for name in classes:
         kind = _kind(name, classes)
         if kind is not None and not name.startswith("_"):
-            found[name.lower()] = kind
-    if not found:
+            kinds[name.lower()] = kind
+    if not kinds:
         raise InputError(
             f"metrics_file={file} has no metric: a class that derives from TopkMetric, LossMetric or AbstractMetric of "
             "recbole.evaluator.base_metric"
         )
-    return found
+    return kinds
 
 
 def _kind(name: str, classes: Mapping[str, list[str]]) -> str | None:

@@ -51,12 +51,12 @@ def asked_users(users: str | Sequence[Id] | None, n_users: int | None) -> list[s
     return names
 
 
-def chosen_users(known: Sequence[str], asked: list[str] | int | None) -> list[str]:
+def chosen_users(known: Sequence[str], choice: list[str] | int | None) -> list[str]:
     """Raw ids of the users that were asked for, see `asked_users`; an unknown one is refused with the nearest."""
-    if isinstance(asked, list):
+    if isinstance(choice, list):
         lookup = frozenset(known)
-        return [known_user(name, lookup) for name in asked]
-    return list(known[:asked])
+        return [known_user(name, lookup) for name in choice]
+    return list(known[:choice])
 
 
 def raw_id(value: object) -> Any:

@@ -82,7 +82,7 @@ def properties_folders() -> list[Path]:
 
 
 def added_settings(name: str) -> dict[str, Any]:
-    """What the working directory's own `properties/NAME.yaml` sets above the shipped one."""
+    """Read the settings that the working directory's own `properties/NAME.yaml` adds to the shipped ones."""
     files = (folder / f"{name}.yaml" for folder in properties_folders()[1:])
     return {key: value for file in files if file.is_file() for key, value in read_settings(file).items()}
 

@@ -71,9 +71,9 @@ OF_USER_ROWS += ("average_epochs", "order_noise")
 logger = logging.getLogger(__name__)
 
 
-def refuse_unknown_metrics(metrics: Iterable[object], own: Mapping[str, str]) -> None:
-    """Refuse metrics that neither RecBole nor we compute, nor a file of the user's (`own`)."""
-    known = {**shipped.metric_types(), **{name.lower(): "RANKING" for name in MEDIA_METRICS}, **own}
+def refuse_unknown_metrics(metrics: Iterable[object], user_metrics: Mapping[str, str]) -> None:
+    """Refuse metrics that neither RecBole nor we compute, nor a file of the user's (`user_metrics`)."""
+    known = {**shipped.metric_types(), **{name.lower(): "RANKING" for name in MEDIA_METRICS}, **user_metrics}
     for metric in metrics:
         if str(metric).lower() not in known:
             raise InputError(f"unknown metric `{metric}`; the nearest valid name is `{nearest(str(metric), known)}`")
@@ -99,8 +99,8 @@ def refuse_unfit(model: str, family: str | None, final: Mapping[str, Any]) -> No
 def _refuse_unfit_metrics(final: Mapping[str, Any]) -> None:
     """Refuse metrics that do not exist or do not fit the evaluation, and a `valid_metric` that is not computed."""
     metrics = [final["metrics"]] if isinstance(final["metrics"], str) else final["metrics"]
-    own = own_metrics(final.get("metrics_file"))
-    refuse_unknown_metrics(metrics, own)
+    user_metrics = own_metrics(final.get("metrics_file"))
+    refuse_unknown_metrics(metrics, user_metrics)
     name, _, k = str(final["valid_metric"]).partition("@")
     if name.lower() not in {metric.lower() for metric in metrics}:
         raise InputError(
@@ -108,7 +108,7 @@ def _refuse_unfit_metrics(final: Mapping[str, Any]) -> None:
         )
     if name.lower() in {metric.lower() for metric in MEDIA_METRICS}:
         raise InputError(f"valid_metric {name} is measured on media, after training; choose one such as NDCG@10")
-    without_k = WITHOUT_K | {metric for metric, kind in own.items() if kind != "TOP_K"}
+    without_k = WITHOUT_K | {metric for metric, kind in user_metrics.items() if kind != "TOP_K"}
     if not k and name.lower() not in without_k:
         raise InputError(f"valid_metric {name} needs its k; set for example --valid_metric={name}@10")
     topk = final["topk"] if isinstance(final["topk"], list) else [final["topk"]]
@@ -117,7 +117,10 @@ def _refuse_unfit_metrics(final: Mapping[str, Any]) -> None:
             f"valid_metric {final['valid_metric']} is not computed with topk {topk}; add {k} to topk "
             f"or set --valid_metric={name}@{topk[-1]}"
         )
-    types = {**shipped.metric_types(), **{metric: kind.replace("TOP_K", "RANKING") for metric, kind in own.items()}}
+    types = {
+        **shipped.metric_types(),
+        **{metric: kind.replace("TOP_K", "RANKING") for metric, kind in user_metrics.items()},
+    }
     kinds = {types.get(metric.lower(), "RANKING") for metric in metrics}
     if len(kinds) > 1:
         raise InputError(
@@ -205,22 +208,22 @@ def refuse_no_model_folder(key: str, source: str, others: str = "", file: str = 
     raise InputError(f"{key}={source} {place}; give {others}a folder with {file} and safetensors, or a hub id.")
 
 
-def refuse_ignored(given: "Given", comparison: bool) -> None:
+def refuse_ignored(gathered: "Given", comparison: bool) -> None:
     """Refuse on the command line of one model what that model would ignore; elsewhere, a file may be that of several
     models, so a warning says it.
     """
-    if given.model == "NaviGen":
+    if gathered.model == "NaviGen":
         ignored = {key: f"; {instead}, so remove it" for key, instead in NOT_OF_NAVIGEN.items()}
-    elif given.final.get("train_rows") != "user":
+    elif gathered.final.get("train_rows") != "user":
         ignored = dict.fromkeys(OF_USER_ROWS, " without train_rows: user; set that too, or remove it")
     else:
         ignored = {}
     if comparison:
         return
     for key, what in ignored.items():
-        value = given.external.get(key)
-        default = given.internal.get(key)
-        if key in given.argv:
-            raise InputError(f"{key}={value} would change nothing: {given.model} does not read it{what}")
-        if key in given.external and value is not None and value != default:
-            logger.warning("%s=%s changes nothing: %s does not read it%s", key, value, given.model, what)
+        value = gathered.external.get(key)
+        default = gathered.internal.get(key)
+        if key in gathered.argv:
+            raise InputError(f"{key}={value} would change nothing: {gathered.model} does not read it{what}")
+        if key in gathered.external and value is not None and value != default:
+            logger.warning("%s=%s changes nothing: %s does not read it%s", key, value, gathered.model, what)

@@ -1,4 +1,4 @@
-"""What parts of a run read of its settings: typed, frozen, resolved once from a `Config` where that comes in.
+"""The settings that parts of a run read: typed, frozen, and resolved once, where a `Config` comes in.
 
 Fields have the names of the settings, which docs/reference/settings.md explains. No RecBole, no torch.
 """
@@ -6,6 +6,8 @@ Fields have the names of the settings, which docs/reference/settings.md explains
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Self
+
+from recbole_navigen.config.reinforcement import reinforce_settings
 
 if TYPE_CHECKING:
     import torch
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """What a run is of, where it works, and what judges it."""
+    """The settings that name the model, the data, the folders and the metric of a run."""
 
     model: str
     MODEL_TYPE: "ModelType"
@@ -43,7 +45,7 @@ class RunSettings:
 
     @property
     def name(self) -> str:
-        """Of a run's folder, before the time."""
+        """The name of a run's folder up to the time: MODEL-DATASET."""
         return f"{self.model}-{self.dataset}"
 
     @property
@@ -64,7 +66,7 @@ class RunSettings:
 
 @dataclass(frozen=True, slots=True)
 class DataSettings(RunSettings):
-    """How data are read, split and put into batches."""
+    """The settings that say how data are read, split and put into batches."""
 
     USER_ID_FIELD: str
     ITEM_ID_FIELD: str
@@ -102,7 +104,7 @@ class DataSettings(RunSettings):
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings(RunSettings):
-    """How a model is trained; of these, models on RecBole's own rows know the first two alone."""
+    """The settings of a training. Models on RecBole's own rows know the first two only."""
 
     run_dir: str | None
     metric_decimal_place: int
@@ -117,3 +119,48 @@ class TrainingSettings(RunSettings):
     align_epochs: int
     mapping_batch_size: int
     instruction_batch_size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReinforceSettings:
+    """The section `reinforce`, properties/reinforce.yaml, with the seed of the run."""
+
+    seed: int
+    tasks: list[str]
+    reward: str
+    scorer: str
+    weights: Mapping[str, float]
+    triangle: bool
+    feedback: str | None
+    feedback_beta: float
+    feedback_sft: float
+    feedback_batch: int
+    behind: str
+    lora_rank: int
+    lora_alpha: float
+    steps: int
+    prompts: int
+    instruction_prompts: int
+    group: int
+    instruction_group: int
+    accumulation: int
+    inner: int
+    learning_rate: float
+    instruction_learning_rate: float
+    warmup_ratio: float
+    clip_grad_norm: float
+    clip: float
+    kl: float
+    advantage: str
+    average: str
+    resample: int
+    eval_every: int
+    eval_prompts: int
+    eval_draws: int
+    max_kl: float
+    max_diversity_loss: float
+
+    @classmethod
+    def of(cls, config: "Config") -> Self:
+        """The section as it is in a run, checked."""
+        return cls(seed=config["seed"], **reinforce_settings(config["reinforce"]))

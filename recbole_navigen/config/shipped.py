@@ -144,7 +144,7 @@ def metric_types() -> Mapping[str, str]:
 
 
 def anywhere(name: str) -> Setting:
-    """What a setting may be that the chosen model does not read and another one does."""
+    """Describe a setting that the chosen model does not read and another model does."""
     return _named(name, None, "")
 
 
@@ -212,16 +212,16 @@ def _table() -> Mapping[str, Setting]:
 @functools.cache
 def _of_recbole(file: Path) -> dict[str, Setting]:
     """The settings of one of RecBole's files."""
-    comments = {found["name"]: found for found in _COMMENT.finditer(file.read_text("utf-8"))}
+    comments = {comment["name"]: comment for comment in _COMMENT.finditer(file.read_text("utf-8"))}
     settings = {}
     for name, value in read_settings(file).items():
-        found = comments.get(name)
-        setting = _named(name, value, (found["kind"] or "") if found else "")
-        listed = _LISTED.search(found["about"]) if found else None
+        comment = comments.get(name)
+        setting = _named(name, value, (comment["kind"] or "") if comment else "")
+        listed = _LISTED.search(comment["about"]) if comment else None
         choices = [choice.strip(" '\"") for choice in listed[1].split(",")] if listed else []
         if isinstance(value, str) and value in choices:
             setting = replace(setting, kinds=(Kind("choice", choices=tuple(choices)),), none=False)
-        settings[name] = replace(setting, help=found["about"].strip() if found else "", file=file.name)
+        settings[name] = replace(setting, help=comment["about"].strip() if comment else "", file=file.name)
     return settings
 
 

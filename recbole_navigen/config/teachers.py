@@ -16,9 +16,9 @@ RELEASED = {"name_terms": False, "match": "substring", "population": 3, "rounds"
 NEEDED = {"openai": ("base_url", "model"), "transformers": ("path",)}
 
 
-def supervision_settings(own: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def supervision_settings(section: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The settings of properties/supervision.yaml with a user's own above them, checked."""
-    settings = section_settings("supervision", own)
+    settings = section_settings("supervision", section)
     if settings["released"]:
         settings |= RELEASED
     for role, kind in models_of(settings).items():

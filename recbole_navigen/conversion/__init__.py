@@ -4,6 +4,11 @@
 
 `sources` opens files and archives, `layouts` reads their records, `formats` says what they mean, `ingest` turns rows
 into numbers, `reduce` drops duplicates and takes the core, `describe` reads items and users, `write` and `report`
-write. Nothing
-here imports torch or RecBole, and only the standard library is imported before a conversion begins.
+write. Nothing here imports torch or RecBole, and only the standard library is imported before a conversion begins.
 """
+
+from recbole_navigen.faces import face
+
+__getattr__, __dir__, __all__ = face(
+    __name__, {"convert_source": "convert", "spec": "Format Field Interactions Attributes", "options": "Options"}
+)

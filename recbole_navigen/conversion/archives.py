@@ -116,7 +116,7 @@ class SourceFile:
 
     @property
     def label(self) -> str:
-        """How messages call the file."""
+        """The name of the file in messages."""
         return str(self.path) if self.member is None else f"{self.path}:{self.member}"
 
     @property

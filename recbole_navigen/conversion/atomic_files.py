@@ -21,7 +21,7 @@ LENGTHS = 10  # MAX_ITEM_LIST_LENGTH is a multiple of it
 
 @dataclass(slots=True)
 class Statistics:
-    """What is counted while rows are written.
+    """The counts that are kept while rows are written.
 
     Attributes:
         tied: users whose last two rows have equal times. rows_tied: rows whose time equals that of the row before them.

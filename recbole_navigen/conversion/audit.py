@@ -283,14 +283,14 @@ def _hashes(folder: Path, name: str, result: Findings) -> None:
             )
 
 
-def shown(found: Findings) -> str:
+def shown(findings: Findings) -> str:
     """Findings as text."""
     lines = [
-        f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}" for name, value in found.facts.items()
+        f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}" for name, value in findings.facts.items()
     ]
-    lines += [f"fault: {fault}" for fault in dict.fromkeys(found.faults)]
-    lines += [f"remark: {remark}" for remark in found.remarks]
-    count = len(dict.fromkeys(found.faults))
+    lines += [f"fault: {fault}" for fault in dict.fromkeys(findings.faults)]
+    lines += [f"remark: {remark}" for remark in findings.remarks]
+    count = len(dict.fromkeys(findings.faults))
     verdict = "no fault" if not count else "1 fault" if count == 1 else f"{count} faults"
-    lines.append(f"{found.folder}: {verdict}")
+    lines.append(f"{findings.folder}: {verdict}")
     return "\n".join(lines)

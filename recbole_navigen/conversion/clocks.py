@@ -150,5 +150,5 @@ def day(value: float, unit: str) -> str | None:
 
 
 def today() -> date:
-    """The day that impossible times lie after."""
+    """Return today's date; later times are impossible."""
     return datetime.now(UTC).date()

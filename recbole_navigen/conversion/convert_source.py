@@ -272,7 +272,7 @@ def _escapes(reduced: Reduced) -> int:
 
 
 def next_command(options: Options) -> str:
-    """What to type after a conversion."""
+    """Return the command that trains on a converted data set."""
     command = ["python", "run_navigen.py", f"--dataset={options.name}"]
     if Path(options.output) != Path("dataset"):
         command.append(f"--data_path={options.output}")

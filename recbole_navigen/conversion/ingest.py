@@ -33,7 +33,7 @@ _DAY = 86400
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A file and what it is to a format."""
+    """A file, and the part of a format that it is."""
 
     file: SourceFile
     part: Part
@@ -253,7 +253,8 @@ class Ingest:
             fate[~(self.values.floats(values, value_decimals) >= self.options.min_rating)] = 4
         if (factor := PER_SECOND.get(self.unit)) and part.time is not None:
             seconds = self.times.floats(times, decimals) / factor
-            fate[~((seconds >= EARLIEST) & (seconds < self._latest))] = 2
+            latest = (today().toordinal() - 719163 + 2) * _DAY
+            fate[~((seconds >= EARLIEST) & (seconds < latest))] = 2
         missing = decimals == MISSING_NUMBER
         if missing.any() and self.options.missing_times == "refuse":
             line = batch.lines[int(np.flatnonzero(missing)[0])]
@@ -264,10 +265,6 @@ class Ingest:
         self.rows.append(Rows(users, items, times, decimals, values, value_decimals, fate).take(keep))
         self.users.relieve()
         self.items.relieve()
-
-    @property
-    def _latest(self) -> int:
-        return (today().toordinal() - 719163 + 2) * _DAY
 
     @staticmethod
     def _reason(part: Interactions, columns: dict[str, list], row: int) -> str:

@@ -103,7 +103,7 @@ class Options:
 
     @property
     def id_text(self) -> Callable[[Any], str | None]:
-        """How an id of a source is written."""
+        """Return the function that writes an id of the source as text."""
         return escaped if self.escape_ids else id_text
 
     @property

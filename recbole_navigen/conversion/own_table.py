@@ -34,10 +34,10 @@ def table_format(kind: str, options: Options, files: Sequence[SourceFile], items
     if columns.time is not None and options.order == "file":
         raise InputError("--time and --order=file exclude each other; leave one of them out")
     wanted = [name for name in (columns.user, columns.item, columns.time, columns.rating, columns.event) if name]
-    found: list[Interactions | Attributes] = []
+    declarations: list[Interactions | Attributes] = []
     for file in files:
         layout = _layout(kind, file, columns, wanted)
-        found.append(
+        declarations.append(
             Interactions(
                 _exactly(file),
                 layout,
@@ -57,8 +57,8 @@ def table_format(kind: str, options: Options, files: Sequence[SourceFile], items
         layout = _layout(kind, file, columns, [key, *(name for one in fields for name in one.columns)])
         if not fields:
             raise InputError("--items needs --title=COLUMN, or --item_columns, to say what of the items is written")
-        found.append(Attributes("items", _exactly(file), layout, key, fields))
-    return Format(kind, tuple(found), repeats="first" if columns.rating else "all")
+        declarations.append(Attributes("items", _exactly(file), layout, key, fields))
+    return Format(kind, tuple(declarations), repeats="first" if columns.rating else "all")
 
 
 def _exactly(file: SourceFile) -> str:

@@ -18,7 +18,7 @@ from recbole_navigen.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is left after a step: rows, users and items."""
+    """The numbers of rows, users and items after a step."""
 
     name: str
     rows: int
@@ -64,9 +64,9 @@ def reduce(ingest: Ingest, options: Options, repeats: str, folder: Path) -> Redu
                 rows_by_fate[fate] += int(rows.sum())
                 seen_users[user[rows]] = True
                 seen_items[item[rows]] = True
-        kept = chunk.fate == 0
-        user_counts += np.bincount(user[kept], minlength=len(users))
-        item_counts += np.bincount(item[kept], minlength=len(items))
+        remaining = chunk.fate == 0
+        user_counts += np.bincount(user[remaining], minlength=len(users))
+        item_counts += np.bincount(item[remaining], minlength=len(items))
     result = Reduced(Buckets.by_users(folder, user_counts, options.memory // 2), users, items, user_counts, item_counts)
     left = sum(rows_by_fate.values())
     alive = [np.logical_or.reduce([pair[side] for pair in present.values()]) for side in (0, 1)]
@@ -87,8 +87,8 @@ def reduce(ingest: Ingest, options: Options, repeats: str, folder: Path) -> Redu
     drawn = _drawn(user_counts, options)
     position = np.zeros(len(users) if ingest.unit == "position" else 0, np.int64)
     for chunk in ingest.rows.chunks():
-        kept = chunk.fate == 0
-        chunk = chunk.take(kept)
+        remaining = chunk.fate == 0
+        chunk = chunk.take(remaining)
         chunk.user = user_ranks[chunk.user].astype(np.uint32)
         chunk.item = item_ranks[chunk.item].astype(np.uint32)
         if ingest.unit == "position":
@@ -107,9 +107,9 @@ def reduce(ingest: Ingest, options: Options, repeats: str, folder: Path) -> Redu
 
     def once_each(rows: Rows) -> Rows:
         nonlocal distinct
-        different, kept = _distinct(rows, ingest.times, repeats)
+        different, remaining = _distinct(rows, ingest.times, repeats)
         distinct += different
-        return rows.take(kept)
+        return rows.take(remaining)
 
     before = len(result.buckets)
     result.buckets.change(once_each)

@@ -53,7 +53,7 @@ def gini(counts: np.ndarray) -> float:
 
 
 def facts(reduced: Reduced, statistics: Statistics, unit: str) -> dict[str, Any]:
-    """What a report says of the rows that were written."""
+    """Return the facts that a report gives about the written rows."""
     counts = reduced.user_counts[reduced.user_counts > 0]
     items = reduced.item_counts[reduced.item_counts > 0]
     rows = int(counts.sum())
@@ -104,7 +104,7 @@ def size_against(
 
 
 def lost(steps: Iterable[Step]) -> list[dict[str, Any]]:
-    """What each step left and lost."""
+    """Say in lines how many rows, users and items each step left and lost."""
     result: list[dict[str, Any]] = []
     before = None
     for step in steps:

@@ -128,7 +128,7 @@ class Format:
 
     @property
     def download(self) -> Download:
-        """What it is and where it is got."""
+        """Return what the download is and where to get it."""
         return DOWNLOADS.get(self.name) or Download("A table", "", "")
 
     @property

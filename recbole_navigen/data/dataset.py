@@ -378,10 +378,10 @@ class NaviGenDataset(ExactSequentialDataset):
 
         # The training sequence of a user is what the training part holds: the first interaction and the targets. What a
         # split holds out in between is left out of it, so that it is seen in no training step.
-        kept = np.union1d(self.timeline.starts[positions], positions)
-        users, lengths = np.unique(self.timeline.users[kept], return_counts=True)
-        train.sequences = UserSequences(users, self.timeline.items[kept], np.concatenate(([0], np.cumsum(lengths))))
-        train.inter_feat = self._interactions[kept]
+        rows = np.union1d(self.timeline.starts[positions], positions)
+        users, lengths = np.unique(self.timeline.users[rows], return_counts=True)
+        train.sequences = UserSequences(users, self.timeline.items[rows], np.concatenate(([0], np.cumsum(lengths))))
+        train.inter_feat = self._interactions[rows]
         # Samplers look at the whole data set's rows: give them all interactions, not the rows that were just split.
         self.inter_feat = self._interactions
         return [train, valid, test]

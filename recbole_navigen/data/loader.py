@@ -76,7 +76,7 @@ class UserRowLoader:
         return max(1, round(items * len(cut) / max(1, int((cut != 0).sum()))))
 
     def targets(self, batch: Interaction) -> int:
-        """How many targets a batch has: what its loss is a mean over."""
+        """Return the number of targets in a batch, which its loss is the mean over."""
         return int((batch[self.item_seq_len] - 1).sum())
 
     def set_epoch(self, epoch: int) -> None:

@@ -11,7 +11,6 @@ Symbols: n objects, P parts, D width.
 import re
 from bisect import bisect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from torch import Tensor
 from recbole_navigen.artefacts import content_hash, file_hash, plain
 from recbole_navigen.bars import tqdm
 from recbole_navigen.encoders.clip_inputs import accepted, full_length, reads_lower_case, refuse_unreadable, text_limit
+from recbole_navigen.encoders.encoded import Encoded
 from recbole_navigen.encoders.frames import SAMPLING, read_frames
 from recbole_navigen.encoders.pictures import READING, as_rgb, open_picture
 from recbole_navigen.encoders.vector_store import VectorStore
@@ -34,62 +34,7 @@ FRAMING = ("crop", "pad")
 VIDEO_SUFFIXES = frozenset({".mp4", ".webm", ".mov", ".mkv", ".avi", ".gif"})
 _KEEP_EVERY = 1024  # vectors between two writes to disk
 _DECODED = 512  # frames held at once
-_PAIRS = 2**16  # pairs multiplied at once
 _SENTENCE = re.compile(r"(?<=[.!?;,:])\s+")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Encoded:
-    """Unit vectors of the parts of n objects.
-
-    Attributes:
-        parts: (P, D), float32.
-        offsets: object i owns parts offsets[i] to offsets[i + 1]; one without parts is missing. Shape (n + 1,), int64.
-        truncated: whether anything of the object was cut off. Shape (n,), bool.
-    """
-
-    parts: np.ndarray
-    offsets: np.ndarray
-    truncated: np.ndarray
-
-    @property
-    def counts(self) -> np.ndarray:
-        """Parts of each object. Shape (n,)."""
-        return np.diff(self.offsets)
-
-    @property
-    def means(self) -> np.ndarray:
-        """Mean of each object's parts, not renormalised; nan for a missing object. Shape (n, D), float32."""
-        means = np.full((len(self.offsets) - 1, self.parts.shape[1]), np.nan, np.float32)
-        held = self.counts > 0
-        if held.any():
-            sums = np.add.reduceat(self.parts.astype(np.float64), self.offsets[:-1][held], axis=0)
-            means[held] = sums / self.counts[held, None]
-        return means
-
-    def of(self, place: int) -> np.ndarray:
-        """Parts of one object. Shape (parts, D)."""
-        return self.parts[self.offsets[place] : self.offsets[place + 1]]
-
-
-def cosines(left: Encoded, right: Encoded, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cosines of pairs: the mean over their parts, and the least of them.
-
-    Args:
-        left, right: of n and m objects. rows, columns: the pairs. Shapes (p,), (p,).
-
-    Returns:
-        Shapes (p,), (p,), float32; nan where one of both is missing.
-    """
-    mean, own, other = np.empty(len(rows), np.float32), left.means, right.means
-    for begin in range(0, len(rows), _PAIRS):
-        chunk = slice(begin, begin + _PAIRS)
-        mean[chunk] = np.einsum("pd,pd->p", own[rows[chunk]], other[columns[chunk]])
-    least = mean.copy()
-    for place in np.flatnonzero((left.counts[rows] > 1) | (right.counts[columns] > 1)):
-        pair = left.of(rows[place]) @ right.of(columns[place]).T
-        least[place] = pair.min() if pair.size else np.nan
-    return mean, least
 
 
 class ClipEncoder:
@@ -196,19 +141,17 @@ class ClipEncoder:
         Args:
             paths: None is missing. frames: sampled of each video; the same number for all that are compared.
         """
-        held: list[Any] = []
+        pictures: list[Any] = []
         counts: list[int] = []
         parts = []
         for path in paths:
-            own: list[Any] = [] if path is None else [path]
-            if path is not None and is_video(path):
-                own = read_frames(path, frames)
-            held += own
-            counts.append(len(own))
-            if len(held) >= _DECODED:  # not all videos fit into memory at once
-                parts.append(self.images(held).parts)
-                held = []
-        return _encoded(counts, np.concatenate([*parts, self.images(held).parts]))
+            images = [] if path is None else read_frames(path, frames) if is_video(path) else [path]
+            pictures += images
+            counts.append(len(images))
+            if len(pictures) >= _DECODED:  # not all videos fit into memory at once
+                parts.append(self.images(pictures).parts)
+                pictures = []
+        return _encoded(counts, np.concatenate([*parts, self.images(pictures).parts]))
 
     def _encoded(
         self, keys: Sequence[str], order: Sequence[int], values: Sequence[Any], features: Callable[[list[Any]], Tensor]
@@ -314,9 +257,9 @@ def _encoded(counts: Sequence[int], parts: np.ndarray) -> Encoded:
     return Encoded(parts, np.cumsum([0, *counts]), np.zeros(len(counts), dtype=bool))
 
 
-def _pooled(found: object) -> Tensor:
+def _pooled(output: object) -> Tensor:
     """The projected features: a tensor in older versions of transformers, in `pooler_output` since version 5."""
-    return getattr(found, "pooler_output", found)
+    return getattr(output, "pooler_output", output)
 
 
 def _image_key(image: str | Path | Image.Image | np.ndarray) -> str:

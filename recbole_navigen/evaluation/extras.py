@@ -101,8 +101,8 @@ def _lpips(package: ModuleType, device: str) -> Measure:
 
     net = package.LPIPS(net="alex", verbose=False).to(device).eval()  # its authors' choice for scores
 
-    def measure(made: np.ndarray, target: np.ndarray) -> float:
-        both = [torch.tensor(side).permute(2, 0, 1)[None].float() / 127.5 - 1 for side in (made, target)]
+    def measure(medium: np.ndarray, target: np.ndarray) -> float:
+        both = [torch.tensor(side).permute(2, 0, 1)[None].float() / 127.5 - 1 for side in (medium, target)]
         with torch.inference_mode():
             return net(*(side.to(device) for side in both)).item()
 

@@ -115,14 +115,14 @@ def wrote_it(model: "PreTrainedModel", authors: Sequence[Path]) -> Path | None:
     Args:
         model: of transformers. authors: folders of models, or GGUF files; what is not there is none.
     """
-    own = tuple(getattr(model.config, name, None) for name in ("model_type", "hidden_size", "num_hidden_layers"))
+    shape = tuple(getattr(model.config, name, None) for name in ("model_type", "hidden_size", "num_hidden_layers"))
     for author in authors:
         if author.is_file():
             if is_packaged() and file_hash(author) == file_hash(packaged_file()):
                 return author
         elif (author / "config.json").is_file():
             config = json.loads((author / "config.json").read_text("utf-8"))
-            if own == tuple(config.get(name) for name in ("model_type", "hidden_size", "num_hidden_layers")):
+            if shape == tuple(config.get(name) for name in ("model_type", "hidden_size", "num_hidden_layers")):
                 return author
     return None
 

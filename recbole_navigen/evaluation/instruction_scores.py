@@ -171,13 +171,13 @@ def mismatched(media: Sequence[str], seed: int = 0) -> list[np.ndarray]:
     """Other users of the same medium: at most OTHERS times one for each of B users, none of them twice. Each (B,)."""
     order = np.random.default_rng(seed).permutation(len(media))
     groups = [order[np.array(media)[order] == medium] for medium in sorted(set(media))]
-    found = []
+    others = []
     for shift in range(1, min(OTHERS, min(map(len, groups)) - 1) + 1):
         other = np.empty(len(media), dtype=np.int64)
         for group in groups:
             other[group] = np.roll(group, shift)
-        found.append(other)
-    return found
+        others.append(other)
+    return others
 
 
 def _folded(terms: Sequence[str]) -> frozenset[str]:

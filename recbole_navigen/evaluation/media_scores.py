@@ -23,7 +23,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recbole_navigen.artefacts import atomic_directory, verify_manifest, write_manifest
-from recbole_navigen.encoders.clip import ClipEncoder, Encoded, cosines, is_video
+from recbole_navigen.encoders.clip import ClipEncoder, is_video
+from recbole_navigen.encoders.encoded import Encoded, cosines
 from recbole_navigen.encoders.frames import read_frames
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.statistics import RESAMPLES, Interval, mean_interval
@@ -151,10 +152,10 @@ class MediaScores:
 
     def with_failures(self, metric: str, scale: str = "cosine") -> np.ndarray:
         """Own values in which a failure scores 0, or the mean floor if that is below 0. Shape (B,)."""
-        own = self.per_user(metric, scale=scale)
+        values = self.per_user(metric, scale=scale)
         floor = self.per_user(metric, "other", scale=scale)
         worst = min(0.0, float(np.nanmean(floor))) if np.isfinite(floor).any() else 0.0
-        return np.where(self.failed & self._has_reference(metric), worst, own)
+        return np.where(self.failed & self._has_reference(metric), worst, values)
 
     def gap(self, metric: str, scale: str = "cosine") -> np.ndarray:
         """Own minus mismatched, 0 for a failure, nan where there is no reference. Shape (B,)."""
@@ -163,8 +164,8 @@ class MediaScores:
 
     def summary(self, metric: str, scale: str = "cosine", resamples: int = RESAMPLES) -> Summary | None:
         """Means and 95% bootstrap intervals over users; None if no user has such a reference."""
-        asked = self._has_reference(metric)
-        if not asked.any():
+        referenced = self._has_reference(metric)
+        if not referenced.any():
             return None
 
         def over_users(values: np.ndarray) -> Interval:
@@ -178,8 +179,8 @@ class MediaScores:
             mismatched=over_users(self.per_user(metric, "other", "media", scale)),
             gap=over_users(self.gap(metric, scale)),
             ceiling=over_users(ceiling) if np.isfinite(ceiling).any() else None,
-            users=int(asked.sum()),
-            failed=int((self.failed & asked).sum()),
+            users=int(referenced.sum()),
+            failed=int((self.failed & referenced).sum()),
         )
 
     def difference(self, other: "MediaScores", metric: str, resamples: int = RESAMPLES) -> Interval:
@@ -254,11 +255,11 @@ def score_media(
     # 2. Pairs of each kind: own, other users', and the ceiling.
     columns: dict[str, list[np.ndarray]] = {name: [] for name in _PAIR_COLUMNS}
     for number, (kind, entries) in enumerate(references.items()):
-        flat = [entry for own in entries for entry in own]
+        flat = [entry for group in entries for entry in group]
         if not flat:
             continue
         encoded: Encoded = encoder.images(flat) if kind.endswith("image") else encoder.texts(flat)
-        counts = np.array([len(own) for own in entries])
+        counts = np.array([len(group) for group in entries])
         starts = np.cumsum(counts) - counts
         everyone = np.arange(users)
         if kind in TEXTS:
@@ -271,12 +272,12 @@ def score_media(
         ):
             if role == "ceiling" and kind == "instruction":
                 continue
-            made, meant = (np.repeat(side, counts[pairs[1]]) for side in pairs)
+            rows, meant = (np.repeat(side, counts[pairs[1]]) for side in pairs)
             steps = np.arange(len(meant)) - np.repeat(np.cumsum(counts[pairs[1]]) - counts[pairs[1]], counts[pairs[1]])
-            cosine, least = cosines(left, encoded, made, starts[meant] + steps)
+            cosine, least = cosines(left, encoded, rows, starts[meant] + steps)
             for name, values in zip(
                 _PAIR_COLUMNS,
-                (np.full(len(made), number), np.full(len(made), ROLES.index(role)), made, meant, cosine, least),
+                (np.full(len(rows), number), np.full(len(rows), ROLES.index(role)), rows, meant, cosine, least),
                 strict=True,
             ):
                 columns[name].append(values)

@@ -166,11 +166,11 @@ def rank_agreement(
         if len(better):
             gain = np.sign(np.nan_to_num(values[:, better] - values[:, worse]))
             right[:, user] = (0.5 + 0.5 * gain).mean(1)
-    held = pairs > 0
-    if not held.any():
+    judged = pairs > 0
+    if not judged.any():
         raise InputError("no user rates two pictures differently; there is nothing to rank.")
     return {
-        name: Agreement(users[held], row[held], pairs[held], mean_interval(row[held]), int((~held).sum()))
+        name: Agreement(users[judged], row[judged], pairs[judged], mean_interval(row[judged]), int((~judged).sum()))
         for name, row in zip(names, right, strict=True)
     }
 
@@ -186,19 +186,19 @@ def prompt_scores(encoder: ClipEncoder, ratings: Ratings) -> np.ndarray:
     return np.einsum("rd,rd->r", texts, pictures).astype(np.float64)
 
 
-def personal_scores(encoder: ClipEncoder, known: Ratings, asked: Ratings, seed: int = 0) -> dict[str, np.ndarray]:
+def personal_scores(encoder: ClipEncoder, known: Ratings, ranked: Ratings, seed: int = 0) -> dict[str, np.ndarray]:
     """The history-conditioned score, and the same with another user's history.
 
     It is NaviGen's personalisation, the mean cosine to the pictures of the history, where the history's ratings tell
     liking from dislike: sum of w cosine / sum of |w| over the user's known pictures, w the rating less the user's mean.
 
     Args:
-        known: histories. asked: what is ranked. seed: of who is whose other user.
+        known: histories. ranked: what is ranked. seed: of who is whose other user.
 
     Returns:
-        `HISTORY` and `MISMATCHED`, shapes (R,) of `asked`, float64; nan for users without a history.
+        `HISTORY` and `MISMATCHED`, shapes (R,) of `ranked`, float64; nan for users without a history.
     """
-    seen, new = encoder.images(known.pictures()).means, encoder.images(asked.pictures()).means
+    seen, new = encoder.images(known.pictures()).means, encoder.images(ranked.pictures()).means
     users = np.unique(known.users)
     if len(users) < 2:
         raise InputError("one user has a history; a personal score needs at least two to be compared with others'.")
@@ -210,23 +210,23 @@ def personal_scores(encoder: ClipEncoder, known: Ratings, asked: Ratings, seed: 
         weights = known.ratings[rows] - known.ratings[rows].mean()
         directions[user] = weights @ seen[rows] / max(np.abs(weights).sum(), 1e-12)
     nothing = np.full(seen.shape[1], np.nan)
-    found = {}
+    scores = {}
     for name, whose in ((HISTORY, lambda user: user), (MISMATCHED, other.get)):
-        taste = np.stack([directions.get(whose(user), nothing) for user in asked.users])
-        found[name] = np.einsum("rd,rd->r", taste, new).astype(np.float64)
-    return found
+        taste = np.stack([directions.get(whose(user), nothing) for user in ranked.users])
+        scores[name] = np.einsum("rd,rd->r", taste, new).astype(np.float64)
+    return scores
 
 
-def others(known: Ratings, asked: Ratings) -> dict[str, np.ndarray]:
+def others(known: Ratings, ranked: Ratings) -> dict[str, np.ndarray]:
     """The mean rating that other users gave the same picture, each user's ratings less that user's mean first.
 
-    Both parts count, but never the user's own ratings. Shape (R,) of `asked`; nan where nobody else rated it.
+    Both parts count, but never the user's own ratings. Shape (R,) of `ranked`; nan where nobody else rated it.
     """
     frame = pd.DataFrame(
         {
-            "user": np.concatenate([known.users, asked.users]),
-            "image": np.concatenate([known.images, asked.images]),
-            "rating": np.concatenate([known.ratings, asked.ratings]),
+            "user": np.concatenate([known.users, ranked.users]),
+            "image": np.concatenate([known.images, ranked.images]),
+            "rating": np.concatenate([known.ratings, ranked.ratings]),
         }
     )
     frame["rating"] -= frame.groupby("user")["rating"].transform("mean")

@@ -17,18 +17,18 @@ import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.data.dataset import TARGET_POSITION
 
 
-def rank_among(scores: Tensor, own: Tensor) -> Tensor:
+def rank_among(scores: Tensor, target: Tensor) -> Tensor:
     """Rank of a score among others.
 
     Args:
         scores: of every candidate, the target included. Shape (B, N).
-        own: the target's. Shape (B, 1).
+        target: the target's. Shape (B, 1).
 
     Returns:
         How many are above it, and half of those that tie with it: a model that scores everything alike gains nothing.
         Scores that are not numbers count as ties. Shape (B,), int64.
     """
-    above, below = (scores > own).sum(dim=1), (scores < own).sum(dim=1)
+    above, below = (scores > target).sum(dim=1), (scores < target).sum(dim=1)
     return (above + scores.shape[1] - 1 - below) // 2
 
 
@@ -75,10 +75,10 @@ def _scores(model, interaction) -> Tensor:
 
 def _both(scores: Tensor, timeline, positions: np.ndarray) -> list[np.ndarray]:
     """Ranks of the targets at `positions` (B,) under scores (B, N + 1), in both protocols. The scores are used up."""
-    own = scores.gather(1, torch.from_numpy(timeline.items[positions])[:, None].to(scores.device))
-    among_all = rank_among(scores, own)
+    target = scores.gather(1, torch.from_numpy(timeline.items[positions])[:, None].to(scores.device))
+    among_all = rank_among(scores, target)
     scores[tuple(torch.from_numpy(part) for part in timeline.history(positions))] = -torch.inf
-    return [among_all.cpu().numpy(), rank_among(scores, own).cpu().numpy()]
+    return [among_all.cpu().numpy(), rank_among(scores, target).cpu().numpy()]
 
 
 def ndcg(ranks: np.ndarray, k: int) -> np.ndarray:

@@ -91,14 +91,14 @@ def simple_answers(
         POPULAR: of_items([popular] * len(histories)),
         KINDS: [
             raw_answer(
-                commonest(items.terms, own, NAMED_TERMS),
-                ", ".join(commonest(items.kinds, own, NAMED_KINDS) or commonest(items.terms, own, NAMED_KINDS)),
+                commonest(items.terms, ids, NAMED_TERMS),
+                ", ".join(commonest(items.kinds, ids, NAMED_KINDS) or commonest(items.terms, ids, NAMED_KINDS)),
             )
-            for own in recent
+            for ids in recent
         ],
         BEST: [
-            raw_answer(commonest(items.terms, own, NAMED_TERMS), ". ".join(items.titles[item] for item in own))
-            for own in first
+            raw_answer(commonest(items.terms, ids, NAMED_TERMS), ". ".join(items.titles[item] for item in ids))
+            for ids in first
         ],
         ORACLE: of_items(targets),
     }

@@ -71,9 +71,9 @@ class Pipeline:
         # Most pipelines that start from a picture keep its size.
         size = settings[f"{media}_size"] if start is None or "height" in self.arguments else None
         self.asked = (*(size or (None, None)), settings["video_frames"] if media == "video" else None)
-        told = {name: value for name, value in self.arguments.items() if name != "image"}
+        arguments = {name: value for name, value in self.arguments.items() if name != "image"}
         if getattr(self.pipe, "guider", None) is not None and settings[f"{media}_guidance"] is not None:
-            told["guidance_scale"] = settings[f"{media}_guidance"]
+            arguments["guidance_scale"] = settings[f"{media}_guidance"]
         self.identity = {
             "model": source.name,
             "weights": source.weights,
@@ -83,7 +83,7 @@ class Pipeline:
             "safety_checker": self.safety_checker,
             "diffusers": diffusers.__version__,
             "transformers": transformers.__version__,
-            "arguments": told,
+            "arguments": arguments,
         }
 
     def __call__(self, instructions: Sequence[str], seeds: Sequence[int], starts: "Sequence[Image]" = ()) -> list[Any]:
@@ -126,7 +126,7 @@ class Pipeline:
 
     def lengths(self, instruction: str) -> dict[str, tuple[int, int]]:
         """Tokens of an instruction and how many the pipeline reads, for each of its tokenizers whose limit is known."""
-        found = {}
+        counts = {}
         for name, tokenizer in self.pipe.components.items():
             if "tokenizer" not in name or tokenizer is None:  # `prior_tokenizer` is one, too
                 continue
@@ -140,8 +140,8 @@ class Pipeline:
                 if family_of(self.pipe).chat is not None:
                     turn = [{"role": "user", "content": instruction}]
                     text = tokenizer.apply_chat_template(turn, **family_of(self.pipe).chat)
-                found[name] = (len(tokenizer(text, truncation=False, verbose=False)["input_ids"]), int(limit))
-        return found
+                counts[name] = (len(tokenizer(text, truncation=False, verbose=False)["input_ids"]), int(limit))
+        return counts
 
 
 def place(pipe: "DiffusionPipeline", device: str, offload: str) -> None:

@@ -29,15 +29,15 @@ def refuse_unread(unread: Sequence[str], settings: Sequence[Any], generation: Ma
 
 
 def chosen_records(
-    records: Sequence[InstructionRecord], asked: int | list[str] | None, file: str | Path
+    records: Sequence[InstructionRecord], choice: int | list[str] | None, file: str | Path
 ) -> list[InstructionRecord]:
-    """Those records of a file that are asked for."""
-    if not isinstance(asked, list):
-        return list(records[:asked])
+    """Return the chosen records of a file."""
+    if not isinstance(choice, list):
+        return list(records[:choice])
     users = dict.fromkeys(record.user for record in records)
-    if unknown := [user for user in asked if user not in users]:
+    if unknown := [user for user in choice if user not in users]:
         raise InputError(f"{file} has no instruction for user {unknown[0]!r}; leave the user out.")
-    return [record for record in records if record.user in asked]
+    return [record for record in records if record.user in choice]
 
 
 def titles_of_records(

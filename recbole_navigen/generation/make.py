@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """What became of each instruction.
+    """The media of instructions, with a record of what happened to each.
 
     Attributes:
         folder: where everything is. instructions: as given.
@@ -160,7 +160,7 @@ def generate(
     records: list[dict[str, Any]] = []
     starts: list[Path | None] = []
     todo: set[int] = set()
-    kept = 0
+    reused = 0
     for place, entry in enumerate(instructions):
         generator, identity = generators[entry.media], identities[entry.media]
         seed = user_seed(settings["generation_seed"], entry.user)
@@ -189,7 +189,7 @@ def generate(
             record |= {"status": "blocked", "blocked_by": "block_list", "reason": reason}
         # What the list blocked before may pass now; what the checker refused would be refused again.
         elif old.get("hash") == key and (old.get("blocked_by") == "checker" or _is_whole(folder, old)):
-            record, kept = {**record, **old}, kept + 1
+            record, reused = {**record, **old}, reused + 1
         else:
             todo.add(place)
         records.append(record)
@@ -248,7 +248,7 @@ def generate(
     mine = {(record["user"], record["media"]): record for record in records}
     write_bytes(metadata, b"".join(map(_line, ({**known, **mine}).values())))
     counts = Counter(record["status"] for record in records)
-    counts |= {"kept": kept, **{name: sum(record[name] for record in records) for name in ("cut", "unmeasured")}}
+    counts |= {"kept": reused, **{name: sum(record[name] for record in records) for name in ("cut", "unmeasured")}}
     if counts["cut"]:
         logger.warning("%d of %d instructions are longer than the text encoder reads", counts["cut"], len(records))
     if counts["unmeasured"]:

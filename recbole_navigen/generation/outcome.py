@@ -64,10 +64,10 @@ def write_outcome(
         first, *more = scores.tables()
         tables.append(first)
         folded = ([*more, *folded[0]], [scores.plot(), *folded[1]])
-    made = {} if media is None else media.scores
-    cards = user_cards(records, catalogue, None if media is None else media.generated, made)
+    media_scores = {} if media is None else media.scores
+    cards = user_cards(records, catalogue, None if media is None else media.generated, media_scores)
     title = "Personal instructions" if media is None else "Personal media"
-    write_media_page(folder / PAGE, title, facts, made, cards, tables=tables, folded=folded)
+    write_media_page(folder / PAGE, title, facts, media_scores, cards, tables=tables, folded=folded)
 
 
 def _trace(recommender: Recommender, record: InstructionRecord) -> Mapping[str, Any] | None:

@@ -77,66 +77,70 @@ def picture(path: str | Path | None, words: str) -> Picture:
     return Picture(_address(file.getvalue(), "image/png" if exact else "image/jpeg"), words)
 
 
-Found = Mapping[str, Mapping[str, Summary]]  # metric -> name of a method -> its summary; what has none is left out
+Summaries = Mapping[str, Mapping[str, Summary]]  # metric -> name of a method -> its summary; what has none is left out
 
 
-def summaries(scores: Mapping[str, MediaScores]) -> Found:
-    """What the tables show.
+def summaries(scores: Mapping[str, MediaScores]) -> Summaries:
+    """Summarise the scores of each method, metric by metric, for the tables.
 
     Args:
         scores: name of a method -> its scores, all over the same users.
     """
     all_of = {metric: {name: own.summary(metric) for name, own in scores.items()} for metric in METRICS}
-    found = {metric: {name: each for name, each in row.items() if each} for metric, row in all_of.items()}
-    return {metric: row for metric, row in found.items() if row}
+    known = {metric: {name: each for name, each in row.items() if each} for metric, row in all_of.items()}
+    return {metric: row for metric, row in known.items() if row}
 
 
-def merged_table(scores: Mapping[str, MediaScores], found: Found) -> Table:
+def merged_table(scores: Mapping[str, MediaScores], by_metric: Summaries) -> Table:
     """One row a method, one column a metric: means of the users' own references, and the gap of the first metric.
 
     Args:
-        scores: see `summaries`, which gives `found`.
+        scores: see `summaries`, which gives `by_metric`.
     """
-    first = next(iter(found))
-    best = {metric: max(row, key=lambda name: row[name].own.mean) for metric, row in found.items()}
+    first = next(iter(by_metric))
+    best = {metric: max(row, key=lambda name: row[name].own.mean) for metric, row in by_metric.items()}
     rows = []
     for name in scores:
-        own = {metric: row.get(name) for metric, row in found.items()}
+        summary_of = {metric: row.get(name) for metric, row in by_metric.items()}
         cells = [
             interval_cell(each.own, len(scores) > 1 and best[metric] == name) if each else Cell("-")
-            for metric, each in own.items()
+            for metric, each in summary_of.items()
         ]
-        counted = next((each for each in own.values() if each), None)
-        ends = (interval_cell(own[first].gap) if own[first] else Cell("-"), str(counted.users), str(counted.failed))
+        counted = next((each for each in summary_of.values() if each), None)
+        ends = (
+            interval_cell(summary_of[first].gap) if summary_of[first] else Cell("-"),
+            str(counted.users),
+            str(counted.failed),
+        )
         rows.append((Cell(name), *cells, ends[0], *map(Cell, ends[1:])))
-    notes = [f"{metric}: {ASKED[metric]}." for metric in found]
+    notes = [f"{metric}: {ASKED[metric]}." for metric in by_metric]
     notes.append(
         "Mean cosines over users with 95% bootstrap intervals. Gap: the value with the user's own reference less that "
         "with other users' references; media that are the same for everyone have 0."
     )
-    columns = ("method", *found, f"gap of {first}", "users", "failed")
+    columns = ("method", *by_metric, f"gap of {first}", "users", "failed")
     return Table("What the media are worth", "media", columns, tuple(rows), tuple(notes))
 
 
-def media_tables(scores: Mapping[str, MediaScores], found: Found, baseline: str | None = None) -> list[Table]:
+def media_tables(scores: Mapping[str, MediaScores], by_metric: Summaries, baseline: str | None = None) -> list[Table]:
     """One table a metric, one row a method, and one of what only videos have.
 
     Args:
-        scores: see `summaries`, which gives `found`.
+        scores: see `summaries`, which gives `by_metric`.
         baseline: the method that the others' differences are from; None: no differences.
     """
     tables = []
-    for metric, row in found.items():
+    for metric, row in by_metric.items():
         differences = {
             name: None if baseline in (None, name) else scores[name].difference(scores[baseline], metric)
             for name in row
         }
         tables.append(_metric_table(metric, row, scores, differences, baseline))
-    moving = {name: own for name, own in scores.items() if np.isfinite(own.motion).any()}
+    moving = {name: each for name, each in scores.items() if np.isfinite(each.motion).any()}
     if moving:
         rows = tuple(
-            (Cell(name), _number(np.nanmean(own.consistency)), _number(np.nanmean(own.motion)))
-            for name, own in moving.items()
+            (Cell(name), _number(np.nanmean(each.consistency)), _number(np.nanmean(each.motion)))
+            for name, each in moving.items()
         )
         notes = ("Consistency alone is no virtue: a frozen video has 1 and motion 0.",)
         columns = ("method", "consistency of consecutive frames", "motion, mean change of colours in 0 to 1")
@@ -146,16 +150,16 @@ def media_tables(scores: Mapping[str, MediaScores], found: Found, baseline: str 
 
 def _metric_table(
     metric: str,
-    found: Mapping[str, Summary],
+    row: Mapping[str, Summary],
     scores: Mapping[str, MediaScores],
     differences: Mapping[str, Interval | None],
     baseline: str | None,
 ) -> Table:
-    best = max(found, key=lambda name: found[name].own.mean)
+    best = max(row, key=lambda name: row[name].own.mean)
     columns = ["method", metric, "100x", "2.5x", "floor", "mismatched", "gap", "ceiling", "users", "failed"]
     columns += [f"minus {baseline}"] if baseline else []
     rows = []
-    for name, summary in found.items():
+    for name, summary in row.items():
         scaled = [scores[name].summary(metric, scale, resamples=1).own.mean for scale in ("100x", "2.5x")]
         cells = [
             Cell(name),
@@ -181,7 +185,7 @@ def _metric_table(
     ]
     kind = METRICS[metric][0]
     if kind in TEXTS:
-        shares = ", ".join(f"{name} {np.nanmean(scores[name].truncated[kind]):.1%}" for name in found)
+        shares = ", ".join(f"{name} {np.nanmean(scores[name].truncated[kind]):.1%}" for name in row)
         notes.append(
             f"Long texts: {encoder['long_text']} at {encoder['text_tokens']} tokens; not read whole: {shares}."
         )
@@ -206,12 +210,12 @@ def extra_table(values: Mapping[str, Mapping[str, np.ndarray]]) -> Table:
     return Table("Beside CLIP", "extras", ("method", *names), tuple(rows), notes)
 
 
-def media_plot(found: Found) -> Plot:
+def media_plot(by_metric: Summaries) -> Plot:
     """Target relevance and personalisation of all methods."""
     panels: dict[str, dict[str, dict[str, Interval]]] = {
-        metric: {name: {"own": each.own, "other users'": each.mismatched} for name, each in found[metric].items()}
+        metric: {name: {"own": each.own, "other users'": each.mismatched} for name, each in by_metric[metric].items()}
         for metric in ("CLIPScore", "CLIPImage", "CLIPPersonalisation")
-        if metric in found
+        if metric in by_metric
     }
     return interval_plot("Cosines with the user's own references and with other users'", panels)
 

@@ -33,7 +33,7 @@ def _movq(pipe: "DiffusionPipeline") -> int:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What a family of pipelines does with settings.
+    """The way in which a family of pipelines takes settings.
 
     Attributes:
         guidance: the argument that `image_guidance` or `video_guidance` sets; `guider` where it is that of a component

@@ -95,7 +95,7 @@ def _answer(entry: InstructionRecord) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SimpleWriters:
-    """What simple writers write for B users.
+    """The answers of simple writers for B users.
 
     Attributes:
         answers: writer -> raw answers. items: what is known of the items. kinds: where their kinds are from.

@@ -55,7 +55,7 @@ class WrittenScores:
 
     @property
     def users(self) -> int:
-        """How many users, B."""
+        """The number of users, B."""
         return len(next(iter(self.writers.values())).values["valid"])
 
     def result(self) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def writer_intervals(
     means = dict(zip(values, resampled_means(np.stack(list(values.values()))), strict=True))
     metrics = dict.fromkeys(metric for _, metric in values)
     first, *others = writers
-    own = {
+    own_intervals = {
         writer: {metric: interval(values[writer, metric].mean(), means[writer, metric]) for metric in metrics}
         for writer in writers
     }
@@ -185,7 +185,7 @@ def writer_intervals(
         }
         for writer in others
     }
-    return own, minus
+    return own_intervals, minus
 
 
 def _mean(values: np.ndarray) -> Interval:

@@ -90,10 +90,10 @@ def _auction(cost: np.ndarray, capacity: int, step: float) -> np.ndarray:
         touched = np.zeros(n_centres, dtype=bool)
         touched[best] = True
         full = touched & (np.bincount(home, minlength=n_centres) >= capacity)
-        held = np.flatnonzero(full[home])
-        held = held[np.lexsort((-bid[held], home[held]))]
-        rank = np.arange(len(held)) - np.searchsorted(home[held], home[held])
-        lowest = held[rank == capacity - 1]
+        bidders = np.flatnonzero(full[home])
+        bidders = bidders[np.lexsort((-bid[bidders], home[bidders]))]
+        rank = np.arange(len(bidders)) - np.searchsorted(home[bidders], home[bidders])
+        lowest = bidders[rank == capacity - 1]
         price[home[lowest]] = bid[lowest]
-        home[held[rank >= capacity]] = -1
+        home[bidders[rank >= capacity]] = -1
     return home

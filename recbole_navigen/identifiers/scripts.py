@@ -61,7 +61,7 @@ def _script_of(cluster: str) -> str:
 
 def fold(text: str) -> str:
     """Lower case, without the marks that may be left out and the signs that only choose a glyph, and composed."""
-    kept, base = [], ""
+    letters, base = [], ""
     for letter in unicodedata.normalize("NFD", text.casefold()):
         if letter in _VARIATIONS:
             continue
@@ -70,8 +70,8 @@ def fold(text: str) -> str:
         elif not base.isalpha() or script(base) in FREE_MARKS:
             continue
         if letter != "\u0640":  # the stroke that lengthens Arabic words
-            kept.append(letter)
-    return unicodedata.normalize("NFC", "".join(kept))
+            letters.append(letter)
+    return unicodedata.normalize("NFC", "".join(letters))
 
 
 STOP_WORDS = frozenset(fold(_STOP_TEXT).split())
@@ -134,7 +134,7 @@ def segment(items: Sequence[Sequence[Sequence[str]]]) -> list[list[list[str]]]:
         for phrase in item
         if len(phrase) == 1 and not phrase[0].isascii() and _one_script(phrase[0])
     }
-    held: Counter[str] = Counter()  # items that have a piece
+    items_with: Counter[str] = Counter()  # items that have a piece
     for item in items:
         pieces = set()
         for phrase in item:
@@ -142,8 +142,8 @@ def segment(items: Sequence[Sequence[Sequence[str]]]) -> list[list[list[str]]]:
             most = MOST_LETTERS[_script_of(letters[0])] if letters else 0
             for length in range(2, most + 1):
                 pieces.update("".join(letters[at : at + length]) for at in range(len(letters) - length + 1))
-        held.update(pieces)
-    cut = {run: _pieces(letters, held) for run, letters in runs.items()}
+        items_with.update(pieces)
+    cut = {run: _pieces(letters, items_with) for run, letters in runs.items()}
     return [
         [own for phrase in item for own in ([[word] for word in cut[phrase[0]]] if phrase[0] in cut else [phrase])]
         for item in items
@@ -155,17 +155,17 @@ def _one_script(word: str) -> bool:
     return len(scripts) == 1 and scripts <= set(MOST_LETTERS)
 
 
-def _pieces(letters: list[str], held: Counter[str]) -> list[str]:
+def _pieces(letters: list[str], counts: Counter[str]) -> list[str]:
     """Words of one run, in its order."""
     if len(letters) < 2:
         return ["".join(letters)]
     most = MOST_LETTERS[_script_of(letters[0])]
     taken = [False] * len(letters)
-    found = []
+    words = []
 
     def items_with(start: int, end: int) -> int:
         free = start >= 0 and end <= len(letters) and not any(taken[start:end])
-        return held["".join(letters[start:end])] if free else 0
+        return counts["".join(letters[start:end])] if free else 0
 
     for start in sorted(range(len(letters) - 1), key=lambda at: (-items_with(at, at + 2), at)):
         end = start + 2
@@ -177,5 +177,5 @@ def _pieces(letters: list[str], held: Counter[str]) -> list[str]:
                 break
             start, end = longer
         taken[start:end] = [True] * (end - start)
-        found.append((start, "".join(letters[start:end])))
-    return [word for _, word in sorted(found)]
+        words.append((start, "".join(letters[start:end])))
+    return [word for _, word in sorted(words)]

@@ -58,11 +58,11 @@ class DualIdentifierTable:
     sentences: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        own = object.__setattr__  # the only moment at which a frozen table may still change
-        own(self, "item_tokens", _sequence("item_tokens", self.item_tokens))
+        set_field = object.__setattr__  # the only moment at which a frozen table may still change
+        set_field(self, "item_tokens", _sequence("item_tokens", self.item_tokens))
         terms = (_sequence(f"the terms of item index {i}", one) for i, one in enumerate(_sequence("terms", self.terms)))
-        own(self, "terms", tuple(terms))
-        own(self, "codebook_size", checked("codebook_size", "int from 1", self.codebook_size))
+        set_field(self, "terms", tuple(terms))
+        set_field(self, "codebook_size", checked("codebook_size", "int from 1", self.codebook_size))
         codes, codebooks = (_array("codes", self.codes, None), _array("codebooks", self.codebooks))
         self._check_items(codes)
         self._check_codes(codes, codebooks)
@@ -78,7 +78,7 @@ class DualIdentifierTable:
                 raise InputError(f"sentences must be {shape[0]} finite rows, not an array of {sentences.shape}.")
         for name, array in arrays.items():
             array.setflags(write=False)
-            own(self, name, array)
+            set_field(self, name, array)
 
     def _check_items(self, codes: np.ndarray) -> None:
         n_items = len(self.item_tokens)

@@ -19,49 +19,20 @@ leaves no room for "comedy" at all. The importance of a term in an item is there
 Up to a fifth of a full list is kept for words of that item only (df = 1): they tell it from its like.
 """
 
-import functools
-import html
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.identifiers.scripts import WORD, fold, segment, words_in
+from recbole_navigen.identifiers.scripts import segment
+from recbole_navigen.identifiers.words import collocations_of, merge_pairs, plural_map, singulars, words_of
+from recbole_navigen.identifiers.words import stop_words as stop_words  # named here, too
 
 SUPPORT = 4.0
 LEAD_HALF_LIFE = 8.0
-COLLOCATION_ITEMS = 3  # a pair of words must be found together in this many items
-COLLOCATION_NPMI = 0.6  # and this much more often than chance; 0 = independent, 1 = never apart
-NUMBER_NPMI = 0.4  # for a word and the number after it: the model of a console, the part of a series
-LONGEST_WORD = 24  # letters; what is longer is an address or a key, not a word
 LAST_RESORT = "item"  # the term of every item in a catalogue without a single word
-
-# scikit-learn's list holds a few words that name things.
-CONTENT_WORDS = {"bill", "computer", "cry", "fire", "interest", "mill", "mine", "system", "thick", "thin"}
-# Light verbs and fillers that it lacks, contractions without their apostrophe, and numerals.
-MORE_STOP_WORDS = """
-able ago away came come comes coming did didn does doesn doing don gave gets getting given gives giving goes going
-gonna got gotta just knew know known knows let lets like likes look looking looks lot lots made make makes making oh
-really said saw say says see seen tell telling tells thing things told took used uses using vs want wanted wants
-went yeah ain aint arent cant couldnt didnt doesnt dont hadnt hasnt havent hes id ill im isnt ive ll shes shouldnt
-thats theres theyre til ve wanna wasnt werent whats wont wouldnt youll youre youve
-ii iii iv vi vii viii ix xi xii xiii
-"""
-
-IRREGULAR = {"children": "child", "men": "man", "women": "woman", "wolves": "wolf", "knives": "knife", "lives": "life"}
-# These end in s and are not the plural of what is left.
-NO_PLURAL = {"news", "series", "species", "lens", "mars", "hans"}
-UNDECOMPOSED = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "\u0131": "i"})
-
-MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|https?://\S+|www\.\S+")
-HASHTAG = re.compile(r"#(\w+)")
-CASE_CHANGE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-BREAK = re.compile(r"\S")  # anything but blanks between two words: they are no pair
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,14 +46,6 @@ class TermResult:
 
     terms: tuple[tuple[str, ...], ...]
     report: dict
-
-
-@functools.cache
-def stop_words() -> frozenset[str]:
-    """Words that are no terms: those of scikit-learn that name nothing, and `MORE_STOP_WORDS`."""
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
-    return (ENGLISH_STOP_WORDS - CONTENT_WORDS) | set(MORE_STOP_WORDS.split())
 
 
 def extract_terms(texts: Sequence[str], neighbours: np.ndarray | None = None, max_terms: int = 10) -> TermResult:
@@ -117,28 +80,26 @@ def extract_terms(texts: Sequence[str], neighbours: np.ndarray | None = None, ma
 
     # 1. Words, then one spelling for singular and plural, then pairs of words that belong together.
     phrases = segment([words_of(text) for text in texts])
-    one_spelling = _plural_map(phrases)
+    one_spelling = plural_map(phrases)
     phrases = [[[one_spelling.get(word, word) for word in phrase] for phrase in item] for item in phrases]
-    collocations = _collocations(phrases)
-    documents = [_merge_pairs(item, collocations) for item in phrases]
+    collocations = collocations_of(phrases)
+    documents = [merge_pairs(item, collocations) for item in phrases]
 
     # 2. Weigh and order.
-    own = _ranked_terms(documents, max_terms)
+    top_terms = _ranked_terms(documents, max_terms)
 
     # 3. Items that have no term of their own.
-    terms, borrowed, last_resort = list(own), 0, 0
+    terms, borrowed, last_resort = list(top_terms), 0, 0
     if neighbours is not None:
         terms, borrowed = _borrow(terms, neighbours, max(max_terms // 2, 1))
-    held = Counter(term for item in own for term in item)
-    commonest = sorted(held.items(), key=lambda pair: (-pair[1], pair[0]))
+    items_with = Counter(term for item in top_terms for term in item)
+    commonest = sorted(items_with.items(), key=lambda pair: (-pair[1], pair[0]))
     for index, item in enumerate(terms):
         if not item:
             terms[index] = (commonest[0][0] if commonest else LAST_RESORT,)
             last_resort += 1
 
-    held = Counter(term for item in terms for term in item)
-    lists = Counter(terms)
-    wordless = [index for index, item in enumerate(own) if not item and texts[index].strip()]
+    wordless = [index for index, item in enumerate(top_terms) if not item and texts[index].strip()]
     report = {
         "items": n_items,
         "items_without_text": sum(not text.strip() for text in texts),
@@ -146,114 +107,26 @@ def extract_terms(texts: Sequence[str], neighbours: np.ndarray | None = None, ma
         "first_without_terms": wordless[0] if wordless else None,
         "items_borrowed": borrowed,
         "items_last_resort": last_resort,
-        "terms_per_item": np.bincount([len(item) for item in terms], minlength=max_terms + 1).tolist(),
-        "distinct_terms": len(held),
-        "shared_terms": sum(count > 1 for count in held.values()),
         "collocations": len(collocations),
-        "items_with_equal_terms": sum(count for count in lists.values() if count > 1),
-        "commonest": [list(pair) for pair in sorted(held.items(), key=lambda pair: (-pair[1], pair[0]))[:10]],
+        **term_counts(terms, max_terms),
     }
     return TermResult(tuple(terms), report)
 
 
-def words_of(text: str) -> list[list[str]]:
-    """The text's words, in lower case, as phrases: runs of words with nothing but blanks between them.
+def term_counts(terms: Sequence[tuple[str, ...]], max_terms: int) -> dict[str, object]:
+    """Count the terms of a catalogue for the report of `extract_terms`.
 
-    Hashtags are split at their capitals (#HomeCooking), accents folded, possessives cut, stop words left out. A stop
-    word ends a phrase as punctuation does, so that no pair of words reaches across it. Short numbers stay: one that
-    belongs to the word before it ("xbox 360") makes a term with it, any other is dropped later. Letters that are
-    written without blanks between words, such as Chinese ones, come as whole runs, each a phrase, for `segment`.
+    Args:
+        terms: of each item, N tuples. max_terms: as many as an item may have.
     """
-    text = unicodedata.normalize("NFKC", MARKUP.sub(" . ", html.unescape(text)))
-    text = HASHTAG.sub(lambda tag: " # " + CASE_CHANGE.sub(" ", tag[1]) + " # ", text)
-    text = fold(text).translate(UNDECOMPOSED)
-    text = re.sub(r"(?<=\w)['\u2019`](s\b)?", "", text)  # children's -> children, don't -> dont
-    phrases, phrase, end = [], [], 0
-    for match in WORD.finditer(text):
-        word = match[0]
-        if BREAK.search(text, end, match.start()) and phrase:
-            phrases.append(phrase)
-            phrase = []
-        end = match.end()
-        number = word.isdigit() and len(word) <= 4
-        legal = 2 <= len(word) <= LONGEST_WORD and any(letter.isalpha() for letter in word) and word not in stop_words()
-        words = [(word, number or legal)] if word.isascii() else words_in(word)
-        if len(words) == 1 and words[0][1] and len(words[0][0]) <= LONGEST_WORD:
-            phrase.append(words[0][0])
-            continue
-        if phrase:
-            phrases.append(phrase)
-            phrase = []
-        if not word.isascii():
-            phrases += [[word] for word, _ in words if word not in stop_words()]
-    return [*phrases, phrase] if phrase else phrases
-
-
-def _plural_map(phrases: list[list[list[str]]]) -> dict[str, str]:
-    """Words to spell otherwise: singular and plural both as whichever more items use (the singular on a tie).
-
-    A word counts as a plural only when its singular occurs in the catalogue: that needs no dictionary and leaves James
-    alone.
-    """
-    count = Counter(word for item in phrases for word in {word for phrase in item for word in phrase})
-    mapping = {}
-    for word in sorted(count):
-        found = [candidate for candidate in _singulars(word) if candidate in count]
-        if found:
-            singular = max(found, key=lambda candidate: count[candidate])
-            keep, drop = (word, singular) if count[word] > count[singular] else (singular, word)
-            mapping[drop] = keep
-    # A chain (words -> word -> another plural) would leave two spellings of one word.
-    for word, spelling in mapping.items():
-        while spelling in mapping:
-            spelling = mapping[spelling]
-        mapping[word] = spelling
-    return mapping
-
-
-def _singulars(word: str) -> list[str]:
-    """What a word may be the plural of."""
-    candidates = [IRREGULAR[word]] if word in IRREGULAR else []
-    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")) and word not in NO_PLURAL:
-        candidates += [word[:-1]] + [word[:-2]] * word.endswith("es") + [word[:-3] + "y"] * word.endswith("ies")
-    return candidates
-
-
-def _collocations(phrases: list[list[list[str]]]) -> dict[tuple[str, str], float]:
-    """Pairs of neighbouring words that are found together far more often than chance, with their strength.
-
-    The strength is normalised pointwise mutual information over items, ln(p(a, b) / (p(a) p(b))) / -ln p(a, b).
-    """
-    single, pairs = Counter(), Counter()  # in how many items
-    for item in phrases:
-        single.update({word for phrase in item for word in phrase})
-        pairs.update({pair for phrase in item for pair in pairwise(phrase) if pair[0] != pair[1]})
-    n_items, strong = len(phrases), {}
-    for pair, count in pairs.items():
-        if COLLOCATION_ITEMS <= count < n_items and not pair[0].isdigit():
-            above_chance = np.log(count * n_items / (single[pair[0]] * single[pair[1]]))
-            strength = float(above_chance / np.log(n_items / count))
-            if strength >= (NUMBER_NPMI if pair[1].isdigit() else COLLOCATION_NPMI):
-                strong[pair] = strength
-    return strong
-
-
-def _merge_pairs(item: list[list[str]], collocations: dict[tuple[str, str], float]) -> list[str]:
-    """The item's terms in order of appearance: strong pairs as one term, strongest first, then the words left over."""
-    document = []
-    for phrase in item:
-        found = [(-collocations[pair], place) for place, pair in enumerate(pairwise(phrase)) if pair in collocations]
-        taken, starts = set(), set()
-        for _, place in sorted(found):
-            if place not in taken and place + 1 not in taken:
-                taken |= {place, place + 1}
-                starts.add(place)
-        for place, word in enumerate(phrase):
-            if place in starts:
-                document.append(f"{word} {phrase[place + 1]}")
-            elif place not in taken and not word.isdigit():
-                document.append(word)
-    return document
+    items_with = Counter(term for item in terms for term in item)
+    return {
+        "terms_per_item": np.bincount([len(item) for item in terms], minlength=max_terms + 1).tolist(),
+        "distinct_terms": len(items_with),
+        "shared_terms": sum(count > 1 for count in items_with.values()),
+        "items_with_equal_terms": sum(count for count in Counter(terms).values() if count > 1),
+        "commonest": [list(pair) for pair in sorted(items_with.items(), key=lambda pair: (-pair[1], pair[0]))[:10]],
+    }
 
 
 def _ranked_terms(documents: list[list[str]], max_terms: int) -> list[tuple[str, ...]]:
@@ -265,15 +138,15 @@ def _ranked_terms(documents: list[list[str]], max_terms: int) -> list[tuple[str,
     vectorizer = TfidfVectorizer(analyzer=list, sublinear_tf=True, smooth_idf=True, norm=None)
     matrix = vectorizer.fit_transform(documents)
     names = vectorizer.get_feature_names_out().tolist()
-    held = np.bincount(matrix.indices, minlength=len(names))  # df
+    items_with = np.bincount(matrix.indices, minlength=len(names))  # df
     # The matrix holds (1 + ln tf) * idf.
-    matrix.data *= (held / (held + SUPPORT) / np.sqrt(vectorizer.idf_))[matrix.indices]
+    matrix.data *= (items_with / (items_with + SUPPORT) / np.sqrt(vectorizer.idf_))[matrix.indices]
     ranked = []
     for row, document in enumerate(documents):
         entries = slice(matrix.indptr[row], matrix.indptr[row + 1])
         columns = matrix.indices[entries].tolist()
         weights = {names[column]: weight for column, weight in zip(columns, matrix.data[entries].tolist(), strict=True)}
-        alone = {names[column] for column in columns if held[column] == 1}
+        alone = {names[column] for column in columns if items_with[column] == 1}
         ranked.append(_best(document, weights, alone, max_terms))
     return ranked
 
@@ -311,25 +184,25 @@ def terms_of_new(texts: Sequence[str], known: Sequence[Sequence[str]], max_terms
     Returns:
         For each text 0 to max_terms terms, most important first.
     """
-    held = Counter(term for item in known for term in item)
-    words = {word for term in held for word in term.split()}
-    spelling = {singular: word for word in sorted(words) for singular in _singulars(word)}
-    pairs = {pair: 1.0 for term in held if len(pair := tuple(term.split())) == 2}
+    items_with = Counter(term for item in known for term in item)
+    words = {word for term in items_with for word in term.split()}
+    spelling = {singular: word for word in sorted(words) for singular in singulars(word)}
+    pairs = {pair: 1.0 for term in items_with if len(pair := tuple(term.split())) == 2}
     # Runs of letters without blanks are cut by what the catalogue's terms share.
     phrases = segment([[[word] for word in sorted(words) if not word.isascii()], *map(words_of, texts)])[1:]
     result = []
     for item in phrases:
         spelled = []
         for phrase in item:
-            forms = [[word, *_singulars(word), *([spelling[word]] if word in spelling else [])] for word in phrase]
+            forms = [[word, *singulars(word), *([spelling[word]] if word in spelling else [])] for word in phrase]
             spelled.append([next((form for form in own if form in words), own[0]) for own in forms])
-        document = _merge_pairs(spelled, pairs)
+        document = merge_pairs(spelled, pairs)
         weights = {}
         for term, count in Counter(document).items():
-            df = held[term] + 1
+            df = items_with[term] + 1
             idf = 1 + np.log((2 + len(known)) / (1 + df))
             weights[term] = float((1 + np.log(count)) * np.sqrt(idf) * df / (df + SUPPORT))
-        result.append(_best(document, weights, {term for term in weights if term not in held}, max_terms))
+        result.append(_best(document, weights, {term for term in weights if term not in items_with}, max_terms))
     return result
 
 

@@ -28,8 +28,8 @@ def prepare(lm: PreTrainedModel, settings: Mapping[str, Any], pretrained: bool) 
         settings: `LORA_KEYS` and `gradient_checkpointing`; where one is missing, there is nothing of the kind.
         pretrained: False for one from scratch, which has nothing to adapt.
     """
-    own = {**_PLAIN, **{name: settings[name] for name in _PLAIN if name in settings}}
-    lora, dtype = own["lora"], own["backbone_dtype"]
+    options = {**_PLAIN, **{name: settings[name] for name in _PLAIN if name in settings}}
+    lora, dtype = options["lora"], options["backbone_dtype"]
     if dtype not in DTYPES:
         raise InputError(f"backbone_dtype must be {' or '.join(DTYPES)}, not {dtype!r}.")
     if lora and not pretrained:
@@ -39,7 +39,7 @@ def prepare(lm: PreTrainedModel, settings: Mapping[str, Any], pretrained: bool) 
     if lora:
         add_lora(lm, settings["lora_rank"], settings["lora_alpha"], settings["lora_dropout"], settings["lora_targets"])
         _lower(lm, DTYPES[dtype])
-    if own["gradient_checkpointing"]:
+    if options["gradient_checkpointing"]:
         # The variant without re-entry also carries gradients through keys and values, which trie nodes read.
         with warnings.catch_warnings(action="ignore", category=FutureWarning):  # its name changes in transformers 6
             lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

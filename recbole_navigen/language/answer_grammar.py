@@ -178,11 +178,11 @@ class Grammar:
         The first token, THINK or TERMS, is the caller's choice and stands as a forced one.
         """
         outputs = self.outputs(answers)
-        place, found = self.start(len(answers)), []
+        place, masks = self.start(len(answers)), []
         for step in range(answers.shape[1]):
-            found.append(self.choice(place))
+            masks.append(self.choice(place))
             place = self.follow(place, outputs[:, step])
-        return torch.stack(found, dim=1)
+        return torch.stack(masks, dim=1)
 
     def accepts(self, answers: Sequence[list[int]]) -> list[bool]:
         """Whether each of some whole answers keeps to the grammar and its limits."""

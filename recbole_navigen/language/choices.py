@@ -21,7 +21,7 @@ from recbole_navigen.language.vocabulary import (
 
 
 class Briefed(Protocol):
-    """What may be said for one user, see `supervision.plans.Brief`."""
+    """The phrases that a plan for one user may choose from; see `supervision.plans.Brief`."""
 
     aspects: tuple[str, ...]
     thoughts: tuple[str, ...]

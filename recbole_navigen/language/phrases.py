@@ -27,7 +27,7 @@ def learn_phrases(tokenizer: Tokenizer, texts: Iterable[str], count: int) -> lis
         Pairs of tokens, the commonest first.
     """
     # 1. Runs of words and how often each occurs; templates repeat themselves, so these are few.
-    found: Counter[tuple[str, ...]] = Counter()
+    occurrences: Counter[tuple[str, ...]] = Counter()
     for encoding in tokenizer.encode_batch(list(texts)):
         run: list[str] = []
         for token in [*encoding.tokens, "."]:
@@ -35,9 +35,9 @@ def learn_phrases(tokenizer: Tokenizer, texts: Iterable[str], count: int) -> lis
                 run.append(token)
                 continue
             if len(run) > 1:
-                found[tuple(run)] += 1
+                occurrences[tuple(run)] += 1
             run = []
-    runs, weights = [list(run) for run in found], list(found.values())
+    runs, weights = [list(run) for run in occurrences], list(occurrences.values())
 
     # 2. Merge the commonest pair; only the runs that hold it change. The heap may hold old counts, which are dropped.
     counts: Counter[tuple[str, str]] = Counter()

@@ -20,8 +20,7 @@ Symbols: B rows, T tokens, R targets a row, L levels.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from enum import IntEnum
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -29,65 +28,10 @@ from torch import Tensor
 
 from recbole_navigen.identifiers.table import CID_BEGIN, CID_END
 from recbole_navigen.language.answer_grammar import MAPPING, Grammar
+from recbole_navigen.language.rendered import Origin, Rendered, Row, pad
 from recbole_navigen.language.vocabulary import CLOSE, END, INSTRUCTION, NEXT_TERM, TERMS, THINK, THINK_END, Vocabulary
 
 HISTORIES = ("pooled", "tokens", "dual")
-
-
-class Origin(IntEnum):
-    """Where a token comes from."""
-
-    PROMPT = 0
-    TARGET = 1
-    FORCED = 2
-    PAD = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """A batch of token streams, right-padded.
-
-    Attributes:
-        tokens: token ids; 0 under pooled slots and padding. Shape (B, T), int64.
-        items: internal item id of a pooled slot, or of the code token that bears its other vectors; else 0. Shape
-            (B, T), int64.
-        origin: `Origin` of each token. Shape (B, T), int64.
-        lengths: tokens that are not padding. Shape (B,), int64.
-        anchors: place of the token after which each target item is decoded. Shape (B, R), int64.
-        targets: internal id of each target item, 0 for none. Shape (B, R), int64.
-        in_stream: True if the targets' codes are themselves the tokens behind their anchors.
-        choices: for TARGET text tokens, the row of `Grammar.legal` they were chosen from; None without text.
-            Shape (B, T), int64.
-        options: for TARGET tokens of plans, the outputs they were chosen from, -1 behind the last of them; None
-            without plans. Shape (B, T, O), int64.
-    """
-
-    tokens: Tensor
-    items: Tensor
-    origin: Tensor
-    lengths: Tensor
-    anchors: Tensor
-    targets: Tensor
-    in_stream: bool = False
-    choices: Tensor | None = None
-    options: Tensor | None = None
-
-    def rows(self, part: slice | Tensor) -> "Rendered":
-        """Some of the rows, a slice or their numbers, without the padding that only the others need."""
-        tokens = int(self.lengths[part].max())
-        wide = ("tokens", "items", "origin", *self._present("choices", "options"))
-        trimmed = {name: getattr(self, name)[part, :tokens] for name in wide}
-        kept = {name: getattr(self, name)[part] for name in ("lengths", "anchors", "targets")}
-        return replace(self, **trimmed, **kept)
-
-    def to(self, device: torch.device | str) -> "Rendered":
-        """The same batch on another device."""
-        names = ("tokens", "items", "origin", "lengths", "anchors", "targets")
-        names += self._present("choices", "options")
-        return replace(self, **{name: getattr(self, name).to(device) for name in names})
-
-    def _present(self, *names: str) -> tuple[str, ...]:
-        return tuple(name for name in names if getattr(self, name) is not None)
 
 
 class Renderer:
@@ -173,7 +117,7 @@ class Renderer:
         return self._after_terms([self.vocabulary.encode_terms(row) for row in terms])
 
     def _after_terms(self, tokens: Sequence[list[int]]) -> Rendered:
-        rendered = _pad([_Row().add(self._prompt("tid2cid", row)) for row in tokens])
+        rendered = pad([Row().add(self._prompt("tid2cid", row)) for row in tokens])
         unknown = torch.zeros(len(tokens), 1, dtype=torch.long)
         return replace(rendered, anchors=(rendered.lengths - 1)[:, None], targets=unknown)
 
@@ -182,9 +126,9 @@ class Renderer:
         end = self.vocabulary.special(END)
         rows = []
         for item in items.tolist():
-            row = _Row().add(self._prompt("cid2tid", self.code_tokens[item].tolist()))
+            row = Row().add(self._prompt("cid2tid", self.code_tokens[item].tolist()))
             rows.append(row.add([*self.term_tokens[item - 1], end], Origin.TARGET))
-        rendered = _pad(rows)
+        rendered = pad(rows)
         return replace(rendered, choices=torch.full_like(rendered.tokens, MAPPING))
 
     def cid2ins(
@@ -209,7 +153,7 @@ class Renderer:
         """
         rows = []
         for row, ((domain, medium), length) in enumerate(zip(tags, lengths.tolist(), strict=True)):
-            stream = _Row().add(self._prompt("cid2ins", [self.vocabulary.task(domain), self.vocabulary.task(medium)]))
+            stream = Row().add(self._prompt("cid2ins", [self.vocabulary.task(domain), self.vocabulary.task(medium)]))
             self._add_items(stream, histories[row, :length].tolist())
             if chosen is not None:
                 stream.add([self.vocabulary.special(CID_BEGIN)])
@@ -219,11 +163,11 @@ class Renderer:
                 stream.add([self.vocabulary.special(CID_END)])
             rows.append(stream)
         if answers is None:
-            return _pad(rows)
+            return pad(rows)
         starts = torch.tensor([len(row.tokens) for row in rows])
         for row, answer in zip(rows, answers, strict=True):
             row.add(answer, Origin.TARGET)
-        rendered = _pad(rows)
+        rendered = pad(rows)
         width = max(len(answer) for answer in answers)
         place = starts[:, None] + torch.arange(width)
         within = place < rendered.lengths[:, None]
@@ -278,7 +222,7 @@ class Renderer:
     def _prompt(self, task: str, body: list[int]) -> list[int]:
         return [self.vocabulary.task(task), *body]
 
-    def _add_items(self, row: "_Row", items: list[int]) -> None:
+    def _add_items(self, row: "Row", items: list[int]) -> None:
         """Items as the history shows them: a slot each, or their codes."""
         if self.history == "pooled":
             row.add([0] * len(items), items=items)
@@ -298,32 +242,3 @@ class Renderer:
         if self.history == "dual":
             borne[..., -1] = items
         return borne.flatten(1)
-
-
-class _Row:
-    """One stream while it is put together."""
-
-    __slots__ = ("items", "origin", "tokens")
-
-    def __init__(self) -> None:
-        self.tokens: list[int] = []
-        self.items: list[int] = []
-        self.origin: list[int] = []
-
-    def add(self, tokens: Sequence[int], origin: Origin = Origin.PROMPT, items: Sequence[int] | None = None) -> "_Row":
-        self.tokens += tokens
-        self.items += [0] * len(tokens) if items is None else items
-        self.origin += [int(origin)] * len(tokens)
-        return self
-
-
-def _pad(rows: Sequence[_Row]) -> Rendered:
-    """Right-pad streams; the batch has no target items."""
-    lengths = torch.tensor([len(row.tokens) for row in rows])
-    shape = (len(rows), int(lengths.max()))
-    tokens, items, origin = (torch.full(shape, fill) for fill in (0, 0, int(Origin.PAD)))
-    for place, row in enumerate(rows):
-        for padded, own in ((tokens, row.tokens), (items, row.items), (origin, row.origin)):
-            padded[place, : len(own)] = torch.tensor(own)
-    none = torch.zeros(len(rows), 0, dtype=torch.long)
-    return Rendered(tokens, items, origin, lengths, none, none)

@@ -129,7 +129,7 @@ class Vocabulary:
         return "".join(written)
 
     def surface(self, token: int) -> str:
-        """How one token is written, for display and golden files."""
+        """Return the text of one token, for display and golden files."""
         if token < self.text_size:
             return self.tokenizer.convert_ids_to_tokens(token)
         if token < self.first_code:

@@ -97,9 +97,11 @@ def write(
         plan.take(plan.options()[0])
     rows, end_token = torch.arange(len(token), device=device), lm.vocabulary.special(END)
     nothing = torch.zeros_like(token, dtype=torch.bool)
-    found = [(rows, token, nothing, torch.zeros(len(token), device=device), ~nothing)]
+    steps = [(rows, token, nothing, torch.zeros(len(token), device=device), ~nothing)]
     if terms is not None:
-        told = torch.nn.utils.rnn.pad_sequence([torch.tensor(row, device=device) for row in terms], batch_first=True)
+        term_tokens = torch.nn.utils.rnn.pad_sequence(
+            [torch.tensor(row, device=device) for row in terms], batch_first=True
+        )
         said = torch.zeros_like(token)[:, None]
     every, step = CHECKED.get(device.type, BLOCK // 4), -1
     while True:
@@ -118,7 +120,7 @@ def write(
                 shares = [torch.rand(BLOCK, generator=one, dtype=torch.float64) for one in generator]
                 drawn = torch.stack(shares).to(device)
             if terms is not None:
-                told, said = told[left], said[left]
+                term_tokens, said = term_tokens[left], said[left]
             if plans is not None:
                 plans = [plans[row] for row in left.tolist()]
 
@@ -145,7 +147,7 @@ def write(
                 if not plan.done:
                     plan.take(chosen)
             free = (options >= 0).sum(dim=1) > 1
-            found.append((rows, token, free, torch.where(free, scores.gather(1, taken)[:, 0], 0.0), ~done))
+            steps.append((rows, token, free, torch.where(free, scores.gather(1, taken)[:, 0], 0.0), ~done))
             continue
 
         # 4. The next token of free text, among the legal ones.
@@ -157,22 +159,22 @@ def write(
         free = grammar.on(device, "free")[choice]
         if terms is not None:
             naming = place.group == grammar.index("term")
-            output = torch.where(naming[:, None], grammar.outputs(told.gather(1, said)), output)
-            said = (said + naming[:, None]).clamp(max=told.shape[1] - 1)
+            output = torch.where(naming[:, None], grammar.outputs(term_tokens.gather(1, said)), output)
+            said = (said + naming[:, None]).clamp(max=term_tokens.shape[1] - 1)
             free = free & ~naming
         token = grammar.tokens(output[:, 0])
         log_probs = torch.where(free, scores.gather(1, output)[:, 0], 0.0)
-        found.append((rows, token, free, log_probs, ~done))
+        steps.append((rows, token, free, log_probs, ~done))
         # A finished text can only be followed by END, which leaves it finished.
         place = grammar.follow(place, output[:, 0])
-    shape = (len(rendered.tokens), len(found))
+    shape = (len(rendered.tokens), len(steps))
     written = Written(
         tokens=torch.zeros(shape, dtype=torch.long, device=device),
         lengths=torch.zeros(shape[0], dtype=torch.long, device=device),
         sampled=torch.zeros(shape, dtype=torch.bool, device=device),
         log_probs=torch.zeros(shape, device=device),
     )
-    for step, (rows, *values, alive) in enumerate(found):
+    for step, (rows, *values, alive) in enumerate(steps):
         written.lengths[rows] += alive
         for column, value in zip((written.tokens, written.sampled, written.log_probs), values, strict=True):
             column[rows, step] = torch.where(alive, value, column[rows, step])

@@ -75,7 +75,7 @@ class Ranking:
         return len(self.lm.codes) - 1
 
     def users_at_once(self, user_bytes: float) -> int:
-        """How many users a pass may hold, at least 1, if each takes so many bytes."""
+        """Return how many users fit into one pass if each takes so many bytes; at least 1."""
         return max(1, int(self.budget / user_bytes))
 
     def blocks(self, rendered: Rendered) -> list[slice]:

@@ -66,13 +66,13 @@ def refuse_bad_data(configs: Sequence[Config]) -> None:
         if key in seen:
             continue
         seen.add(key)
-        own = copy.deepcopy(config)
-        data = create_dataset(own)
-        refuse_deep_topk(own, data.item_num - 1)
+        config_copy = copy.deepcopy(config)
+        data = create_dataset(config_copy)
+        refuse_deep_topk(config_copy, data.item_num - 1)
         if navigen:
-            read_item_text(own, data)
-            train_data, valid_data, _ = data_preparation(own, data)
-            refuse_unfit_navigen(own, train_data.dataset, valid_data)
+            read_item_text(config_copy, data)
+            train_data, valid_data, _ = data_preparation(config_copy, data)
+            refuse_unfit_navigen(config_copy, train_data.dataset, valid_data)
 
 
 def refuse_broken_teachers(supervision: Mapping[str, Any]) -> None:

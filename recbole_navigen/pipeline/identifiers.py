@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 def table_inputs(config: Config, part: NaviGenDataset, vectors: np.ndarray, texts: tuple[str, ...]) -> dict[str, Any]:
-    """What `build_table` makes a table of, as hashes and settings."""
+    """Return the hashes and settings that decide what `build_table` returns."""
     supervision = settings_of(config)
     return {
         "embeddings": content_hash(vectors),

@@ -59,20 +59,20 @@ def recode(config: Config, model: NaviGen, train_data: UserRowLoader, inputs: di
 
 
 def recoded(table: DualIdentifierTable, vectors: np.ndarray, seed: int, balanced: bool) -> DualIdentifierTable:
-    """The same items and terms with codes of other vectors, (N, D)."""
-    made = residual_kmeans(vectors, table.levels, table.codebook_size, seed, balanced)
+    """Return a table of the same items and terms whose codes are those of other vectors, (N, D)."""
+    quantized = residual_kmeans(vectors, table.levels, table.codebook_size, seed, balanced)
     return replace(
         table,
-        codes=made.codes,
-        codebooks=np.stack(made.codebooks),
-        residuals=made.residuals,
-        report={**table.report, "codes": made.report},
+        codes=quantized.codes,
+        codebooks=np.stack(quantized.codebooks),
+        residuals=quantized.residuals,
+        report={**table.report, "codes": quantized.report},
     )
 
 
 @torch.no_grad()
 def row_sums(lm: DualIdentifierLM) -> np.ndarray:
-    """What the code rows and the own row of each item add up to, by item index. (N, D), float32."""
+    """Add up the code rows and the own row of each item, by item index. Shape (N, D), float32."""
     items = torch.arange(1, len(lm.codes), device=lm.codes.device)
     sums = lm.code_vectors(items)
     return (sums if lm.item_rows is None else sums + lm.item_rows[items]).float().cpu().numpy()

@@ -13,8 +13,7 @@ from recbole.evaluator import DataStruct
 
 from recbole_navigen.artefacts import read_record, write_bytes, write_record
 from recbole_navigen.bars import tqdm
-from recbole_navigen.config import Config
-from recbole_navigen.config.reinforcement import reinforce_settings
+from recbole_navigen.config import Config, ReinforceSettings
 from recbole_navigen.data import NaviGenDataset
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.instruction_scores import diversity
@@ -59,7 +58,7 @@ logger = logging.getLogger(__name__)
 def later_stages(
     config: Config, trainer: NaviGenTrainer, part: NaviGenDataset, valid_data: AbstractDataLoader, stages: Stages
 ) -> None:
-    """What `training_stages` names after the ranking model: a writer, and reinforcement."""
+    """Run the stages that `training_stages` names after the ranking model: `write` and `reinforce`."""
     named = set(config["training_stages"]) & {"write", "reinforce"}
     if named:
         trainer.model.load_state_dict(load_checkpoint(trainer.saved_model_file)["state_dict"])
@@ -91,7 +90,7 @@ def reinforce(
         stages: records what it took. variant: puts another policy in place of each, for comparisons.
         ended: is shown all learners at the weights of the last step, for comparisons.
     """
-    settings = {**reinforce_settings(config["reinforce"]), "seed": config["seed"]}
+    settings = ReinforceSettings.of(config)
     model, run_dir, learners = trainer.model, Path(config["run_dir"]), []
     if (run_dir / REINFORCED).exists():
         done = read_record(run_dir / REINFORCED, f"delete {run_dir} and run again")
@@ -99,11 +98,11 @@ def reinforce(
             stage.metric, stage.spared = done["metric"], done["seconds"]
             shutil.rmtree(run_dir / PROGRESS, ignore_errors=True)
         return
-    if "cid2cid" in settings["tasks"]:
-        policy = variant(ItemPolicy(model, part.sequences, settings["reward"]))
-        own = (settings["prompts"], settings["group"], settings["learning_rate"])
+    if "cid2cid" in settings.tasks:
+        policy = variant(ItemPolicy(model, part.sequences, settings.reward))
+        own = (settings.prompts, settings.group, settings.learning_rate)
         learners.append(Learner(policy, *own, _validate_items(trainer, valid_data)))
-    writes = "cid2ins" in settings["tasks"] and settings["feedback"] is None
+    writes = "cid2ins" in settings.tasks and settings.feedback is None
     written = load_writer(run_dir, model.lm, model.table) if writes else None
     if writes and written is None:
         logger.warning("no instructions are reinforced: the run has no writer; put `write` into training_stages")
@@ -163,12 +162,12 @@ def _validate_items(trainer: NaviGenTrainer, valid_data: AbstractDataLoader) -> 
 
     def validate() -> tuple[np.ndarray, dict[str, float]]:
         # The factor is fitted for the score alone: what is drawn from keeps its own until the stage ends.
-        kept = {name: value.clone() for name, value in lm.named_buffers() if name in lm.state_dict()}
+        buffers = {name: value.clone() for name, value in lm.named_buffers() if name in lm.state_dict()}
         fit_repeats(trainer.model, validation_targets(valid_data))
         values, result = _user_values(trainer, valid_data)
         for name, value in lm.named_buffers():
-            if name in kept:
-                value.copy_(kept[name])
+            if name in buffers:
+                value.copy_(buffers[name])
         trainer.model.eval()
         return values, result
 
@@ -199,50 +198,49 @@ def _user_values(trainer: NaviGenTrainer, valid_data: AbstractDataLoader) -> tup
 
 
 def _instruction_learner(
-    config: Config, settings: Mapping[str, Any], written: Author, rows: Sequence, part: NaviGenDataset, model: NaviGen
+    config: Config, settings: ReinforceSettings, written: Author, rows: Sequence, part: NaviGenDataset, model: NaviGen
 ) -> Learner:
     """Instructions, learned from what the writer learned from, and validated on those of users it never saw, behind the
     item that the ranking model expects.
     """
-    author, renderer, own = written.model, written.renderer, written.settings
-    if not own["held_out"]:
+    author, renderer, writer_settings = written.model, written.renderer, written.settings
+    if not writer_settings["held_out"]:
         raise InputError(
             "the writer of this run has learned the instructions of all users, and none are left to validate on; "
             "train it in a run whose training_stages name write and reinforce."
         )
     author.to(config["device"])
     learned, kept_out = (
-        InstructionRows.of(written, some, part.sequences) for some in split_by_user(rows, own["held_out"], own["seed"])
+        InstructionRows.of(written, some, part.sequences)
+        for some in split_by_user(rows, writer_settings["held_out"], writer_settings["seed"])
     )
-    asked = list(range(min(settings["eval_prompts"], len(kept_out))))
+    prompts = list(range(min(settings.eval_prompts, len(kept_out))))
     recommender = Recommender(TrainedModel(model.table, model.lm, model.renderer, config.public(), "", written))
-    tokens = model.table.item_tokens
-    numbers = {token: number for number, token in enumerate(tokens, start=1)}
 
     def expect(rows: InstructionRows, count: int) -> None:
         # Of all rows before the first step: what is expected is the supervised model's, also after a kill.
-        read = [[tokens[item - 1] for item in history] for history in rows.histories[:count]]
+        read = [[item - 1 for item in history] for history in rows.histories[:count]]
         parts = tqdm(
             range(0, len(read), SEARCHED), desc="items expected next", disable=not config["show_progress"], leave=False
         )
-        found = [pair for first in parts for pair in recommender.aimed(read[first : first + SEARCHED])]
-        rows.chosen = [numbers[aim.item] for aim, _ in found]
+        aims = [aim for first in parts for aim in recommender.aimed(read[first : first + SEARCHED])]
+        rows.chosen = [aim.index + 1 for aim in aims]
         if rows.planner is not None:
-            rows.expect([aim.terms for aim, _ in found], [chances for _, chances in found])
+            rows.expect([aim.best.terms for aim in aims], [(aim.items, aim.probabilities) for aim in aims])
 
-    expect(kept_out, len(asked))
-    if settings["behind"] == "expected":
+    expect(kept_out, len(prompts))
+    if settings.behind == "expected":
         expect(learned, len(learned))
-    scorer = SCORERS[settings["scorer"]](config, model.table.terms)
-    given = (scorer, settings["reward"], settings["triangle"], settings["weights"])
+    scorer = SCORERS[settings.scorer](config, model.table.terms)
+    given = (scorer, settings.reward, settings.triangle, settings.weights)
     policy, watched = (
         InstructionPolicy(author, renderer, some, model.table.terms, *given) for some in (learned, kept_out)
     )
 
     def validate() -> tuple[np.ndarray, dict[str, float]]:
         draws = torch.Generator(author.special_rows.device).manual_seed(config["seed"])
-        think = own["think_share"] > 0
-        rollouts = [watched.write(asked, 1, think, draws) for _ in range(settings["eval_draws"])]
+        think = writer_settings["think_share"] > 0
+        rollouts = [watched.write(prompts, 1, think, draws) for _ in range(settings.eval_draws)]
         rewards = np.concatenate([rollout.rewards for rollout in rollouts], axis=1)
         judged = np.isfinite(rewards)
         values = np.where(judged, rewards, 0.0).sum(axis=1) / np.where(judged.any(axis=1), judged.sum(axis=1), np.nan)
@@ -252,7 +250,7 @@ def _instruction_learner(
         words = [parse_answer(text).target_ins.lower().split() for rollout in rollouts for text in rollout.texts]
         return values, {**diversity(words), **seen}
 
-    shape = (settings["instruction_prompts"], settings["instruction_group"], settings["instruction_learning_rate"])
+    shape = (settings.instruction_prompts, settings.instruction_group, settings.instruction_learning_rate)
     return Learner(policy, *shape, validate)
 
 

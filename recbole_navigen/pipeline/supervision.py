@@ -34,18 +34,18 @@ logger = logging.getLogger(__name__)
 
 
 def supervision_stage(
-    config: Config, part: NaviGenDataset, table: DualIdentifierTable, stages: Stages, own: Path | None = None
+    config: Config, part: NaviGenDataset, table: DualIdentifierTable, stages: Stages, run_folder: Path | None = None
 ) -> Sequence[InstructionRow]:
-    """What instructions are learned from, as a stage of a run.
+    """Make the rows from which instructions are learned, as a stage of a run, or read those that are there.
 
     Args:
         config: settings of the run. part: the training split. table: for terms.
-        stages: records what it took. own: see `supervision_of`.
+        stages: records what it took. run_folder: see `supervision_of`.
     """
     with stages("supervision") as stage:
         users = part.field2id_token[part.uid_field]
         supervision, cached = supervision_of(
-            config, part.sequences, table.terms, users, facts_of(config, part, table.terms), own
+            config, part.sequences, table.terms, users, facts_of(config, part, table.terms), run_folder
         )
         stage.spared = supervision.report["seconds"] if cached else 0.0
         thoughts = sum(row.reasoning is not None for row in supervision.rows)
@@ -56,17 +56,19 @@ def supervision_stage(
     return supervision.rows
 
 
-def terms_by_teacher(config: Config, texts: Sequence[str], own: TermResult, facts: Sequence[ItemFacts]) -> TermResult:
+def terms_by_teacher(
+    config: Config, texts: Sequence[str], by_text: TermResult, facts: Sequence[ItemFacts]
+) -> TermResult:
     """Terms by the teacher of a run, see `teacher_terms`; the report also has that of the language models.
 
     Args:
-        config: of the run. texts: N item texts. own: the catalogue's own terms. facts: of the items, N.
+        config: of the run. texts: N item texts. by_text: the catalogue's own terms. facts: of the items, N.
 
     Raises:
         InputError: questions got no answer and no item has terms by the teacher.
     """
-    roles = roles_of(config, own.terms, facts)
-    result = teacher_terms(texts, roles.teacher, own, settings_of(config)["tid_reading"])
+    roles = roles_of(config, by_text.terms, facts)
+    result = teacher_terms(texts, roles.teacher, by_text, settings_of(config)["tid_reading"])
     report = {**result.report, **roles.report()}
     if report["unanswered"] and not report["items_by_teacher"]:
         raise InputError(f"the teacher gave terms to none of {len(texts)} items: {_failures(report)}; {AGAIN}.")
@@ -80,7 +82,7 @@ def supervision_of(
     item_terms: Sequence[Sequence[str]],
     user_tokens: Sequence[str],
     facts: Sequence[ItemFacts],
-    own: Path | None = None,
+    run_folder: Path | None = None,
 ) -> tuple[Supervision, bool]:
     """Supervision of the training split, and True if it was found on disk.
 
@@ -90,8 +92,8 @@ def supervision_of(
     Args:
         config: of the run. sequences: of the training split; nothing else of the data is looked at.
         item_terms: TIDs by item index, N lists. user_tokens: raw user ids by internal id. facts: of all items.
-        own: where incomplete rows are kept for one run: its other processes, and the run itself if it is killed and
-            goes on, must learn from the rows that it began with. None keeps them nowhere.
+        run_folder: where incomplete rows are kept for one run, since its other processes, and the run itself if it is
+            killed and goes on, must learn from the rows that it began with; None keeps them nowhere.
 
     Raises:
         InputError: no row was made.
@@ -106,7 +108,7 @@ def supervision_of(
         "users": content_hash([str(token) for token in user_tokens]),
     }
     entry = cache_folder(config) / f"supervision-{content_hash(inputs)[:16]}"
-    for folder in (own, entry):
+    for folder in (run_folder, entry):
         if folder is not None and stage_is_current(folder, inputs):
             return _taught(Supervision.load(folder), settings), True
     start = time.perf_counter()
@@ -143,7 +145,7 @@ def supervision_of(
         remedy = AGAIN if report["unanswered"] else "use another teacher or longer histories"
         raise InputError(f"the supervision made no row of {len(sources)} samples: {_failures(report)}; {remedy}.")
     _tell(report, f"The {len(supervision.rows)} rows of the supervision are not kept for other runs")
-    folder = own if report["unanswered"] else entry
+    folder = run_folder if report["unanswered"] else entry
     if folder is not None:
         supervision.save(folder, inputs)
     return _taught(supervision, settings), False

@@ -46,18 +46,9 @@ from recbole_navigen.training.writer_steps import train_writer
 HELD_OUT = 0.1  # of the users: where reinforcement follows, it is validated on their instructions
 # What a writer is made of, beside the ranking model.
 KEYS = (
-    *(
-        "backbone",
-        "backbone_revision",
-        "hidden_size",
-        "n_layers",
-        "n_heads",
-        "inner_size",
-        "attention_dropout",
-        "dropout",
-    ),
-    *("embedding_dropout", "history", "seed", "text_vocabulary", "weight_decay", "clip_grad_norm", "autocast"),
-    *("MAX_ITEM_LIST_LENGTH", *WRITING_KEYS),
+    *("backbone", "backbone_revision", "hidden_size", "n_layers", "n_heads", "inner_size", "attention_dropout"),
+    *("dropout", "embedding_dropout", "history", "seed", "text_vocabulary", "weight_decay", "clip_grad_norm"),
+    *("autocast", "MAX_ITEM_LIST_LENGTH", *WRITING_KEYS),
 )
 
 

@@ -158,11 +158,11 @@ def bar_plot(caption: str, xlabel: str, bars: Mapping[str, float]) -> Plot:
     return _both(caption, draw, max(0.32, _room(bars)) * len(bars) + 0.9)
 
 
-def _dot(axes: Axes, number: int, found: Interval, at: float, name: str | None, upright: bool = False) -> None:
+def _dot(axes: Axes, number: int, interval: Interval, at: float, name: str | None, upright: bool = False) -> None:
     """One mean with its interval in the colour of its series."""
     colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-    x, y = (at, found.mean) if upright else (found.mean, at)
-    (axes.vlines if upright else axes.hlines)(at, found.low, found.high, colors=colour, linewidth=1.6)
+    x, y = (at, interval.mean) if upright else (interval.mean, at)
+    (axes.vlines if upright else axes.hlines)(at, interval.low, interval.high, colors=colour, linewidth=1.6)
     axes.plot(x, y, marker, color=colour, markersize=5.5, label=name)
 
 

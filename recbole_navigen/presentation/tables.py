@@ -72,17 +72,17 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
-def interval_cell(found: Interval, best: bool = False, digits: int = 4) -> Cell:
+def interval_cell(interval: Interval, best: bool = False, digits: int = 4) -> Cell:
     """A mean with its interval beside it; a dash where there is none."""
-    if not np.isfinite(found.mean):
+    if not np.isfinite(interval.mean):
         return Cell("-")
-    numbers = {"": found.mean, " low": found.low, " high": found.high}
-    aside = f"[{found.low:.{digits}f}, {found.high:.{digits}f}]" if np.isfinite(found.low) else ""
-    return Cell(f"{found.mean:.{digits}f}", aside, best=best, numbers=numbers)
+    numbers = {"": interval.mean, " low": interval.low, " high": interval.high}
+    aside = f"[{interval.low:.{digits}f}, {interval.high:.{digits}f}]" if np.isfinite(interval.low) else ""
+    return Cell(f"{interval.mean:.{digits}f}", aside, best=best, numbers=numbers)
 
 
 def to_terminal(tables: Sequence[Table]) -> list[TerminalTable | Text]:
-    """What rich prints: the tables, then the notes of all."""
+    """Turn tables into what rich prints: the tables, then all their notes."""
     printed: list[TerminalTable | Text] = []
     for table in tables:
         shown = TerminalTable(title=Text(_seen(table.title)), title_justify="left")
@@ -215,6 +215,6 @@ def _markdown_row(cells: Iterable[str]) -> str:
 
 
 def shown_name(metric: str) -> str:
-    """How tables write a metric: NDCG@10, Recall@10."""
+    """Return the name of a metric as tables write it: NDCG@10, Recall@10."""
     name, _, k = metric.partition("@")
     return f"{name.upper() if name in ('ndcg', 'mrr', 'map') else name.capitalize()}@{k}"

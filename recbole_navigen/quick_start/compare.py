@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row to be: its label, and its settings at any seed."""
+    """A row of the comparison before its runs: its label, and its settings at any seed."""
 
     label: str
     config: Config
@@ -102,14 +102,17 @@ def run_compare(
             bar(number - 1, name)
             config, start = entry.config, time.perf_counter()
             wanted = {**identity(config), "seed": seed}
-            own = RunSettings.of(config)
-            run = find_finished(own.checkpoint_dir, wanted)
+            run_settings = RunSettings.of(config)
+            run = find_finished(run_settings.checkpoint_dir, wanted)
             done = "found"
             if run is None:
                 settings = {**config.external_config_dict, "seed": seed, "show_progress": False}
                 try:
                     folder = separately(
-                        own.model, own.dataset, settings, lambda line, n=number - 1, on=name: bar(n, f"{on}: {line}")
+                        run_settings.model,
+                        run_settings.dataset,
+                        settings,
+                        lambda line, n=number - 1, on=name: bar(n, f"{on}: {line}"),
                     )
                 except RunFailed as error:
                     failures[entry.label].append(Failure(seed, str(error), error.details))
@@ -174,9 +177,9 @@ def _metrics(config: Config) -> list[str]:
     return sorted(_existing(*asked, own_metrics(run.metrics_file)), key=lambda metric: metric != run.metric)
 
 
-def _existing(names: Sequence[str], topk: Sequence[int], own: Mapping[str, str]) -> list[str]:
+def _existing(names: Sequence[str], topk: Sequence[int], user_metrics: Mapping[str, str]) -> list[str]:
     """The metrics that follow from the rank of a single target, such as ndcg@10, each once; a warning names others."""
-    refuse_unknown_metrics(names, own)
+    refuse_unknown_metrics(names, user_metrics)
     asked = dict.fromkeys(str(name).lower() for name in names)
     shown, left_out = [name for name in asked if name in METRICS], [name for name in asked if name not in METRICS]
     if not shown:
@@ -233,9 +236,9 @@ def _told_apart(mine: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) ->
         mine: its record. others: records of other runs of its model.
     """
 
-    def differing(own: Mapping[str, Any], theirs: Sequence[Mapping[str, Any]]) -> list[str]:
-        keys = dict.fromkeys(key for settings in (own, *theirs) for key in settings)
-        return [f"{key}={own.get(key)}" for key in keys if any(other.get(key) != own.get(key) for other in theirs)]
+    def differing(mine: Mapping[str, Any], theirs: Sequence[Mapping[str, Any]]) -> list[str]:
+        keys = dict.fromkeys(key for settings in (mine, *theirs) for key in settings)
+        return [f"{key}={mine.get(key)}" for key in keys if any(other.get(key) != mine.get(key) for other in theirs)]
 
     def learned(record: Mapping[str, Any]) -> dict[str, Any]:
         return _flat({key: value for key, value in record["config"].items() if key not in NOT_LEARNED})

@@ -21,7 +21,7 @@ BEST, DEFAULT = "best trial", "default settings"
 
 @dataclass(slots=True)
 class Confirmation:
-    """Runs of both on other seeds.
+    """Runs of the best trial and of the default settings on other seeds.
 
     Attributes:
         metric: `valid_metric` in small letters. bigger: whether more of it is better.
@@ -38,11 +38,11 @@ class Confirmation:
 
     @property
     def seeds(self) -> list[int]:
-        """Seeds on which both ran."""
+        """The seeds on which both were run."""
         return sorted(self.valid[BEST].keys() & self.valid[DEFAULT].keys())
 
     def gap(self, values: Mapping[str, Mapping[int, float]]) -> float:
-        """How far the best trial is ahead, on average over the seeds; negative where it is behind."""
+        """Return the mean lead of the best trial over the seeds; it is negative where that trial is behind."""
         sign = 1 if self.bigger else -1
         return sign * float(np.mean([values[BEST][seed] - values[DEFAULT][seed] for seed in self.seeds]))
 
@@ -60,7 +60,7 @@ class Confirmation:
         return bool(self.seeds) and self.gap(self.valid) > 0
 
     def verdict(self) -> str:
-        """One sentence."""
+        """Return the verdict in one sentence."""
         if not self.seeds:
             return f"Not confirmed: {'; '.join(self.failures)}."
         test, name = self.test_gap, shown_name(self.metric) if "@" in self.metric else self.metric
@@ -72,7 +72,7 @@ class Confirmation:
         )
 
     def table(self) -> Table:
-        """Validation and test of both, seed by seed."""
+        """Return a table with validation and test of both, seed by seed."""
         name = shown_name(self.metric) if "@" in self.metric else self.metric
         columns = [f"{part} {name}, seed {seed}" for seed in self.seeds for part in ("valid", "test")]
         rows = []
@@ -83,7 +83,7 @@ class Confirmation:
         return Table("The best trial on other seeds", "confirmation", ("settings", *columns), tuple(rows), notes)
 
     def summary(self) -> dict[str, Any]:
-        """What `run_hyper` returns of it."""
+        """Return the part of the confirmation that `run_hyper` returns."""
         gaps = {}
         if self.seeds:
             test = self.test_gap
@@ -94,14 +94,14 @@ class Confirmation:
 def confirm(
     config: Config, best: Mapping[str, Any], count: int, separately: SeparateRuns, progress: Callable[[str], None]
 ) -> Confirmation:
-    """Run both on the next seeds; runs that are there are not made again.
+    """Run the best trial and the default settings on the next seeds; finished runs are not repeated.
 
     Args:
         config: settings of all trials. best: those of the best trial. count: of seeds.
         separately: runs the models. progress: is told what is going on.
     """
     run = RunSettings.of(config)
-    metric, found = run.metric, Confirmation(run.metric, run.sign > 0)
+    metric, confirmation = run.metric, Confirmation(run.metric, run.sign > 0)
     for seed in range(run.seed + 1, run.seed + 1 + count):
         for row, own in ((BEST, best), (DEFAULT, {})):
             settings = {**config.external_config_dict, **own, "seed": seed, "show_progress": False}
@@ -111,10 +111,13 @@ def confirm(
                     run.model, run.dataset, settings, lambda line, name=name: progress(f"{name}: {line}")
                 )
             except RunFailed as error:
-                found.failures.append(f"{name} failed: {error}")
+                confirmation.failures.append(f"{name} failed: {error}")
                 continue
             record = read_result(folder)
-            found.valid[row][seed], found.test[row][seed] = record["best_valid_score"], record["test_result"][metric]
+            confirmation.valid[row][seed], confirmation.test[row][seed] = (
+                record["best_valid_score"],
+                record["test_result"][metric],
+            )
             if metric.partition("@")[0] in METRICS:
                 try:
                     ranks = Run.load(folder).ranks
@@ -123,15 +126,15 @@ def confirm(
                 # In the protocol of the run's own test.
                 general = record["config"]["MODEL_TYPE"] != "SEQUENTIAL" and not record["protocol"]["repeatable"]
                 hidden = record["protocol"]["exclude_history"] or general
-                found.users[row][seed] = metric_values(metric, ranks.rank_unseen if hidden else ranks.rank)
-    return found
+                confirmation.users[row][seed] = metric_values(metric, ranks.rank_unseen if hidden else ranks.rank)
+    return confirmation
 
 
 def finished(config: Config, settings: Mapping[str, Any]) -> str | None:
     """Folder of a finished run of the model with these settings; None without one, or where they cannot be meant."""
     run = RunSettings.of(config)
     try:
-        own = Config(run.model, run.dataset, config_dict=dict(settings))
+        config_of_seed = Config(run.model, run.dataset, config_dict=dict(settings))
     except InputError:
         return None
-    return next(map(str, finished_folders(run.checkpoint_dir, identity(own))), None)
+    return next(map(str, finished_folders(run.checkpoint_dir, identity(config_of_seed))), None)

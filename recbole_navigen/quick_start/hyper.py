@@ -269,9 +269,9 @@ def _tell(say: Callable[[str], None], metric: str, total: int) -> Callable[["opt
     """A callback of Optuna's that prints one line a trial."""
 
     def tell(study: "optuna.Study", trial: "optuna.trial.FrozenTrial") -> None:
-        name, own = f"{len(ended(study))} of {total}: trial {trial.number}", trial.user_attrs
+        name, attributes = f"{len(ended(study))} of {total}: trial {trial.number}", trial.user_attrs
         if trial.state == TrialState.FAIL:
-            say(f"{name} FAILED: {own[FAILURE]}")
+            say(f"{name} FAILED: {attributes[FAILURE]}")
             return
         if trial.state == TrialState.PRUNED:
             last = list(trial.intermediate_values.values())[-1]
@@ -279,10 +279,10 @@ def _tell(say: Callable[[str], None], metric: str, total: int) -> Callable[["opt
         else:
             speed = [f"{value:,.0f} {LATENCY}" for value in trial.values[1:]]
             outcome = ", ".join((f"{shown_name(metric)} {trial.values[0]:.4f}", *speed))
-            if own.get("found"):
-                outcome += f", found in {own['folder']}"
+            if attributes.get("found"):
+                outcome += f", found in {attributes['folder']}"
         best = best_trial(study)
         so_far = f"; best so far {best.values[0]:.4f} of trial {best.number}" if best is not None else ""
-        say(f"{name}: {outcome}, {own['seconds']:.0f} s, {own['evaluations']} evaluations{so_far}")
+        say(f"{name}: {outcome}, {attributes['seconds']:.0f} s, {attributes['evaluations']} evaluations{so_far}")
 
     return tell

@@ -38,10 +38,12 @@ def show_facts(
     facts = facts_of(config, data)
     console = Console(highlight=False)
     for item in sorted(random.Random(seed).sample(range(len(facts)), min(count, len(facts)))):
-        own = facts[item]
-        about = ", ".join([*own.kinds, *filter(None, [own.machine]), *["literal"] * own.literal]) or "nothing"
+        fact = facts[item]
+        about = ", ".join([*fact.kinds, *filter(None, [fact.machine]), *["literal"] * fact.literal]) or "nothing"
         console.print(visible(texts[item]), markup=False, soft_wrap=True)
-        console.print(f"    {visible(own.name) or '(no name)'}: {about}  [{own.source}]", markup=False, soft_wrap=True)
+        console.print(
+            f"    {visible(fact.name) or '(no name)'}: {about}  [{fact.source}]", markup=False, soft_wrap=True
+        )
     report = facts_report(facts)
     console.print(
         f"{report['items']} items: {report['by_text']} have kinds by their text, {report['by_terms']} by their terms, "

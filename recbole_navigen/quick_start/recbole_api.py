@@ -75,7 +75,7 @@ def run(
 
 
 def run_recboles(rank: int, *args: object) -> None:
-    """What RecBole spawns; refused unless it is alone."""
+    """Stand in for the function that RecBole spawns; it is refused unless there is one process."""
     *names, more = args
     if not isinstance(more, MutableMapping):
         raise InputError(f"the last argument of run_recboles must be a dictionary, not {more!r}.")

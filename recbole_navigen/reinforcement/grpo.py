@@ -12,7 +12,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from recbole_navigen.artefacts import write_bytes
 from recbole_navigen.bars import tqdm
+from recbole_navigen.config import ReinforceSettings
 from recbole_navigen.errors import InputError
 from recbole_navigen.interruption import heed
 from recbole_navigen.language.adapters import add_lora, has_lora, lora_parameters, merge_lora, without_lora
@@ -91,7 +92,7 @@ class Grpo:
     """Trains learners, keeps what validates best, and goes on after a kill with the same numbers.
 
     Args:
-        learners: each with a module of its own. settings: of properties/reinforce.yaml, and `seed`.
+        learners: each with a module of its own. settings: how they learn.
         folder: of the run; the log and the checkpoint in progress go there. device: of the modules.
         save_seconds: between two checkpoints, at least; each validation writes one.
     """
@@ -99,19 +100,19 @@ class Grpo:
     def __init__(
         self,
         learners: Sequence[Learner],
-        settings: Mapping[str, Any],
+        settings: ReinforceSettings,
         folder: Path,
         device: torch.device,
         save_seconds: float = math.inf,
     ):
         self.learners, self.settings, self.folder = list(learners), settings, Path(folder)
         self.progress = Progress(self.folder / PROGRESS, save_seconds)
-        self.moments = torch.Generator().manual_seed(settings["seed"])
-        self.draws = torch.Generator(device).manual_seed(settings["seed"])
+        self.moments = torch.Generator().manual_seed(settings.seed)
+        self.draws = torch.Generator(device).manual_seed(settings.seed)
         self.log: list[dict[str, Any]] = []
         self.step = 0
         self.seconds = self.seconds_before = 0.0  # in all, and of that what a killed run took before
-        rank = settings["lora_rank"]
+        rank = settings.lora_rank
         self._references: list[_Frozen | _Switched] = []
         self.parameters: list[list[nn.Parameter]] = []
         for learner in self.learners:
@@ -122,7 +123,7 @@ class Grpo:
                     "leave it 0, and those are reinforced."
                 )
             if rank:
-                add_lora(module.backbone.lm, rank, settings["lora_alpha"])
+                add_lora(module.backbone.lm, rank, settings.lora_alpha)
             self.parameters.append(list(learner.policy.trainable()))
             self._references.append(_Switched(module, self.parameters[-1]) if rank else _Frozen(module))
         self.optimizer = torch.optim.AdamW(
@@ -140,13 +141,13 @@ class Grpo:
         settings, begun = self.settings, time.perf_counter()
         if (state := self.progress.load()) is not None:
             self._resume(state)
-            logger.info("reinforce: going on from step %d of %d", self.step, settings["steps"])
+            logger.info("reinforce: going on from step %d of %d", self.step, settings.steps)
             self.seconds_before = self.seconds
             begun -= self.seconds
         else:
             self._validate()
         with tqdm(
-            total=settings["steps"], initial=self.step, desc="reinforce", ncols=100, disable=not show_progress
+            total=settings.steps, initial=self.step, desc="reinforce", ncols=100, disable=not show_progress
         ) as bar:
             while not self._ended():
                 entry = self._step()
@@ -156,14 +157,14 @@ class Grpo:
                 shown = {name.replace("cid2", ""): f"{value:.3f}" for name, value in entry.items() if "reward" in name}
                 bar.set_postfix(shown, refresh=False)
                 bar.update()
-                validated = self.step % settings["eval_every"] == 0 or self._ended()
+                validated = self.step % settings.eval_every == 0 or self._ended()
                 if validated:
                     self._validate()
                 # Also at the end: whoever is killed after it never asks again for the model at the start.
                 if validated or self.progress.due:
                     self.seconds = time.perf_counter() - begun
                     self.progress.save(**self._state())
-                    logger.info("reinforce: step %d of %d", self.step, settings["steps"])
+                    logger.info("reinforce: step %d of %d", self.step, settings.steps)
         lines = "".join(json.dumps(entry) + "\n" for entry in self.log)
         write_bytes(self.folder / LOG, lines.encode())
         return self.log
@@ -172,30 +173,30 @@ class Grpo:
         """Put each module back to what validated best, adapters merged."""
         for learner in self.learners:
             _restore(learner.policy.module, learner.best)
-            if self.settings["lora_rank"]:
+            if self.settings.lora_rank:
                 merge_lora(learner.policy.module.backbone.lm)
 
     def _ended(self) -> bool:
-        return self.step >= self.settings["steps"] or all(learner.stopped for learner in self.learners)
+        return self.step >= self.settings.steps or all(learner.stopped for learner in self.learners)
 
     def _step(self) -> dict[str, Any]:
         settings, entry = self.settings, {"step": self.step}
-        warmup = int(settings["warmup_ratio"] * settings["steps"])
+        warmup = int(settings.warmup_ratio * settings.steps)
         for learner, group in zip(self.learners, self.optimizer.param_groups, strict=True):
-            group["lr"] = learner.learning_rate * rate(self.step, settings["steps"], warmup, "cosine")
+            group["lr"] = learner.learning_rate * rate(self.step, settings.steps, warmup, "cosine")
         parts = [
             [] if learner.stopped else self._parts(place, self._rollouts(learner, entry))
             for place, learner in enumerate(self.learners)
         ]
-        for _ in range(settings["inner"]):
+        for _ in range(settings.inner):
             self.optimizer.zero_grad()
             for place, own in enumerate(parts):
                 entry |= self._backward(place, own)
-                nn.utils.clip_grad_norm_(self.parameters[place], settings["clip_grad_norm"])
+                nn.utils.clip_grad_norm_(self.parameters[place], settings.clip_grad_norm)
             self.optimizer.step()
         for learner in self.learners:
-            if entry.get(f"{learner.policy.name} kl", 0.0) > settings["max_kl"]:
-                learner.stopped = f"the distance to the supervised model passed {settings['max_kl']} at {self.step}"
+            if entry.get(f"{learner.policy.name} kl", 0.0) > settings.max_kl:
+                learner.stopped = f"the distance to the supervised model passed {settings.max_kl} at {self.step}"
         return entry
 
     def _rollouts(self, learner: Learner, entry: dict[str, Any]) -> list[Rollout]:
@@ -203,9 +204,9 @@ class Grpo:
         the same teach nothing: others are drawn in their place, `resample` times at most, and none of them is learned.
         """
         settings, parts, drawn, flat = self.settings, [], [], 0
-        for _ in range(settings["accumulation"]):
-            prompts = learner.prompts // settings["accumulation"]
-            for _ in range(settings["resample"] + 1):
+        for _ in range(settings.accumulation):
+            prompts = learner.prompts // settings.accumulation
+            for _ in range(settings.resample + 1):
                 rollout = learner.policy.roll(prompts, learner.group, self.moments, self.draws)
                 drawn.append(rollout.means())
                 useless = ~(_spread(rollout.rewards) > 0)
@@ -226,7 +227,7 @@ class Grpo:
         if not rollouts:
             return []
         settings = self.settings
-        advantage = advantages(np.concatenate([rollout.rewards for rollout in rollouts]), settings["advantage"])
+        advantage = advantages(np.concatenate([rollout.rewards for rollout in rollouts]), settings.advantage)
         parts, row = [], 0
         for rollout in rollouts:
             own, owner = advantage[row : row + len(rollout.rewards)], rollout.owner
@@ -234,9 +235,9 @@ class Grpo:
             gain = torch.from_numpy(own.ravel()).float().to(owner.device)[owner]
             counted = torch.from_numpy(np.isfinite(rollout.rewards).ravel()).to(owner.device)
             reference = self._reference(place, rollout)
-            weight = action_weights(reference, owner, counted, settings["average"])
+            weight = action_weights(reference, owner, counted, settings.average)
             old = rollout.log_probs
-            if old is None and settings["inner"] > 1:
+            if old is None and settings.inner > 1:
                 policy = self.learners[place].policy
                 with torch.no_grad():
                     old = policy.log_probs(rollout, policy.module)
@@ -250,7 +251,7 @@ class Grpo:
         for part in parts:
             new = policy.log_probs(part.rollout, policy.module)
             old = new.detach() if part.old is None else part.old
-            loss, seen = grpo_loss(new, old, part.reference, part.gain, part.weight, settings["clip"], settings["kl"])
+            loss, seen = grpo_loss(new, old, part.reference, part.gain, part.weight, settings.clip, settings.kl)
             # What does not learn needs no gradient: rows of text and items would cost as much as the body.
             loss.backward(inputs=self.parameters[place])
             for name, value in seen.items():
@@ -285,7 +286,7 @@ class Grpo:
                 continue
             # The log holds the start also after a kill.
             start = next(entry for entry in self.log if f"{name} score" in entry)
-            diverse = start.get(f"{name} distinct_2", 0.0) * (1 - self.settings["max_diversity_loss"])
+            diverse = start.get(f"{name} distinct_2", 0.0) * (1 - self.settings.max_diversity_loss)
             better = paired_gain(values, learner.values)[0] > 0 and paired_gain(values, learner.start)[1] > 0
             if better and seen.get("distinct_2", 0.0) >= diverse:
                 learner.improved, learner.values, learner.best = True, values, _copied(learner.policy.module)

@@ -44,7 +44,7 @@ def advantages(rewards: np.ndarray, form: str = "group") -> np.ndarray:
 
 
 def action_weights(log_probs: Tensor, owner: Tensor, counted: Tensor, average: str = "tokens") -> Tensor:
-    """What each action counts, not normalised. (A,), float32.
+    """Weigh each action, without normalising the weights. Shape (A,), float32.
 
     Args:
         log_probs: of the actions, under whatever weights. (A,). owner: the sample of each. (A,).

@@ -74,7 +74,7 @@ class Policy(Protocol):
         """Log-probabilities of a rollout's actions under the policy's module or a copy of it. Shape (A,)."""
 
     def trainable(self) -> list[nn.Parameter]:
-        """What may change: the body; identifier and text rows stay."""
+        """The parameters that are trained: those of the body. Identifier and text rows stay as they are."""
 
 
 class ItemPolicy:
@@ -175,9 +175,9 @@ class InstructionPolicy:
         """G samples for each of some rows, with or without a thought."""
         rows = self.rows
         repeated = [row for row in drawn for _ in range(group)]
-        asked = rows.prompts(repeated).to(self.module.special_rows.device)
+        prompts = rows.prompts(repeated).to(self.module.special_rows.device)
         plans = None if rows.planner is None else [rows.choices(row, think) for row in repeated]
-        written = write(self.module, asked, think, 1.0, draws, plans=plans)
+        written = write(self.module, prompts, think, 1.0, draws, plans=plans)
         answers = written.answers()
         cases = [
             Case(rows.raw(row, answer, think), think, tuple(self.terms[rows.items[row] - 1]), *rows.tags[row])
@@ -186,7 +186,7 @@ class InstructionPolicy:
         scored = self.judged(cases)
         pairs = zip(repeated, answers, strict=True)
         options = None if plans is None else [rows.choices(row, think).replay(answer) for row, answer in pairs]
-        rendered = rows.prompts(repeated, answers, options).to(asked.tokens.device)
+        rendered = rows.prompts(repeated, answers, options).to(prompts.tokens.device)
         owner = (rendered.origin == Origin.TARGET).nonzero()[:, 0]
         parts = {**scored.parts, "length": written.lengths.cpu().numpy().astype(float)}
         parts["unjudged"] = np.isnan(scored.rewards).astype(float)
@@ -206,5 +206,5 @@ class InstructionPolicy:
 
 
 def body_parameters(module: TextModel) -> list[nn.Parameter]:
-    """What may change of the transformer's own weights; of a body with adapters, the adapters alone."""
+    """Return the transformer's own weights that are trained; of a body with adapters, the adapters alone."""
     return [parameter for parameter in module.backbone.own_parameters() if parameter.requires_grad]

@@ -24,32 +24,32 @@ EMOTIONS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a raw answer earns apart from its content."""
+    """The rewards of a raw answer that do not depend on its content."""
 
     format: float
     think: float
     penalty: float
 
     def total(self, main: float) -> float:
-        """R for a main reward."""
+        """Return R, the whole reward, for a main reward."""
         gate, kept = 0.2 + 0.8 * self.think, 0.3 + 0.7 * max(0.0, 1.0 - self.penalty)
         return (main * gate + 0.1 * self.format) * kept
 
 
 def parts(text: str, task: str) -> Parts:
-    """Format, thought and penalty of a raw answer. task: cid2cid or cid2ins."""
+    """Read format, thought and penalty from a raw answer. task: cid2cid or cid2ins."""
     raw = _unfenced(text)
     return Parts(_format(raw, task), _think(raw), _penalty(raw, task))
 
 
 def cid2ins_reward(text: str, scores: dict[str, float] | None) -> float:
     """R of a raw instruction answer. scores: `quality`, `ins_gold`, `ins_pred`, `pred_gold`; None: the judge failed."""
-    found = parts(text, "cid2ins")
-    if not found.format:
-        return found.total(0.0)
+    answer = parts(text, "cid2ins")
+    if not answer.format:
+        return answer.total(0.0)
     if scores is None:
-        return found.total(JUDGE_FAILED)
-    return found.total(0.9 * sum(0.25 * scores[name] for name in ("quality", "ins_gold", "ins_pred", "pred_gold")))
+        return answer.total(JUDGE_FAILED)
+    return answer.total(0.9 * sum(0.25 * scores[name] for name in ("quality", "ins_gold", "ins_pred", "pred_gold")))
 
 
 def heuristic_scores(gold: Sequence[str], predicted: Sequence[str], instruction: str) -> dict[str, float]:
@@ -106,15 +106,15 @@ def _outside(raw: str) -> str:
 
 def _objects(text: str) -> list[tuple[dict, int, int]]:
     """All JSON objects of a text that do not lie in one another, with begin and end."""
-    decoder, found, place = json.JSONDecoder(), [], text.find("{")
+    decoder, objects, place = json.JSONDecoder(), [], text.find("{")
     while place >= 0:
         try:
             value, end = decoder.raw_decode(text, place)
-            found.append((value, place, end))
+            objects.append((value, place, end))
         except json.JSONDecodeError:
             end = place + 1
         place = text.find("{", end)
-    return found
+    return objects
 
 
 def _think(raw: str) -> float:

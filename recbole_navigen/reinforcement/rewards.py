@@ -49,7 +49,7 @@ LEAST_THOUGHT = 10  # characters that are not blank
 
 
 def level_credit(levels: int) -> np.ndarray:
-    """What each level of a code is worth; (L,), adding up to 1. Three levels have the released shares."""
+    """Return each level's share of the reward, (L,), adding up to 1; three levels have the released shares."""
     if levels == len(LEVEL_CREDIT):
         return np.array(LEVEL_CREDIT)
     shares = 0.6 ** np.arange(levels)
@@ -138,15 +138,15 @@ class JudgeScorer:
         judged = self.judge.judge(reviews) if reviews else []
         scores: list[dict[str, float] | None] = []
         for place, (answer, case) in enumerate(zip(answers, cases, strict=True)):
-            gold, own = judged[2 * place : 2 * place + 2]
-            if gold is None or own is None:
+            gold, pred = judged[2 * place : 2 * place + 2]
+            if gold is None or pred is None:
                 scores.append(None)
                 continue
             scores.append(
                 {
                     "quality": (gold[0].aesthetic + gold[0].executability) / 20,
                     "ins_gold": gold[0].consistency / 10,
-                    "ins_pred": own[0].consistency / 10,
+                    "ins_pred": pred[0].consistency / 10,
                     "pred_gold": term_f1(answer.target_tid, case.target),
                 }
             )
@@ -234,10 +234,10 @@ def instruction_rewards(
     parts = {name: np.full(len(cases), np.nan) for name in names}
     parts["valid"], parts["thought"] = np.zeros(len(cases)), np.zeros(len(cases))
     rewards, failed = np.zeros(len(cases)), 0
-    found = dict(zip(valid, scored, strict=True))
+    scores_of = dict(zip(valid, scored, strict=True))
     parts["novel"][valid] = novelty([answers[place].target_ins.lower().split() for place in valid])
     for place, case in enumerate(cases):
-        answer, scores = answers[place], found.get(place)
+        answer, scores = answers[place], scores_of.get(place)
         if answer is None:
             continue
         parts["valid"][place] = 1.0

@@ -28,17 +28,17 @@ class StopRun(Exception):
 
 @contextlib.contextmanager
 def own_folder(root: str | Path, stem: str, wanted: dict[str, Any]) -> Iterator[tuple[Path, bool]]:
-    """The folder of a run, held for as long as the block lasts: that of a run with this identity which was begun and
-    not finished, if nobody works on it, or else a new one. The second value is True for a run to go on with.
+    """Hold the folder of a run for as long as the block lasts. If a run with this identity was begun and not finished,
+    and nobody works on it, the folder is that run's, and the second value is True; otherwise the folder is new.
 
     A run that nobody needs any more leaves no folder, nor does one that ends in an error before it wrote anything.
     """
-    with contextlib.ExitStack() as held:
-        path = _unfinished(root, stem, wanted, held)
+    with contextlib.ExitStack() as locks:
+        path = _unfinished(root, stem, wanted, locks)
         goes_on = path is not None
         if path is None:
             path = new_folder(root, stem)
-            held.enter_context(FileLock(path / LOCK))
+            locks.enter_context(FileLock(path / LOCK))
             write_record(path / STARTED, wanted)
         try:
             yield path, goes_on
@@ -53,10 +53,10 @@ def common_folder(
     root: str | Path, stem: str, wanted: dict[str, Any], device: torch.device
 ) -> Iterator[tuple[Path, bool]]:
     """`own_folder` for all processes of a run: the main one holds the folder, and the others are told of it."""
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as locks:
 
         def begin() -> str:
-            path, goes_on = held.enter_context(own_folder(root, stem, wanted))
+            path, goes_on = locks.enter_context(own_folder(root, stem, wanted))
             return json.dumps([str(path), goes_on])
 
         path, goes_on = json.loads(processes.from_main(begin, device))
@@ -74,7 +74,7 @@ def begun_as(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def _unfinished(root: str | Path, stem: str, wanted: dict[str, Any], held: contextlib.ExitStack) -> Path | None:
+def _unfinished(root: str | Path, stem: str, wanted: dict[str, Any], locks: contextlib.ExitStack) -> Path | None:
     """A folder to go on in, whose lock is now held; the lock of a killed process is free."""
     remove_leftovers(root)
     for file in sorted(Path(root).glob(f"{glob.escape(stem)}-*/{STARTED}")):
@@ -82,11 +82,11 @@ def _unfinished(root: str | Path, stem: str, wanted: dict[str, Any], held: conte
         if (folder / RESULT).exists() or begun_as(folder) != plain(wanted):
             continue
         with contextlib.suppress(Timeout):
-            held.enter_context(FileLock(folder / LOCK, blocking=False))
+            locks.enter_context(FileLock(folder / LOCK, blocking=False))
             if file.exists() and not (folder / RESULT).exists():
                 logger.info("going on with the run in %s", folder)
                 return folder
-            held.close()  # it was finished, or removed, in between
+            locks.close()  # it was finished, or removed, in between
     return None
 
 

@@ -83,7 +83,7 @@ def load_writer(run_dir: str | Path, ranker: DualIdentifierLM, table: DualIdenti
 
 
 def run_config(folder: str | Path, model: type | None = None) -> Config:
-    """The settings of a finished run, for what is made beside it.
+    """Read the settings of a finished run, for stages that are added to it.
 
     Args:
         folder: of the run. model: its class, where it is neither RecBole's nor ours and no file defines it.
@@ -101,16 +101,16 @@ def run_config(folder: str | Path, model: type | None = None) -> Config:
     defaults = Config(model, record["dataset"], config_dict=data)
     shown = defaults.public()
     # What the run's own settings were, and not what they made of others: that would not be taken as a setting.
-    own = {
+    user_settings = {
         key: settings[key]
         for key in defaults.given.described
         if key in settings and settings[key] != shown.get(key) and key not in ("model", "dataset", "gpu_id")
     }
-    if HIDDEN in json.dumps(own):
+    if HIDDEN in json.dumps(user_settings):
         raise InputError(
             f"the settings of {folder} hold a secret, which runs do not keep; give its settings in place of its folder."
         )
-    return Config(model, record["dataset"], config_dict={**own, **data})
+    return Config(model, record["dataset"], config_dict={**user_settings, **data})
 
 
 def refuse_other_data(dataset: NaviGenDataset, dataset_hash: str, folder: str | Path) -> None:

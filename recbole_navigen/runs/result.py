@@ -61,7 +61,7 @@ class Run:
 
 
 def read_result(folder: str | Path) -> dict[str, Any]:
-    """The result.json of a finished run's folder.
+    """Read result.json of a finished run's folder.
 
     Raises:
         InputError: the folder is not that of a finished run.
@@ -78,7 +78,7 @@ def read_result(folder: str | Path) -> dict[str, Any]:
 
 
 def find_finished(root: str | Path, wanted: dict[str, Any]) -> Run | None:
-    """The newest finished run with an identity whose ranks are whole."""
+    """Find the newest finished run with an identity whose ranks are whole."""
     for folder in finished_folders(root, wanted):
         try:
             return Run.load(folder)
@@ -88,7 +88,7 @@ def find_finished(root: str | Path, wanted: dict[str, Any]) -> Run | None:
 
 
 def finished_folders(root: str | Path, wanted: dict[str, Any]) -> Iterator[Path]:
-    """Folders of the finished runs with an identity, the newest first."""
+    """Find the folders of the finished runs with an identity, the newest first."""
     results = sorted(Path(root).glob(f"*/{RESULT}"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
     for file in results:
         try:
@@ -101,8 +101,8 @@ def finished_folders(root: str | Path, wanted: dict[str, Any]) -> Iterator[Path]
 
 
 def own_settings(record: dict[str, Any]) -> dict[str, Any]:
-    """Of the settings of a run those that decide what its model learns and are not the shipped ones; of dictionaries,
-    the entries that are not.
+    """Return the settings of a run that decide what its model learns and differ from the shipped ones; of a
+    dictionary, the entries that differ.
 
     Args:
         record: its result.json.

@@ -13,7 +13,7 @@ from recbole_navigen.supervision.settings import learns_instructions, settings_o
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
-    """A ranking model and, where there is one, what writes instructions.
+    """A ranking model and, if there is one, its writer of instructions.
 
     Attributes:
         table, lm, renderer: as `build_lm` makes them. settings: of the run. dataset_hash: of the run's data.
@@ -30,7 +30,7 @@ class TrainedModel:
 
     @property
     def author(self) -> Author | None:
-        """What writes instructions: the writer, or the ranking model if it has learned to; None if neither has."""
+        """The author of instructions: the writer, or a ranking model that learned to write; else None."""
         if self.writer is not None or not learns_instructions(self.settings):
             return self.writer
         settings = {**self.settings, "domain": settings_of(self.settings)["domain"]}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from recbole_navigen.presentation.html_result import to_fragment
 from recbole_navigen.presentation.tables import Cell, Table
@@ -60,6 +60,19 @@ class Recommendations(Sequence[Recommendation]):
             rows.append(tuple(map(Cell, (str(rank), each.item, *own))))
         title = "Recommended" if self.certified else "Recommended (some items have no score)"
         return to_fragment([Table(title, "recommended", columns, tuple(rows))])
+
+
+class Aim(NamedTuple):
+    """The item that an instruction is for, and the pool of probable next items that it is from.
+
+    Attributes:
+        best: the item. index: its own in the catalogue. items: indices of the pool, C. probabilities: theirs, C.
+    """
+
+    best: Recommendation
+    index: int
+    items: list[int]
+    probabilities: list[float]
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,13 +42,13 @@ class Batcher:
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
         self._thread.start()
 
-    def ask(self, kind: Hashable, own: object) -> Future:
+    def ask(self, kind: Hashable, request: object) -> Future:
         """Put a question; the answer, or the error, comes with the future.
 
         Raises:
             Busy: too many questions wait.
         """
-        question = Question(kind, own)
+        question = Question(kind, request)
         if self._closed:
             raise Busy
         try:

@@ -152,12 +152,12 @@ class CatalogueRecommender:
 
     def _all_indices(self, histories: Iterable[Iterable[Id]], empty: bool = False) -> list[list[int]]:
         """Item indices of histories of raw ids; an empty one is refused unless that is allowed."""
-        found = []
+        indices = []
         for row, history in enumerate(listed("histories", histories)):
-            found.append(self._indices(history, f"history {row}"))
-            if not found[-1] and not empty:
+            indices.append(self._indices(history, f"history {row}"))
+            if not indices[-1] and not empty:
                 raise InputError(f"history {row} is empty; give at least one item id.")
-        return found
+        return indices
 
     def _indices(self, ids: Iterable[Id], where: str) -> list[int]:
         """Item indices of raw ids."""

@@ -66,12 +66,12 @@ def written_drafts(
         chosen = torch.tensor(items[part]) if settings["choose_item"] else None
         prompts = renderer.cid2ins(read[0][part], read[1][part], tags[part], chosen).to(model.special_rows.device)
         generators = [torch.Generator().manual_seed(seed) for seed in seeds[part]]
-        told = None if named is None else [renderer.answer_terms(terms[:MAX_TERMS]) for terms in named[part]]
+        named_tokens = None if named is None else [renderer.answer_terms(terms[:MAX_TERMS]) for terms in named[part]]
         plans = None
         if briefs is not None:
-            pairs = zip(briefs[part], told, strict=True)
+            pairs = zip(briefs[part], named_tokens, strict=True)
             plans = [Choices(renderer.vocabulary, brief, terms, think, known) for brief, terms in pairs]
-        written = write(model, prompts, think, temperature, generators, top_p, told, plans)
+        written = write(model, prompts, think, temperature, generators, top_p, named_tokens, plans)
         totals = written.log_probs.sum(dim=1).tolist()
         for row, (tokens, total) in enumerate(zip(written.answers(), totals, strict=True)):
             if plans is None:

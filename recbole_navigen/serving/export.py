@@ -124,10 +124,10 @@ def export_transformers(trained: TrainedModel, folder: str | Path) -> Path:
     lm, vocabulary = trained.lm, trained.renderer.vocabulary
     body = copy.deepcopy(lm.backbone.lm).float()
     merge_lora(body)
-    own = torch.cat([lm.special_rows, lm.code_rows])
+    new_rows = torch.cat([lm.special_rows, lm.code_rows])
     body.resize_token_embeddings(vocabulary.size, mean_resizing=False)
     for rows in {body.get_input_embeddings().weight, body.get_output_embeddings().weight}:
-        rows[vocabulary.text_size :] = own
+        rows[vocabulary.text_size :] = new_rows
     body.config._attn_implementation = "sdpa"
     tokenizer = _extended(vocabulary)
     with atomic_directory(folder) as temporary:

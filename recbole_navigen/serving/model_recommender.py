@@ -132,7 +132,7 @@ class ModelRecommender(CatalogueRecommender):
                 f"k={k} items were asked for but only {left} are left for some user after exclusions; lower k or "
                 "exclude fewer items."
             )
-        found = []
+        recommendations = []
         at_once = max(1, SCORES // len(self.item_tokens))
         for begin in range(0, len(rows), at_once):
             scores = self._scores(rows[begin : begin + at_once]).float().cpu()[:, 1:]
@@ -142,8 +142,8 @@ class ModelRecommender(CatalogueRecommender):
             values, items = scores.topk(k, dim=1)
             for row, own in enumerate(zip(items.tolist(), values.tolist(), strict=True)):
                 best = (Recommendation(self.item_tokens[i], (), None, None, v) for i, v in zip(*own, strict=True))
-                found.append(Recommendations(tuple(best), certified[row]))
-        return found
+                recommendations.append(Recommendations(tuple(best), certified[row]))
+        return recommendations
 
     def _scores(self, rows: Interaction) -> Tensor:
         """Scores of all items by internal id, the padding item included. Shape (B, N + 1)."""

@@ -90,21 +90,21 @@ def rows_of(
     names = settings.get("item_text_fields") or []
     names = [names] if isinstance(names, str) else list(names)
     column, taken, rows = settings.get("ITEM_ID_FIELD", "item_id"), set(known), []
-    for place, given in enumerate(items):
-        if not isinstance(given, Mapping):
-            raise InputError(f"item {place} must be a dictionary of columns, not {given!r}.")
-        given = {key: value for key, value in given.items() if not _missing(value)}
-        item = raw_id(given.get("item", given.get(column)))
+    for place, entry in enumerate(items):
+        if not isinstance(entry, Mapping):
+            raise InputError(f"item {place} must be a dictionary of columns, not {entry!r}.")
+        entry = {key: value for key, value in entry.items() if not _missing(value)}
+        item = raw_id(entry.get("item", entry.get(column)))
         if not isinstance(item, str) or not item.strip():
             raise InputError(f"item {place} has no raw id; give it as `item` or `{column}`.")
         if item in taken:
             raise InputError(f"item {item!r} is in the catalogue already; remove it first, or give a new id.")
         taken.add(item)
-        texts = {name: " ".join(str(given[name]).split()) for name in (*names, "text") if name in given}
+        texts = {name: " ".join(str(entry[name]).split()) for name in (*names, "text") if name in entry}
         lists = {
-            name: checked(f"{name} of item {item!r}", kind, given[name])
+            name: checked(f"{name} of item {item!r}", kind, entry[name])
             for name, kind in LISTS.items()
-            if name in given
+            if name in entry
         }
         if not any(texts.values()) and "terms" not in lists:
             columns = ", ".join(f"`{name}`" for name in (*names, "text"))
@@ -128,25 +128,26 @@ def with_items(trained: TrainedModel, rows: Sequence[_Row], exposure: float) -> 
     """
     table, lm, settings = trained.table, trained.lm, trained.settings
     # 1. Terms.
-    read = terms_of_new([row.text for row in rows], table.terms)
-    terms = [row.terms or own for row, own in zip(rows, read, strict=True)]
-    if wordless := [row.item for row, own in zip(rows, terms, strict=True) if not own]:
+    of_texts = terms_of_new([row.text for row in rows], table.terms)
+    terms = [row.terms or of_text for row, of_text in zip(rows, of_texts, strict=True)]
+    if wordless := [row.item for row, item_terms in zip(rows, terms, strict=True) if not item_terms]:
         raise InputError(f"the text of item {wordless[0]!r} has no word that could be a term; give `terms`.")
-    tokens = [trained.renderer.vocabulary.encode_terms(own) for own in terms]
+    tokens = list(map(trained.renderer.vocabulary.encode_terms, terms))
 
     # 2. Vectors: given ones, and those of the regression that the training items fit.
     text, sentences, components = _dense_text(trained, rows, terms, tokens)
     model, boost, width = None, 0.0, lm.code_rows.shape[1]
     vectors = np.zeros((len(rows), width), np.float32)
-    if asked := [place for place, row in enumerate(rows) if row.vector is None]:
+    if places := [place for place, row in enumerate(rows) if row.vector is None]:
         old = [place for place, item in enumerate(table.item_tokens) if item not in table.report.get(NEW, {})]
         known = lm.catalogue_vectors().float()
-        more = None if components is None else lm.sentences[1:].float().cpu().numpy()[old]
-        own = None if components is None else components.float().cpu().numpy()[asked]
-        model = TextRegression([table.terms[place] for place in old], known[old].cpu().numpy(), more, settings["seed"])
-        predicted = torch.from_numpy(model([terms[place] for place in asked], own)).to(known.device)
+        of_old = None if components is None else lm.sentences[1:].float().cpu().numpy()[old]
+        of_new = None if components is None else components.float().cpu().numpy()[places]
+        old_terms, new_terms = [table.terms[place] for place in old], [terms[place] for place in places]
+        model = TextRegression(old_terms, known[old].cpu().numpy(), of_old, settings["seed"])
+        predicted = torch.from_numpy(model(new_terms, of_new)).to(known.device)
         boost, shift = boost_of(lm, trained.renderer, known, predicted, exposure)
-        vectors[asked] = (predicted + shift).cpu().numpy()
+        vectors[places] = (predicted + shift).cpu().numpy()
     for place, row in enumerate(rows):
         if row.vector is not None:
             if len(row.vector) != width or not np.isfinite(row.vector).all():
@@ -191,28 +192,28 @@ def without_items(trained: TrainedModel, indices: Iterable[int]) -> TrainedModel
     """A model whose catalogue lacks some items, by item index. The network is changed in place."""
     table, lm = trained.table, trained.lm
     gone = set(indices)
-    kept = [index for index in range(table.n_items) if index not in gone]
-    if not kept:
+    remaining = [index for index in range(table.n_items) if index not in gone]
+    if not remaining:
         raise InputError("no item would be left in the catalogue; keep at least one.")
-    left = {table.item_tokens[index] for index in kept}
+    left = {table.item_tokens[index] for index in remaining}
     new = {item: fields for item, fields in table.report.get(NEW, {}).items() if item in left}
     report = {key: value for key, value in table.report.items() if key != NEW} | ({NEW: new} if new else {})
     narrower = dataclasses.replace(
         table,
-        item_tokens=tuple(table.item_tokens[index] for index in kept),
-        codes=table.codes[kept],
-        terms=tuple(table.terms[index] for index in kept),
+        item_tokens=tuple(table.item_tokens[index] for index in remaining),
+        codes=table.codes[remaining],
+        terms=tuple(table.terms[index] for index in remaining),
         report=report,
-        residuals=table.residuals[kept],
-        sentences=None if table.sentences is None else table.sentences[kept],
+        residuals=table.residuals[remaining],
+        sentences=None if table.sentences is None else table.sentences[remaining],
     )
-    rows = torch.tensor([0, *(index + 1 for index in kept)], device=lm.code_rows.device)
+    rows = torch.tensor([0, *(index + 1 for index in remaining)], device=lm.code_rows.device)
     return _replaced(
         trained,
         narrower,
         None if lm.item_rows is None else lm.item_rows[rows],
         None if lm.sentence_map is None else lm.sentences[rows],
-        lambda facts: [facts[index] for index in kept],
+        lambda facts: [facts[index] for index in remaining],
     )
 
 
@@ -231,8 +232,8 @@ def free_codes(targets: np.ndarray, code_rows: np.ndarray, taken: np.ndarray) ->
         raise InputError(f"{levels} levels of {size} codes have no room for {len(targets)} more items; train again.")
     result = []
     for target in targets.astype(np.float64):
-        beam, found = BEAM, None
-        while found is None:
+        beam, new_code = BEAM, None
+        while new_code is None:
             prefixes, rest = np.zeros((1, 0), dtype=np.int64), target[None]
             for level in range(levels):
                 missed = rest[:, None] - code_rows[level]
@@ -242,10 +243,10 @@ def free_codes(targets: np.ndarray, code_rows: np.ndarray, taken: np.ndarray) ->
                 rows, codes = np.divmod(order, size)
                 prefixes = np.concatenate([prefixes[rows], codes[:, None]], axis=1)
                 rest = missed[rows, codes]
-            found = next((code for code in map(tuple, prefixes.tolist()) if code not in used), None)
+            new_code = next((code for code in map(tuple, prefixes.tolist()) if code not in used), None)
             beam *= 8
-        used.add(found)
-        result.append(found)
+        used.add(new_code)
+        result.append(new_code)
     return np.array(result, dtype=np.int64)
 
 
@@ -254,11 +255,11 @@ def _dense_text(
 ) -> tuple[Tensor, np.ndarray | None, Tensor | None]:
     """TID vectors of new items, (M, D); their text embeddings and the components of these, (M, any), or None."""
     table, lm = trained.table, trained.lm
-    embedded = [lm.backbone.text_rows[own].float() for own in tokens]
-    sums = [own.sum(dim=0) / max(len(own), 1) ** 0.5 for own in embedded]
+    embedded = [lm.backbone.text_rows[each].float() for each in tokens]
+    sums = [each.sum(dim=0) / max(len(each), 1) ** 0.5 for each in embedded]
     if table.sentences is None:
         return torch.stack(sums), None, None
-    said = [row.text or ", ".join(own) for row, own in zip(rows, terms, strict=True)]
+    said = [row.text or ", ".join(each) for row, each in zip(rows, terms, strict=True)]
     sentences = SentenceSpace(trained.settings["text_vectors"])(said)
     # The components are an affine map of the embeddings; the catalogue's pairs of both tell which.
     padded = np.pad(table.sentences.astype(np.float64), ((0, 0), (0, 1)), constant_values=1)
@@ -292,13 +293,15 @@ def _replaced(
     lm.set_items(codes_by_id(table), renderer.term_tokens, decoder, item_rows, sentences)
     writer = trained.writer
     if writer is not None:
-        own = dict(writer.settings)
-        if own.get("facts") is not None:
-            own["facts"] = changed_facts(own["facts"])
-        writer.model.items = shown_items(own, lm)
-        writer = Author(writer.model, _renderer(writer.renderer, table), own)
+        writer_settings = dict(writer.settings)
+        if writer_settings.get("facts") is not None:
+            writer_settings["facts"] = changed_facts(writer_settings["facts"])
+        writer.model.items = shown_items(writer_settings, lm)
+        writer = Author(writer.model, _renderer(writer.renderer, table), writer_settings)
     return dataclasses.replace(trained, table=table, renderer=renderer, writer=writer)
 
 
-def _renderer(own: Renderer, table: DualIdentifierTable) -> Renderer:
-    return Renderer(own.vocabulary, codes_by_id(table), table.terms, own.history, own.grammar, own.name_item)
+def _renderer(renderer: Renderer, table: DualIdentifierTable) -> Renderer:
+    return Renderer(
+        renderer.vocabulary, codes_by_id(table), table.terms, renderer.history, renderer.grammar, renderer.name_item
+    )

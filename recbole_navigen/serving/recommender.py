@@ -28,7 +28,7 @@ from recbole_navigen.runs.result import read_result
 from recbole_navigen.runs.trained import TrainedModel
 from recbole_navigen.serving import export, hub
 from recbole_navigen.serving.agreement import Agreement
-from recbole_navigen.serving.answers import Instruction, Recommendation, Recommendations
+from recbole_navigen.serving.answers import Aim, Instruction, Recommendation, Recommendations
 from recbole_navigen.serving.asking import RATES, AskingRecommender, Stated
 from recbole_navigen.serving.calibrated import calibrated
 from recbole_navigen.serving.contexts import thought_with
@@ -36,6 +36,7 @@ from recbole_navigen.serving.drafts import draft_scores, written_drafts
 from recbole_navigen.serving.popularity import COUNTS, log_popularity, training_counts
 from recbole_navigen.serving.preferences import Preferences, PreferenceSpace, preferences_of
 from recbole_navigen.supervision.interfaces import Sample
+from recbole_navigen.supervision.plans import Brief
 from recbole_navigen.supervision.template.term_space import TermSpace
 
 if TYPE_CHECKING:
@@ -175,16 +176,13 @@ class Recommender(AskingRecommender):
         bases = [BASES[bool(own), bool(said)] for own, said in zip(indices, stated, strict=True)]
         rows = (top.items.tolist(), top.log_probs.tolist(), top.certified.tolist(), bases)
         return [
-            Recommendations(
-                tuple(
-                    Recommendation(self.table.item_tokens[item], self.table.terms[item], math.exp(score), score, score)
-                    for item, score in zip(items, scores, strict=True)
-                ),
-                certified,
-                basis,
-            )
+            Recommendations(tuple(map(self._recommendation, items, scores)), certified, basis)
             for items, scores, certified, basis in zip(*rows, strict=True)
         ]
+
+    def _recommendation(self, item: int, log_prob: float) -> Recommendation:
+        token, terms = self.table.item_tokens[item], self.table.terms[item]
+        return Recommendation(token, terms, math.exp(log_prob), log_prob, log_prob)
 
     def _top(self, indices: list[list[int]], k: int, banned: torch.Tensor, stated: Sequence[Preferences]) -> TopK:
         """The k best items of users by item indices of their histories, with or without preferences; banned (B, N)."""
@@ -280,81 +278,78 @@ class Recommender(AskingRecommender):
             raise InputError(
                 "this run has not learned to write instructions; run_generate --run=DIR trains a writer beside it."
             )
+        # 1. Raw ids become item indices, once; a medium and a seed for each history.
         settings, planner = self.author.settings, self.author.planner
         indices = self._all_indices(histories, empty=True)
-        histories = [[self.table.item_tokens[index] for index in history] for history in indices]
-        media = [media] * len(histories) if isinstance(media, str) else listed("media", media)
+        media = [media] * len(indices) if isinstance(media, str) else listed("media", media)
         media = [checked("media", f"one of {', '.join(MEDIA)}", medium) for medium in media]
-        if len(media) != len(histories):
-            raise InputError(f"media names {len(media)} for {len(histories)} histories; give one for each, or one.")
-        seeds = [seed] * len(histories) if isinstance(seed, int) else seed
-        if len(seeds) != len(histories):
-            raise InputError(f"seed has {len(seeds)} for {len(histories)} histories; give one for each, or one.")
-        if not histories:
+        if len(media) != len(indices):
+            raise InputError(f"media names {len(media)} for {len(indices)} histories; give one for each, or one.")
+        seeds = [seed] * len(indices) if isinstance(seed, int) else seed
+        if len(seeds) != len(indices):
+            raise InputError(f"seed has {len(seeds)} for {len(indices)} histories; give one for each, or one.")
+        if not indices:
             return []
+        name_terms = not free_terms and (settings["name_item"] or not settings["choose_item"])
+        if planner is not None and not name_terms:
+            raise InputError("a plan names the terms of what it is for; leave free_terms out, or train with name_item.")
         domain = domain or settings["domain"]
-        said = preferences_of(preferences, len(histories))
-        found = self.aimed(histories, pool, exclude_history, said)
-        aims = [aim for aim, _ in found]
         if temperature is None:
             temperature = TEMPERATURE if planner is None else PLAN_TEMPERATURE
         drafts = drafts if temperature else 1
-        rows = [row for row in range(len(histories)) for _ in range(drafts)]
-        keys = [[seeds[row], list(histories[row]), media[row], place % drafts] for place, row in enumerate(rows)]
-        # One item's terms would be one guess: what is named are those that are expected of the whole pool.
-        told = [self._agreement.expected_terms(*chances, len(aim.terms)) for aim, chances in found]
-        named = not free_terms and (settings["name_item"] or not settings["choose_item"])
-        if planner is not None and not named:
-            raise InputError("a plan names the terms of what it is for; leave free_terms out, or train with name_item.")
-        briefs = None
+
+        # 2. What each instruction is for. One item's terms would be one guess: those expected of the pool are named.
+        stated = preferences_of(preferences, len(indices))
+        aims = self.aimed(indices, pool, exclude_history, stated)
+        terms = [self._agreement.expected_terms(aim.items, aim.probabilities, len(aim.best.terms)) for aim in aims]
+        briefs: list[Brief | None] = [None] * len(indices)
         if planner is not None:
-            seen = zip(indices, found, media, told, strict=True)
-            briefs = [planner.brief(history, *chances, medium, own) for history, (_, chances), medium, own in seen]
-        written = list(
+            cases = zip(indices, aims, media, terms, strict=True)
+            briefs = [planner.brief(read, aim.items, aim.probabilities, *case) for read, aim, *case in cases]
+
+        # 3. Drafts.
+        rows = [row for row in range(len(indices)) for _ in range(drafts)]
+        histories = [[self.table.item_tokens[index] for index in history] for history in indices]
+        keys = [[seeds[row], histories[row], media[row], place % drafts] for place, row in enumerate(rows)]
+        answers = list(
             written_drafts(
                 self.author,
                 self.ranking,
                 self._padded([indices[row] for row in rows]),
-                [self._index[aims[row].item] + 1 for row in rows],
+                [aims[row].index + 1 for row in rows],
                 [(domain, media[row]) for row in rows],
                 [int(content_hash(key)[:8], 16) for key in keys],
-                [told[row] for row in rows] if named else None,
-                None if briefs is None else [briefs[row] for row in rows],
+                [terms[row] for row in rows] if name_terms else None,
+                None if planner is None else [briefs[row] for row in rows],
                 think,
                 temperature,
                 top_p,
             )
         )
-        drawn = [
-            Instruction(
-                aims[row],
-                domain,
-                media[row],
-                thought_with(answer.reasoning, said[row]),
-                answer.target_tid,
-                answer.target_ins,
-                raw,
-                total,
-                plan,
-            )
-            for row, (raw, answer, total, plan) in zip(rows, written, strict=True)
-        ]
-        if drafts == 1:
-            return drawn
-        terms, name_terms = self.table.terms, supervision_settings(settings["supervision"])["name_terms"]
-        samples = [
-            Sample("", tuple(terms[index] for index in history), own, domain, medium, name_terms, brief)
-            for history, own, medium, brief in zip(indices, told, media, briefs or [None] * len(indices), strict=True)
-        ]
-        starts = range(0, len(drawn), drafts)
-        answers = [[answer for _, answer, _, _ in written[begin : begin + drafts]] for begin in starts]
-        scores = draft_scores(self._space, samples, answers)
-        best, changed = scores.argmax(axis=1), [None] * len(samples)
-        if calibrate:
-            texts = [[answer.target_ins for answer in own] for own in answers]
-            best, changed = calibrated(self._space, [sample.history for sample in samples], texts, scores)
-        chosen = zip(starts, best.tolist(), changed, strict=True)
-        return [replace(drawn[begin + place], calibration=own) for begin, place, own in chosen]
+
+        # 4. The best draft of each.
+        best, changed = [0] * len(indices), [None] * len(indices)
+        if drafts > 1:
+            catalogue, may_name = self.table.terms, supervision_settings(settings["supervision"])["name_terms"]
+            cases = zip(indices, terms, media, briefs, strict=True)
+            samples = [
+                Sample("", tuple(catalogue[index] for index in read), expected, domain, medium, may_name, brief)
+                for read, expected, medium, brief in cases
+            ]
+            starts = range(0, len(rows), drafts)
+            choices = [[answer for _, answer, _, _ in answers[begin : begin + drafts]] for begin in starts]
+            scores = draft_scores(self._space, samples, choices)
+            best = scores.argmax(axis=1).tolist()
+            if calibrate:
+                texts = [[answer.target_ins for answer in own] for own in choices]
+                best, changed = calibrated(self._space, [sample.history for sample in samples], texts, scores)
+        instructions = []
+        for row, draft in enumerate(best):
+            raw, answer, log_prob, plan = answers[row * drafts + draft]
+            thought = thought_with(answer.reasoning, stated[row])
+            said = (thought, answer.target_tid, answer.target_ins, raw, log_prob, plan, changed[row])
+            instructions.append(Instruction(aims[row].best, domain, media[row], *said))
+        return instructions
 
     @cached_property
     def _space(self) -> TermSpace:
@@ -372,25 +367,30 @@ class Recommender(AskingRecommender):
         self, histories: Histories, pool: int = POOL, exclude_history: bool = True, preferences: AllStated = None
     ) -> list[Recommendation]:
         """The item that each instruction is for, see `instruct`; of a small catalogue the pool is what is left."""
-        self._all_indices(histories, empty=True)
-        return [aim for aim, _ in self.aimed(histories, pool, exclude_history, preferences)]
+        indices = self._all_indices(histories, empty=True)
+        return [aim.best for aim in self.aimed(indices, pool, exclude_history, preferences)]
 
+    @torch.no_grad()
     def aimed(
-        self, histories: Histories, pool: int = POOL, exclude_history: bool = True, preferences: AllStated = None
-    ) -> list[tuple[Recommendation, tuple[list[int], list[float]]]]:
-        """As `aims`, and with each the pool it is from: item indices and probabilities."""
-        left = [self.table.n_items - len(set(history)) * exclude_history for history in histories]
-        sizes = [min(pool, max(1, count)) for count in left]
-        stated = preferences_of(preferences, len(histories))
-        found: dict[int, tuple[Recommendation, tuple[list[int], list[float]]]] = {}
+        self,
+        indices: Sequence[Sequence[int]],
+        pool: int = POOL,
+        exclude_history: bool = True,
+        preferences: AllStated = None,
+    ) -> list[Aim]:
+        """As `aims`, by the item indices of each history, and with the pools that they are from."""
+        stated = preferences_of(preferences, len(indices))
+        banned = self._banned(indices, None, exclude_history)
+        sizes = [min(pool, max(1, self.table.n_items - len(set(read)) * exclude_history)) for read in indices]
+        aims: dict[int, Aim] = {}
         for size in set(sizes):
-            rows = [row for row, own in enumerate(sizes) if own == size]
-            asked, said = [histories[row] for row in rows], [stated[row] for row in rows]
-            tops = self.recommend_all(asked, size, exclude_history=exclude_history, preferences=said)
-            for row, top in zip(rows, tops, strict=True):
-                chances = [self._index[item.item] for item in top], [item.probability for item in top]
-                found[row] = top[int(self._agreement.gains(*chances).argmax())], chances
-        return [found[row] for row in range(len(histories))]
+            rows = [row for row, count in enumerate(sizes) if count == size]
+            top = self._top([indices[row] for row in rows], size, banned[rows], [stated[row] for row in rows])
+            for row, items, scores in zip(rows, top.items.tolist(), top.log_probs.tolist(), strict=True):
+                probabilities = [math.exp(score) for score in scores]
+                best = int(self._agreement.gains(items, probabilities).argmax())
+                aims[row] = Aim(self._recommendation(items[best], scores[best]), items[best], items, probabilities)
+        return [aims[row] for row in range(len(indices))]
 
     def _padded(self, indices: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """The newest items of histories as internal ids, right-padded (B, W), and how many they are, (B,)."""

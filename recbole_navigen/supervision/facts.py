@@ -40,7 +40,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9'&.+-]*")
 
 @dataclass(frozen=True, slots=True)
 class ItemFacts:
-    """What is known of an item.
+    """The facts about one item that instructions may use.
 
     Attributes:
         name: how it may be called in a sentence; "" if it has no usable name.
@@ -59,12 +59,12 @@ class ItemFacts:
     topics: tuple[str, ...] = ()
 
     def row(self) -> list[Any]:
-        """As JSON values, in the order of the attributes."""
+        """Return the facts as JSON values, in the order of the attributes."""
         return [self.name, self.literal, list(self.kinds), self.machine, self.source, list(self.topics)]
 
     @classmethod
     def of_row(cls, row: Sequence[Any]) -> "ItemFacts":
-        """What `row` gave."""
+        """Read what `row` returned."""
         name, literal, kinds, machine, source, *topics = row  # writers of an earlier version know no topics
         return cls(name, literal, tuple(kinds), machine, source, *map(tuple, topics))
 
@@ -91,33 +91,35 @@ def catalogue_facts(
             raise InputError(f"item_text_roles: {field} has the unknown role {role!r}; use {', '.join(ROLES)}.")
     # A field that is read but has no role says the kind, or the name if it comes first.
     roles = {field: (roles or {}).get(field, "kind" if place else "name") for place, field in enumerate(fields)}
-    of_role = {role: [field for field, own in roles.items() if own == role] for role in ROLES}
+    of_role = {role: [field for field, each in roles.items() if each == role] for role in ROLES}
 
-    def text(item: int, *asked: str) -> str:
-        return ". ".join(fields[field][item] for role in asked for field in of_role[role] if fields[field][item])
+    def text(item: int, *roles_of_text: str) -> str:
+        return ". ".join(
+            fields[field][item] for role in roles_of_text for field in of_role[role] if fields[field][item]
+        )
 
     # A clip is called by tags of its own that other clips bear, too; its caption is no name.
     tags = [_tags(html.unescape(text(item, "name"))) if domain == "short_video" else [] for item in range(len(terms))]
     spellings: dict[str, Counter[str]] = defaultdict(Counter)
-    for own in tags:
-        for tag in {tag.casefold(): tag for tag in own}.values():
+    for each in tags:
+        for tag in {tag.casefold(): tag for tag in each}.values():
             spellings[tag.casefold()][tag] += 1
     topic = {key: count.most_common(1)[0][0] for key, count in spellings.items() if count.total() >= SHARED}
-    found = []
-    for item, own in enumerate(terms):
+    facts = []
+    for item, each in enumerate(terms):
         title = html.unescape(text(item, "name"))
         machine = _machine(title) if domain == "game" else ""
         sure = text(item, "genre", "kind", "tag")
         likely = [title] * (domain in NAMING) + [text(item, "story")]
         kinds = _kinds(sure, domain) or _kinds(". ".join(likely), domain)
         source = "text" if kinds else "terms"
-        kinds = kinds or _kinds(", ".join(own), domain)
+        kinds = kinds or _kinds(", ".join(each), domain)
         gear = bool(kinds) and lexicons().kinds[domain][kinds[0]].literal
         topics = tuple(dict.fromkeys(topic[tag.casefold()] for tag in tags[item] if tag.casefold() in topic))
         name = _name(title, domain, gear) if domain != "short_video" else topics[0] if topics else ""
         source = source if kinds else "none"
-        found.append(ItemFacts(name, domain in LITERAL or gear, kinds, machine, source, topics))
-    return tuple(found)
+        facts.append(ItemFacts(name, domain in LITERAL or gear, kinds, machine, source, topics))
+    return tuple(facts)
 
 
 def facts_report(facts: Sequence[ItemFacts]) -> dict[str, Any]:
@@ -161,13 +163,13 @@ def _machine(title: str) -> str:
 def _tags(title: str) -> list[str]:
     """Hashtags of a title that name something: of one to three words, none of a campaign, and no mere kind."""
     plain = {word for kind in lexicons().kinds["short_video"].values() for word in content_words(kind.label)}
-    found = []
+    tags = []
     for tag in re.split(r"\s*#\s*", title)[1:]:
         words = tag.split()
         known = any(word in tag.lower() for word in lexicons().campaigns) or set(content_words(tag)) <= plain
         if not known and 1 <= len(words) <= 3 and tag.isascii() and all(len(w) > 2 and w.isalpha() for w in words):
-            found.append(tag.strip())
-    return found
+            tags.append(tag.strip())
+    return tags
 
 
 def _name(title: str, domain: str, gear: bool) -> str:

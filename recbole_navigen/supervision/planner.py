@@ -52,11 +52,11 @@ class Planner:
         self.kinds = lexicons().kinds[domain]
         self._places = {name: place for place, name in enumerate(self.kinds)}
         self._borne = np.zeros((len(facts), len(self.kinds)))
-        for item, own in enumerate(facts):
-            self._borne[item, [self._places[kind] for kind in own.kinds]] = 1
+        for item, fact in enumerate(facts):
+            self._borne[item, [self._places[kind] for kind in fact.kinds]] = 1
         self._usual = self._borne.mean(axis=0)
         self._together = self._borne.T @ self._borne  # items of two kinds at once
-        self._topics = Counter(topic for own in facts for topic in own.topics)
+        self._topics = Counter(topic for fact in facts for topic in fact.topics)
 
     def brief(
         self,
@@ -66,7 +66,7 @@ class Planner:
         media: str,
         terms: Sequence[str],
     ) -> Brief:
-        """What may be said of what is expected after a history.
+        """Return the brief for what is expected after a history.
 
         Args:
             history: item indices, the oldest first.
@@ -161,8 +161,8 @@ class Planner:
         return label if len(content_words(label)) < ECHO or not group else self.label(group[-1:], "", media)
 
     def training_brief(self, history: Sequence[int], target: int, media: str, terms: Sequence[str]) -> Brief:
-        """What may be said where the next item is known: half of the expectation is the item itself, the other half the
-        newest of the history, as if nothing were sure.
+        """Return the brief of a training row, whose next item is known: half of the expectation is that item, and the
+        other half the newest items of the history, as if nothing were sure.
         """
         newest = [item for item in dict.fromkeys(reversed(history[-POOL:])) if item != target][: POOL - 1]
         weights = [0.5, *(0.5 / max(len(newest), 1) for _ in newest)]
@@ -192,11 +192,11 @@ class Planner:
 
     def _machine(self, items: np.ndarray, weights: np.ndarray) -> str:
         """The games machine that what is expected is for, if most of it is."""
-        held: Counter[str] = Counter()
+        shares: Counter[str] = Counter()
         for item, weight in zip(items.tolist(), weights.tolist(), strict=True):
             if self.facts[item].machine:
-                held[self.facts[item].machine] += weight
-        name, weight = max(held.items(), key=lambda entry: entry[1], default=("", 0.0))
+                shares[self.facts[item].machine] += weight
+        name, weight = max(shares.items(), key=lambda entry: entry[1], default=("", 0.0))
         return name if weight >= MACHINE else ""
 
     def label(self, kinds: Sequence[str], machine: str, media: str) -> str:
@@ -236,7 +236,7 @@ class Planner:
         return Trail(size, lexicons().nouns[self.domain], threads, names, turns)
 
     def plural(self, kind: str) -> str:
-        """How several items of a kind are called."""
+        """Return the plural of a kind's name."""
         own = self.kinds[kind]
         words = kind if own.literal else self.label((kind,), "", "video")
         if words.endswith("y") and words[-2] not in "aeiou":
@@ -245,7 +245,7 @@ class Planner:
 
 
 def planner_of(settings: Mapping[str, Any], facts: Sequence[ItemFacts]) -> Planner:
-    """What plans are made with.
+    """Return the planner of a run's settings.
 
     Args:
         settings: from `settings_of`, or of a writer. facts: of all items.

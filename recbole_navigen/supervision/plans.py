@@ -42,7 +42,7 @@ class Trail:
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """What may be said for one user at one moment.
+    """The phrases that a plan for one user at one moment may choose from.
 
     Attributes:
         domain, media: as in `Sample`.
@@ -86,11 +86,11 @@ class Brief:
 
     def _phrases(self, aspect: str, plan: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
         """Where candidates come from; a later source counts where all of an earlier one contradicts the plan."""
-        own = self.labels[plan["label"]][aspect]
+        phrases = self.labels[plan["label"]][aspect]
         if aspect in SCENE:  # a subject stands where those of its own kind do, and in their light
-            fitting = lexicons().scenes[self.domain].get(plan["subject"], {}).get(aspect, own)
-            yield tuple(phrase for phrase in own if phrase in fitting)
-        yield own
+            fitting = lexicons().scenes[self.domain].get(plan["subject"], {}).get(aspect, phrases)
+            yield tuple(phrase for phrase in phrases if phrase in fitting)
+        yield phrases
         if aspect in SHOWN:
             kinds = lexicons().kinds[self.domain].values()
             yield tuple(dict.fromkeys(phrase for kind in kinds for phrase in kind.phrases[aspect]))

@@ -28,10 +28,10 @@ class Reasoner(Protocol):
     """Writes paragraphs; None where it could not."""
 
     def identifier(self, samples: Sequence[Sample]) -> list[str | None]:
-        """From the terms of a history to those of the target."""
+        """Write paragraphs that lead from the terms of a history to those of the target."""
 
     def distilled(self, results: Sequence[SearchResult], identifier: Sequence[str | None]) -> list[str | None]:
-        """From a history over the improvement of an idea to the final instruction.
+        """Write paragraphs that lead from a history, by way of improving an idea, to the final instruction.
 
         Args:
             results: what was found. identifier: the identifier reasoning of each; None where it was refused.

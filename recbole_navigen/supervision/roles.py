@@ -30,7 +30,7 @@ STORE_FILE = "answers.sqlite"
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """Who does what, and the language models among them (for their counts); the same model stands there once."""
+    """The teacher, the judge and the reasoner of a supervision, and the language models among them, each once."""
 
     teacher: Teacher
     judge: Judge
@@ -38,15 +38,15 @@ class Roles:
     models: tuple[LanguageModel, ...]
 
     def report(self) -> dict[str, Any]:
-        """Of the language models so far, as JSON values: `models`, the counts and cost of each, and `unanswered`, how
-        many questions got no answer that may get one another time, by reason.
+        """Report on the language models so far, as JSON values: `models` has the counts and the cost of each, and
+        `unanswered` the number of questions, by reason, that got no answer and may get one another time.
         """
         unanswered = sum((model.unanswered for model in self.models), Counter())
         return {"models": [model.report() for model in self.models], "unanswered": dict(unanswered)}
 
 
 def search_settings(settings: Mapping[str, Any]) -> SearchSettings:
-    """The search's part of the settings."""
+    """Return the settings of the search among those of the supervision."""
     return SearchSettings(**{entry.name: settings[entry.name] for entry in fields(SearchSettings)})
 
 
@@ -59,13 +59,13 @@ def asked_models(settings: Mapping[str, Any]) -> dict[str, tuple[str, Mapping[st
 
 
 def local_weights(settings: Mapping[str, Any]) -> dict[str, str]:
-    """What names the weights of teacher and judge where they are models on this machine."""
+    """Return the hashes of the weights of teacher and judge, where these are models on this machine."""
     chats = {role: _chat(*asked) for role, asked in asked_models(settings).items() if asked[0] == "transformers"}
     return {role: chat.identity["weights"] for role, chat in chats.items()}
 
 
 def made_of(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides the rows of a supervision beside its data: settings, weights of local models, and versions.
+    """Return what decides the rows of a supervision beside its data: settings, weights of local models, and versions.
 
     Args:
         settings: from `settings_of`, or some of them.
@@ -92,8 +92,8 @@ def build_roles(
         folder: where answers of language models are kept, shared by runs; `saved/cache` is a good place.
         show_progress: whether language models show bars. facts: of the same items; None: what their terms say.
     """
-    asked = asked_models(settings)
-    judge_kind = asked["judge"][0]
+    chats = asked_models(settings)
+    judge_kind = chats["judge"][0]
     local = "template" in (settings["teacher"], judge_kind)
     space = TermSpace(item_terms, facts, settings["domain"] or "generic") if local else None
     models: list[LanguageModel] = []
@@ -110,8 +110,8 @@ def build_roles(
         teacher: Any = TemplateTeacher(space, settings["supervision_seed"], settings["instruction_budget"])
         reasoner: Any = TemplateReasoner()
     else:
-        teacher = reasoner = model_teacher(*asked["teacher"])
-    judge = TemplateJudge(space) if judge_kind == "template" else model_teacher(*asked["judge"])
+        teacher = reasoner = model_teacher(*chats["teacher"])
+    judge = TemplateJudge(space) if judge_kind == "template" else model_teacher(*chats["judge"])
     return Roles(teacher, judge, reasoner, tuple(models))
 
 

@@ -159,13 +159,13 @@ def supervise(
         show_progress: whether to show bars.
     """
     outcome = evolve([source.sample for source in sources], teacher, judge, settings, show_progress)
-    found = [(source, result) for source, result in zip(sources, outcome.results, strict=True) if result is not None]
-    samples = [source.sample for source, _ in found]
+    pairs = [(source, result) for source, result in zip(sources, outcome.results, strict=True) if result is not None]
+    samples = [source.sample for source, _ in pairs]
     identifier, lost_identifier = checked(reasoner.identifier(samples), samples)
-    distilled, lost_distilled = checked(reasoner.distilled([result for _, result in found], identifier), samples)
+    distilled, lost_distilled = checked(reasoner.distilled([result for _, result in pairs], identifier), samples)
     if traces is not None:
         with atomic_directory(traces) as folder, open(folder / "traces.jsonl", "w", encoding="utf-8") as file:
-            for source, result in found:
+            for source, result in pairs:
                 line = {"user": source.sample.user, "row": source.row, "target": source.target, **result.trace}
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
     rows = tuple(
@@ -182,11 +182,11 @@ def supervise(
             overall=result.score.overall,
             plan=dict(result.draft.genome) or None,
         )
-        for (source, result), before, after in zip(found, identifier, distilled, strict=True)
+        for (source, result), before, after in zip(pairs, identifier, distilled, strict=True)
     )
     report = {
         "search": outcome.report,
-        "named_targets": sum(result.score.hit for _, result in found),
+        "named_targets": sum(result.score.hit for _, result in pairs),
         "identifier_rejected": dict(lost_identifier),
         "distilled_rejected": dict(lost_distilled),
     }

@@ -7,11 +7,10 @@ step by step (arXiv:2606.24196): whatever the answer, something is made of it, i
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.identifiers.terms import TermResult
+from recbole_navigen.identifiers.terms import TermResult, term_counts
 from recbole_navigen.supervision.chat.replies import BadAnswer, read_terms
 from recbole_navigen.supervision.interfaces import Teacher
 
@@ -34,12 +33,12 @@ def released_terms(answer: str, text: str) -> list[str]:
 
 def clean_terms(terms: Iterable[object]) -> list[str]:
     """The released cleaning: trim, English only, no repeats whatever their case, the first ten."""
-    kept: dict[str, str] = {}
+    cleaned_terms: dict[str, str] = {}
     for term in terms:
         cleaned = " ".join(str(term).strip().strip(_ENDS).split()).rstrip(" ,;|")
         if _ENGLISH.fullmatch(cleaned):
-            kept.setdefault(cleaned.lower(), cleaned)
-    return list(kept.values())[:MAX_TERMS]
+            cleaned_terms.setdefault(cleaned.lower(), cleaned)
+    return list(cleaned_terms.values())[:MAX_TERMS]
 
 
 def _released_parse(answer: str) -> list[object]:
@@ -58,47 +57,38 @@ def _released_parse(answer: str) -> list[object]:
 
 def strict_terms(answer: str) -> list[str]:
     """Terms of an answer in the asked shape, normalised; BadAnswer if it has another or none is left."""
-    kept = [term.lower() for term in clean_terms(read_terms(answer))]
-    kept = [term for term in kept if len(term) <= LONGEST_PIECE and len(term.split()) <= MOST_WORDS]
-    if not kept:
+    terms = [term.lower() for term in clean_terms(read_terms(answer))]
+    terms = [term for term in terms if len(term) <= LONGEST_PIECE and len(term.split()) <= MOST_WORDS]
+    if not terms:
         raise BadAnswer("none of the terms is a short English term")
-    return kept
+    return terms
 
 
-def teacher_terms(texts: Sequence[str], teacher: Teacher, own: TermResult, reading: str = "strict") -> TermResult:
+def teacher_terms(texts: Sequence[str], teacher: Teacher, by_text: TermResult, reading: str = "strict") -> TermResult:
     """Ask a teacher for the terms of each item.
 
     Args:
         texts: N item texts; an item without text is not asked for.
-        teacher: asks. own: the catalogue's own terms, for items without text or without a usable answer.
+        teacher: asks. by_text: the catalogue's own terms, for items without text or without a usable answer.
         reading: `strict` or `released`.
 
     Returns:
-        The terms of N items, none empty. The report counts `items_by_teacher` and `items_by_text`, and terms as `own`
-        does.
+        The terms of N items, none empty. The report counts `items_by_teacher` and `items_by_text`, and terms as that of
+        `by_text` does.
     """
     if reading not in ("strict", "released"):
         raise InputError(f"reading={reading!r} of a teacher's terms is unknown; use strict or released.")
-    asked = [index for index, text in enumerate(texts) if text.strip()]
+    described = [index for index, text in enumerate(texts) if text.strip()]
     read = strict_terms if reading == "strict" else lambda answer: released_terms(answer, "")
-    answers = teacher.terms([texts[index] for index in asked], read)
-    terms = list(own.terms)
+    answers = teacher.terms([texts[index] for index in described], read)
+    terms = list(by_text.terms)
     by_teacher = 0
-    for index, answer in zip(asked, answers, strict=True):
+    for index, answer in zip(described, answers, strict=True):
         by_teacher += bool(answer)
         if not answer and reading == "released":
             answer = released_terms("", texts[index])
         if answer:
             terms[index] = tuple(answer)
-    held = Counter(term for item in terms for term in item)
-    report = {
-        **own.report,
-        "items_by_teacher": by_teacher,
-        "items_by_text": len(texts) - by_teacher,
-        "terms_per_item": [sum(len(item) == count for item in terms) for count in range(MAX_TERMS + 1)],
-        "distinct_terms": len(held),
-        "shared_terms": sum(count > 1 for count in held.values()),
-        "items_with_equal_terms": sum(count for count in Counter(terms).values() if count > 1),
-        "commonest": [list(pair) for pair in sorted(held.items(), key=lambda pair: (-pair[1], pair[0]))[:10]],
-    }
+    report = {**by_text.report, "items_by_teacher": by_teacher, "items_by_text": len(texts) - by_teacher}
+    report |= term_counts(terms, MAX_TERMS)
     return TermResult(tuple(terms), report)

@@ -28,12 +28,12 @@ def realise(plan: Mapping[str, str], brief: Brief, budget: int = CLIP_LENGTH) ->
             until the text fits.
     """
     works = works_of(plan)
-    for kept in KEPT:
+    for aspects in KEPT:
         for count in dict.fromkeys((len(works), min(len(works), 2), min(len(works), 1), 0)):
-            text = _written(plan, brief, works[:count], kept)
+            text = _written(plan, brief, works[:count], aspects)
             if clip_tokens(text) <= budget:
                 return text
-            if kept:  # rather say less of the craft than name fewer works
+            if aspects:  # rather say less of the craft than name fewer works
                 break
     return text
 
@@ -47,7 +47,7 @@ def worded(domain: str, works: Sequence[str]) -> dict[str, str]:
     return {name: text for name, text in patterns.items() if name != "colon" or not any(":" in one for one in works)}
 
 
-def _written(plan: Mapping[str, str], brief: Brief, works: Sequence[str], kept: Sequence[str]) -> str:
+def _written(plan: Mapping[str, str], brief: Brief, works: Sequence[str], aspects: Sequence[str]) -> str:
     patterns = worded(brief.domain, works)
     # A text that had to give up works is worded for those that are left.
     first = patterns.get(plan["wording"], next(iter(patterns.values()))).format(
@@ -61,8 +61,8 @@ def _written(plan: Mapping[str, str], brief: Brief, works: Sequence[str], kept: 
         others=listed(works[1:]),
     )
     craft = [plan["motion"]] if brief.media == "video" else []
-    craft += [plan[aspect] for aspect in ("light", "composition") if aspect in kept]
-    second = plan["style"] + (f" in {plan['palette']}" if "palette" in kept else "")
+    craft += [plan[aspect] for aspect in ("light", "composition") if aspect in aspects]
+    second = plan["style"] + (f" in {plan['palette']}" if "palette" in aspects else "")
     second += f", with {listed(craft)}" if craft else ""
     return _prose([first, second])
 

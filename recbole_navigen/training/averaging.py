@@ -44,7 +44,7 @@ class WeightAverage:
             self._set(trained)
 
     def state(self) -> dict[str, Any]:
-        """What `load` goes on from, beside the weights that are trained."""
+        """Return the state that `load` takes back, beside the trained weights."""
         return {"weights": self.weights, "steps": self.steps}
 
     def load(self, state: dict[str, Any]) -> None:
@@ -82,7 +82,7 @@ class AveragedTraining:
         return self._average.in_place() if self._average else contextlib.nullcontext()
 
     def before_validation(self, valid_data: AbstractDataLoader) -> None:
-        """What a subclass does at the averaged weights before each validation."""
+        """A subclass may do something here at the averaged weights, before each validation."""
 
     def _valid_epoch(
         self, valid_data: AbstractDataLoader, *args: object, **kwargs: object

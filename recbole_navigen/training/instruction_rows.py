@@ -96,7 +96,7 @@ class InstructionRows:
 
     @classmethod
     def of(cls, author: Author, rows: Sequence[InstructionRow], sequences: UserSequences) -> "InstructionRows":
-        """What an author learns from, under its own settings."""
+        """Return the rows from which an author learns, under the author's own settings."""
         limits = (author.settings[name] for name in ("MAX_ITEM_LIST_LENGTH", "think_share", "choose_item"))
         return cls(rows, sequences, author.renderer, *limits, author.planner)
 
@@ -129,13 +129,13 @@ class InstructionRows:
         Args:
             terms: that each answer names. chances: item indices and probabilities of each.
         """
-        for row, (own, (items, probabilities)) in enumerate(zip(terms, chances, strict=True)):
+        for row, (row_terms, (items, probabilities)) in enumerate(zip(terms, chances, strict=True)):
             history = (self.histories[row] - 1).tolist()
-            self.briefs[row] = self.planner.brief(history, items, probabilities, self.tags[row][1], own)
-            self.terms[row] = self.renderer.answer_terms(own)
+            self.briefs[row] = self.planner.brief(history, items, probabilities, self.tags[row][1], row_terms)
+            self.terms[row] = self.renderer.answer_terms(row_terms)
 
     def choices(self, row: int, think: bool) -> Choices:
-        """What the answer of a row may say, at its beginning."""
+        """Return the choices that the answer of a row has at its beginning."""
         return Choices(self.renderer.vocabulary, self.briefs[row], self.terms[row], think, self._known)
 
     def raw(self, row: int, answer: Sequence[int], think: bool) -> str:

@@ -16,7 +16,7 @@ _COMPLETE = ("recbole_navigen", "torch", "transformers", "peft")
 
 
 def marks(model: nn.Module) -> dict[str, Any]:
-    """What is compared with by `changed`: call it before anything is trained."""
+    """Mark the values of a model before anything is trained, so that `changed` can compare with them."""
     return {name: _mark(value) for name, _, value in _attributes(model)}
 
 

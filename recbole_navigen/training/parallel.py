@@ -34,7 +34,7 @@ class DataParallel:
     """Mixin for RecBole trainers, right before the trainer in the bases. With one process it changes nothing."""
 
     def __init__(self, config: Config, model: nn.Module):
-        self.settings = own = TrainingSettings.of(config)
+        self.settings = settings = TrainingSettings.of(config)
         if processes.size() == 1:
             super().__init__(config, model)
             return
@@ -42,11 +42,11 @@ class DataParallel:
         own_loops = [cls for cls in of_recbole if "_train_epoch" in vars(cls)]
         if own_loops != [Trainer]:
             raise InputError(
-                f"{own.model} cannot be trained by {processes.size()} processes: RecBole's "
+                f"{settings.model} cannot be trained by {processes.size()} processes: RecBole's "
                 f"{own_loops[0].__name__} has a training loop of its own; run it in one process"
             )
-        if own.MODEL_TYPE == ModelType.TRADITIONAL:
-            raise InputError(f"{own.model} has no steps that processes could share; run it in one process")
+        if settings.MODEL_TYPE == ModelType.TRADITIONAL:
+            raise InputError(f"{settings.model} has no steps that processes could share; run it in one process")
         if not processes.is_main():
             # RecBole opens a TensorBoard folder in every trainer; one process alone writes.
             recbole.trainer.trainer.get_tensorboard = lambda logger: _Silent()

@@ -25,13 +25,13 @@ def use_bf16(setting: bool | str | None, device: torch.device) -> bool:
 def _hardware_has_bf16(device_type: str) -> bool:
     """Ask the hardware, and say in the log what it answered; once a process and kind of device."""
     if device_type == "cuda":
-        found = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else None
+        support = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else None
     else:
         capabilities = torch.cpu.get_capabilities()
-        found = next((feature for feature in _FAST_BF16 if capabilities.get(feature)), None)
+        support = next((feature for feature in _FAST_BF16 if capabilities.get(feature)), None)
     getLogger().info(
-        f"bf16 autocast: on, the {device_type} has {found}"
-        if found
+        f"bf16 autocast: on, the {device_type} has {support}"
+        if support
         else f"bf16 autocast: off, the {device_type} has none"
     )
-    return found is not None
+    return support is not None

@@ -105,16 +105,16 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
         self._steps_done += 1
         weights, model = self.settings.task_weights, self.model
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._bf16), model.lm.one_step():
-            own = model.calculate_loss(batch)
-            self.telemetry.note("loss/cid2cid", own)
-            loss = weights["cid2cid"] * own
+            task_loss = model.calculate_loss(batch)
+            self.telemetry.note("loss/cid2cid", task_loss)
+            loss = weights["cid2cid"] * task_loss
             if self._steps_done % MAPPING_EVERY == 0:
                 loss = loss + MAPPING_EVERY * self._mapping_loss()
             if self._instructions is not None and self.stage == "finetune":
                 rendered = self._instructions.batch(self.settings.instruction_batch_size, self._items)
-                own = model.lm.text_loss(rendered.to(self.device))
-                self.telemetry.note("loss/cid2ins", own)
-                loss = loss + weights["cid2ins"] * own
+                task_loss = model.lm.text_loss(rendered.to(self.device))
+                self.telemetry.note("loss/cid2ins", task_loss)
+                loss = loss + weights["cid2ins"] * task_loss
         return loss
 
     def _mapping_loss(self) -> Tensor:
@@ -125,13 +125,13 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
         loss = torch.zeros((), device=self.device)
         if weights["tid2cid"]:
             rendered = model.renderer.tid2cid(items).to(self.device)
-            own = model.lm.decoder.loss(model.lm, rendered)
-            self.telemetry.note("loss/tid2cid", own)
-            loss = loss + weights["tid2cid"] * own
+            task_loss = model.lm.decoder.loss(model.lm, rendered)
+            self.telemetry.note("loss/tid2cid", task_loss)
+            loss = loss + weights["tid2cid"] * task_loss
         if weights["cid2tid"]:
-            own = model.lm.text_loss(model.renderer.cid2tid(items).to(self.device))
-            self.telemetry.note("loss/cid2tid", own)
-            loss = loss + weights["cid2tid"] * own
+            task_loss = model.lm.text_loss(model.renderer.cid2tid(items).to(self.device))
+            self.telemetry.note("loss/cid2tid", task_loss)
+            loss = loss + weights["cid2tid"] * task_loss
         return loss
 
     def _valid_epoch(self, *args: object, **kwargs: object) -> tuple[float, dict[str, float]]:

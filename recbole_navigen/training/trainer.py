@@ -139,7 +139,7 @@ class SafeCheckpoint(DataParallel):
         """Take back what `extra_state` returned."""
 
     def before_epochs(self, train_data: AbstractDataLoader, show_progress: bool) -> None:
-        """What a subclass does in `fit` before the first epoch."""
+        """A subclass may do something here, in `fit` before the first epoch."""
 
     def fit(
         self,
@@ -217,11 +217,11 @@ class SafeCheckpoint(DataParallel):
         return dict(self._seconds)
 
     def _add_hparam_to_tensorboard(self, best_valid_result: float) -> None:
-        kept, self.config = self.config, self.config.without_secrets()
+        whole, self.config = self.config, self.config.without_secrets()
         try:
             super()._add_hparam_to_tensorboard(best_valid_result)
         finally:
-            self.config = kept
+            self.config = whole
 
     def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: object) -> None:
         if not is_main():
@@ -275,13 +275,13 @@ class SafeCheckpoint(DataParallel):
         """State of each optimizer by its attribute, or the attribute that holds the same one: RecVAE has three, and
         `optimizer` is one of the other two.
         """
-        found: dict[str, Any] = {}
+        optimizers: dict[str, Any] = {}
         names: dict[int, str] = {}
         for name, value in reversed(vars(self).items()):
             if isinstance(value, torch.optim.Optimizer):
                 known = names.setdefault(id(value), name)
-                found[name] = value.state_dict() if known == name else known
-        return found
+                optimizers[name] = value.state_dict() if known == name else known
+        return optimizers
 
     def load_optimizers(self, states: dict[str, Any]) -> None:
         """Take back what `_optimizers` returned."""

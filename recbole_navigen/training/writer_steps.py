@@ -40,7 +40,7 @@ def train_writer(
     """
     device, steps = writer.special_rows.device, settings["writer_steps"]
     bf16 = use_bf16(settings["autocast"], device)
-    peak, kept = settings["writer_learning_rate"], max(1, round(AVERAGED_SHARE * steps))
+    peak, averaged_steps = settings["writer_learning_rate"], max(1, round(AVERAGED_SHARE * steps))
     learned = [p for p in writer.parameters() if p.requires_grad]
     matrices, others = [p for p in learned if p.ndim > 1], [p for p in learned if p.ndim < 2]
     optimizer = torch.optim.AdamW(
@@ -48,7 +48,7 @@ def train_writer(
         lr=peak,
         fused=device.type in ("cpu", "cuda"),
     )
-    average = WeightAverage(writer, kept)
+    average = WeightAverage(writer, averaged_steps)
     drawn = torch.Generator().manual_seed(settings["seed"])
     losses: list[float] = []
     if (state := progress.load()) is not None:
@@ -94,5 +94,5 @@ def train_writer(
                 logger.info("write: step %d of %d, %.3f nats a token", len(losses), steps, losses[-1])
     writer.load_state_dict(average.weights, strict=False)
     writer.eval()
-    last = losses[-kept:]
+    last = losses[-averaged_steps:]
     return sum(last) / len(last)

@@ -157,19 +157,19 @@ def _best_yaml(sweep: Sweep, best: "optuna.trial.FrozenTrial | None", count: int
         f"# {verdict}",
         f"# RecBole-NaviGen {recbole_navigen.__version__}. Use it: python run_navigen.py --config_files {BEST}",
     )
-    kept, left_out = without_hidden(sweep.settings(best))
+    settings, left_out = without_hidden(sweep.settings(best))
     lines += tuple(
         f"# {name} is left out since it holds a secret ({shown}); give it beside this file."
         for name, shown in left_out.items()
     )
-    return "\n".join(lines) + "\n" + yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
+    return "\n".join(lines) + "\n" + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
 
 
 def _csv(sweep: Sweep, trials: Sequence[Any]) -> str:
     """One line a trial: state, values, what it cost, its settings, its test metrics, and why it failed."""
     lines = []
     for trial in trials:
-        own = trial.user_attrs
+        attributes = trial.user_attrs
         reported = list(trial.intermediate_values.values())
         values = trial.values or ([reported[-1]] if reported else [])
         lines.append(
@@ -177,14 +177,14 @@ def _csv(sweep: Sweep, trials: Sequence[Any]) -> str:
                 "trial": trial.number,
                 "state": _state(trial),
                 **dict(zip(sweep.objectives, values, strict=False)),
-                "seconds": own.get("seconds"),
-                "evaluations": own.get("evaluations"),
+                "seconds": attributes.get("seconds"),
+                "evaluations": attributes.get("evaluations"),
                 **sweep.values(trial),
-                **{f"test {name}": value for name, value in own.get("test_result", {}).items()},
-                "found": own.get("found"),
-                "failure": own.get(FAILURE),
-                "folder": own.get("folder"),
-                "worker": own.get("worker"),
+                **{f"test {name}": value for name, value in attributes.get("test_result", {}).items()},
+                "found": attributes.get("found"),
+                "failure": attributes.get(FAILURE),
+                "folder": attributes.get("folder"),
+                "worker": attributes.get("worker"),
             }
         )
     first = ("trial", "state", *sweep.objectives, "seconds", "evaluations", *(p.name for p in sweep.space))
@@ -203,8 +203,8 @@ def _table(sweep: Sweep, trials: Sequence[Any], best: "optuna.trial.FrozenTrial 
     metric = sweep.objectives[0]
     rows = []
     for trial in trials:
-        own, values = trial.user_attrs, [f"{value:,.4f}" for value in trial.values or ()]
-        test = own.get("test_result", {}).get(metric)
+        attributes, values = trial.user_attrs, [f"{value:,.4f}" for value in trial.values or ()]
+        test = attributes.get("test_result", {}).get(metric)
         reported = list(trial.intermediate_values.values())
         if not values and reported:
             values = [f"{reported[-1]:,.4f}"]
@@ -217,7 +217,7 @@ def _table(sweep: Sweep, trials: Sequence[Any], best: "optuna.trial.FrozenTrial 
                 Cell(_state(trial)),
                 *cells,
                 Cell("" if test is None else f"{test:.4f}"),
-                Cell(f"{own['seconds']:.0f}" if "seconds" in own else ""),
+                Cell(f"{attributes['seconds']:.0f}" if "seconds" in attributes else ""),
                 *(Cell(_short(sweep.values(trial).get(parameter.name))) for parameter in sweep.space),
             )
         )
@@ -238,6 +238,8 @@ def _facts(sweep: Sweep, trials: Sequence[Any]) -> dict[str, str]:
     """What stands at the top of the page."""
     states = [_state(trial) for trial in trials]
     seconds = sum(trial.user_attrs.get("seconds", 0.0) for trial in trials)
+    for_all, left_out = without_hidden(sweep.config.external_config_dict), _PLACES - {"checkpoint_dir"}
+    fixed = [f"{name}={_short(value)}" for name, value in for_all[0].items() if name not in left_out]
     return {
         "Study": sweep.study.study_name,
         "Trials": ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)),
@@ -245,19 +247,13 @@ def _facts(sweep: Sweep, trials: Sequence[Any]) -> dict[str, str]:
         "Pruner": type(sweep.study.pruner).__name__,
         "Minutes of all trials": f"{seconds / 60:.1f}",
         "Search space": str(sweep.params_file),
-        "Fixed settings": ", ".join(f"{name}={_short(value)}" for name, value in _fixed(sweep).items()) or "none",
+        "Fixed settings": ", ".join(fixed) or "none",
         "Seed": str(sweep.run.seed),
         "Data": f"{sweep.run.dataset}, sha256 of its files {sweep.origin['files_hash']}",
         "Written": time.strftime("%Y-%m-%d %H:%M"),
         # A study takes no trials of other versions, since they are in its identity.
         "Versions of all trials": ", ".join(f"{name} {version}" for name, version in versions().items()),
     }
-
-
-def _fixed(sweep: Sweep) -> dict[str, Any]:
-    """What the user set for all trials, without secrets."""
-    kept, _ = without_hidden(sweep.config.external_config_dict)
-    return {name: value for name, value in kept.items() if name not in _PLACES - {"checkpoint_dir"}}
 
 
 def _plots(sweep: Sweep, trials: Sequence[Any]) -> dict[str, Plot]:

@@ -6,7 +6,6 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +18,9 @@ from recbole_navigen.config.rules import NOT_LEARNED
 from recbole_navigen.config.sections import section_settings
 from recbole_navigen.errors import InputError
 from recbole_navigen.redaction import is_secret
+from recbole_navigen.tuning.parameter import Parameter, label
 
 if TYPE_CHECKING:
-    from optuna import Trial
-
     from recbole_navigen.config import Config
 
 _KEYS = {"float": {"low", "high", "step", "log"}, "int": {"low", "high", "step", "log"}, "choice": {"values"}}
@@ -37,75 +35,6 @@ _OF_SCRATCH |= {"text_vocabulary", "instruction_vocabulary"}
 _LARGEST_LOG = 700.0  # of what a float holds
 # A line of RecBole's own format: name, kind, bounds or choices.
 _HYPER_TEST = re.compile(r"^(\S+)[ \t]+(choice|uniform|quniform|loguniform)[ \t]+(.+)$")
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One searched setting.
-
-    Attributes:
-        name: of the setting; dots lead into a nested one: `task_weights.cid2tid`.
-        kind: float, int or choice.
-        low, high: bounds, both included; of float and int.
-        step: between two values, or None; of float and int.
-        log: whether the logarithm is what is spread evenly.
-        values: of a choice.
-    """
-
-    name: str
-    kind: str
-    low: float = 0.0
-    high: float = 0.0
-    step: float | None = None
-    log: bool = False
-    values: tuple[Any, ...] = ()
-
-    def suggest(self, trial: "Trial") -> Any:
-        """The value that an Optuna trial draws."""
-        if self.kind == "choice":
-            return self.value(trial.suggest_categorical(self.name, [label(value) for value in self.values]))
-        if self.kind == "int":
-            return trial.suggest_int(self.name, int(self.low), int(self.high), step=int(self.step or 1), log=self.log)
-        return trial.suggest_float(self.name, self.low, self.high, step=self.step, log=self.log)
-
-    def value(self, drawn: object) -> Any:
-        """The setting's value from what Optuna stores."""
-        if self.kind != "choice":
-            return drawn
-        return next(value for value in self.values if _same(label(value), drawn))
-
-    def holds(self, value: object) -> bool:
-        """Whether a value lies in the space, on its steps."""
-        if self.kind == "choice":
-            return any(_same(label(value), label(other)) for other in self.values)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
-            return False
-        steps = (value - self.low) / self.step if self.step else 0.0
-        return math.isclose(steps, round(steps), abs_tol=1e-9) and (self.kind == "float" or float(value).is_integer())
-
-    def grid(self) -> list[Any]:
-        """All values as Optuna stores them; refused for a setting that has no end of them."""
-        if self.kind == "choice":
-            return [label(value) for value in self.values]
-        if self.step is None and self.kind == "float":
-            raise InputError(
-                f"the grid needs a list of values for {self.name}, which is continuous; give it a step or values, or "
-                "choose another sampler"
-            )
-        step = self.step or 1
-        count = int((self.high - self.low) / step + 1e-9) + 1
-        values = [self.low + number * step for number in range(count)]
-        return [int(value) for value in values] if self.kind == "int" else values
-
-
-def label(value: object) -> Any:
-    """What Optuna stores for a choice: plain values as they are, lists and mappings as JSON."""
-    return value if value is None or isinstance(value, bool | int | float | str) else json.dumps(value)
-
-
-def _same(one: object, other: object) -> bool:
-    # True equals 1 in Python, and they are two settings.
-    return type(one) is type(other) and one == other
 
 
 def read_space(path: str | Path) -> tuple[Parameter, ...]:
@@ -137,26 +66,26 @@ def read_space(path: str | Path) -> tuple[Parameter, ...]:
     return space
 
 
-def _of_yaml(name: str, given: object, where: str) -> Parameter:
-    if isinstance(given, list):
-        given = {"type": "choice", "values": given}
-    if not isinstance(given, dict):
-        raise InputError(f"{where}: {name} is {given!r}, which is nothing to search; {_HOW}")
-    given = dict(given)
-    kind = given.pop("type", "choice" if "values" in given else None)
+def _of_yaml(name: str, entry: object, where: str) -> Parameter:
+    if isinstance(entry, list):
+        entry = {"type": "choice", "values": entry}
+    if not isinstance(entry, dict):
+        raise InputError(f"{where}: {name} is {entry!r}, which is nothing to search; {_HOW}")
+    entry = dict(entry)
+    kind = entry.pop("type", "choice" if "values" in entry else None)
     if not isinstance(kind, str) or kind not in _KEYS:
         raise InputError(f"{where}: {name} has type {kind!r}; use float, int or choice")
-    for key in given:
+    for key in entry:
         if key not in _KEYS[kind]:
             raise InputError(f"{where}: {name} has an unknown `{key}`; the nearest is `{nearest(key, _KEYS[kind])}`")
     if kind == "choice":
-        return _choice(name, given.get("values"), where)
+        return _choice(name, entry.get("values"), where)
     for key in ("low", "high"):
-        if key not in given:
+        if key not in entry:
             raise InputError(f"{where}: {name} has no `{key}`; {_HOW}")
-    if not isinstance(given.get("log", False), bool):
-        raise InputError(f"{where}: {name} has log {given['log']!r}; it is true or false")
-    return _range(name, kind, where=where, **given)
+    if not isinstance(entry.get("log", False), bool):
+        raise InputError(f"{where}: {name} has log {entry['log']!r}; it is true or false")
+    return _range(name, kind, where=where, **entry)
 
 
 def _choice(name: str, values: object, where: str) -> Parameter:
@@ -191,13 +120,13 @@ def _range(
 
 def _of_hyper_test(line: str, where: str) -> Parameter:
     """RecBole's `name kind values`; loguniform has bounds in natural logarithms. Nothing is evaluated as Python."""
-    found = _HYPER_TEST.match(line)
-    if not found:
+    match = _HYPER_TEST.match(line)
+    if not match:
         raise InputError(
             f"{where}: `{line}` was not understood; write `name kind values` with the kind choice, uniform, quniform "
             "or loguniform"
         )
-    name, kind, text = found.groups()
+    name, kind, text = match.groups()
     if kind == "choice":
         values = _literal(name, text)
         # RecBole quotes lists inside lists, '[64,64]', and reads them a second time; so do we, but for intervals, which
@@ -314,13 +243,13 @@ def refuse_bad_values(space: Sequence[Parameter], described: Mapping[str, Settin
 
 
 def defaults(space: Sequence[Parameter], base: "Config") -> dict[str, Any]:
-    """What a run without the search would take, as far as it lies in the space, in the form Optuna stores."""
-    found = {}
+    """Return the default settings that lie in the space, in the form in which Optuna stores them."""
+    values = {}
     for parameter in space:
         key, *path = parameter.name.split(".")
         entry = _entries(key, base)
         for part in path:
             entry = entry[part]
         if parameter.holds(entry):
-            found[parameter.name] = label(entry) if parameter.kind == "choice" else entry
-    return found
+            values[parameter.name] = label(entry) if parameter.kind == "choice" else entry
+    return values

@@ -92,14 +92,14 @@ def open_study(
             load_if_exists=True,
         ),
     )
-    found = content_hash([repr(parameter) for parameter in space], dict(identity), list(directions))
-    known = study.user_attrs.setdefault(_IDENTITY, found)
-    if known != found:
+    space_hash = content_hash([repr(parameter) for parameter in space], dict(identity), list(directions))
+    known = study.user_attrs.setdefault(_IDENTITY, space_hash)
+    if known != space_hash:
         raise InputError(
             f"the study {name} in {_shown(storage)} searches another space, or with other settings, data, precision "
             "(autocast) or versions; name another with --study=NAME, or repeat its command where it was begun"
         )
-    study.set_user_attr(_IDENTITY, found)
+    study.set_user_attr(_IDENTITY, space_hash)
     return study
 
 

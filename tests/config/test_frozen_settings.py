@@ -11,7 +11,7 @@ from synthetic import make_config
 
 from recbole_navigen.config import shipped
 from recbole_navigen.config.description import Kind, Setting
-from recbole_navigen.config.settings import DataSettings, RunSettings, TrainingSettings
+from recbole_navigen.config.settings import DataSettings, ReinforceSettings, RunSettings, TrainingSettings
 
 SECTIONS = (RunSettings, DataSettings, TrainingSettings)
 # What RecBole makes of other settings or reads from the environment, and what a run sets itself.
@@ -28,9 +28,12 @@ def types_of(kind: Kind) -> set[type]:
     return {TYPES.get(kind.word, str)}
 
 
-@pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.parametrize("section", [*SECTIONS, ReinforceSettings])
 def test_fields_have_the_names_and_types_of_the_yaml_files(section: type) -> None:
     described: tuple[Mapping[str, Setting], ...] = (shipped.described("NaviGen"), shipped.described("SASRec"))
+    if section is ReinforceSettings:
+        described = (shipped.section("reinforce"), {"seed": described[0]["seed"]})
+        assert {entry.name for entry in dataclasses.fields(section)} == set().union(*described)
     for entry in dataclasses.fields(section):
         if entry.name in DERIVED:
             continue
@@ -53,3 +56,10 @@ def test_values_are_those_of_the_config(model: str, section: type, tiny: Path) -
         assert getattr(settings, entry.name) == config[entry.name]
     with pytest.raises(dataclasses.FrozenInstanceError):
         settings.seed = 1
+
+
+def test_reinforcement_reads_its_section_and_the_seed(tiny: Path) -> None:
+    settings = ReinforceSettings.of(
+        make_config("NaviGen", tiny, seed=7, reinforce={"steps": 3, "weights": {"clip": 1.0}})
+    )
+    assert (settings.seed, settings.steps, settings.weights, settings.group) == (7, 3, {"clip": 1.0}, 8)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from small_media import small_clip, small_siglip
 
-from recbole_navigen.encoders.clip import ClipEncoder, Encoded, cosines
+from recbole_navigen.encoders.clip import ClipEncoder
+from recbole_navigen.encoders.encoded import Encoded, cosines
 from recbole_navigen.encoders.frames import frame_places, read_frames
 from recbole_navigen.encoders.vector_store import VectorStore
 from recbole_navigen.errors import InputError

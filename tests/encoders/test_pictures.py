@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 from small_media import small_clip
 
-from recbole_navigen.encoders.clip import ClipEncoder, cosines
+from recbole_navigen.encoders.clip import ClipEncoder
+from recbole_navigen.encoders.encoded import cosines
 from recbole_navigen.encoders.frames import read_frames
 from recbole_navigen.encoders.pictures import as_rgb, open_picture
 from recbole_navigen.errors import InputError

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from small_media import small_clip  # puts benchmarks on the path
 
-from recbole_navigen.encoders.clip import Encoded
+from recbole_navigen.encoders.encoded import Encoded
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.preference import (
     HISTORY,

@@ -13,7 +13,8 @@ from recbole_navigen.data import create_dataset, read_item_text
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers import terms as textual
 from recbole_navigen.identifiers.embeddings import nearest_items
-from recbole_navigen.identifiers.terms import extract_terms, stop_words, words_of
+from recbole_navigen.identifiers.terms import extract_terms
+from recbole_navigen.identifiers.words import merge_pairs, stop_words, words_of
 from recbole_navigen.language.vocabulary import Vocabulary, train_tokenizer
 from recbole_navigen.pipeline.identifiers import build_table
 
@@ -187,9 +188,7 @@ def test_a_collocation_replaces_its_words_and_a_chance_pair_does_not():
 
 
 def test_overlapping_pairs_take_the_stronger_one():
-    merged = textual._merge_pairs(
-        [["game", "boy", "advance", "game", "boy"]], {("game", "boy"): 0.7, ("boy", "advance"): 0.9}
-    )
+    merged = merge_pairs([["game", "boy", "advance", "game", "boy"]], {("game", "boy"): 0.7, ("boy", "advance"): 0.9})
     assert merged == ["game", "boy advance", "game boy"]
 
 

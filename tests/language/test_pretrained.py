@@ -19,6 +19,7 @@ from transformers import (
     AutoTokenizer,
 )
 
+from recbole_navigen.config import ReinforceSettings, reinforce_settings
 from recbole_navigen.config.reading import properties_folders, read_settings
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
@@ -316,8 +317,9 @@ def test_a_run_with_adapters(tiny: Path, own_folder: Path) -> None:
     shutil.rmtree("base")
     again = Recommender.from_pretrained(folder)
     assert again.instruct([["i1", "i2"]], think=False) == model.instruct([["i1", "i2"]], think=False)
+    settings = ReinforceSettings(seed=0, **reinforce_settings({"lora_rank": 2}))
     with pytest.raises(InputError, match="puts adapters on a body that has some already"):
-        Grpo([Learner(SimpleNamespace(module=model.lm), 1, 2, 0.1, None)], {"seed": 0, "lora_rank": 2}, folder, "cpu")
+        Grpo([Learner(SimpleNamespace(module=model.lm), 1, 2, 0.1, None)], settings, folder, "cpu")
 
 
 def test_the_benchmark_fits_the_factor_after_training() -> None:

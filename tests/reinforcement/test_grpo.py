@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from small_model import item_policy, small_model
 from torch import nn
 
+from recbole_navigen.config import ReinforceSettings, reinforce_settings
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.rendering import Origin
 from recbole_navigen.model.decoding import write
@@ -20,25 +21,25 @@ from recbole_navigen.reinforcement.objective import action_weights, advantages, 
 from recbole_navigen.reinforcement.policies import Rollout, body_parameters
 from recbole_navigen.reinforcement.rewards import prefix_credit, released_credit
 
-SETTINGS = {
-    "seed": 3,
-    "steps": 60,
-    "accumulation": 1,
-    "inner": 1,
-    "learning_rate": 0.1,
-    "warmup_ratio": 0.0,
-    "clip_grad_norm": 1.0,
-    "clip": 0.2,
-    "kl": 0.0,
-    "advantage": "group",
-    "average": "tokens",
-    "resample": 2,
-    "eval_every": 20,
-    "max_kl": 100.0,
-    "max_diversity_loss": 0.05,
-    "lora_rank": 0,
-    "lora_alpha": 32,
-}
+SETTINGS = replace(
+    ReinforceSettings(seed=3, **reinforce_settings({})),
+    steps=60,
+    accumulation=1,
+    inner=1,
+    learning_rate=0.1,
+    warmup_ratio=0.0,
+    clip_grad_norm=1.0,
+    clip=0.2,
+    kl=0.0,
+    advantage="group",
+    average="tokens",
+    resample=2,
+    eval_every=20,
+    max_kl=100.0,
+    max_diversity_loss=0.05,
+    lora_rank=0,
+    lora_alpha=32,
+)
 
 
 def test_advantages_by_hand():
@@ -115,8 +116,8 @@ class Bandit:
 
 
 def grpo(bandit, folder, **changes):
-    settings = {**SETTINGS, **changes}
-    learner = Learner(bandit, 8, 8, settings["learning_rate"], bandit.validate)
+    settings = replace(SETTINGS, **changes)
+    learner = Learner(bandit, 8, 8, settings.learning_rate, bandit.validate)
     return Grpo([learner], settings, folder, torch.device("cpu")), learner
 
 
@@ -358,8 +359,8 @@ def test_only_the_body_learns():
 def test_the_model_at_the_start_stays_what_it_was(tmp_path, rank, decoder):
     """What the distance is measured to does not learn, whatever does: adapters, the body, the query of items."""
     policy, lm = item_policy(decoder=decoder)
-    settings = {**SETTINGS, "lora_rank": rank, "learning_rate": 0.05}
-    learner = Learner(policy, 4, 4, settings["learning_rate"], lambda: (np.zeros(1), {}))
+    settings = replace(SETTINGS, lora_rank=rank, learning_rate=0.05)
+    learner = Learner(policy, 4, 4, settings.learning_rate, lambda: (np.zeros(1), {}))
     trainer = Grpo([learner], settings, tmp_path, torch.device("cpu"))
     rollout = policy.roll(4, 4, torch.Generator().manual_seed(1), torch.Generator().manual_seed(2))
     before = trainer._reference(0, rollout)
@@ -386,8 +387,8 @@ def test_samples_that_come_without_probabilities_are_learned_under_those_of_thei
 
         policy.roll = rolled
         # Small enough that the second step still has samples that earn differently.
-        settings = {**SETTINGS, "inner": inner, "learning_rate": 0.02}
-        learner = Learner(policy, 4, 4, settings["learning_rate"], lambda: (np.zeros(1), {}))
+        settings = replace(SETTINGS, inner=inner, learning_rate=0.02)
+        learner = Learner(policy, 4, 4, settings.learning_rate, lambda: (np.zeros(1), {}))
         trainer = Grpo([learner], settings, tmp_path, torch.device("cpu"))
         entries = [trainer._step() for _ in range(2)]
         learned.append([weight.detach().clone() for weight in policy.trainable()])

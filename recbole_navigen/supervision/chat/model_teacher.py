@@ -77,7 +77,7 @@ class LanguageModel:
         return {"model": self.chat.name, **self.counts, "cost": round(cost, 6)}
 
     def ask(self, questions: Sequence[Question]) -> list[Any | None]:
-        """What was read from each answer; None, counted by reason, where also the repair is no use."""
+        """Ask, and return what was read from each answer; None, counted by reason, where a second try fails, too."""
         values: list[Any | None] = [None] * len(questions)
         broken: list[tuple[int, Question]] = []
         for place, reply in enumerate(self._complete([question.messages for question in questions])):
@@ -160,5 +160,7 @@ class ModelTeacher:
         """See `Teacher`."""
         return self.model.ask([Question(prompts.terms_prompt(text), read) for text in texts])
 
-    def _paragraphs(self, asked: Sequence[Messages]) -> list[str | None]:
-        return self.model.ask([Question(text, lambda answer: parsing.read_text(answer, "reasoning")) for text in asked])
+    def _paragraphs(self, questions: Sequence[Messages]) -> list[str | None]:
+        return self.model.ask(
+            [Question(text, lambda answer: parsing.read_text(answer, "reasoning")) for text in questions]
+        )

@@ -79,16 +79,16 @@ def drafts_prompt(task: Task) -> tuple[Messages, tuple[str, ...]]:
         f"words; it names at most three works of the history. {_naming(task.sample)} "
         f'For each key give {{"prompt": "...", "reasoning": "why, in at most 200 characters"}}. {JSON_ONLY}'
     )
-    asked = []
+    lines = []
     for name, order in zip(names, task.orders, strict=True):
-        asked.append(f"{name}: {DIRECTIONS[order.operator]}")
-        asked += [
+        lines.append(f"{name}: {DIRECTIONS[order.operator]}")
+        lines += [
             f"  draft {letter}: {data(parent.prompt, LONGEST_WRITTEN)}"
             for letter, parent in zip("AB", order.parents, strict=False)
         ]
     # The round stands in the message, so that a new round with the same parents is a new question.
     turn = f"Round {task.round}. Write these drafts:\n"
-    return _chat(system, f"{_case(task.sample)}\n\n{turn}" + "\n".join(asked)), names
+    return _chat(system, f"{_case(task.sample)}\n\n{turn}" + "\n".join(lines)), names
 
 
 def judge_prompt(sample: Sample, drafts: Sequence[Draft]) -> tuple[Messages, tuple[str, ...]]:

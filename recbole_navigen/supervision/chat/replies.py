@@ -35,11 +35,11 @@ def read_one(text: str, read: Callable[[dict[str, Any]], T]) -> T:
     objects = _objects(text)
     for value in objects:
         try:
-            found = read(value)
+            reading = read(value)
         except BadAnswer as problem:
             problems.append(problem)
         else:
-            values += [found] if found not in values else []
+            values += [reading] if reading not in values else []
     if len(values) == 1:
         return values[0]
     if len(objects) == 1:

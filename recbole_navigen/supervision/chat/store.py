@@ -82,7 +82,7 @@ class AnswerStore:
 
     def get(self, keys: Sequence[str]) -> dict[str, Answer]:
         """The answers that are known among some keys."""
-        found, changed = {}, []
+        answers, changed = {}, []
         for begin in range(0, len(keys), _PARAMETERS):
             some = list(keys[begin : begin + _PARAMETERS])
             marks = ", ".join("?" * len(some))
@@ -92,7 +92,7 @@ class AnswerStore:
                 ).fetchall()
             for key, *answer, checksum in rows:
                 if checksum == _checksum(key, answer):
-                    found[key] = Answer(*answer)
+                    answers[key] = Answer(*answer)
                 else:
                     changed.append((key, checksum))
         if changed:
@@ -101,7 +101,7 @@ class AnswerStore:
             )
             with self._readable():
                 self._connection.executemany("DELETE FROM checked_answers WHERE key = ? AND checksum = ?", changed)
-        return found
+        return answers
 
     def put(self, key: str, answer: Answer) -> None:
         """Keep an answer, at once. The first one stays: whoever asked meanwhile has read the same."""
