@@ -173,13 +173,13 @@ def learn_feedback(
     return outcome
 
 
-def feedback_stage(config: Config, model: NaviGen, settings: Mapping[str, Any], stages: Stages) -> None:
+def feedback_stage(config: Config, model: NaviGen, stages: Stages) -> None:
     """The part of the stage `reinforce` that `reinforce: {feedback: FILE}` names.
 
     Args:
-        config: of the run. model: the ranking model at its best epoch. settings: from `reinforce_settings`.
-        stages: records what it took.
+        config: of the run. model: the ranking model at its best epoch. stages: records what it took.
     """
+    settings = reinforce_settings(config["reinforce"])
     run, lines = Path(config["run_dir"]), read_feedback(settings["feedback"])
     if (run / FEEDBACK_LEARNED).exists():
         return

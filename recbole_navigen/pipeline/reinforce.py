@@ -66,11 +66,11 @@ def later_stages(
     if "write" in named:
         train_beside(config, config["run_dir"], trainer.model, part, stages)
     if "reinforce" in named:
-        own = reinforce_settings(config["reinforce"])
-        if own["feedback"] is None or "cid2cid" in own["tasks"]:
+        settings = ReinforceSettings.of(config)
+        if settings.feedback is None or "cid2cid" in settings.tasks:
             reinforce(config, trainer, part, valid_data, stages)
-        if own["feedback"] is not None:
-            feedback_stage(config, trainer.model, own, stages)
+        if settings.feedback is not None:
+            feedback_stage(config, trainer.model, stages)
 
 
 def reinforce(
