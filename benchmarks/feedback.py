@@ -1,6 +1,6 @@
 """Feedback on the tiny world: what users keep, edit and discard makes the next instructions more their own.
 
-    python benchmarks/feedback.py [--users=4000] [--speakers=150] [--silent=150] [--seed=0]
+    python benchmarks/feedback.py [--users=2000] [--speakers=150] [--silent=150] [--seed=0]
 
 NaviGen learns to rank and to write from some users. Others, whom no training saw, are written for after the first half
 of what they did. The second half is their taste: the commonest value of each attribute. Speakers judge every
@@ -40,7 +40,7 @@ RUNS = Path(__file__).resolve().parent / "runs" / "feedback"
 ROUNDS = 3
 RIGHT = 3  # attributes that must be right for an edit to be worth somebody's while
 STILL = len(world.STILL)
-SETTINGS = {"writer_steps": 800, "show_progress": False}
+SETTINGS = {"writer_steps": 400, "show_progress": False}
 
 
 def taste_of(events: Sequence[str], scenes: dict[str, np.ndarray]) -> np.ndarray:
@@ -95,7 +95,7 @@ def line_of(user: str, history: Sequence[str], own: Instruction, taste: np.ndarr
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--users", type=int, default=4000, help="that are learned from")
+    parser.add_argument("--users", type=int, default=2000, help="that are learned from")
     parser.add_argument("--speakers", type=int, default=150)
     parser.add_argument("--silent", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
