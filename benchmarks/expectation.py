@@ -42,10 +42,11 @@ MOST = 50  # items of the widest pool
 CHANGES: dict[str, list[tuple[Any, str, Any]]] = {
     f"{name} {value}": [(planning, name, value)]
     for name, values in {
-        "POOL": (1, 5, 20, MOST),
+        "POOL": (1, 5, 10, 20),
         "HISTORY": (0.0, 0.2, 0.6),
         "LIFT": (0.0, 0.4, 1.0),
         "TEMPERATURE": (0.5, 2.0),
+        "FOREIGN": (0.0, 0.3, 1.0),
     }.items()
     for value in values
 }

@@ -1,65 +1,130 @@
-"""The grid behind the SASRec of `tuned.yaml`: every point of `grid.yaml` for a data set, by its validation NDCG@10.
+"""Equal chances: SASRec and NaviGen with as many trials and as many seconds, by the product's own sweep.
 
-    python benchmarks/tune.py --dataset=ml-100k [--data_path=FOLDER] [--seed=2020] [--part=0/2]
+    python benchmarks/tune.py --dataset=ml-100k [--data_path=FOLDER] [--trials=20] [--seconds=7200] [--seed=2020]
 
-SASRec is RecBole's module on user rows, with a softmax over items. Test metrics stand beside and take no part in the
-choice. Finished points are kept in benchmarks/runs/tune and not run again; `--part` lets processes share a grid.
+Both are searched by `run_hyper` (TPE, the spaces of properties/sweep/) with the settings of `tune.yaml`: the same
+windows, targets in a batch, averaging of weights and validation users. Epochs and trials are chosen by validation
+NDCG@10 among unseen items, which is what the table reports; test numbers take no part. Each row's interval is of users,
+and of a tuned row also of the trials: `resampled_choice` draws trials and validation users anew and takes what would
+then have been chosen. NaviGen's default, trial 0 of its sweep, stands beside its tuned row. A study is kept in
+runs/tune: the same command goes on where it stopped, and one with more trials or seconds from those that are there.
 """
 
 import argparse
-import json
 from pathlib import Path
+from typing import Any
 
-from common import Bar, write_results
+import numpy as np
+import optuna
+from common import Bar, part, write_results
 
-from recbole_navigen.artefacts import content_hash, write_json
 from recbole_navigen.config.reading import read_settings
-from recbole_navigen.quick_start import run_navigen
+from recbole_navigen.evaluation.ranks import full_sort_ranks, ndcg
+from recbole_navigen.evaluation.statistics import interval, resampled_choice, resampled_means
+from recbole_navigen.quick_start.hyper import run_hyper
+from recbole_navigen.runs.loaded import load_run
+from recbole_navigen.runs.result import Run
 
 HERE = Path(__file__).resolve().parent
 RUNS = HERE / "runs" / "tune"
-MODEL = "SASRec"
-
-
-def record_of(dataset: str, settings: dict, seed: int) -> Path:
-    """Where the record of one point lies."""
-    return RUNS / dataset / f"{content_hash([MODEL, settings, seed])[:16]}.json"
+MODELS = ("SASRec", "NaviGen")
+DEFAULT, TUNED = "NaviGen, its one default", "{}, tuned"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--dataset", default="ml-100k")
     parser.add_argument("--data_path", default="dataset/")
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=7200)
     parser.add_argument("--seed", type=int, default=2020)
-    parser.add_argument("--part", default="0/1")
     arguments = parser.parse_args()
-    grids = read_settings(HERE / "grid.yaml")
-    if arguments.dataset not in grids:
-        parser.error(f"grid.yaml has no points for {arguments.dataset}; it has {', '.join(grids)}.")
-    grid = grids[arguments.dataset]
-    points = [{**grid["base"], **point} for point in grid["points"]]
-    part, parts = map(int, arguments.part.split("/"))
-    for settings in points[part::parts]:
-        file = record_of(arguments.dataset, settings, arguments.seed)
-        if not file.is_file():
-            own = {"seed": arguments.seed, "data_path": arguments.data_path, "checkpoint_dir": str(RUNS / "saved")}
-            run = run_navigen(MODEL, arguments.dataset, config_dict={**own, "show_progress": False, **settings})
-            write_json(file, json.loads((Path(run["run_dir"]) / "result.json").read_text()))
-    files = {index: record_of(arguments.dataset, settings, arguments.seed) for index, settings in enumerate(points)}
-    done = {index: json.loads(file.read_text()) for index, file in files.items() if file.is_file()}
+    settings = read_settings(HERE / "tune.yaml")
+    trials = {model: searched(model, settings, arguments) for model in MODELS}
+    rows = estimates(trials)
+    ratio = rows.pop("ratio")
     table = {
-        ", ".join(f"{key}={value}" for key, value in grid["points"][index].items()): {
-            "valid ndcg@10": round(record["best_valid_score"], 4),
-            "test ndcg@10": round(record["test_result"]["ndcg@10"], 4),
-            "minutes": round(sum(stage["seconds"] for stage in record["stages"]) / 60, 1),
+        label: {
+            "valid NDCG@10, unseen items": f"{row['valid']:.4f}",
+            "NDCG@10, unseen items": str(row["test"]),
+            "trials": str(row["trials"]),
+            "minutes of all trials": f"{row['minutes']:.1f}",
+            "settings": ", ".join(f"{key}={value}" for key, value in row["settings"].items()) or "the defaults",
         }
-        for index, record in done.items()
+        for label, row in rows.items()
     }
-    write_results(
-        f"tune-{arguments.dataset}",
-        [Bar("points of the grid that were run", len(done), str(len(points)), len(done) == len(points))],
-        {"table": table, "base": grid["base"], "best": points[max(done, key=lambda i: done[i]["best_valid_score"])]},
+    counts = {model: len(found) for model, found in trials.items()}
+    equal = len(set(counts.values())) == 1
+    bars = [
+        Bar("trials of each contender", min(counts.values()), f"equal, {arguments.trials} if time allows", equal),
+        Bar(
+            f"{DEFAULT} / {TUNED.format('SASRec')}, interval over users and trials {ratio.low:.3f} to {ratio.high:.3f}",
+            ratio.mean,
+            "above 1, and its interval",
+            ratio.low > 1,
+        ),
+    ]
+    budget = {"trials": arguments.trials, "seconds": arguments.seconds}
+    write_results(f"tune-{arguments.dataset}", bars, {"table": table, "budget": budget, "given": settings})
+
+
+def searched(model: str, settings: dict[str, Any], arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """The trials of a model that ran to their end, the default first: their settings, seconds and values of users."""
+    RUNS.mkdir(parents=True, exist_ok=True)
+    storage, study = f"sqlite:///{RUNS / arguments.dataset}.db", f"{model}-{arguments.seed}"
+    own = {"seed": arguments.seed, "data_path": arguments.data_path, "checkpoint_dir": str(RUNS / "saved")}
+    run_hyper(
+        model,
+        arguments.dataset,
+        n_trials=arguments.trials,
+        max_seconds=arguments.seconds,
+        config_dict={**own, **settings["shared"], **settings[model]},
+        storage=storage,
+        study=study,
+        output=RUNS / f"{study}-{arguments.dataset}",
     )
+    found = []
+    for trial in optuna.load_study(study_name=study, storage=storage).trials:
+        if trial.state == optuna.trial.TrialState.COMPLETE:
+            folder = Path(trial.user_attrs["folder"])
+            ranks = part(folder / "valid_ranks.json", lambda at=folder: {"unseen": validation_ranks(at)})["unseen"]
+            test = Run.load(folder).ranks.rank_unseen
+            values = {"valid": ndcg(np.array(ranks), 10), "test": ndcg(test, 10)}
+            seconds = trial.user_attrs["seconds"]
+            found.append({"number": trial.number, "settings": trial.params, "seconds": seconds, **values})
+    return sorted(found, key=lambda trial: trial["number"])
+
+
+def validation_ranks(folder: Path) -> list[int]:
+    """Ranks of the validation targets of a finished run among unseen items, of the users who validated it."""
+    loaded = load_run(folder)
+    ranks = full_sort_ranks(loaded.model, loaded.valid_data)[1]
+    return [int(rank) for rank in ranks if rank >= 0]
+
+
+def estimates(trials: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Label -> its row, and `ratio`: NaviGen's default over the tuned SASRec."""
+    rows, draws = {}, {}
+
+    def add(label: str, of: list[dict[str, Any]]) -> None:
+        valid, test = (np.array([trial[name] for trial in of]) for name in ("valid", "test"))
+        best = int(valid.mean(axis=1).argmax())
+        draws[label] = resampled_choice(valid, test) if len(of) > 1 else resampled_means(test)[0]
+        rows[label] = {
+            "valid": valid[best].mean(),
+            "test": interval(test[best].mean(), draws[label]),
+            "trials": len(of),
+            "minutes": sum(trial["seconds"] for trial in of) / 60,
+            "settings": of[best]["settings"] if len(of) > 1 else {},
+        }
+
+    for model in MODELS:
+        add(TUNED.format(model), trials[model])
+    add(DEFAULT, trials["NaviGen"][:1])
+    ours, theirs = DEFAULT, TUNED.format("SASRec")
+    mean = rows[ours]["test"].mean / rows[theirs]["test"].mean
+    rows["ratio"] = interval(mean, draws[ours] / draws[theirs])
+    return rows
 
 
 if __name__ == "__main__":

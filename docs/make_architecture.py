@@ -17,7 +17,7 @@ FLOORS = (
     ("supervision", "network", "encoders"),
     ("model", "evaluation"),
     ("training", "presentation"),
-    ("reinforcement",),
+    ("baselines", "reinforcement"),
     ("runs",),
     ("serving", "comparison", "tuning"),
     ("pipeline", "generation"),

@@ -17,6 +17,11 @@ PAGE = ROOT / "docs" / "reference" / "settings.md"
 FILES = {
     "overall.yaml": "All models and data sets",
     "model/NaviGen.yaml": "NaviGen",
+    "model/Transitions.yaml": "Transitions",
+    "model/HSTU.yaml": "HSTU",
+    "model/SASRecText.yaml": "SASRecText",
+    "model/Ensemble.yaml": "Ensemble",
+    "model/ReleasedNaviGen.yaml": "ReleasedNaviGen",
     "supervision.yaml": "Supervision: in the setting `supervision` of a run, as `{name: value}`",
     "teacher/openai.yaml": "An endpoint as teacher: in `teacher_model` or `judge_model` of the supervision",
     "teacher/transformers.yaml": "A local model as teacher: in `teacher_model` or `judge_model` of the supervision",

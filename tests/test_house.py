@@ -25,6 +25,7 @@ PLAN: dict[str, tuple[str, ...]] = {
     "network": ("identifiers", "language"),
     "model": ("identifiers", "language", "network", "supervision"),
     "training": ("config", "data", "language", "network", "model", "supervision"),
+    "baselines": ("config", "data", "identifiers", "encoders", "language", "network", "training"),
     "reinforcement": ("config", "data", "language", "network", "model", "supervision", "training"),
     "evaluation": ("data", "encoders", "language", "supervision"),
     "presentation": ("evaluation",),
@@ -38,7 +39,7 @@ PLAN: dict[str, tuple[str, ...]] = {
     ),
     "pipeline": (
         *("config", "data", "identifiers", "encoders", "language", "supervision", "network", "model", "training"),
-        *("reinforcement", "evaluation", "presentation", "runs", "serving"),
+        *("baselines", "reinforcement", "evaluation", "presentation", "runs", "serving"),
     ),
     "generation": (
         *("config", "encoders", "language", "supervision", "evaluation", "presentation", "runs", "serving"),

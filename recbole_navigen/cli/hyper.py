@@ -35,6 +35,7 @@ def parser() -> CommandLine:
     commands.add_argument("--model", "-m", help="name of the model: NaviGen (default), SASRec, LightGCN, ...")
     commands.add_argument("--params_file", metavar="FILE", help="search space, default properties/sweep/MODEL.yaml")
     commands.add_argument("--n_trials", type=int, default=20, metavar="N", help="of all workers together (default: 20)")
+    commands.add_argument("--max_seconds", type=float, metavar="S", help="of all trials, after which no new one begins")
     commands.add_argument("--storage", help="where the study is kept: journal:FILE or a database's URL; default memory")
     commands.add_argument("--study", metavar="NAME", help="of the study in its storage (default: MODEL-DATASET)")
     commands.add_argument("--sampler", default="tpe", help="tpe (default), random, grid, cmaes or nsga2")

@@ -15,7 +15,7 @@ from recbole_navigen.evaluation.ranks import metric_values, places
 from recbole_navigen.evaluation.statistics import (
     RESAMPLES,
     Interval,
-    holm,
+    all_pairs_p,
     interval,
     resampled_means,
     thirds,
@@ -55,14 +55,14 @@ class Estimate:
         interval: mean and 95% interval over users, of values averaged over seeds.
         by_seed: mean of each seed.
         difference: this model minus the best, paired over users.
-        p, p_holm: of that difference, without and with Holm's correction; None for the best itself.
+        p, p_family: of that difference, alone and corrected for all pairs of models; None for the best itself.
     """
 
     interval: Interval
     by_seed: tuple[float, ...]
     difference: Interval
     p: float | None
-    p_holm: float | None
+    p_family: float | None
 
     @property
     def best(self) -> bool:
@@ -176,7 +176,7 @@ def estimates(
     for quantity, winner in enumerate(best):
         others = [model for model in range(len(labels)) if model != winner]
         p = {model: two_sided_p(draws[1, quantity, model]) for model in others}
-        p_holm = dict(zip(others, holm(np.array(list(p.values()))).tolist(), strict=True))
+        family = all_pairs_p(values[quantity], draws[0, quantity])[winner]
         result.append(
             {
                 label: Estimate(
@@ -184,7 +184,7 @@ def estimates(
                     by_seed=tuple(by_seed[quantity][model][:, members].mean(axis=1).tolist()),
                     difference=interval(differences[quantity, model].mean(), draws[1, quantity, model]),
                     p=p.get(model),
-                    p_holm=p_holm.get(model),
+                    p_family=max(p[model], float(family[model])) if model in p else None,
                 )
                 for model, label in enumerate(labels)
             }
@@ -227,7 +227,8 @@ def protocol_aspects(protocol: Mapping[str, Any], model_type: str) -> dict[str, 
         model_type: RecBole's kind of the model. Sequential models always repeat items, which is RecBole's rule; for the
             others `repeatable` must be the same.
     """
-    aspects = {key: json.dumps(value, sort_keys=True) for key, value in protocol.items()}
+    # Runs from before `select_on` were chosen among the items of their test.
+    aspects = {key: json.dumps(value, sort_keys=True) for key, value in {"select_on": None, **protocol}.items()}
     if model_type == "SEQUENTIAL":
         del aspects["repeatable"]
     return aspects

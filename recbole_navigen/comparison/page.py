@@ -180,16 +180,16 @@ def _machine(record: dict[str, Any]) -> str:
 
 _STATISTICS = (
     f"[95% interval] and tests: bootstrap over users, {RESAMPLES:,} resamples, of values averaged over seeds. † below "
-    "the best model (bold) at .05, ‡ at .01: two-sided paired test, Holm's correction over the models of a column."
+    "the best model (bold) at .05, ‡ at .01: two-sided paired test, corrected for all pairs of models in a column."
 )
 
 
 def _cell(estimate: Estimate | None, contender: Contender) -> Cell:
     if estimate is None:
         return Cell("-" if contender.runs else "failed")
-    mark = "" if estimate.best else next((sign for level, sign in MARKS if estimate.p_holm < level), "")
+    mark = "" if estimate.best else next((sign for level, sign in MARKS if estimate.p_family < level), "")
     found = estimate.interval
-    numbers = {"": found.mean, " low": found.low, " high": found.high, " p": estimate.p_holm}
+    numbers = {"": found.mean, " low": found.low, " high": found.high, " p": estimate.p_family}
     return Cell(f"{found.mean:.4f}", f"[{found.low:.4f}, {found.high:.4f}]", mark, estimate.best, numbers)
 
 
@@ -204,10 +204,25 @@ def _costs(contender: Contender) -> list[Cell]:
     return cells + [Cell(format(found[name], digits), numbers={"": found[name]}) for name, digits in formats.items()]
 
 
+def _unequal_seeds(comparison: Comparison) -> list[str]:
+    """A note that says which rows are averaged over which seeds, where these differ."""
+    of_row = {row.label: sorted(run.record["seed"] for run in row.runs) for row in comparison.contenders if row.runs}
+    rows: dict[str, list[str]] = {}
+    for label, seeds in of_row.items():
+        rows.setdefault(", ".join(map(str, seeds)), []).append(label)
+    if len(rows) < 2:
+        return []
+    parts = "; ".join(f"{seeds} of {', '.join(labels)}" for seeds, labels in rows.items())
+    return [
+        f"UNEQUAL SEEDS: {parts}. A mean over more seeds is less a matter of chance, which intervals and tests do not "
+        "know; compare rows of equal seeds."
+    ]
+
+
 def _notes(comparison: Comparison) -> list[str]:
     notes = [_STATISTICS]
     notes.append("training min: mean over seeds, with identifiers and validation; users/s: the model's own evaluation.")
-    notes += _versions(comparison)
+    notes += [*_unequal_seeds(comparison), *_versions(comparison)]
     for contender in comparison.contenders:
         notes += [f"{contender.label}, seed {failure.seed} failed: {failure.error}" for failure in contender.failures]
     return notes

@@ -24,7 +24,7 @@ from recbole_navigen.config.locate import dataset_folder
 from recbole_navigen.config.media_metrics import register_media_metrics
 from recbole_navigen.config.own_code import OwnModel, load_file
 from recbole_navigen.config.own_metrics import register_own_metrics
-from recbole_navigen.config.rules import NOT_LEARNED
+from recbole_navigen.config.rules import AS_BEFORE, NOT_LEARNED
 from recbole_navigen.errors import InputError
 from recbole_navigen.processes import own_gpu, size
 from recbole_navigen.redaction import remember, without_secrets
@@ -107,9 +107,9 @@ class Config(RecBoleConfig):
         self.external_config_dict = self.given.external
 
     def _get_model_and_dataset(self, model: str, dataset: str) -> tuple[str, type, str]:
-        from recbole_navigen.config.models import OURS, get_model
+        from recbole_navigen.config.models import get_model
 
-        if model not in OURS:  # also a class that somebody else imported
+        if model != "NaviGen":  # also a class that somebody else imported
             compat.apply_to_models()
         return model, self._class or get_model(model), dataset
 
@@ -179,7 +179,10 @@ class Config(RecBoleConfig):
             leave_out: further settings that do not matter to this run.
         """
         unused = {*NOT_LEARNED, *leave_out}
-        return content_hash({key: value for key, value in self.public().items() if key not in unused})
+        public = self.public().items()
+        return content_hash(
+            {key: value for key, value in public if key not in unused and (key, value) not in AS_BEFORE.items()}
+        )
 
 
 # Kinds of models by the folder of RecBole's that holds them; all others are like those of general_recommender.

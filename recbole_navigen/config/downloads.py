@@ -189,6 +189,11 @@ DOWNLOADS: dict[str, Download] = {
         "navigen-convert lastfm-hetrec hetrec2011-lastfm-2k.zip --name=lastfm --order=file",
         ("lastfm-2k", "hetrec2011-lastfm-2k"),
     ),
+    "navigen-release": Download(
+        "NaviGen's own data: sequences of codes, and the terms of each code (parquet)",
+        "https://github.com/iLearn-Lab/NaviGen (train, valid and test_cid2cid.parquet, pid2cid2tid.parquet; Git LFS)",
+        "navigen-convert navigen-release . --name=navigen",
+    ),
 }
 
 

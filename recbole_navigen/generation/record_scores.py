@@ -157,7 +157,7 @@ def _fluency(
     name, model, tokenizer = language_model(source, cache_folder(recommender.settings))
     supervision = settings_of(recommender.settings)
     options = [own for role in ("teacher_model", "judge_model") if (own := supervision[role] or {}).get("path")]
-    authors = [Path(recommender.settings["backbone"])]
+    authors = [Path(recommender.author.settings["backbone"])]
     authors += [Path(own["path"]) / (own.get("gguf_file") or "") for own in options]
     if (author := wrote_it(model, authors)) is not None:
         return None, f"{name} is no judge of what {author.name} wrote, a model of its kind and size"

@@ -2,7 +2,7 @@
 
 import inspect
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,31 @@ def item_embeddings(model) -> np.ndarray:
         propagates = not inspect.signature(model.forward).parameters
         vectors = model.forward()[1] if propagates else model.item_embedding.weight
         return vectors[1 : model.n_items].float().cpu().numpy().copy()
+
+
+def text_embeddings(texts: Sequence[str], seed: int, width: int = 128) -> np.ndarray:
+    """Vectors of item texts by latent semantic analysis: TF-IDF of words and pairs of words, and its first components.
+
+    Args:
+        texts: N strings. seed: of the decomposition. width: D, at most: as many as there are words and items.
+
+    Returns:
+        Rows of unit length; zero for items without a word. Shape (N, D), float32.
+    """
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.preprocessing import normalize
+
+    try:
+        weighted = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b").fit_transform(
+            texts
+        )
+    except ValueError as error:
+        raise InputError("no item text has a word in it; name columns with text by item_text_fields") from error
+    rank = min(width, min(weighted.shape) - 1)
+    if rank < 1:
+        raise InputError("the item texts are too few or too alike for codes of their own; choose a collaborative_model")
+    return normalize(TruncatedSVD(rank, random_state=seed).fit_transform(weighted)).astype(np.float32)
 
 
 def refuse_without_embeddings(model) -> None:

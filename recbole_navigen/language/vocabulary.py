@@ -6,6 +6,7 @@ separate small tables of the model, so no pretrained matrix is resized.
 """
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,13 @@ TERMS, NEXT_TERM, INSTRUCTION, CLOSE = '{"target_tid": ["', '", "', '"], "target
 STRUCTURE = (END, THINK, THINK_END, TERMS, NEXT_TERM, INSTRUCTION, CLOSE)
 SPECIALS = (*(f"<|{name}|>" for name in (*TASKS, *DOMAINS, *MEDIA)), CID_BEGIN, CID_END, *STRUCTURE)
 _TERM_SEPARATOR = ","
+
+
+def item_words(texts: Sequence[str], terms: Sequence[Sequence[str]]) -> list[str]:
+    """What the tokens of a catalogue are learned from: its texts in the letters of terms, which are lower-case, and the
+    terms. N strings and N lists.
+    """
+    return [*(unicodedata.normalize("NFKC", text).lower() for text in texts), *(", ".join(own) for own in terms)]
 
 
 def train_tokenizer(

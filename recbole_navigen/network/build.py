@@ -54,6 +54,8 @@ def build_lm(
         start_text=settings["backbone"] == SCRATCH,
         sentences=table.sentences,
         trained=trained,
+        reads_terms=settings["text_vectors"] != "none",
+        fir_taps=settings["fir_taps"] if "fir_taps" in settings else 0,  # noqa: SIM401 (a Config has no `get`)
     )
     return model, renderer
 
@@ -61,7 +63,8 @@ def build_lm(
 def new_decoder(settings: Mapping[str, Any], trie: CatalogueTrie, width: int) -> TreeDecoder | TokenDecoder:
     """What turns states (B, D) into probabilities of items, by the setting `decoder`."""
     if settings["decoder"] == "tree":
-        return TreeDecoder(trie, width, softmax_size(settings["sampled_softmax"], trie.n_items))
+        size = softmax_size(settings["sampled_softmax"], trie.n_items)
+        return TreeDecoder(trie, width, size, settings["label_smoothing"])
     return TokenDecoder(LegalCodes(trie), settings["label_smoothing"])
 
 
@@ -83,6 +86,8 @@ def new_lm(settings: Mapping[str, Any], text_size: int, lm: PreTrainedModel | No
             inner=settings["inner_size"],
             attention_dropout=settings["attention_dropout"],
         )
+    if not pretrained:  # adapters and their precision are then a writer's
+        settings = {name: settings[name] for name in ("gradient_checkpointing",) if name in settings}
     return prepare(lm, settings, pretrained)
 
 

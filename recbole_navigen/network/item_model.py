@@ -15,6 +15,7 @@ from recbole_navigen.language.answer_grammar import Grammar
 from recbole_navigen.language.backbone import Backbone
 from recbole_navigen.language.rendering import Rendered
 from recbole_navigen.language.vocabulary import text_row_start
+from recbole_navigen.network.causal_filter import CausalFilter
 from recbole_navigen.network.repeats import RepeatFactor
 from recbole_navigen.network.starts import collaborative_start, sentence_start
 from recbole_navigen.network.text_model import TextModel
@@ -43,6 +44,8 @@ class DualIdentifierLM(TextModel):
         seed: of the projection of centroids to D, and of the start of text rows.
         start_text: True to start the text rows from the catalogue (a backbone from scratch has no text of its own).
         trained: True where all weights are loaded afterwards, so that the text rows need no start.
+        fir_taps: of a causal filter on pooled items in the input, 0 for none.
+        reads_terms: False to leave the TIDs out of the vectors of items.
         sentences: an embedding of each item's whole text, (N, any), float32; None for TIDs alone.
     """
 
@@ -60,6 +63,8 @@ class DualIdentifierLM(TextModel):
         start_text: bool,
         sentences: np.ndarray | None = None,
         trained: bool = False,
+        fir_taps: int = 0,
+        reads_terms: bool = True,
     ):
         text = backbone.text_rows
         if start_text:
@@ -85,6 +90,8 @@ class DualIdentifierLM(TextModel):
             self.register_buffer("sentences", torch.from_numpy(start), persistent=False)
             self.sentence_map = nn.Linear(start.shape[1], backbone.width, bias=False)
             self.sentence_map.weight.data.copy_(torch.from_numpy(identity) * scale / 2)
+        self.reads_terms = reads_terms
+        self.filter = CausalFilter(fir_taps) if fir_taps else None
         self.repeats = RepeatFactor()
         self._catalogue: tuple[tuple[int, ...], Tensor] | None = None
         self._step_vectors: Tensor | None = None
@@ -124,6 +131,11 @@ class DualIdentifierLM(TextModel):
 
     # ---- embeddings -------------------------------------------------------------------------------------------------
 
+    def embed(self, rendered: Rendered) -> Tensor:
+        """Input embeddings of a stream, (B, T, D), pooled items filtered."""
+        embeddings = super().embed(rendered)
+        return embeddings if self.filter is None else self.filter(embeddings, rendered.items > 0)
+
     def tid_vectors(self, items: Tensor) -> Tensor:
         """TID vectors of internal item ids, (M,) -> (M, D)."""
         starts, ends = self.bag_starts[items], self.bag_starts[items + 1]
@@ -145,7 +157,7 @@ class DualIdentifierLM(TextModel):
         """
         if codes and self._step_vectors is not None:
             return F.embedding(items - 1, self._step_vectors)
-        vectors = self.tid_vectors(items)
+        vectors = self.tid_vectors(items) if self.reads_terms else self.code_rows.new_zeros(len(items), 1)
         if codes:
             vectors = self.code_vectors(items) + vectors
         if self.sentence_map is not None:

@@ -49,15 +49,17 @@ def stratified_sample(
     return places, widths.double().log().float()
 
 
-def softmax_loss(states: Tensor, targets: Tensor, vectors: Tensor) -> Tensor:
+def softmax_loss(states: Tensor, targets: Tensor, vectors: Tensor, smoothing: float = 0.0) -> Tensor:
     """Mean cross entropy of a softmax over all items, whose scores are dot products; (M, N) is never held.
 
     Args:
         states: (M, D). targets: internal item ids, (M,). vectors: of all items by item index, (N, D).
+        smoothing: the share of each target that is spread evenly over all items.
     """
 
     def log_probs(own: Tensor, rows: slice) -> Tensor:
-        return -F.cross_entropy((own @ vectors.T).float(), targets[rows] - 1, reduction="none")
+        scores = (own @ vectors.T).float()
+        return -F.cross_entropy(scores, targets[rows] - 1, reduction="none", label_smoothing=smoothing)
 
     return -total_by_block(log_probs, states, len(vectors), [vectors]) / len(states)
 
@@ -70,6 +72,7 @@ def sampled_softmax_loss(
     size: int,
     generator: torch.Generator | None = None,
     order: Tensor | None = None,
+    smoothing: float = 0.0,
 ) -> Tensor:
     """`softmax_loss` normalised over a sample of items, drawn anew at each call (`stratified_sample`).
 
@@ -82,11 +85,15 @@ def sampled_softmax_loss(
         size: S, below N.
         generator: draws the sampled items.
         order: item indices in the order in which the sample is stratified, (N,); None takes them by id.
+        smoothing: as of `softmax_loss`; the mean score of all items is estimated by the sample, too.
     """
     places, log_widths = stratified_sample(n_items, size, states.device, generator)
     sample = 1 + (places if order is None else order[places])
-    logits = (states @ vectors(sample).T).float() + log_widths
+    scores = (states @ vectors(sample).T).float()
+    logits = scores + log_widths
     logits = logits.masked_fill(sample == targets[:, None], -math.inf)
     distinct, place = targets.unique(return_inverse=True)
     positive = (states * vectors(distinct)[place]).sum(dim=-1, keepdim=True).float()
-    return F.cross_entropy(torch.cat((positive, logits), dim=1), targets.new_zeros(len(targets)))
+    loss = F.cross_entropy(torch.cat((positive, logits), dim=1), targets.new_zeros(len(targets)))
+    # The smoothed loss puts a share of the mean score in the target's place.
+    return loss + smoothing * (positive[:, 0] - scores @ log_widths.exp() / n_items).mean() if smoothing else loss

@@ -34,11 +34,12 @@ class TreeDecoder(nn.Module):
     Args:
         trie: the catalogue. width: D.
         sampled: items that the loss is normalised over, 0 for all (`softmax_size`).
+        smoothing: of labels over all items in training, from 0 to below 1.
     """
 
-    def __init__(self, trie: CatalogueTrie, width: int, sampled: int = 0):
+    def __init__(self, trie: CatalogueTrie, width: int, sampled: int = 0, smoothing: float = 0.0):
         super().__init__()
-        self.trie, self.sampled = trie, sampled
+        self.trie, self.sampled, self.smoothing = trie, sampled, smoothing
         self.query = nn.Linear(width, width)
         nn.init.eye_(self.query.weight)
         nn.init.zeros_(self.query.bias)
@@ -65,8 +66,9 @@ class TreeDecoder(nn.Module):
         states = self.query(lm.anchor_states(rendered)[wanted])
         n_items, targets = self.trie.n_items, rendered.targets[wanted]
         if not self.sampled:
-            return softmax_loss(states, targets, lm.all_vectors())
-        return sampled_softmax_loss(states, targets, lm.item_vectors, n_items, self.sampled, order=self.leaf_item)
+            return softmax_loss(states, targets, lm.all_vectors(), self.smoothing)
+        order, smoothing = self.leaf_item, self.smoothing
+        return sampled_softmax_loss(states, targets, lm.item_vectors, n_items, self.sampled, None, order, smoothing)
 
     def log_probs(self, lm: "DualIdentifierLM", rendered: Rendered) -> Tensor:
         """Log-probability of every item after each context, (B, N) by item index, float32; with gradients if asked."""

@@ -19,7 +19,7 @@ from recbole_navigen.config.teachers import asks_teachers, models_of
 from recbole_navigen.data import NaviGenDataset, create_dataset, data_preparation, read_item_text
 from recbole_navigen.encoders.sentences import SentenceSpace
 from recbole_navigen.errors import InputError
-from recbole_navigen.language.adapters import prepare
+from recbole_navigen.language.adapters import LORA_KEYS, prepare
 from recbole_navigen.language.backbone import empty_lm, pretrained_tokenizer, revision_of
 from recbole_navigen.language.tags import SCRATCH
 from recbole_navigen.reinforcement.scorers import refuse_unknown_scorer
@@ -118,8 +118,14 @@ def refuse_unfit_navigen(config: Config, part: NaviGenDataset, valid_data: Abstr
             )
         if Path(config["backbone"]).is_dir():
             refuse_broken_weights(config["backbone"])
+    if (own_body := config["writer_backbone"]) is not None:
+        pretrained_tokenizer(own_body)
+        with torch.device("meta"):
+            prepare(empty_lm(own_body), {key: config[key] for key in LORA_KEYS} | {"lora": True}, True)
+        if Path(own_body).is_dir():
+            refuse_broken_weights(own_body)
     # An encoder of texts is small enough to be tried.
-    if (encoder := config["text_vectors"]) not in ("terms", "sentences"):
+    if (encoder := config["text_vectors"]) not in ("terms", "none", "sentences"):
         try:
             SentenceSpace(encoder)(["a text"])
         except InputError:

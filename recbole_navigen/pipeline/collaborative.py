@@ -12,9 +12,15 @@ from recbole_navigen.artefacts import content_hash
 from recbole_navigen.config import Config
 from recbole_navigen.config.locate import cache_folder
 from recbole_navigen.config.shipped import dataset_arguments
-from recbole_navigen.data import NaviGenDataset, create_dataset, data_preparation
+from recbole_navigen.data import NaviGenDataset, create_dataset, data_preparation, read_item_text
 from recbole_navigen.errors import InputError
-from recbole_navigen.identifiers.embeddings import cached_embeddings, item_embeddings, refuse_without_embeddings
+from recbole_navigen.identifiers.embeddings import (
+    cached_embeddings,
+    item_embeddings,
+    refuse_without_embeddings,
+    text_embeddings,
+)
+from recbole_navigen.pipeline.identifiers import sentence_vectors
 from recbole_navigen.processes import alone
 from recbole_navigen.runs.identity import trained_by
 from recbole_navigen.training.progress import Progress
@@ -31,6 +37,10 @@ def collaborative_vectors(config: Config, train_part: NaviGenDataset) -> tuple[n
 
     The number of epochs is fixed and validation targets are not looked at, so nothing in the identifiers can know them.
     """
+    if config["collaborative_model"] == "text":
+        texts = read_item_text(config, train_part).text[1:]
+        sentences = sentence_vectors(config["text_vectors"], texts)
+        return (text_embeddings(texts, config["seed"]) if sentences is None else sentences), False, 0.0
     name, own = config["collaborative_model"], collaborative_config(config)
     settings = {key: value for key, value in own.items() if key != "steps"}
     settings["data_path"] = str(Path(config["data_path"]).parent)

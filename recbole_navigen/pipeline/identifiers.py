@@ -73,6 +73,6 @@ def build_table(
 
 def sentence_vectors(source: str, texts: tuple[str, ...]) -> np.ndarray | None:
     """Embeddings of N item texts under the setting `text_vectors`, (N, any) float32; None for terms alone."""
-    if source == "terms":
+    if source in ("terms", "none"):
         return None
     return SentenceSpace(source)(texts)

@@ -1,6 +1,5 @@
 """The tokenizer of a run."""
 
-import unicodedata
 from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
@@ -9,21 +8,31 @@ from recbole_navigen.config import Config
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.backbone import pretrained_tokenizer, revision_of
 from recbole_navigen.language.tags import SCRATCH
-from recbole_navigen.language.vocabulary import train_tokenizer
+from recbole_navigen.language.vocabulary import item_words, train_tokenizer
 from recbole_navigen.supervision.rows import InstructionRow
 
 TOKENIZER_ROWS = 2_000  # instructions from which a tokenizer learns, spread evenly; more add no words
 
 
 def build_tokenizer(
-    config: Config, table: DualIdentifierTable, texts: tuple[str, ...], rows: Sequence[InstructionRow] = ()
+    config: Config,
+    table: DualIdentifierTable,
+    texts: tuple[str, ...],
+    rows: Sequence[InstructionRow] = (),
+    body: str | None = None,
 ) -> PreTrainedTokenizerBase:
-    """The backbone's own tokenizer, or from scratch one trained on item texts, terms and instructions."""
+    """The backbone's own tokenizer, or from scratch one trained on item texts, terms and instructions.
+
+    Args:
+        config: of the run. table: identifiers. texts: of all items. rows: instructions that are to be learned.
+        body: a language model in place of the run's backbone.
+    """
+    if body is not None:
+        return pretrained_tokenizer(body)
     if config["backbone"] != SCRATCH:
         return pretrained_tokenizer(config["backbone"], revision_of(config))
-    # Item texts in the letters of terms, which are lower-case; sentences as they are, since they are to be written so.
-    words = [*(unicodedata.normalize("NFKC", text).lower() for text in texts), *(", ".join(t) for t in table.terms)]
-    sentences = sampled_texts(rows)
+    words = item_words(texts, table.terms)
+    sentences = sampled_texts(rows)  # as they are, since they are to be written so
     more = config["instruction_vocabulary"] if sentences else 0
     return train_tokenizer(words, config["text_vocabulary"], sentences, more)
 

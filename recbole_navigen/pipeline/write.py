@@ -36,7 +36,7 @@ from recbole_navigen.sources import versions
 from recbole_navigen.supervision.dataset_facts import facts_of
 from recbole_navigen.supervision.roles import made_of
 from recbole_navigen.supervision.rows import InstructionRow
-from recbole_navigen.supervision.settings import WRITING_KEYS, settings_of, writes_plans
+from recbole_navigen.supervision.settings import WRITING_KEYS, settings_of, writer_body, writes_plans
 from recbole_navigen.training.checkpoint import save_checkpoint
 from recbole_navigen.training.instruction_rows import InstructionRows, split_by_user
 from recbole_navigen.training.precision import use_bf16
@@ -95,14 +95,16 @@ def train_beside(
     with stages("write") as stage:
         init_seed(config["seed"], config["reproducibility"])
         texts = read_item_text(config, part).text[1:]
-        tokenizer = build_tokenizer(config, table, texts, rows)
-        writer, renderer = build_writer(config, model.lm, table, tokenizer, sampled_texts(rows))
+        tokenizer = build_tokenizer(config, table, texts, rows, config["writer_backbone"])
+        settings = _author_settings(config, inputs, part, table, rows)
+        own = {**settings, "gradient_checkpointing": config["gradient_checkpointing"]}
+        writer, renderer = build_writer(own, model.lm, table, tokenizer, sampled_texts(rows))
         writer.to(config["device"])
-        author = Author(writer, renderer, _author_settings(config, inputs, part, table, rows))
+        author = Author(writer, renderer, settings)
         learned = InstructionRows.of(author, rows, part.sequences)
         # A teacher may answer this time what it did not before: other rows make another training.
-        own = f"{WRITER_PROGRESS}-{content_hash(inputs, [asdict(row) for row in rows])[:8]}"
-        progress = Progress(run_dir / own, config["save_seconds"])
+        name = f"{WRITER_PROGRESS}-{content_hash(inputs, [asdict(row) for row in rows])[:8]}"
+        progress = Progress(run_dir / name, config["save_seconds"])
         loss = train_writer(writer, learned, config, progress, config["show_progress"])
         stage.metric = f"{config['writer_steps']} steps, {loss:.3f} nats a token"
         with atomic_directory(run_dir / WRITER) as folder:
@@ -124,6 +126,8 @@ def _author_settings(
     own = inputs["supervision"]["settings"]
     settings = {**inputs["settings"], "domain": own["domain"], "held_out": inputs.get("held_out", 0.0)}
     settings |= {"instruction_budget": own["instruction_budget"], "name_terms": own["name_terms"]}
+    if settings.get("maps_items"):
+        settings["backbone_hash"] = inputs["backbone"]
     # Rows of a teacher of one's own may hold no plans.
     planned = writes_plans(config) and (config["instruction_form"] is not None or all(row.plan for row in rows))
     settings["instruction_form"] = "plan" if planned else "text"
@@ -136,12 +140,18 @@ def _inputs(config: Config, rows: Sequence[InstructionRow] | None) -> dict[str, 
     """What a writer is made from, beside the ranking model whose folder it stands in: that one never changes what the
     writer sees of it.
     """
-    keys = (*KEYS, *LORA_KEYS) if config["lora"] else KEYS
+    own_body, body = config["writer_backbone"], writer_body(config)
+    keys = [key for key in KEYS if key != "writer_backbone"]
+    keys += LORA_KEYS if config["lora"] or own_body else ()
     settings = without_secrets({key: config[key] for key in keys})
+    weights = None if body == SCRATCH else weights_of(body, None if own_body else config["backbone_revision"])
+    if own_body:  # frozen, with adapters; a model of the hub stays the one it was
+        settings |= {"backbone": body, "lora": True, "maps_items": True}
+        settings["backbone_revision"] = None if Path(body).is_dir() else weights
     settings["autocast"] = use_bf16(config["autocast"], config["device"])
     inputs = {"settings": settings, "supervision": made_of(settings_of(config)), "versions": versions()}
-    if config["backbone"] != SCRATCH:
-        inputs["backbone"] = weights_of(config["backbone"], config["backbone_revision"])
+    if weights is not None:
+        inputs["backbone"] = weights
     if holds_rows_out(config):
         inputs["held_out"] = HELD_OUT
     return inputs if rows is None else {**inputs, "rows": content_hash([asdict(row) for row in rows])}

@@ -48,6 +48,7 @@ from recbole_navigen.tuning.study import (
     optuna,
     others_running,
     put_up_again,
+    spent_seconds,
     worker_name,
 )
 
@@ -68,6 +69,7 @@ LATENCY = "users/s"  # NSGA-II's second objective: test users per second of the 
     output="path or None",
     heartbeat="int from 1",
     confirm="int from 0",
+    max_seconds="float above 0 or None",
 )
 def run_hyper(
     model: str | None = None,
@@ -84,6 +86,7 @@ def run_hyper(
     output: str | Path | None = None,
     heartbeat: int = HEARTBEAT,
     confirm: int = 0,
+    max_seconds: float | None = None,
 ) -> dict[str, Any]:
     """Search settings of a model that make its `valid_metric` best.
 
@@ -100,6 +103,7 @@ def run_hyper(
         heartbeat: seconds between two signs of life of a worker. Databases only: a trial whose worker gives none for
             twice as long is run again by another worker.
         confirm: seeds, after that of the settings, on which the best trial and the default settings run once more.
+        max_seconds: of all trials of the study together, after which no new one begins; None: no bound.
 
     Returns:
         `folder` of the report, `best` (number of the trial, `value`, `settings`, `test_result`; None if no trial
@@ -157,7 +161,7 @@ def run_hyper(
     heartbeats = has_heartbeats(storage)
     with progress_bar(n_trials, run.show_progress) as (say, bar), SeparateRuns() as separately:
         objective = Objective(config, space, len(objectives), separately, bar)
-        while (done := len(ended(found))) < n_trials:
+        while (done := len(ended(found))) < n_trials and spent_seconds(found) < (max_seconds or math.inf):
             if done + (running := others_running(found, heartbeats)) < n_trials:
                 try:
                     found.optimize(

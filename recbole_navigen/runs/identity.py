@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recbole_navigen.artefacts import content_hash, file_hash, plain
+from recbole_navigen.artefacts import MANIFEST, content_hash, file_hash, plain
 from recbole_navigen.config import Config
 from recbole_navigen.config.models import parts_of
 from recbole_navigen.config.own_metrics import metric_classes
@@ -16,6 +16,8 @@ from recbole_navigen.encoders.sentences import encoder_folder
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.adapters import LORA_KEYS
 from recbole_navigen.reinforcement.rewards import CODE_REWARDS
+from recbole_navigen.runs.layout import CHECKPOINT
+from recbole_navigen.runs.result import read_result
 from recbole_navigen.runs.user_code import code_hash
 from recbole_navigen.sources import folder_hash, versions
 from recbole_navigen.training.precision import use_bf16
@@ -99,9 +101,34 @@ def navigen_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
     return own, leave_out
 
 
+def text_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """As `navigen_identity`, of a model that reads texts through the encoder of `text_vectors`."""
+    encoder = encoder_weights(config["text_vectors"])
+    return {} if encoder is None else {"encoder_hash": encoder}, ("item_text_roles",)
+
+
+def released_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """As `navigen_identity`, of a released checkpoint: its weights and its codes, wherever they lie."""
+    from recbole_navigen.language.backbone import weights_of
+
+    own = {}
+    if config["backbone"] is not None:
+        own["backbone_hash"] = weights_of(config["backbone"], config["backbone_revision"])
+    if config["codes_from"] is not None and Path(config["codes_from"]).is_file():
+        own["codes_hash"] = file_hash(Path(config["codes_from"]))
+    return own, ("item_text_roles", "codes_from")
+
+
+def ensemble_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """As `navigen_identity`, of an ensemble: what its members are, wherever they lie."""
+    members = [Path(folder).expanduser() for folder in config["members"] or ()]
+    hashes = [[read_result(folder)["identity"], file_hash(folder / CHECKPOINT / MANIFEST)] for folder in members]
+    return {"members_hash": content_hash(plain(hashes))}, ("item_text_roles", "members")
+
+
 def encoder_weights(text_vectors: str) -> str | None:
     """What names the weights of the sentence encoder of the setting `text_vectors`; None if it wants none."""
-    return None if text_vectors == "terms" else folder_hash(encoder_folder(text_vectors))
+    return None if text_vectors in ("terms", "none") else folder_hash(encoder_folder(text_vectors))
 
 
 def refuse_other_backbone(wanted: dict[str, Any], backbone: str, run_dir: Path, revision: str | None = None) -> None:
@@ -125,4 +152,4 @@ def refuse_other_backbone(wanted: dict[str, Any], backbone: str, run_dir: Path, 
 def evaluation_protocol(config: Config) -> dict[str, Any]:
     """What decides how a run is validated and tested."""
     public = config.public()
-    return {key: public[key] for key in ("eval_args", "exclude_history", "repeatable")}
+    return {key: public[key] for key in ("eval_args", "select_on", "exclude_history", "repeatable")}

@@ -77,6 +77,7 @@ def load_writer(run_dir: str | Path, ranker: DualIdentifierLM, table: DualIdenti
         return None
     verify_manifest(folder)
     settings = read_json(folder / WRITER_SETTINGS)
+    refuse_other_backbone(settings, settings["backbone"], folder, revision_of(settings))
     writer, renderer = build_writer(settings, ranker, table, pretrained_tokenizer(str(folder / TOKENIZER)))
     writer.load_state_dict(load_checkpoint(folder / CHECKPOINT)["state_dict"])
     return Author(writer.eval(), renderer, settings)

@@ -11,7 +11,7 @@ NO_TERM = "item"  # names an answer whose terms are not taught, and says nothing
 WRITING_KEYS = (
     *("supervision", "instruction_form", "instruction_vocabulary", "instruction_batch_size", "think_share"),
     *("choose_item", "name_item", "thought_tokens", "instruction_tokens", "item_text_roles"),
-    *("writer_steps", "writer_batch_size", "writer_learning_rate"),
+    *("writer_backbone", "writer_steps", "writer_batch_size", "writer_learning_rate"),
 )
 
 
@@ -27,6 +27,11 @@ def learns_instructions(config: Mapping[str, Any]) -> bool:
     return bool((config["task_weights"] or {}).get("cid2ins"))
 
 
+def writer_body(config: Mapping[str, Any]) -> str:
+    """What the writer of a run is made of: a language model of its own, or what the ranking model is made of."""
+    return config["writer_backbone"] or config["backbone"]
+
+
 def writes_plans(config: Mapping[str, Any]) -> bool:
     """Whether the writer of a run plans: as `instruction_form` says, or else with a backbone from scratch and the
     template teacher, whose drafts are plans.
@@ -34,4 +39,4 @@ def writes_plans(config: Mapping[str, Any]) -> bool:
     if config["instruction_form"] is not None:
         return config["instruction_form"] == "plan"
     settings = settings_of(config)
-    return config["backbone"] == SCRATCH and settings["teacher"] == "template" and settings["teach_terms"]
+    return writer_body(config) == SCRATCH and settings["teacher"] == "template" and settings["teach_terms"]

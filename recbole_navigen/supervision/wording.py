@@ -15,7 +15,7 @@ SEVERAL = {
     "one": "{works} in one {mood} {label}: {shown}",
     "colon": "{works}: {what}, {shown}",
 }
-CLIPS = {name: SEVERAL[name] for name in ("one", "colon")} | {"link": ONE["link"]}  # topics do not meet
+CLIPS = {name: SEVERAL[name] for name in ("one", "colon")}  # topics do not meet
 # Parts of the second sentence, in the order in which a text that is too long gives them up.
 KEPT = (("composition", "light", "palette"), ("light", "palette"), ("palette",), ())
 

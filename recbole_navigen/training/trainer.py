@@ -51,7 +51,9 @@ def build_model(config: Config, part: Dataset) -> torch.nn.Module:
     try:
         return config.model_class(config, part).to(config["device"])
     except (ValueError, NotImplementedError, TypeError, KeyError, RuntimeError, AssertionError) as error:
-        if not config.model_class.__module__.startswith("recbole.") or isinstance(error, InputError):
+        if not config.model_class.__module__.startswith(("recbole.", "recbole_navigen.baselines.")) or isinstance(
+            error, InputError
+        ):
             raise
         raise InputError(f"model {config['model']} cannot be built with these settings: {error}") from error
 

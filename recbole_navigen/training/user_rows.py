@@ -1,8 +1,9 @@
-"""RecBole's SASRec trained on user rows: every position of a window is a target, one forward a window.
+"""RecBole's SASRec and GRU4Rec trained on user rows: every position of a window is a target, one forward a window.
 
 RecBole trains one row a prefix, so the encoder reads an item of the history up to MAX_ITEM_LIST_LENGTH times an epoch
 and keeps one position each time. The causal encoder gives the same value at every position of one row: same model, same
-parameters, same loss (see the test against RecBole's own `calculate_loss`), a fraction of the work.
+parameters, same loss (see the test against RecBole's own `calculate_loss`), a fraction of the work. BERT4Rec fills gaps
+of the same windows (`cloze_loss`).
 """
 
 from typing import Any
@@ -19,27 +20,10 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.language.dropout import Dropout
 from recbole_navigen.network.softmax import sampled_softmax_loss, softmax_loss, softmax_size
 from recbole_navigen.training.averaging import AveragedTraining
+from recbole_navigen.training.layouts import cloze_loss, encode_windows, fills_gaps
 from recbole_navigen.training.precision import use_bf16
 from recbole_navigen.training.schedule import rate
 from recbole_navigen.training.trainer import SafeCheckpoint
-
-_LAYOUT = ("item_embedding", "position_embedding", "trm_encoder", "LayerNorm", "dropout")
-
-
-def encode_windows(model: nn.Module, inputs: Tensor) -> Tensor:
-    """Run a model of SASRec's layout over whole windows, as its own `forward` does for their last position.
-
-    Args:
-        model: the RecBole model.
-        inputs: internal item ids, right-padded with 0. Shape (B, T).
-
-    Returns:
-        State after each position. Shape (B, T, D).
-    """
-    positions = torch.arange(inputs.shape[1], device=inputs.device)
-    embedded = model.item_embedding(inputs) + model.position_embedding(positions)
-    hidden = model.dropout(model.LayerNorm(embedded))
-    return model.trm_encoder(hidden, model.get_attention_mask(inputs), output_all_encoded_layers=True)[-1]
 
 
 def next_item_loss(
@@ -48,7 +32,7 @@ def next_item_loss(
     """Cross entropy of the next item at every position whose target is not padding, averaged over those.
 
     Args:
-        model: a RecBole model of SASRec's layout.
+        model: a causal one, see `encode_windows`.
         rows: windows, right-padded with 0: inputs are row[:-1], targets row[1:]. Shape (B, T).
         sampled_softmax: number of items to normalise over, see `sampled_softmax_loss`; 0 = the whole catalogue.
         generator: draws the sampled items.
@@ -68,7 +52,7 @@ def next_item_loss(
 
 
 class UserRowTrainer(AveragedTraining, SafeCheckpoint, Trainer):
-    """RecBole's Trainer for models of SASRec's layout on windows of user rows; constructor and `fit` are RecBole's.
+    """RecBole's Trainer for causal models and BERT4Rec on windows of user rows; constructor and `fit` are RecBole's.
 
     Settings it reads beside RecBole's: `autocast` (auto, True, False), `sampled_softmax` (see `softmax_size`),
     `warmup_steps` (optimizer steps of linear warm-up, 0 = none), `lr_schedule` (constant, or cosine down to 0 at the
@@ -105,7 +89,10 @@ class UserRowTrainer(AveragedTraining, SafeCheckpoint, Trainer):
         self._set_rate()
         self._steps_done += 1
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._bf16):
-            return next_item_loss(self.model, batch[self.model.ITEM_SEQ], self._sampled)
+            rows = batch[self.model.ITEM_SEQ]
+            if fills_gaps(self.model):
+                return cloze_loss(self.model, rows, self.config["ft_ratio"], self._sampled)
+            return next_item_loss(self.model, rows, self._sampled)
 
     def _set_rate(self) -> None:
         share = rate(self._steps_done, self._steps_in_all, self._warmup, self._schedule)
@@ -132,11 +119,11 @@ def _refuse_other_layout(model: nn.Module) -> None:
     """Refuse a model whose own `forward` is not `encode_windows` at the last position."""
     name = type(model).__name__
     message = (
-        f"model {name} cannot be trained on user rows: that needs a causal encoder of SASRec's layout; "
-        f"remove train_rows: user"
+        f"model {name} cannot be trained on user rows: that needs a causal encoder of SASRec's or GRU4Rec's layout, or "
+        f"BERT4Rec; remove train_rows: user"
     )
-    if not all(hasattr(model, part) for part in _LAYOUT):
-        raise InputError(message)
+    if fills_gaps(model):
+        return
     # Two windows, one with padding, whose items are spread over the catalogue.
     probe = 1 + torch.arange(2 * min(3, model.max_seq_length), device=model.device).reshape(2, -1) % (model.n_items - 1)
     lengths = torch.tensor([probe.shape[1], max(1, probe.shape[1] - 1)], device=model.device)

@@ -185,6 +185,11 @@ def ended(study: "optuna.Study") -> list[Any]:
     ]
 
 
+def spent_seconds(study: "optuna.Study") -> float:
+    """What the trials took that ran to an end of their own, by all workers."""
+    return sum(trial.user_attrs.get("seconds", 0.0) for trial in ended(study))
+
+
 def put_up_again(study: "optuna.Study") -> None:
     """Put trials into the queue again that an earlier worker began and did not end.
 

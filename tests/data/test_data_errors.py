@@ -101,6 +101,7 @@ def test_pickles_are_refused(key: str, tmp_path: Path) -> None:
         ({"eval_args": {"split": {"XX": 1}}}, r"eval_args\.split must be .*XX"),
         ({"eval_args": {"order": "RO"}}, r"cannot be split as eval_args says: .*has to be 'TO'"),
         ({"exclude_history": True, "eval_args": {"mode": "uni5"}}, r"exclude_history works with full ranking only"),
+        ({"select_on": "unseen", "eval_args": {"mode": "uni5"}}, r"select_on works with full ranking only; .* None"),
         ({"eval_args": {"split": {"RS": [0.0, 1.0, 0.0]}}}, r"eval_args\.split must be "),
     ],
 )

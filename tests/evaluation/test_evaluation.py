@@ -28,6 +28,41 @@ def test_metrics_from_ranks_equal_recboles(tiny, exclude):
     assert recall(ranks, 5).mean() == pytest.approx(result["recall@5"], abs=1e-6)
 
 
+def evaluated(model: str, folder, **settings) -> tuple[dict, dict, object, object]:
+    """Results of validation and test of an untrained model, the model, and its loader of the validation part."""
+    config = make_config(model, folder, metric_decimal_place=8, topk=[5, 40], **settings)
+    train_data, valid_data, test_data = data_preparation(config, create_dataset(config))
+    torch.manual_seed(0)
+    net = config.model_class(config, train_data._dataset)
+    trainer = get_trainer(config, net)(config, net)
+    valid, test = (trainer.evaluate(part, load_best_model=False) for part in (valid_data, test_data))
+    return valid, test, net, valid_data
+
+
+@pytest.mark.parametrize("rows", ["user", "prefix"])
+def test_select_on_decides_what_validation_ranks_and_leaves_the_test_alone(tiny, rows):
+    _, default, *_ = evaluated("SASRec", tiny, train_rows=rows)
+    found = {}
+    for column, select_on in enumerate(("all", "unseen")):
+        valid, test, net, loader = evaluated("SASRec", tiny, train_rows=rows, select_on=select_on)
+        assert test == default
+        found[select_on] = valid["ndcg@5"]
+        assert ndcg(full_sort_ranks(net, loader)[column], 5).mean() == pytest.approx(valid["ndcg@5"], abs=1e-6)
+    assert found["unseen"] > found["all"]
+
+
+def test_select_on_holds_for_general_models_too(tiny):
+    hidden, shown = evaluated("BPR", tiny), evaluated("BPR", tiny, repeatable=True)
+    assert hidden[0] != shown[0] and hidden[1] != shown[1]
+    for own, expected in (
+        ({"select_on": "unseen"}, (hidden[0], hidden[1])),
+        ({"select_on": "all"}, (shown[0], hidden[1])),
+        ({"select_on": "unseen", "repeatable": True}, (hidden[0], shown[1])),
+        ({"select_on": "all", "exclude_history": True}, (shown[0], hidden[1])),
+    ):
+        assert evaluated("BPR", tiny, **own)[:2] == expected
+
+
 @pytest.mark.parametrize("model", ["BPR", "SASRec"])
 def test_epochs_are_chosen_by_scores_that_are_not_rounded(tiny, model):
     """Rounding is for the eye: with one decimal place all epochs look alike, and the same one is kept as with eight."""

@@ -1,4 +1,4 @@
-"""Resampling, p-values, Holm's correction and thirds by their properties."""
+"""Resampling, p-values, alone and of all pairs, and thirds by their properties."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.statistics import holm, interval, resampled_means, thirds, two_sided_p
-
-P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=8).map(np.array)
+from recbole_navigen.evaluation.statistics import (
+    all_pairs_p,
+    interval,
+    resampled_choice,
+    resampled_means,
+    thirds,
+    two_sided_p,
+)
 
 
 def test_resamples_are_means_of_users_drawn_with_replacement() -> None:
@@ -54,20 +59,65 @@ def test_equal_models_and_clear_winners() -> None:
     assert two_sided_p(np.full(9999, 0.1)) == 2 / 10_000
 
 
-def test_holm_by_hand() -> None:
-    # .01 x 4, .02 x 3, .03 x 2 = .06, .04 x 1, which may not fall below .06.
-    assert np.allclose(holm(np.array([0.04, 0.01, 0.03, 0.02])), [0.06, 0.04, 0.06, 0.06])
-    assert np.allclose(holm(np.array([0.6, 0.5])), [1, 1])
-    assert holm(np.array([])).size == 0
+def equal_models(rng: np.random.Generator, models: int, users: int) -> np.ndarray:
+    """NDCG@10 of models that are equally good for every user, and correlated as models of one data set are. (M, B)."""
+    ease = rng.beta(0.4, 4.0, size=users)  # most users' targets are found by no model, some by all
+    places = rng.integers(0, 10, size=(models, users))
+    return (rng.random((models, users)) < ease) / np.log2(places + 2)
 
 
-@given(P_VALUES)
-def test_holm_lies_between_nothing_and_bonferroni_and_keeps_the_order(p: np.ndarray) -> None:
-    adjusted = holm(p)
-    assert (adjusted >= p).all() and (adjusted <= np.minimum(1, len(p) * p) + 1e-12).all() and adjusted.max() <= 1
-    order = np.argsort(p, kind="stable")
-    assert (np.diff(adjusted[order]) >= 0).all()
-    assert np.isclose(adjusted.min(), min(1, len(p) * p.min()))
+def test_equal_models_are_told_apart_in_at_most_one_world_of_twenty() -> None:
+    rng, models, worlds, family, against_best = np.random.default_rng(11), 6, 400, 0, 0
+    for world in range(worlds):
+        values = equal_models(rng, models, 300)
+        draws = resampled_means(values, 400, seed=world)
+        best = values.mean(axis=1).argmax()
+        others = [model for model in range(models) if model != best]
+        family += all_pairs_p(values, draws)[best, others].min() < 0.05
+        # What it is there for: the same worlds, corrected by Bonferroni over the models beside the observed best.
+        alone = min(two_sided_p(resampled_means(values[[model]] - values[best], 400, world)[0]) for model in others)
+        against_best += alone * len(others) < 0.05
+    assert family / worlds <= 0.05
+    assert against_best / worlds > 0.05
+
+
+def test_a_better_model_is_told_from_all_others_and_from_no_copy_of_itself() -> None:
+    rng = np.random.default_rng(2)
+    equal = equal_models(rng, 3, 2000)
+    better = equal[0] + 0.05 * (rng.random(2000) < 0.5)
+    values = np.stack([*equal, better, better])
+    p = all_pairs_p(values, resampled_means(values, 1000))
+    assert (p == p.T).all() and (np.diag(p) == 1).all() and p[3, 4] == 1
+    assert (p[3, :3] == 1 / 1001).all() and (p[:3, :3] > 0.05).all()
+
+
+@given(st.integers(2, 5), st.integers(0, 10_000))
+@settings(max_examples=25, deadline=None)
+def test_more_models_never_make_a_pair_clearer(models: int, seed: int) -> None:
+    values = equal_models(np.random.default_rng(seed), models + 1, 60)
+    draws = resampled_means(values, 200)
+    many, few = all_pairs_p(values, draws), all_pairs_p(values[:-1], draws[:-1])
+    assert (many[:-1, :-1] >= few).all() and (few > 0).all() and (few <= 1).all()
+
+
+def test_a_difference_without_error_is_certain() -> None:
+    values = np.stack([np.zeros(50), np.full(50, 0.25)])
+    assert all_pairs_p(values, resampled_means(values, 99))[0, 1] == 1 / 100
+
+
+def test_the_noise_of_a_choice_is_in_its_interval() -> None:
+    rng = np.random.default_rng(4)
+    valid, test = rng.random((2, 300)), rng.random((2, 300))
+    plain = resampled_means(test, 2000)
+    # One trial, or one that validation is sure of and that is always drawn: the plain bootstrap of its test.
+    assert np.allclose(resampled_choice(valid[:1], test[:1], 2000), plain[0])
+    chosen = resampled_choice(np.stack([valid[0] + 1, valid[0]]), test, 2000)
+    first, second = (np.isclose(chosen, own) for own in plain)
+    assert (first ^ second).all() and abs(second.mean() - 1 / 4) < 0.04  # a quarter of the draws lack the better trial
+    # Trials that validation cannot tell apart and whose tests differ: the interval spans both.
+    apart = np.stack([test[0], test[0] + 0.5])
+    wide = interval(0, resampled_choice(np.stack([valid[0], valid[0][::-1]]), apart, 2000))
+    assert wide.low < test[0].mean() + 0.05 and wide.high > test[0].mean() + 0.45
 
 
 @given(arrays(np.int64, st.integers(1, 60), elements=st.integers(0, 9)))

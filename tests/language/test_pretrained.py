@@ -14,12 +14,13 @@ from lora import smollm2, train
 from small_language_models import ARCHITECTURES, make
 from small_model import WORDS, brute_force, random_codes, random_histories, small_model
 from synthetic import make_config
+from tiny_settings import NAVIGEN
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
 )
 
-from recbole_navigen.config import ReinforceSettings, reinforce_settings
+from recbole_navigen.config import Config, ReinforceSettings, reinforce_settings
 from recbole_navigen.config.reading import properties_folders, read_settings
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
@@ -28,6 +29,7 @@ from recbole_navigen.language.backbone import Backbone, pretrained_tokenizer
 from recbole_navigen.language.vocabulary import train_tokenizer
 from recbole_navigen.model.ranking import Ranking
 from recbole_navigen.network.build import build_lm
+from recbole_navigen.pipeline.write import add_writer, has_writer
 from recbole_navigen.quick_start import Recommender, run_navigen
 from recbole_navigen.reinforcement.grpo import Grpo, Learner
 from recbole_navigen.runs.identity import identity, refuse_other_backbone
@@ -320,6 +322,52 @@ def test_a_run_with_adapters(tiny: Path, own_folder: Path) -> None:
     settings = ReinforceSettings(seed=0, **reinforce_settings({"lora_rank": 2}))
     with pytest.raises(InputError, match="puts adapters on a body that has some already"):
         Grpo([Learner(SimpleNamespace(module=model.lm), 1, 2, 0.1, None)], settings, folder, "cpu")
+
+
+@pytest.mark.parametrize("form", ["text", "plan"])
+def test_a_pretrained_writer_beside_a_ranking_model_from_scratch(tiny: Path, own_folder: Path, form: str) -> None:
+    """Any finished run can be given one: ranking stays what it was, and the checkpoint holds what was learned."""
+    tokenizer = train_tokenizer(["tale of the river", "drama", "comedy night", "western space opera"], 300)
+    tokenizer.save_pretrained("base")
+    make("Llama", len(tokenizer)).save_pretrained("base")
+    ranking = {**NAVIGEN, "epochs": 1, "MAX_ITEM_LIST_LENGTH": 8, "train_batch_size": 16, "data_path": str(tiny)}
+    ranking |= {"hidden_size": 32, "show_progress": False, "use_gpu": False, "state": "ERROR"}
+    folder = Path(run_navigen("NaviGen", "tiny", config_dict=ranking)["run_dir"])
+    before = Recommender.load(folder).recommend(["i1", "i2"], k=5)
+    own = {"writer_backbone": "base", "writer_steps": 2, "instruction_form": form, "instruction_tokens": 500}
+    config = Config("NaviGen", "tiny", config_dict={**ranking, **own})
+    add_writer(config, folder)
+    assert has_writer(config, folder)
+    state = load_checkpoint(folder / "writer" / "checkpoint")["state_dict"]
+    assert "item_map.weight" in state and bool(state["item_map.weight"].any())
+    assert not any("backbone" in name and "lora_" not in name for name in state)
+    model = Recommender.load(folder)
+    assert model.recommend(["i1", "i2"], k=5) == before
+    writer = model.author.model
+    assert has_lora(writer) and writer.backbone.width != model.lm.backbone.width
+    assert (model.author.planner is not None) == (form == "plan")
+    written = model.instruct([["i1", "i2"]], think=False)
+    exported = model.save_pretrained("model")
+    make("Llama", len(tokenizer) + 1).save_pretrained("base")
+    with pytest.raises(InputError, match="backbone=base has other files now than when"):
+        Recommender.load(folder)
+    shutil.rmtree("base")
+    assert Recommender.from_pretrained(exported).instruct([["i1", "i2"]], think=False) == written
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ({"writer_backbone": "nowhere/at/all"}, "writer_backbone=nowhere/at/all is neither a folder here nor"),
+        (
+            {"writer_backbone": "some/model", "task_weights": {"cid2ins": 1.0}},
+            "is for a writer, and with cid2ins=1 in task_weights the ranking model writes itself",
+        ),
+    ],
+)
+def test_what_a_writer_cannot_be_made_of(tiny: Path, own: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Config("NaviGen", "tiny", config_dict={**own, "data_path": str(tiny)})
 
 
 def test_the_benchmark_fits_the_factor_after_training() -> None:

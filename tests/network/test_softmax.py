@@ -67,3 +67,21 @@ def test_the_whole_loss_and_its_gradients_are_those_of_cross_entropy(scores_at_o
 )
 def test_the_catalogue_decides_the_softmax_unless_the_setting_does(setting, n_items, size):
     assert softmax_size(setting, n_items) == size
+
+
+def test_smoothed_losses_are_those_of_cross_entropy_and_the_sampled_one_is_close():
+    torch.manual_seed(1)
+    table = torch.nn.Embedding(12, 8)
+    states, targets = (0.2 * torch.randn(50, 8)).requires_grad_(), torch.randint(1, 12, (50,))
+    exact = softmax_loss(states, targets, 1.0 * table.weight[1:], smoothing=0.3)
+    plain = torch.nn.functional.cross_entropy(states @ table.weight[1:].T, targets - 1, label_smoothing=0.3)
+    torch.testing.assert_close(exact, plain)
+    grads = (torch.autograd.grad(loss, [states, table.weight]) for loss in (exact, plain))
+    for grad, wanted in zip(*grads, strict=True):
+        torch.testing.assert_close(grad, wanted, rtol=1e-4, atol=1e-6)
+    draws = torch.Generator().manual_seed(0)
+    losses = [sampled_softmax_loss(states, targets, table, 11, 5, draws, smoothing=0.3).item() for _ in range(400)]
+    bare = [sampled_softmax_loss(states, targets, table, 11, 5, draws).item() for _ in range(400)]
+    # What smoothing adds is a difference of scores, which the sample estimates without bias.
+    added = (plain - softmax_loss(states, targets, table.weight[1:])).item()
+    assert np.mean(losses) - np.mean(bare) == pytest.approx(added, abs=4 * (np.std(losses) + np.std(bare)) / 20)

@@ -72,3 +72,15 @@ def test_a_run_without_its_ranks_is_made_again(
     with caplog.at_level(logging.WARNING):
         assert compared() != first and in_this_process == ["Pop", "Pop"]
     assert any(f"{first}/ranks" in line and line.endswith("running it again") for line in caplog.messages)
+
+
+def test_rows_of_unequal_seeds_are_marked(tiny: Path) -> None:
+    def folder(model: str, seed: int) -> str:
+        return run_navigen(model, "tiny", config_dict={**QUIET, "seed": seed})["run_dir"]
+
+    pop, knn = folder("Pop", 1), folder("ItemKNN", 1)
+    alike = compare_runs([pop, knn])
+    assert "UNEQUAL SEEDS" not in Path(alike["folder"], "table.md").read_text()
+    unlike = compare_runs([pop, knn, folder("Pop", 2)])
+    text = Path(unlike["folder"], "table.md").read_text()
+    assert "UNEQUAL SEEDS: 1, 2 of Pop; 1 of ItemKNN. " in text

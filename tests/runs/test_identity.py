@@ -16,9 +16,10 @@ from run_folders import change
 from synthetic import make_config
 
 import recbole_navigen
+from recbole_navigen.artefacts import content_hash
 from recbole_navigen.comparison.estimates import Contender, compare
 from recbole_navigen.comparison.page import tables
-from recbole_navigen.config import Config
+from recbole_navigen.config import Config, rules
 from recbole_navigen.config.sections import section_settings
 from recbole_navigen.config.teachers import supervision_settings
 from recbole_navigen.data import create_dataset
@@ -112,6 +113,17 @@ def test_models_of_recbole_and_ours_have_no_code_of_their_own(tiny):
     assert all("code_hash" not in identity(Config(model, "tiny")) for model in ("NaviGen", "SASRec", "LightGCN"))
     own, other = (identity(Config(typed(text), "tiny")) for text in (OWN, OWN.replace("0.5", "0.6")))
     assert own["model"] == other["model"] == "Own" and own["code_hash"] != other["code_hash"]
+
+
+def test_a_setting_that_came_later_leaves_the_names_of_runs_alone(tiny):
+    def named(**settings: object) -> str:
+        return identity(Config("NaviGen", "tiny", config_dict={**QUIET, **settings}))["settings_hash"]
+
+    # The name of the runs of 2026-11-28, from before any of these settings.
+    public = Config("NaviGen", "tiny", config_dict=QUIET).public()
+    old = {key: value for key, value in public.items() if key not in {*rules.NOT_LEARNED, *rules.AS_BEFORE}}
+    assert Config("NaviGen", "tiny", config_dict=QUIET).settings_hash() == content_hash(old)
+    assert named(select_on="unseen") != named()
 
 
 def test_a_result_of_other_versions_is_not_reused_and_a_table_says_so(tiny, in_this_process, monkeypatch):

@@ -162,7 +162,7 @@ def test_autocast_auto_asks_the_processor_once(features, found, monkeypatch, cap
     precision._hardware_has_bf16.cache_clear()
 
 
-@pytest.mark.parametrize("model", ["GRU4Rec", "BERT4Rec", "GCSAN", "SASRecCPR", "CORE", "NPE"])
+@pytest.mark.parametrize("model", ["GRU4RecCPR", "GCSAN", "SASRecCPR", "CORE", "NPE"])
 def test_other_layouts_are_refused(model: str, in_tmp: Path) -> None:
     config = make_config(model, in_tmp, train_rows="user")
     loaders = data_preparation(config, create_dataset(config))

@@ -6,12 +6,13 @@ from recbole_navigen.config.downloads import DOWNLOADS, name_of
 from recbole_navigen.conversion.formats.logs import LOGS
 from recbole_navigen.conversion.formats.media import MEDIA
 from recbole_navigen.conversion.formats.movies import MOVIES
+from recbole_navigen.conversion.formats.navigen_release import RELEASED
 from recbole_navigen.conversion.formats.reviews import REVIEWS
 from recbole_navigen.conversion.formats.shopping import SHOPPING
 from recbole_navigen.conversion.spec import Format
 from recbole_navigen.errors import InputError
 
-FORMATS: dict[str, Format] = {entry.name: entry for entry in (*REVIEWS, *MOVIES, *MEDIA, *SHOPPING, *LOGS)}
+FORMATS: dict[str, Format] = {entry.name: entry for entry in (*REVIEWS, *MOVIES, *MEDIA, *SHOPPING, *LOGS, *RELEASED)}
 TABLES = ("csv", "tsv", "jsonl", "parquet")  # any table, whose columns the command names
 
 

@@ -11,7 +11,7 @@ import yaml
 from recbole_navigen.identifiers.terms import stop_words
 
 SHOWN = ("subject", "setting", "mood", "palette", "light")  # what a kind has phrases for
-SCENE = ("setting", "palette", "light")  # of these, what belongs to a subject
+SCENE = ("setting", "mood", "palette", "light")  # of these, what belongs to a subject
 _WORD = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
