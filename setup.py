@@ -83,6 +83,7 @@ setup(
             "navigen = recbole_navigen.__main__:main",
             "navigen-compare = recbole_navigen.cli.compare:compare",
             "navigen-convert = recbole_navigen.cli.convert:convert",
+            "navigen-fairness = recbole_navigen.cli.fairness:fairness",
             "navigen-feedback = recbole_navigen.cli.feedback:feedback",
             "navigen-generate = recbole_navigen.cli.generate:generate",
             "navigen-hyper = recbole_navigen.cli.hyper:hyper",

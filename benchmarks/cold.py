@@ -8,6 +8,13 @@ last two events are not trained on either), and the withheld items are added to 
 event of a withheld item behind the last event of its user that was trained on is a target, so nothing of the user's
 future is known to any model. Its history is what the user did before, without withheld items.
 
+What the added items cost the others is compared with a control: a model that was trained on the same events and
+those of the withheld items as well, for which these are items like any other. Its NDCG@10 of the other items falls too
+when the withheld ones join the ranking: that part is the price of a larger catalogue. What it has above the model
+without them when both rank the other items alone is the part of the data that was withheld.
+
+    python benchmarks/cold.py --dataset=ml-100k --part=users  # new users, their preferences and answers: cold_users.py
+
 Baselines rank the same catalogue for the same histories: popularity in training; text nearest neighbours (mean cosine
 of tf-idf to the last items); and a content-only model (ridge regression from the mean text of a history to that of the
 next item, fitted to the training events).
@@ -15,8 +22,9 @@ next item, fitted to the training events).
 
 import argparse
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -76,16 +84,32 @@ def withhold(source: Path, folder: Path, share: float, seed: int) -> set[str]:
     return cold
 
 
-def trained(name: str, data_path: str, seed: int, settings: list[str]) -> tuple[Path, Path, set[str]]:
-    """The whole data set's folder, the run on what is left of it, and the withheld items."""
-    source = dataset_folder(data_path, name)
-    smaller = RUNS / f"data-{seed}" / name
-    cold = withhold(source, smaller, SHARE, seed)
-    given = {"data_path": str(smaller.parent), "checkpoint_dir": str(RUNS / "saved"), "seed": seed}
-    for setting in settings:
+def run_settings(seed: int, given: list[str]) -> dict[str, Any]:
+    """Settings of all runs: those of the command line, as `--key=value`, above the benchmark's own."""
+    settings: dict[str, Any] = {"checkpoint_dir": str(RUNS / "saved"), "seed": seed}
+    for setting in given:
         key, _, value = setting.removeprefix("--").partition("=")
-        given[key] = parse_value(key, value)
-    return source, finished_run(name, config_dict=given), cold
+        settings[key] = parse_value(key, value)
+    return settings
+
+
+def control_run(name: str, smaller: Path, whole: dict[str, list[str]], cold: set[str], settings: dict) -> Path:
+    """The run that knew the withheld items: trained on all events before the two that `cases` begins with.
+
+    smaller: the data set that NaviGen was trained on. whole: what each user did. settings: of the run.
+    """
+    folder = RUNS / f"control-{settings['seed']}" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(smaller / f"{name}.item", folder / f"{name}.item")
+    lines = ["user_id:token\titem_id:token\ttimestamp:float"]
+    for user, events in whole.items():
+        warm = [place for place, item in enumerate(events) if item not in cold]
+        if len(warm) >= LEAST:
+            kept = [*events[: warm[-HELD_OUT]], *(events[place] for place in warm[-HELD_OUT:])]
+            lines += [f"{user}\t{item}\t{time}" for time, item in enumerate(kept)]
+    (folder / f"{name}.inter").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    columns = {"load_col": {"inter": ["user_id", "item_id", "timestamp"]}}
+    return finished_run(name, config_dict={**columns, **settings, "data_path": str(folder.parent)})
 
 
 def cases(whole: dict[str, list[str]], cold: set[str]) -> list[tuple[str, list[str], str]]:
@@ -105,17 +129,28 @@ def cases(whole: dict[str, list[str]], cold: set[str]) -> list[tuple[str, list[s
     return found
 
 
-def ndcg_of(rank: Ranker, asked: Sequence[tuple[str, list[str], str]], items: Sequence[str]) -> dict[str, float]:
-    """NDCG@10 of each user, the mean over the user's targets. A tie counts for the worst place that it may mean."""
+def ndcg_of(
+    rank: Ranker, asked: Sequence[tuple[str, list[str], str]], items: Sequence[str], hidden: Iterable[str] = ()
+) -> dict[str, float]:
+    """NDCG@10 of each user, the mean over the user's targets. A tie counts for the worst place that it may mean.
+
+    rank, items: what ranks, and raw ids in its order. hidden: items that are left out of the ranking.
+    """
     index, values = {item: place for place, item in enumerate(items)}, {}
     for begin in range(0, len(asked), AT_ONCE):
         part = asked[begin : begin + AT_ONCE]
         scores = rank([history for _, history, _ in part])
+        scores[:, [index[item] for item in hidden]] = -np.inf
         own = scores[np.arange(len(part)), [index[target] for _, _, target in part]]
         ranks = (scores >= own[:, None]).sum(axis=1)
         for (user, _, _), place in zip(part, ranks.tolist(), strict=True):
             values.setdefault(user, []).append(1 / np.log2(1 + place) if place <= CUT else 0.0)
     return {user: float(np.mean(own)) for user, own in values.items()}
+
+
+def mean_of(values: dict[str, float]) -> float:
+    """Mean over users."""
+    return float(np.mean(list(values.values())))
 
 
 def navigen(recommender: Recommender) -> Ranker:
@@ -178,12 +213,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--data_path", default="dataset")
     parser.add_argument("--seed", type=int, default=2020)
+    parser.add_argument("--part", choices=("items", "users"), default="items")
     parser.add_argument("--exposure", type=float, default=EXPOSURE, help="of `Recommender.add_items`")
     arguments, settings = parser.parse_known_args(argv)
     name, seed = arguments.dataset, arguments.seed
+    own = run_settings(seed, settings)
+    if arguments.part == "users":
+        from cold_users import measure
+
+        return measure(name, arguments.data_path, own)
 
     # 1. The run, the whole histories, and what is asked.
-    source, run, cold = trained(name, arguments.data_path, seed, settings)
+    source, smaller = dataset_folder(arguments.data_path, name), RUNS / f"data-{seed}" / name
+    cold = withhold(source, smaller, SHARE, seed)
+    run = finished_run(name, config_dict={**own, "data_path": str(smaller.parent)})
     config = Config("NaviGen", name, config_dict={"data_path": str(source.parent), "state": "ERROR"})
     whole = histories_of(create_dataset(config))
     recommender = Recommender.load(run, device="cpu")
@@ -211,7 +254,13 @@ def main(argv: list[str] | None = None) -> int:
     of_cold = {label: ndcg_of(rank, cold_cases, items) for label, rank in rankers.items()}
     of_warm = {label: ndcg_of(rank, warm_cases, items) for label, rank in rankers.items()}
 
-    # 3. Bars.
+    # 3. The control, which knew them.
+    knew = Recommender.load(control_run(name, smaller, whole, cold, own), device="cpu")
+    also = [item for item in knew.item_tokens if item in cold]
+    alone = mean_of(ndcg_of(navigen(knew), warm_cases, knew.item_tokens, also))
+    beside = mean_of(ndcg_of(navigen(knew), warm_cases, knew.item_tokens))
+
+    # 4. Bars.
     users = list(of_cold["NaviGen"])
     ours = np.array([of_cold["NaviGen"][user] for user in users])
     bars = []
@@ -225,10 +274,10 @@ def main(argv: list[str] | None = None) -> int:
                 lead.low > 0,
             )
         )
-    loss = 1 - np.mean(list(of_warm["NaviGen"].values())) / np.mean(list(before.values()))
+    loss = 1 - mean_of(of_warm["NaviGen"]) / mean_of(before)
     bars.append(Bar("warm NDCG@10 lost to the added items", float(loss), f"at most {WARM_LOSS}", loss <= WARM_LOSS))
     means = {
-        kind: {label: float(np.mean(list(own.values()))) for label, own in found.items()}
+        kind: {label: mean_of(own) for label, own in found.items()}
         for kind, found in (("cold", of_cold), ("warm", of_warm))
     }
     details = {
@@ -236,7 +285,13 @@ def main(argv: list[str] | None = None) -> int:
         "withheld_items": len(cold),
         "cold": {"users": len(users), "targets": len(cold_cases)},
         "warm": {"users": len(before), "targets": len(warm_cases)},
-        "ndcg@10": means | {"warm before": float(np.mean(list(before.values())))},
+        "ndcg@10": means | {"warm before": mean_of(before)},
+        "control": {
+            "warm alone": alone,
+            "warm beside withheld": beside,
+            "lost to known items": 1 - beside / alone,
+            "lost to less data": 1 - mean_of(before) / alone,
+        },
         "text_explains": added.explained,
         "ridge": added.strength,
         "exposure": arguments.exposure,

@@ -73,9 +73,12 @@ class Painter:
         return {name: value for name in names for value in world.ATTRIBUTES[name] if value in found}
 
 
-def train(folder: Path) -> Path:
-    """The run of NaviGen on FOLDER/tiny-world with its writer; what is there is not trained again."""
-    own = {**SETTINGS, "data_path": str(folder), "checkpoint_dir": str(folder / "saved")}
+def train(folder: Path, more: Mapping[str, Any] | None = None) -> Path:
+    """The run of NaviGen on FOLDER/tiny-world with its writer; what is there is not trained again.
+
+    more: settings above SETTINGS.
+    """
+    own = {**SETTINGS, **(more or {}), "data_path": str(folder), "checkpoint_dir": str(folder / "saved")}
     run, settings = ranking_run(DATASET, own)
     rows = _rows(Config("NaviGen", DATASET, config_dict=settings), DualIdentifierTable.load(run / IDENTIFIERS))
     add_writer(Config("NaviGen", DATASET, config_dict=settings), run, rows)

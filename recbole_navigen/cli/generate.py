@@ -34,7 +34,7 @@ def parser() -> CommandLine:
         "run_generate",
         "%(prog)s [-h] [--users all|FILE|IDS] [--n_users N] [--output DIR] [--run DIR] [--instructions FILE] "
         "[--media image|video|mixed] [--facts N] [--held_out] [--preferences TEXT] [--feedback FILE] "
-        "[--no-think] [--temperature T] [--top_p P] [--drafts N] [--dataset DATASET] "
+        "[--no-think] [--temperature T] [--top_p P] [--drafts N] [--calibrate] [--dataset DATASET] "
         "[--config_files FILE ...] [--debug] [--key=value ...]",
         "Write a personal instruction for an image or video model for each of some users.",
         EPILOG,
@@ -67,6 +67,9 @@ def parser() -> CommandLine:
     )
     commands.add_argument(
         "--feedback", metavar="FILE", help="what navigen-feedback wrote: kept media tell what is liked"
+    )
+    commands.add_argument(
+        "--calibrate", action="store_true", help="choose among the drafts so that a user's own proportions hold"
     )
     commands.add_argument("--sampling_seed", dest="seed", type=int, default=0, metavar="S", help="of the draws")
     return commands

@@ -16,6 +16,8 @@ A finished run of any model, NaviGen or RecBole's, recommends to users of its da
 Somebody new says what they like, and so may users beside their histories (NaviGen only):
   %(prog)s --run=saved/NaviGen-ml-100k-... --preferences="slow noir, 1950s, not horror"
   %(prog)s --run=saved/NaviGen-ml-100k-... --preferences="comedy:2, not war" --users=196
+Or they are asked, three questions whose answers tell the most:
+  %(prog)s --run=saved/NaviGen-ml-100k-... --ask=3
 The file has one line for each item of each user: user, rank, item, title, score. Its ending says how it is written:
 .parquet, .csv or .jsonl. The same command goes on with a file that was not finished.
 """
@@ -27,6 +29,7 @@ def parser() -> CommandLine:
         "run_recommend",
         "%(prog)s [-h] --run DIR [--users all|FILE|IDS] [--n_users N] [--k K] [--output FILE] "
         "[--exclude_history | --include_history] [--held_out] [--preferences TEXT] "
+        "[--ask N [--about terms|items]] "
         "[--batch_size N] [--device DEVICE] [--debug]",
         "Recommend items to users of a finished run: printed, or as a file.",
         EPILOG,
@@ -52,6 +55,8 @@ def parser() -> CommandLine:
         metavar="TEXT",
         help="what is liked, with commas: 'noir, 1950s, not horror'; without users: of somebody new",
     )
+    commands.add_argument("--ask", type=int, metavar="N", help="ask so many questions first, of one user or a new one")
+    commands.add_argument("--about", default="terms", help="what is asked for: terms, or pairs of items (%(default)s)")
     commands.add_argument("--batch_size", type=int, default=256, metavar="N", help="users at once (%(default)s)")
     commands.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
     commands.add_argument("--no-progress", action="store_false", dest="show_progress", help="show no bar")

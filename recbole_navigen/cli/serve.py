@@ -13,6 +13,8 @@ A finished run of any model answers over HTTP until SIGTERM or Ctrl-C; requests 
   %(prog)s --run=saved/NaviGen-ml-100k-... --port=8000
   curl -s localhost:8000/recommend -H 'Content-Type: application/json' -d '{"history": ["50", "181"], "k": 5}'
   curl -s localhost:8000/instruct -H 'Content-Type: application/json' -d '{"user": "196", "media": "image"}'
+With --feedback=DIR users may also say what became of the media that run_generate made in DIR, and it counts at once:
+  curl -s localhost:8000/feedback -H 'Content-Type: application/json' -d '{"user": "196", "verdict": "keep"}'
 The page /docs describes the requests. There is no login: let others in through a proxy that has one.
 """
 
@@ -22,7 +24,7 @@ def parser() -> CommandLine:
     commands = bare_command_line(
         "run_serve",
         "%(prog)s [-h] --run DIR [--host HOST] [--port PORT] [--device DEVICE] [--max_history N] [--max_k N] "
-        "[--max_batch N] [--max_waiting N] [--graceful_seconds S] [--check] [--debug]",
+        "[--feedback DIR] [--max_batch N] [--max_waiting N] [--graceful_seconds S] [--check] [--debug]",
         "Serve recommendations and instructions of a finished run over HTTP.",
         EPILOG,
     )
@@ -38,6 +40,9 @@ def parser() -> CommandLine:
         ("graceful_seconds", 0, "how long the last requests have after SIGTERM; 0: as long as it takes"),
     ):
         commands.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"{text} (%(default)s)")
+    commands.add_argument(
+        "--feedback", metavar="DIR", help="folder of run_generate: /feedback takes what users say of its media"
+    )
     commands.add_argument("--check", action="store_true", help="load the run, listen, and end")
     return commands
 

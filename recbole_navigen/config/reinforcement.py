@@ -1,6 +1,7 @@
 """Which stages a NaviGen is trained in, and what the settings of reinforcement must fit. No RecBole, no torch."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from recbole_navigen.config.sections import section_settings
@@ -21,6 +22,8 @@ def refuse_unfit_stages(settings: Mapping[str, Any]) -> None:
         return
     if own["tasks"] == ["cid2ins"] and "write" not in named:
         raise InputError("reinforce: tasks=[cid2ins] needs a writer; put `write` before it in training_stages.")
+    if own["feedback"] is not None and "write" not in named:
+        raise InputError("reinforce: feedback teaches a writer; put `write` before reinforce in training_stages.")
     if settings["lora"] and own["lora_rank"]:
         raise InputError(
             f"reinforce: lora_rank={own['lora_rank']} puts adapters on a body that has some already (lora: True); "
@@ -49,6 +52,10 @@ def reinforce_settings(given: Mapping[str, Any] | None) -> dict[str, Any]:
     for name, task in (("prompts", "cid2cid"), ("instruction_prompts", "cid2ins")):
         if task in tasks and settings[name] % parts:
             raise InputError(f"reinforce: accumulation={parts} must divide {name}={settings[name]} into equal parts.")
+    if settings["feedback"] is not None and not Path(settings["feedback"]).is_file():
+        raise InputError(
+            f"reinforce: feedback={settings['feedback']} is no file; name a feedback.jsonl that navigen-feedback wrote."
+        )
     if settings["reward"] == "paper" and (settings["weights"] or not settings["triangle"]):
         raise InputError(
             "reinforce: reward=paper is the released formula as it stands; leave triangle and weights to reward=prefix."

@@ -132,6 +132,10 @@ class ReinforceSettings:
     scorer: str
     weights: Mapping[str, float]
     triangle: bool
+    feedback: str | None
+    feedback_beta: float
+    feedback_sft: float
+    feedback_batch: int
     behind: str
     lora_rank: int
     lora_alpha: float

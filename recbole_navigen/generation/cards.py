@@ -37,13 +37,15 @@ def user_cards(
 
     cards = []
     for place, entry in enumerate(instructions[:users]):
-        own, lines, medium = values.get(entry.media, {}), [], None
+        own, lines, medium, key = values.get(entry.media, {}), [], None, None
         if generated is not None:
             record = generated.records[place]
             medium = picture(generated.file(place), f"made by {record['model']}, seed {record['seed']}")
             lines = [f"{name} {found:.3f}" for name in own if np.isfinite(found := own[name].get(entry.user, np.nan))]
             if record["status"] != "done":
                 lines.append(f"{record['status']}: {record['reason']}")
+            else:
+                key = {"user": entry.user, "media": entry.media, "sha256": record["sha256"]}
         roles = (("held out: ", entry.target), ("written for: ", entry.aim))
         cards.append(
             UserCard(
@@ -54,6 +56,7 @@ def user_cards(
                 medium,
                 tuple(item(raw, role) for role, raw in roles if raw is not None),
                 tuple(lines),
+                key,
             )
         )
     return cards

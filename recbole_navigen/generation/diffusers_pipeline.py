@@ -8,6 +8,7 @@ from recbole_navigen.errors import InputError
 from recbole_navigen.generation.arguments import accepted_by, arguments_of, frame_rate, reads_picture, set_guider
 from recbole_navigen.generation.pipelines import family_of, loader_of, whole_parts
 from recbole_navigen.generation.settings import device_of
+from recbole_navigen.generation.user_pictures import first_picture
 from recbole_navigen.sources import SAFE, find_source
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ class Pipeline:
                 self.safety_checker = "off, as set"
 
         # Clips start from the reference picture where the pipeline has nothing else to start from.
-        if media == "video" and settings["reference_image"] and reads_picture(self.pipe):
-            start = open_picture(settings["reference_image"], f"reference_image={settings['reference_image']}")
+        if media == "video" and reads_picture(self.pipe) and (file := first_picture(settings)) is not None:
+            start = open_picture(file, f"reference_image={file}" if settings["reference_image"] else str(file))
         self.start = start
         self._accepted = accepted_by(self.pipe)
         self.arguments = arguments_of(self.pipe, media, settings, start)
@@ -85,8 +86,10 @@ class Pipeline:
             "arguments": arguments,
         }
 
-    def __call__(self, instructions: Sequence[str], seeds: Sequence[int]) -> list[Any]:
+    def __call__(self, instructions: Sequence[str], seeds: Sequence[int], starts: "Sequence[Image]" = ()) -> list[Any]:
         """The pipeline's outputs, as PIL images; noise depends on an instruction's own seed alone.
+
+        starts: pictures to begin from, one each, in place of the one for all.
 
         Returns:
             One output for all instructions, or, where the pipeline makes one at a time, as many as instructions.
@@ -95,10 +98,12 @@ class Pipeline:
 
         # Drawn on the processor, so that a seed means the same noise on every device.
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-        if self._alone:
+        if self._alone or starts:
             return [
-                self.pipe(prompt=[text], generator=generator, output_type="pil", **self._listed(1))
-                for text, generator in zip(instructions, generators, strict=True)
+                self.pipe(prompt=[text], generator=generator, output_type="pil", **self._listed(1, start))
+                for text, generator, start in zip(
+                    instructions, generators, starts or [self.start] * len(seeds), strict=True
+                )
             ]
         arguments = self._listed(len(instructions))
         return [self.pipe(prompt=list(instructions), generator=generators, output_type="pil", **arguments)]
@@ -110,9 +115,9 @@ class Pipeline:
             self.media == "video" and "image" in self.arguments
         )
 
-    def _listed(self, count: int) -> dict[str, Any]:
-        """The arguments for some instructions."""
-        arguments = dict(self.arguments)
+    def _listed(self, count: int, start: "Image | None" = None) -> dict[str, Any]:
+        """The arguments for some instructions. start: a picture in place of the one for all."""
+        arguments = dict(self.arguments) | ({} if start is None else {"image": start})
         if "negative_prompt" in arguments:
             arguments["negative_prompt"] = [arguments["negative_prompt"]] * count
         if "image" in arguments and not self._alone and family_of(self.pipe).picture != "shared":

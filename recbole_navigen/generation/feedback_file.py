@@ -19,19 +19,9 @@ from recbole_navigen.config.calls import checked
 from recbole_navigen.config.reading import nearest
 from recbole_navigen.errors import InputError
 from recbole_navigen.generation.records import FILE as INSTRUCTIONS
-from recbole_navigen.generation.records import METADATA, read_records, text_lines
+from recbole_navigen.generation.records import METADATA, InstructionRecord, read_records
 from recbole_navigen.serving.preferences import Preferences
-
-FEEDBACK = "feedback.jsonl"
-VERDICTS = ("keep", "edit", "discard")
-_KINDS = {
-    "verdict": f"one of {', '.join(VERDICTS)}",
-    "user": "str",
-    "media": "str",
-    "sha256": "str",
-    "terms": "list of str",
-    "edited": "str or None",
-}
+from recbole_navigen.supervision.feedback_lines import FEEDBACK, KINDS, checked_line, json_lines, stated_terms
 
 
 def add_feedback(
@@ -45,17 +35,16 @@ def add_feedback(
             has both.
 
     Returns:
-        The line: time, verdict, user, media, sha256 and file of the medium, its instruction, what it was edited to, and
-        the terms that it was written for.
+        The line: time, verdict, user, media, sha256 and file of the medium, its instruction, what it was edited to, the
+        terms that it was written for, and domain, history, aim and plan of its record.
     """
     # 1. What is meant.
-    folder, verdict = Path(folder), checked("verdict", _KINDS["verdict"], verdict)
+    folder, verdict = Path(folder), checked("verdict", KINDS["verdict"], verdict)
     edits = instruction is not None and bool(instruction.strip())
     if edits != (verdict == "edit"):
         wrong = "edit needs the text that should have been; give --instruction" if verdict == "edit" else None
         raise InputError(f"{wrong or f'{verdict} takes no instruction; say edit to change one'}.")
-    lines = _lines(folder / METADATA, f"{folder} holds no {METADATA}; name a folder that run_generate made media in")
-    done = [line for line in lines if line.get("status") == "done"]
+    done = made_media(folder)
     own = [line for line in done if str(line.get("user")) == str(user) and media in (None, line.get("media"))]
     if not own:
         known = [str(line.get("user")) for line in done]
@@ -65,29 +54,86 @@ def add_feedback(
         raise InputError(f"user {user!r} has an image and a video in {folder}; say which by --media.")
     medium = own[0]
 
-    # 2. What it was made for.
-    terms: Sequence[str] = ()
-    if (folder / INSTRUCTIONS).is_file():
-        records = read_records(folder / INSTRUCTIONS)
-        found = [one for one in records if (one.user, one.media) == (str(user), medium["media"])]
-        terms = found[0].terms or found[0].aim_terms if found else ()
-
-    # 3. One line, one call.
-    line = {
-        "time": round(time.time(), 3),
-        "verdict": verdict,
-        "user": str(user),
-        **{name: medium.get(name) for name in ("media", "sha256", "file", "instruction")},
-        "edited": instruction if edits else None,
-        "terms": list(terms),
-    }
-    append_line(folder / FEEDBACK, line)
+    # 2. One line, one call.
+    line = _line(medium, _records(folder), verdict, instruction if edits else None, time.time())
+    append_lines(folder / FEEDBACK, line)
     return line
 
 
-def append_line(path: Path, line: Mapping[str, Any]) -> None:
-    """Append a JSON object to a file by one call, and wait until the disk has it."""
-    data = (json.dumps(line, ensure_ascii=False) + "\n").encode()
+def add_page_feedback(folder: str | Path, file: str | Path) -> list[dict[str, Any]]:
+    """Append what the buttons of a folder's page wrote, see `add_feedback`. Lines that are there already are left out.
+
+    Args:
+        folder: of run_generate. file: one that the page let somebody save: JSON lines with time, verdict, user, media,
+            sha256 and, of an edit, the text `edited`.
+
+    Returns:
+        The lines that were appended, by their time.
+
+    Raises:
+        InputError: a line is none, or of a medium that is not in the folder; then nothing is appended.
+    """
+    folder, made, records = Path(folder), made_media(Path(folder)), _records(Path(folder))
+    media = {(str(own.get("user")), own.get("media"), own.get("sha256")): own for own in made}
+    lines = []
+    for said in json_lines(file, f"{file} cannot be read; name the file that the page of {folder} saved"):
+        own = checked_line({"terms": [], "edited": None, **said}, file)
+        medium = media.get((own["user"], own["media"], own["sha256"]))
+        if medium is None:
+            raise InputError(
+                f"{file}: user {own['user']!r} has no such {own['media']} in {folder}; it was made anew since the page "
+                "was opened, or the page is of another folder."
+            )
+        edits = own["edited"] is not None and bool(own["edited"].strip())
+        if edits != (own["verdict"] == "edit"):
+            raise InputError(
+                f"{file}: {own['verdict']} of user {own['user']!r} {'has a' if edits else 'lacks its'} text."
+            )
+        lines.append(_line(medium, records, own["verdict"], own["edited"] if edits else None, own.get("time", 0.0)))
+    known = set()
+    if (folder / FEEDBACK).is_file():
+        known = {json.dumps(line) for line in json_lines(folder / FEEDBACK, f"{folder / FEEDBACK} cannot be read")}
+    new = [line for line in lines if json.dumps(line) not in known]
+    append_lines(folder / FEEDBACK, *new)
+    return new
+
+
+def made_media(folder: str | Path) -> list[dict[str, Any]]:
+    """Lines of the media that a folder holds."""
+    sentence = f"{folder} holds no {METADATA}; name a folder that run_generate made media in"
+    return [line for line in json_lines(Path(folder) / METADATA, sentence) if line.get("status") == "done"]
+
+
+def _records(folder: Path) -> dict[tuple[str, str], InstructionRecord]:
+    """Instructions of a folder by user and medium."""
+    file = folder / INSTRUCTIONS
+    return {(one.user, one.media): one for one in read_records(file)} if file.is_file() else {}
+
+
+def _line(
+    medium: Mapping[str, Any],
+    records: Mapping[tuple[str, str], InstructionRecord],
+    verdict: str,
+    edited: str | None,
+    moment: float,
+) -> dict[str, Any]:
+    """A line of feedback. medium: its line in metadata.jsonl. records: of the folder. moment: seconds since 1970."""
+    user = str(medium["user"])
+    record = records.get((user, medium["media"]))
+    if record is not None and record.instruction != medium.get("instruction"):
+        record = None  # written anew since the medium was made
+    line = {"time": round(moment, 3), "verdict": verdict, "user": user}
+    line |= {name: medium.get(name) for name in ("media", "sha256", "file", "instruction")}
+    line |= {"edited": edited, "terms": list((record.terms or record.aim_terms) if record else ())}
+    if record is not None:
+        line |= {"domain": record.domain, "history": list(record.history), "aim": record.aim}
+        line["plan"] = None if record.plan is None else dict(record.plan)
+    return line
+
+
+def append_lines(path: Path, *lines: Mapping[str, Any]) -> None:
+    """Append JSON objects to a file by one call, and wait until the disk has them."""
+    data = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
     with FileLock(f"{path}.lock"), path.open("a+b", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)
         if size and os.pread(file.fileno(), 1, size - 1) != b"\n":  # a full disk once cut a line short
@@ -97,41 +143,14 @@ def append_line(path: Path, line: Mapping[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def read_feedback(path: str | Path) -> list[dict[str, Any]]:
-    """Lines of a `feedback.jsonl`, the last of each medium and user; one that was cut short is passed over."""
-    latest: dict[tuple[str, str], dict[str, Any]] = {}
-    for line in _lines(Path(path), f"feedback={path} cannot be read; name a {FEEDBACK} that navigen-feedback wrote"):
-        if missing := [name for name in _KINDS if name not in line]:
-            raise InputError(f"{path}: a line says nothing of {missing[0]}; it is not of navigen-feedback.")
-        own = {**line, **{name: checked(f"{name} in {path}", kind, line[name]) for name, kind in _KINDS.items()}}
-        key = (own["user"], own["sha256"])
-        latest.pop(key, None)
-        latest[key] = own
-    return list(latest.values())
+def said_preferences(feedback: Sequence[Mapping[str, Any]], known: Sequence[str]) -> dict[str, Preferences]:
+    """Raw user id -> what the user's feedback says of their taste, each term as often as it was said.
 
-
-def kept_preferences(feedback: Sequence[Mapping[str, Any]]) -> dict[str, Preferences]:
-    """Raw user id -> the terms of what the user kept, each as often as it was kept."""
-    kept: dict[str, Preferences] = {}
+    Args:
+        feedback: from `read_feedback`. known: terms of the catalogue, see `stated_terms`.
+    """
+    said: dict[str, Preferences] = {}
     for line in feedback:
-        if line["verdict"] == "keep":
-            own = Preferences(dict.fromkeys(line["terms"], 1.0))
-            kept[line["user"]] = kept.get(line["user"], Preferences()) + own
-    return kept
-
-
-def _lines(path: Path, sentence: str) -> list[dict[str, Any]]:
-    """JSON objects of a file; a last line without its end was never whole."""
-    try:
-        texts = text_lines(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{sentence}.") from error
-    found = []
-    for text in filter(str.strip, texts):
-        try:
-            line = json.loads(text)
-        except (json.JSONDecodeError, RecursionError):
-            continue
-        if isinstance(line, dict):
-            found.append(line)
-    return found
+        if terms := stated_terms(line, known):
+            said[line["user"]] = said.get(line["user"], Preferences()) + Preferences(terms)
+    return said

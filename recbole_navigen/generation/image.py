@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from PIL import Image
 from recbole_navigen.artefacts import content_hash
 from recbole_navigen.encoders.pictures import open_picture
 from recbole_navigen.generation.diffusers_pipeline import Pipeline, refuse_other_size
+from recbole_navigen.generation.records import InstructionRecord
+from recbole_navigen.generation.user_pictures import first_picture, start_of
 
 
 class ImageGenerator:
@@ -22,22 +25,32 @@ class ImageGenerator:
         Args:
             settings: from `generation_settings`, with `image_model`.
         """
-        start = None
+        self._settings, start = settings, None
         if settings["image_to_image"]:
-            start = open_picture(settings["reference_image"], f"reference_image={settings['reference_image']}")
-            if settings["image_size"]:
-                start = start.resize(settings["image_size"][::-1])
+            start = self._opened(first_picture(settings))
         self.pipeline = Pipeline("image", settings, start)
         self.batch_size = settings["generation_batch_size"]
         self.identity = dict(self.pipeline.identity)
-        if start is not None:
+        if start is not None and settings["user_images"] is None:
             self.identity["start"] = content_hash(np.asarray(start))  # in the size it has now
         self.lengths = self.pipeline.lengths
 
-    def __call__(self, instructions: Sequence[str], seeds: Sequence[int]) -> list[bytes | None]:
-        """PNG files; None where the safety checker refused."""
+    def start_of(self, record: InstructionRecord) -> Path | None:
+        """The picture of its user that a medium starts from; None: what all start from, or nothing."""
+        return start_of(self._settings, record) if self.pipeline.start and self._settings["user_images"] else None
+
+    def _opened(self, file: Path) -> Image.Image:
+        """A picture to start from, in the size that is set."""
+        named = f"reference_image={file}" if str(file) == self._settings["reference_image"] else str(file)
+        picture, size = open_picture(file, named), self._settings["image_size"]
+        return picture.resize(size[::-1]) if size else picture
+
+    def __call__(
+        self, instructions: Sequence[str], seeds: Sequence[int], starts: Sequence[Path] = ()
+    ) -> list[bytes | None]:
+        """PNG files; None where the safety checker refused. starts: pictures to start from, one each."""
         made: list[bytes | None] = []
-        for output in self.pipeline(instructions, seeds):
+        for output in self.pipeline(instructions, seeds, list(map(self._opened, starts))):
             refused = getattr(output, "nsfw_content_detected", None) or [False] * len(output.images)
             for image, bad in zip(output.images, refused, strict=True):
                 refuse_other_size(self.pipeline, image.size[::-1])

@@ -27,7 +27,11 @@ def item_images(folder: str | Path, items: Sequence[str]) -> dict[str, Path]:
 
 
 class Generator(Protocol):
-    """Makes one kind of media."""
+    """Makes one kind of media.
+
+    One that starts from pictures of users has `start_of(record)`, which gives the file for a record or None, and takes
+    the files as a third argument.
+    """
 
     media: str
     # Plain values, `model` among them; with instruction and seed they decide what comes out. Records repeat revision,

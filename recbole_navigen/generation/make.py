@@ -158,12 +158,15 @@ def generate(
     known = _read_records(folder / METADATA)
     identities = {media: plain(generator.identity) for media, generator in generators.items()}
     records: list[dict[str, Any]] = []
+    starts: list[Path | None] = []
     todo: set[int] = set()
     reused = 0
     for place, entry in enumerate(instructions):
         generator, identity = generators[entry.media], identities[entry.media]
         seed = user_seed(settings["generation_seed"], entry.user)
-        key = content_hash(identity, entry.instruction, seed)
+        start = generator.start_of(entry) if hasattr(generator, "start_of") else None
+        starts.append(start)
+        key = content_hash(identity, entry.instruction, seed, *([] if start is None else [file_hash(start)]))
         tokens = {name: list(pair) for name, pair in generator.lengths(entry.instruction).items()}
         record = {
             "user": entry.user,
@@ -176,6 +179,7 @@ def generate(
             "tokens": tokens,
             "cut": bool(tokens) and all(length > limit for length, limit in tokens.values()),
             "unmeasured": not tokens,
+            **({} if start is None else {"start": str(start)}),
             "hash": key,
         }
         word = blocked_by(entry.instruction, settings["block_list"])
@@ -210,7 +214,9 @@ def generate(
                 start = time.perf_counter()
                 try:
                     texts = [instructions[place].instruction for place in batch]
-                    contents = generator(texts, [records[place]["seed"] for place in batch])
+                    begins = [starts[place] for place in batch if starts[place] is not None]
+                    more = [begins] if begins else []
+                    contents = generator(texts, [records[place]["seed"] for place in batch], *more)
                 except Exception as error:  # whatever a pipeline raises must not cost the other users their media
                     if len(batch) > 1:
                         batches[:0] = [[place] for place in batch]

@@ -15,8 +15,8 @@ from recbole_navigen.evaluation.media_scores import MediaScores
 from recbole_navigen.generation.interfaces import Catalogue, item_images
 from recbole_navigen.generation.make import Generated, build_encoder, build_generators, generate, media_cases, score
 from recbole_navigen.generation.records import InstructionRecord
-from recbole_navigen.generation.retrieval import picture_terms
 from recbole_navigen.generation.settings import device_of
+from recbole_navigen.generation.user_pictures import PictureContext, name_of, pictures_of, shown_terms, weighed
 from recbole_navigen.language.tags import MEDIA
 from recbole_navigen.serving.recommender import Recommender
 
@@ -48,17 +48,31 @@ class MediaHead:
         self.measures = load_extras(settings["extra_metrics"], device_of(settings))
         self.generators = build_generators(kinds, settings, self.catalogue, self.encoder)
 
-    def reference(self, recommender: Recommender) -> str | None:
-        """The item that stands for `reference_image` in the histories, None without one: the picture's terms by the
-        CLIP-like model, and the item that these terms name by the recommender (tid2cid).
+    def contexts(self, recommender: Recommender, histories: Mapping[str, Sequence[str]]) -> dict[str, PictureContext]:
+        """What the pictures of users say, of those who have some: their terms by the CLIP-like model, and the item that
+        these terms name by the recommender (tid2cid).
+
+        histories: raw item ids of each user.
         """
-        if not self.settings["reference_image"]:
-            return None
+        known: dict[tuple[tuple[Path, ...], tuple[float, ...]], PictureContext] = {}
+        found: dict[str, PictureContext] = {}
         terms = sorted({term for item in recommender.table.terms for term in item})
         images = list(self.catalogue.images.values())
-        count = self.settings["reference_terms"]
-        found = picture_terms(self.encoder, self.settings["reference_image"], terms, count, images)
-        return recommender.item_of_terms([term for term, _ in found])
+        for user, history in histories.items():
+            if not (files := pictures_of(self.settings, user)):
+                continue
+            texts = [self.catalogue.texts[item] for item in history[-self.settings["history_items"] :]]
+            weights = weighed(self.encoder, files, texts if len(files) > 1 else ())
+            key = (tuple(files), tuple(weights.round(6).tolist()))
+            if key not in known:
+                shown = shown_terms(self.encoder, files, weights, terms, self.settings["reference_terms"], images)
+                words = tuple(term for term, _ in shown)
+                names = (name_of(file, self.settings) for file in files)
+                known[key] = PictureContext(
+                    recommender.item_of_terms(words), words, dict(zip(names, key[1], strict=True))
+                )
+            found[user] = known[key]
+        return found
 
     def make(self, records: Sequence[InstructionRecord], folder: str | Path) -> "MadeMedia":
         """Make the media of instructions, and score them where every one of them has a target.

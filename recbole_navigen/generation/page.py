@@ -48,6 +48,7 @@ class UserCard:
         history: oldest first. media: what was made; None: nothing was asked for.
         items: the held-out item and the one that was written for, where there are such.
         scores: lines such as "CLIPScore 0.31".
+        medium: user, media and sha256 of a medium that can be kept, edited or discarded; None: there is none.
     """
 
     user: str
@@ -57,6 +58,7 @@ class UserCard:
     media: Picture | None
     items: tuple[Picture, ...]
     scores: tuple[str, ...]
+    medium: Mapping[str, str] | None = None
 
 
 def picture(path: str | Path | None, words: str) -> Picture:

@@ -1,4 +1,4 @@
-"""Generation without a generator, and words for a picture: both by a CLIP-like model."""
+"""Generation without a generator, by a CLIP-like model."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,27 +55,3 @@ class RetrievalGenerator:
         if self.media == "image":
             return [png(picture) for picture in pictures]
         return [mp4(np.stack([np.asarray(picture)] * self.frames), self.fps) for picture in pictures]
-
-
-def picture_terms(
-    encoder: ClipEncoder, picture: str, terms: Sequence[str], count: int, images: Sequence[Path] = ()
-) -> list[tuple[str, float]]:
-    """Terms of the catalogue that describe a picture, to join a user's history terms.
-
-    Args:
-        encoder: of terms and pictures. picture: a file. terms: the catalogue's different terms.
-        count: how many to return.
-        images: of the catalogue. They show what each term's cosine usually is: a term counts by how far it lies above
-            that, because some words are near to every picture.
-
-    Returns:
-        The best terms, best first, each with its cosine (less the usual one).
-    """
-    if not terms:
-        raise InputError("there are no terms to describe reference_image with; build identifiers first.")
-    words = encoder.texts([f"a picture of {term}" for term in terms]).means
-    scores = words @ encoder.images([open_picture(picture, f"reference_image={picture}")]).means[0]
-    if images:
-        scores = scores - words @ encoder.images(images).means.mean(0)
-    best = np.argsort(-scores, kind="stable")[:count]
-    return [(terms[place], float(scores[place])) for place in best]

@@ -25,13 +25,15 @@ def generation_settings(own: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The settings of properties/generation.yaml with a user's own above them; what cannot be meant is refused."""
     settings = section_settings("generation", own)
     _apply_presets(settings)
-    if settings["image_to_image"] and not settings["reference_image"]:
-        raise InputError("image_to_image needs a picture to start from; set --reference_image=FILE.")
+    if settings["image_to_image"] and not (settings["reference_image"] or settings["user_images"]):
+        raise InputError(
+            "image_to_image needs a picture to start from; set --reference_image=FILE or --user_images=FOLDER."
+        )
     if settings["image_to_image"] and settings["image_model"] in (None, RETRIEVAL):
         raise InputError("image_to_image starts a pipeline from a picture; set --image_model=FOLDER_OR_HUB_ID.")
     _refuse_ignored(settings, own or {})
-    for key in ("image_model", "video_model", "reference_image"):
-        needs_clip = settings[key] is not None if key == "reference_image" else settings[key] == RETRIEVAL
+    for key in ("image_model", "video_model", "reference_image", "user_images"):
+        needs_clip = settings[key] == RETRIEVAL if key.endswith("_model") else settings[key] is not None
         if needs_clip and not settings["clip_model"]:
             raise InputError(f"{key}={settings[key]} reads pictures with a CLIP-like model; set --clip_model=FOLDER.")
     if settings["extra_metrics"] and not settings["clip_model"]:
@@ -90,6 +92,10 @@ def refuse_absent(settings: Mapping[str, Any]) -> None:
     if settings["item_images"] is not None and not Path(settings["item_images"]).is_dir():
         raise InputError(
             f"item_images={settings['item_images']} is not a folder; name the one with files such as ITEM_ID.png."
+        )
+    if settings["user_images"] is not None and not Path(settings["user_images"]).is_dir():
+        raise InputError(
+            f"user_images={settings['user_images']} is not a folder; name one with USER.png or USER/NAME.png."
         )
     if settings["reference_image"] is not None and not Path(settings["reference_image"]).is_file():
         raise InputError(

@@ -2,13 +2,17 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recbole_navigen.artefacts import content_hash
+from recbole_navigen.encoders.pictures import open_picture
 from recbole_navigen.errors import InputError
 from recbole_navigen.generation.diffusers_pipeline import Pipeline, refuse_other_size
+from recbole_navigen.generation.records import InstructionRecord
+from recbole_navigen.generation.user_pictures import start_of
 
 
 class VideoGenerator:
@@ -21,18 +25,24 @@ class VideoGenerator:
         Args:
             settings: from `generation_settings`, with `video_model`.
         """
-        self.pipeline = Pipeline("video", settings)
+        self._settings, self.pipeline = settings, Pipeline("video", settings)
         self.batch_size = settings["generation_batch_size"]
         self.fps = self.pipeline.fps
         self.identity = {**self.pipeline.identity, "fps": self.fps}
-        if self.pipeline.start is not None:
+        if self.pipeline.start is not None and settings["user_images"] is None:
             self.identity["start"] = content_hash(np.asarray(self.pipeline.start))
         self.lengths = self.pipeline.lengths
 
-    def __call__(self, instructions: Sequence[str], seeds: Sequence[int]) -> list[bytes | None]:
-        """MP4 files."""
+    def start_of(self, record: InstructionRecord) -> Path | None:
+        """The picture of its user that a medium starts from; None: what all start from, or nothing."""
+        return start_of(self._settings, record) if self.pipeline.start and self._settings["user_images"] else None
+
+    def __call__(
+        self, instructions: Sequence[str], seeds: Sequence[int], starts: Sequence[Path] = ()
+    ) -> list[bytes | None]:
+        """MP4 files. starts: pictures to start from, one each."""
         clips = []
-        for output in self.pipeline(instructions, seeds):
+        for output in self.pipeline(instructions, seeds, list(map(open_picture, starts))):
             if not hasattr(output, "frames"):
                 raise InputError(f"{self.pipeline.identity['pipeline']} makes no video; use it as image_model.")
             clips += [np.stack([np.asarray(frame) for frame in clip]) for clip in output.frames]

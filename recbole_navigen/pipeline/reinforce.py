@@ -22,6 +22,7 @@ from recbole_navigen.language.answer import parse_answer
 from recbole_navigen.model.author import Author
 from recbole_navigen.model.calibration import fit_repeats, validation_targets
 from recbole_navigen.model.navigen import NaviGen
+from recbole_navigen.pipeline.learn_feedback import feedback_stage
 from recbole_navigen.pipeline.supervision import supervision_stage
 from recbole_navigen.pipeline.write import save_weights, train_beside
 from recbole_navigen.presentation.page import to_html
@@ -65,7 +66,11 @@ def later_stages(
     if "write" in named:
         train_beside(config, config["run_dir"], trainer.model, part, stages)
     if "reinforce" in named:
-        reinforce(config, trainer, part, valid_data, stages)
+        settings = ReinforceSettings.of(config)
+        if settings.feedback is None or "cid2cid" in settings.tasks:
+            reinforce(config, trainer, part, valid_data, stages)
+        if settings.feedback is not None:
+            feedback_stage(config, trainer.model, stages)
 
 
 def reinforce(
@@ -97,8 +102,9 @@ def reinforce(
         policy = variant(ItemPolicy(model, part.sequences, settings.reward))
         own = (settings.prompts, settings.group, settings.learning_rate)
         learners.append(Learner(policy, *own, _validate_items(trainer, valid_data)))
-    written = load_writer(run_dir, model.lm, model.table) if "cid2ins" in settings.tasks else None
-    if "cid2ins" in settings.tasks and written is None:
+    writes = "cid2ins" in settings.tasks and settings.feedback is None
+    written = load_writer(run_dir, model.lm, model.table) if writes else None
+    if writes and written is None:
         logger.warning("no instructions are reinforced: the run has no writer; put `write` into training_stages")
     if written is not None:
         rows = supervision_stage(config, part, model.table, stages)

@@ -3,8 +3,9 @@
 import inspect
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
@@ -17,7 +18,7 @@ from recbole_navigen.config.raw_ids import ALL, Id, asked_users, chosen_users
 from recbole_navigen.config.teachers import refuse_absent_teachers
 from recbole_navigen.data import create_dataset
 from recbole_navigen.errors import InputError
-from recbole_navigen.generation.feedback_file import kept_preferences, read_feedback
+from recbole_navigen.generation.feedback_file import said_preferences
 from recbole_navigen.generation.instruction_file import chosen_records, refuse_unread, titles_of_records
 from recbole_navigen.generation.interfaces import Catalogue
 from recbole_navigen.generation.records import FILE, InstructionRecord, read_records, write_records
@@ -39,10 +40,16 @@ from recbole_navigen.runs.load import run_config
 from recbole_navigen.runs.result import read_result
 from recbole_navigen.runs.summary import titles_of
 from recbole_navigen.serving.answers import Instruction
+from recbole_navigen.serving.contexts import thought_with
 from recbole_navigen.serving.preferences import Preferences
 from recbole_navigen.serving.recommender import Recommender
+from recbole_navigen.supervision.feedback_lines import read_feedback
 from recbole_navigen.supervision.settings import learns_instructions, settings_of
 from recbole_navigen.visible import visible
+
+if TYPE_CHECKING:
+    from recbole_navigen.generation.media_head import MediaHead
+    from recbole_navigen.generation.user_pictures import PictureContext
 
 USERS = 5
 USERS_AT_ONCE = 64  # between two movements of the progress bar
@@ -59,6 +66,7 @@ logger = logging.getLogger(__name__)
     run="path or None",
     instructions="path or None",
     feedback="path or None",
+    calibrate="bool",
     media=f"one of {', '.join(MEDIA)}, mixed",
     held_out="bool",
     generation="whole dict or None",
@@ -83,6 +91,7 @@ def run_generate(
     instructions: str | Path | None = None,
     preferences: str | Mapping[str, float] | None = None,
     feedback: str | Path | None = None,
+    calibrate: bool = False,
 ) -> list[InstructionRecord]:
     """Write instructions after everything that users of a data set did, or read them from a file, and, where a model
     for them is named, make the media.
@@ -104,7 +113,8 @@ def run_generate(
             they are also scored, where every one has a target.
         preferences: what the users say they like, see `Recommender.recommend`; where no users are named, it is somebody
             new who says it, without a history.
-        feedback: file that `navigen-feedback` writes; the terms of what a user kept join the user's preferences.
+        feedback: file that `navigen-feedback` writes; what a user kept and edited joins the user's preferences.
+        calibrate: see `Recommender.instruct`; what it costs in relevance is printed.
 
     Returns:
         One record an instruction.
@@ -120,13 +130,21 @@ def run_generate(
     if new and held_out:
         raise InputError("held_out needs users with a history; name some beside preferences.")
     stated = Preferences.of(preferences)
-    kept = {} if feedback is None else kept_preferences(read_feedback(feedback))
+    said = [] if feedback is None else read_feedback(feedback)
     if users is None and n_users is None:
         users, n_users = (ALL, None) if instructions is not None else (None, 1 if new else USERS)
     asked = asked_users(users, n_users)
     draws = {"think": think, "temperature": temperature, "top_p": top_p, "drafts": drafts, "seed": seed}
+    draws |= {"calibrate": calibrate} if calibrate else {}
     if instructions is not None:
-        given = {"media": media, **draws, "held_out": held_out, "preferences": preferences, "feedback": feedback}
+        given = {
+            "media": media,
+            **draws,
+            "calibrate": calibrate,
+            "held_out": held_out,
+            "preferences": preferences,
+            "feedback": feedback,
+        }
         defaults = {name: inspect.signature(run_generate).parameters[name].default for name in given}
         unread = [f"{name}={value}" for name, value in given.items() if value != defaults[name]]
         refuse_unread(unread, (dataset, config_file_list, config_dict, *argv), generation)
@@ -158,8 +176,8 @@ def run_generate(
     chosen = [] if instructions is not None else [SOMEBODY] if new else chosen_users(recommender.users, asked)
     kinds = _kinds(media, len(chosen)) or [record.media for record in records]
     catalogue = Catalogue(titles_of_records(records, generation, makes) if recommender is None else recommender.titles)
-    head = reference = None
-    if makes or generation["reference_image"]:
+    head = None
+    if makes or generation["reference_image"] or generation["user_images"]:
         from recbole_navigen.generation.media_head import MediaHead
 
         cache = cache_folder({"checkpoint_dir": "saved"} if recommender is None else recommender.settings)
@@ -168,15 +186,21 @@ def run_generate(
 
     # 3. Instructions, and what they are worth.
     if instructions is None:
-        reference = None if head is None else head.reference(recommender)
-        said = [
-            stated + recommender.preference_space.matched(kept[user]) if user in kept else stated for user in chosen
-        ]
-        records = _written(recommender, chosen, kinds, held_out, reference, said, draws, progress)
+        terms = sorted({term for own in recommender.table.terms for term in own})
+        learned, space = said_preferences(said, terms), recommender.preference_space if said else None
+        tastes = [stated + space.matched(learned[user]) if user in learned else stated for user in chosen]
+        records = _written(recommender, chosen, kinds, held_out, head, tastes, draws, progress)
     if output is not None:  # before anything else can fail
         write_records(Path(output) / FILE, records)
     _show(records[:MOST_PRINTED])
     console = Console(highlight=False)
+    if changed := [record.more["calibration"] for record in records if "calibration" in record.more]:
+        means = {name: sum(own[name] for own in changed) / len(changed) for name in changed[0]}
+        console.print(
+            "calibrated: the divergence from the users' own proportions is {divergence:.3f} nats in place of "
+            "{uncalibrated:.3f}, for {price:.3f} of 10 points of the drafts' score".format(**means),
+            soft_wrap=True,
+        )
     scores = None
     if held_out and recommender is not None:
         from recbole_navigen.generation.record_scores import score_records
@@ -250,7 +274,7 @@ def _written(
     users: Sequence[str],
     kinds: Sequence[str],
     held_out: bool,
-    reference: str | None,
+    head: "MediaHead | None",
     said: Sequence[Preferences],
     draws: Mapping[str, Any],
     progress: bool,
@@ -259,7 +283,7 @@ def _written(
 
     Args:
         recommender: of the run. users: raw ids. kinds: of media, one a user.
-        held_out: whether the last item is kept out. reference: an item that is read after each history, or None.
+        held_out: whether the last item is kept out. head: knows the pictures of users; None: there are none.
         said: preferences, one a user. draws: arguments of `Recommender.instruct`. progress: whether a bar is shown.
     """
     records: list[InstructionRecord] = []
@@ -268,12 +292,16 @@ def _written(
             part = slice(begin, begin + USERS_AT_ONCE)
             whole = [[] if user == SOMEBODY else recommender.history_of(user) for user in users[part]]
             histories = [history[:-1] if held_out else history for history in whole]
-            read = [history if reference is None else [*history, reference] for history in histories]
+            contexts = (
+                {} if head is None else head.contexts(recommender, dict(zip(users[part], histories, strict=True)))
+            )
+            items = [[contexts[user].item] if user in contexts else [] for user in users[part]]
+            read = [[*history, *own] for history, own in zip(histories, items, strict=True)]
             written = recommender.instruct(read, kinds[part], preferences=said[part], **draws)
             rows = zip(users[part], histories, whole, said[part], written, strict=True)
             for user, history, all_items, own, instruction in rows:
                 target = all_items[-1] if held_out else None
-                records.append(_record(recommender, user, history, target, own, instruction))
+                records.append(_record(recommender, user, history, target, own, instruction, contexts.get(user)))
             bar.update(len(written))
     return records
 
@@ -308,7 +336,7 @@ def _try(config: Config, asked: int | list[str] | None, media: str, generation: 
     """
     data = create_dataset(config)
     chosen_users(data.field2id_token[data.uid_field][1:].tolist(), asked)
-    if makes or generation["reference_image"]:
+    if makes or generation["reference_image"] or generation["user_images"]:
         from recbole_navigen.generation.media_head import MediaHead
 
         kinds = _kinds(media, 2) if makes else ()
@@ -316,16 +344,25 @@ def _try(config: Config, asked: int | list[str] | None, media: str, generation: 
 
 
 def _record(
-    recommender: Recommender, user: str, history: list[str], target: str | None, said: Preferences, written: Instruction
+    recommender: Recommender,
+    user: str,
+    history: list[str],
+    target: str | None,
+    said: Preferences,
+    written: Instruction,
+    pictures: "PictureContext | None",
 ) -> InstructionRecord:
     titles, aim = recommender.titles, written.aim
+    more = {"preferences": dict(said.weights)} if said else {}
+    more |= {} if pictures is None else pictures.more
+    more |= {} if written.calibration is None else {"calibration": asdict(written.calibration)}
     return InstructionRecord(
         user,
         written.media,
         written.instruction,
         target=target,
         history=tuple(history),
-        reasoning=written.reasoning,
+        reasoning=thought_with(written.reasoning, Preferences(), () if pictures is None else pictures.terms),
         aim=aim.item,
         aim_terms=aim.terms,
         aim_probability=aim.probability,
@@ -336,7 +373,7 @@ def _record(
         target_title=None if target is None else titles[target],
         aim_title=titles[aim.item],
         answer=written.answer,
-        more={"preferences": dict(said.weights)} if said else {},
+        more=more,
     )
 
 

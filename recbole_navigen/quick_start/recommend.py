@@ -15,11 +15,14 @@ from recbole_navigen.config.raw_ids import Id, asked_users, chosen_users
 from recbole_navigen.devices import AUTO
 from recbole_navigen.errors import InputError
 from recbole_navigen.presentation.tables import Cell, Table, to_terminal
+from recbole_navigen.quick_start.interview import interview
 from recbole_navigen.quick_start.run import require_writable
 from recbole_navigen.runs.layout import is_saved_model
 from recbole_navigen.runs.result import read_result
+from recbole_navigen.serving.asking import MOST
 from recbole_navigen.serving.catalogue import CatalogueRecommender
 from recbole_navigen.serving.preferences import Preferences
+from recbole_navigen.serving.questions import KINDS
 from recbole_navigen.serving.recommender import Recommender
 from recbole_navigen.serving.top_k_file import refuse_format, write_top_k
 
@@ -37,6 +40,8 @@ PRINTED = 5  # users, where neither they nor a file are named
     batch_size="int from 1",
     device="str",
     show_progress="bool",
+    ask=f"int from 1 to {MOST} or None",
+    about=f"one of {', '.join(KINDS)}",
 )
 def run_recommend(
     run: str | Path,
@@ -50,6 +55,8 @@ def run_recommend(
     device: str = AUTO,
     show_progress: bool = True,
     preferences: str | Mapping[str, float] | None = None,
+    ask: int | None = None,
+    about: str = KINDS[0],
 ) -> pd.DataFrame | Path:
     """The k best items for users of a run's data set, after everything that they did.
 
@@ -64,13 +71,15 @@ def run_recommend(
         batch_size: users at once. device: auto, cpu, cuda, ... show_progress: whether a bar is shown.
         preferences: what the users say they like, see `Recommender.recommend`; where no users are named, it is somebody
             new who says it, without a history.
+        ask: how many questions are asked in the terminal first, of one user or of somebody new, each after the answer
+            to the one before; the answers join the preferences. about: what is asked for, see `Recommender.ask`.
 
     Returns:
         The lines: user, rank from 1, item, title, score, the probability where the model knows it, and the target if
         it is held out; or the path of the file that holds them. A file that was begun and not finished is gone on with.
     """
     # 1. What cannot be meant is refused before anything is loaded.
-    new = preferences is not None and users is None and n_users is None
+    new = (preferences is not None or ask is not None) and users is None and n_users is None
     if new and held_out:
         raise InputError("held_out needs users with a history; name some beside preferences.")
     stated = None if preferences is None else Preferences.of(preferences)
@@ -86,6 +95,13 @@ def run_recommend(
     if new and not isinstance(recommender, Recommender):
         raise InputError(f"{run} holds no NaviGen, which alone knows terms and preferences; name users instead.")
     chosen = [SOMEBODY] if new else chosen_users(recommender.users, asked)
+    if ask is not None:
+        if len(chosen) > 1 or not isinstance(recommender, Recommender):
+            raise InputError(
+                "ask puts its questions to one person, with a run of NaviGen; name one user by users, or none."
+            )
+        history = [] if new else recommender.history_of(chosen[0])
+        stated = interview(recommender, history[: len(history) - held_out], stated, ask, about)
     if k > len(recommender.item_tokens):
         raise InputError(f"k={k} items were asked for of a catalogue of {len(recommender.item_tokens)}; lower k.")
 

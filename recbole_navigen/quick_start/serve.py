@@ -3,17 +3,23 @@
 import contextlib
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from recbole_navigen.config.calls import checks
 from recbole_navigen.devices import AUTO
 from recbole_navigen.errors import InputError
+from recbole_navigen.generation.feedback_file import add_feedback, made_media, said_preferences
 from recbole_navigen.runs.result import read_result
+from recbole_navigen.serving.catalogue import CatalogueRecommender
+from recbole_navigen.serving.preferences import Preferences
 from recbole_navigen.serving.recommender import Recommender
+from recbole_navigen.supervision.feedback_lines import FEEDBACK, read_feedback
 
 HOST, PORT = "127.0.0.1", 8000
 _NEEDED = ("fastapi", "uvicorn", "swagger_ui_bundle")
@@ -36,6 +42,7 @@ def refuse_without_server() -> None:
     max_waiting="int from 1",
     graceful_seconds="int from 0",
     check="bool",
+    feedback="path or None",
 )
 def run_serve(
     run: str | Path,
@@ -48,6 +55,7 @@ def run_serve(
     max_waiting: int = 512,
     graceful_seconds: int = 0,
     check: bool = False,
+    feedback: str | Path | None = None,
 ) -> None:
     """Serve a run until SIGTERM or Ctrl-C, which let requests under way be answered.
 
@@ -57,6 +65,8 @@ def run_serve(
         max_history: items of a history in a request. max_k: items recommended.
         max_batch: requests that are answered together. max_waiting: requests that may wait; more get status 503.
         graceful_seconds: how long the last requests have; 0: as long as it takes. check: load all and listen, then end.
+        feedback: folder of run_generate whose media users speak of by /feedback; what they say goes to its
+            feedback.jsonl and joins their preferences at once.
     """
     refuse_without_server()
     import uvicorn
@@ -80,11 +90,14 @@ def run_serve(
                     signal.signal(number, handler)
 
     read_result(run)
+    if feedback is not None:
+        made_media(feedback)
     listening = _listen(host, port)
     recommender = Recommender.load(run, device)
     limits = Limits(history=max_history, k=max_k, batch=max_batch, waiting=max_waiting)
     writes = getattr(recommender, "author", None) is not None
-    app = create_app(recommender, Path(run).resolve().name, limits, writes)
+    kept = None if feedback is None else FeedbackFolder(feedback, recommender)
+    app = create_app(recommender, Path(run).resolve().name, limits, writes, kept)
     place = f"http://{host}:{listening.getsockname()[1]}"
     console = Console(highlight=False)
     if check:
@@ -92,6 +105,7 @@ def run_serve(
         console.print(f"{run} can be served at {place}", markup=False, soft_wrap=True)
         return
     routes = "/recommend, /instruct, /health" if writes else "/recommend, /health (it has no writer: no /instruct)"
+    routes = routes if feedback is None else f"/feedback, {routes}"
     welcome = f"serving {run} at {place}: {routes}; {place}/docs describes them"
     config = uvicorn.Config(
         app,
@@ -104,6 +118,35 @@ def run_serve(
     lost = app.state.lost
     kept = "every request that it took was answered" if not lost else f"{lost} requests found no time to be answered"
     console.print(f"the server has ended; {kept}", markup=False)
+
+
+class FeedbackFolder:
+    """Implements `serving.server.Feedback` for a folder of run_generate. Threads may share it.
+
+    Args:
+        folder: with the media. recommender: of the run.
+    """
+
+    def __init__(self, folder: str | Path, recommender: CatalogueRecommender):
+        self._folder, self._recommender = Path(folder), recommender
+        self._lock, self._read, self._tastes = threading.Lock(), None, {}
+
+    def add(self, verdict: str, user: str, instruction: str | None, media: str | None) -> dict[str, Any]:
+        """See `Feedback`."""
+        return add_feedback(self._folder, verdict, user, instruction, media)
+
+    def taste(self, user: str) -> Preferences:
+        """See `Feedback`. The file is read again when it has grown, by whoever wrote."""
+        file = self._folder / FEEDBACK
+        with self._lock:
+            state = (file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else None
+            if state != self._read and state is not None:
+                terms = sorted({term for own in self._recommender.trained.table.terms for term in own})
+                space = self._recommender.preference_space
+                said = said_preferences(read_feedback(file), terms)
+                self._tastes = {one: space.matched(stated) for one, stated in said.items()}
+            self._read = state
+            return self._tastes.get(user, Preferences())
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -82,7 +82,10 @@ def navigen_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
     if "reinforce" in stages:
         reinforced = reinforce_settings(config["reinforce"])
         rewards = filter(None, (SCORERS.get(reinforced["scorer"]), CODE_REWARDS.get(reinforced["reward"])))
-        own["reinforce_hash"] = content_hash(reinforced, code_hash(*rewards))
+        if (file := reinforced["feedback"]) is None:
+            reinforced = {key: value for key, value in reinforced.items() if not key.startswith("feedback")}
+        said = [] if file is None else [file_hash(file)]
+        own["reinforce_hash"] = content_hash(reinforced, code_hash(*rewards), *said)
     # Of the settings of collaborative models, those of the one that is used.
     name = config["collaborative_model"]
     used = (config["collaborative_config"] or {}).get(name, {})

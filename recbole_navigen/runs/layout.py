@@ -21,6 +21,7 @@ WRITER_SETTINGS = "settings.json"
 WRITER_PROGRESS = "writer-in-training"
 REINFORCED = "reinforced.json"  # reinforcement is finished
 REINFORCE_PAGE = "reinforce.html"
+FEEDBACK_LEARNED = "feedback.json"  # what came of the feedback that the writer was last trained on
 
 
 def refuse_unfinished(folder: str | Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from recbole_navigen.presentation.html_result import to_fragment
 from recbole_navigen.presentation.tables import Cell, Table
+from recbole_navigen.serving.calibrated import Calibration
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class Instruction:
         answer: the raw text that these were read from.
         log_probability: of the answer behind its item, in nats, under the distribution it was drawn from.
         plan: aspect -> phrase, of which instruction and thought are made; None for free text.
+        calibration: what a calibrated choice changed; None: the best draft was chosen.
     """
 
     aim: Recommendation
@@ -97,6 +99,7 @@ class Instruction:
     answer: str
     log_probability: float
     plan: dict[str, str] | None = None
+    calibration: Calibration | None = None
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""

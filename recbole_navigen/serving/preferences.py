@@ -120,7 +120,7 @@ class PreferenceSpace:
         self._sentences = None
         if sentences is not None:
             self._sentences = sentences / np.maximum(np.linalg.norm(sentences, axis=1, keepdims=True), 1e-9)
-        self._words = [_words(" ".join(own)) for own in terms]
+        self._words = [words_of(" ".join(own)) for own in terms]
         self._every = sorted(set().union(*self._words))
         self._known: dict[str, np.ndarray] = {}
 
@@ -130,7 +130,7 @@ class PreferenceSpace:
         events: of the history.
         """
         weights = np.array(list(preferences.weights.values()))
-        strength = STRENGTH / (1 + events / FADED) * min(1.0, MOST / np.abs(weights).sum())
+        strength = STRENGTH / (1 + events / FADED) * MOST / max(MOST, np.abs(weights).sum())
         return (strength * weights @ np.stack([self.match(one) for one in preferences.weights])).astype(np.float32)
 
     def matched(self, preferences: Preferences) -> Preferences:
@@ -151,7 +151,7 @@ class PreferenceSpace:
         """
         if phrase not in self._known:
             parts = [self._years(phrase)] if _YEARS.search(phrase) else []
-            if words := _words(_YEARS.sub(" ", phrase)):
+            if words := words_of(_YEARS.sub(" ", phrase)):
                 known = max(1, len(words.intersection(self._every)))  # a word that no item has tells none apart
                 held = np.array([len(words & own) for own in self._words]) / known
                 near = self._cosines(phrase)
@@ -180,6 +180,6 @@ class PreferenceSpace:
         return np.array([float(bool(own) and own[-1] in wanted) for own in years])
 
 
-def _words(text: str) -> set[str]:
+def words_of(text: str) -> set[str]:
     """Words of a text; "noir" stands in "film-noir"."""
     return set(content_words(text.replace("-", " ")))

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -29,8 +29,10 @@ from recbole_navigen.runs.trained import TrainedModel
 from recbole_navigen.serving import export, hub
 from recbole_navigen.serving.agreement import Agreement
 from recbole_navigen.serving.answers import Aim, Instruction, Recommendation, Recommendations
+from recbole_navigen.serving.asking import RATES, AskingRecommender, Stated
+from recbole_navigen.serving.calibrated import calibrated
+from recbole_navigen.serving.contexts import thought_with
 from recbole_navigen.serving.drafts import draft_scores, written_drafts
-from recbole_navigen.serving.growing import GrowingCatalogue
 from recbole_navigen.serving.popularity import COUNTS, log_popularity, training_counts
 from recbole_navigen.serving.preferences import Preferences, PreferenceSpace, preferences_of
 from recbole_navigen.supervision.interfaces import Sample
@@ -40,7 +42,6 @@ from recbole_navigen.supervision.template.term_space import TermSpace
 if TYPE_CHECKING:
     from recbole_navigen.serving.model_recommender import ModelRecommender
 
-Stated = Preferences | str | Mapping[str, float] | None  # what somebody says of their taste
 AllStated = Stated | Sequence[Stated]  # of all, or of each
 # By whether there is a history, and whether there are preferences.
 BASES = {(True, False): "history", (True, True): "history and preferences"}
@@ -48,7 +49,7 @@ BASES |= {(False, True): "preferences", (False, False): "popularity"}
 POOL = 50  # most probable items among which an instruction's is chosen
 
 
-class Recommender(GrowingCatalogue):
+class Recommender(AskingRecommender):
     """Recommends to histories the model has never seen. Make one with `Recommender.load`."""
 
     def __init__(self, trained: TrainedModel):
@@ -66,7 +67,7 @@ class Recommender(GrowingCatalogue):
         self.max_length = self.settings["MAX_ITEM_LIST_LENGTH"]
         self.ranking = Ranking(self.lm, self.settings["scoring_memory"])
         super().__init__(self.table.item_tokens, bool(self.settings.get("exclude_history")))
-        for name in ("_space", "_agreement", "preference_space", "_log_popularity"):
+        for name in ("_space", "_agreement", "_answer_rates", "_term_holders", "preference_space", "_log_popularity"):
             self.__dict__.pop(name, None)
 
     @classmethod
@@ -102,7 +103,7 @@ class Recommender(GrowingCatalogue):
         trained, table = self.trained, self.table
         if COUNTS not in table.report and "data_path" in self.settings:
             with contextlib.suppress(InputError):
-                report = {**table.report, COUNTS: training_counts(self._histories.values())}
+                report = {**table.report, COUNTS: training_counts(self._histories.values()), RATES: self._answer_rates}
                 trained = replace(trained, table=replace(table, report=report))
         return export.save_pretrained(trained, folder)
 
@@ -232,6 +233,7 @@ class Recommender(GrowingCatalogue):
         exclude_history="bool",
         pool="int from 1",
         free_terms="bool",
+        calibrate="bool",
     )
     def instruct(
         self,
@@ -247,6 +249,7 @@ class Recommender(GrowingCatalogue):
         drafts: int = DRAFTS,
         free_terms: bool = False,
         preferences: AllStated = None,
+        calibrate: bool = False,
     ) -> list[Instruction]:
         """An instruction for what comes next after each history.
 
@@ -269,6 +272,7 @@ class Recommender(GrowingCatalogue):
             free_terms: True to let the model draw the terms too, in place of naming those that are expected of the pool
                 together; of free text only.
             preferences: of all, or a list with those of each; see `recommend`.
+            calibrate: True to choose among the drafts so that the history's proportions hold, see `calibrated`.
         """
         if self.author is None:
             raise InputError(
@@ -295,7 +299,8 @@ class Recommender(GrowingCatalogue):
         drafts = drafts if temperature else 1
 
         # 2. What each instruction is for. One item's terms would be one guess: those expected of the pool are named.
-        aims = self.aimed(indices, pool, exclude_history, preferences)
+        stated = preferences_of(preferences, len(indices))
+        aims = self.aimed(indices, pool, exclude_history, stated)
         terms = [self._agreement.expected_terms(aim.items, aim.probabilities, len(aim.best.terms)) for aim in aims]
         briefs: list[Brief | None] = [None] * len(indices)
         if planner is not None:
@@ -323,7 +328,7 @@ class Recommender(GrowingCatalogue):
         )
 
         # 4. The best draft of each.
-        best = [0] * len(indices)
+        best, changed = [0] * len(indices), [None] * len(indices)
         if drafts > 1:
             catalogue, may_name = self.table.terms, supervision_settings(settings["supervision"])["name_terms"]
             cases = zip(indices, terms, media, briefs, strict=True)
@@ -333,11 +338,16 @@ class Recommender(GrowingCatalogue):
             ]
             starts = range(0, len(rows), drafts)
             choices = [[answer for _, answer, _, _ in answers[begin : begin + drafts]] for begin in starts]
-            best = draft_scores(self._space, samples, choices).argmax(axis=1).tolist()
+            scores = draft_scores(self._space, samples, choices)
+            best = scores.argmax(axis=1).tolist()
+            if calibrate:
+                texts = [[answer.target_ins for answer in own] for own in choices]
+                best, changed = calibrated(self._space, [sample.history for sample in samples], texts, scores)
         instructions = []
         for row, draft in enumerate(best):
             raw, answer, log_prob, plan = answers[row * drafts + draft]
-            said = (answer.reasoning, answer.target_tid, answer.target_ins, raw, log_prob, plan)
+            thought = thought_with(answer.reasoning, stated[row])
+            said = (thought, answer.target_tid, answer.target_ins, raw, log_prob, plan, changed[row])
             instructions.append(Instruction(aims[row].best, domain, media[row], *said))
         return instructions
 
@@ -381,14 +391,6 @@ class Recommender(GrowingCatalogue):
                 best = int(self._agreement.gains(items, probabilities).argmax())
                 aims[row] = Aim(self._recommendation(items[best], scores[best]), items[best], items, probabilities)
         return [aims[row] for row in range(len(indices))]
-
-    def item_of_terms(self, terms: Sequence[str]) -> str:
-        """Raw id of the item that some terms name most probably (tid2cid)."""
-        terms = checked("terms", "list of str", terms)
-        if not any(term.strip() for term in terms):
-            raise InputError("terms is empty; give at least one term.")
-        rendered = self.renderer.named_by([terms]).to(self.lm.code_rows.device)
-        return self.table.item_tokens[int(self.ranking.top_k(rendered, 1).items[0, 0])]
 
     def _padded(self, indices: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """The newest items of histories as internal ids, right-padded (B, W), and how many they are, (B,)."""

@@ -5,10 +5,10 @@ FastAPI is in the extra `serve`.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Hashable, Sequence
+from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import swagger_ui_bundle
 from fastapi import FastAPI, Request
@@ -23,8 +23,10 @@ from recbole_navigen.language.tags import DRAFTS, DRAWS, MEDIA, TOP_P
 from recbole_navigen.serving.answers import Recommendation
 from recbole_navigen.serving.batching import Batcher, Busy
 from recbole_navigen.serving.catalogue import CatalogueRecommender
+from recbole_navigen.serving.preferences import Preferences
+from recbole_navigen.supervision.feedback_lines import VERDICTS
 
-LONGEST_ID = 200  # characters
+LONGEST_ID, LONGEST_TEXT = 200, 2000  # characters
 _BUSY = "the server has more requests than it can answer soon; ask again in a second"
 _PAGE_FILES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
 
@@ -46,23 +48,40 @@ class Limits:
     waiting: int = 512
 
 
-def create_app(recommender: CatalogueRecommender, run: str, limits: Limits, writes: bool) -> FastAPI:
+class Feedback(Protocol):
+    """What users say of media, see `quick_start.serve`."""
+
+    def add(self, verdict: str, user: str, instruction: str | None, media: str | None) -> Mapping[str, Any]:
+        """Keep what a user says, and return its line."""
+
+    def taste(self, user: str) -> Preferences:
+        """What a user's feedback says of their taste."""
+
+
+def create_app(
+    recommender: CatalogueRecommender, run: str, limits: Limits, writes: bool, feedback: Feedback | None = None
+) -> FastAPI:
     """The application.
 
     Args:
         recommender: of a run. run: its name, for /health. limits: of requests.
         writes: whether the run writes instructions; without a writer there is no /instruct.
+        feedback: where feedback goes, which at once joins the preferences of its users; None: there is no /feedback.
     """
+    takes_preferences = hasattr(recommender, "preference_space")
     known_users = frozenset(recommender.users)
     titles = recommender.titles
-    raw = StrictStr | Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
+    raw = Annotated[StrictStr, Field(max_length=LONGEST_ID)] | Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
 
     class Asked(BaseModel):
         """What all questions have in common: a history or a user, one of the two."""
 
-        model_config = ConfigDict(extra="forbid", str_max_length=LONGEST_ID)
+        model_config = ConfigDict(extra="forbid", str_max_length=LONGEST_TEXT)
         history: list[raw] | None = Field(None, max_length=limits.history, description="Raw item ids, oldest first.")
         user: raw | None = Field(None, description="Raw id of a user of the data set, in place of a history.")
+        preferences: str | None = Field(
+            None, max_length=LONGEST_TEXT, description="What is liked: `noir, 1950s, not horror` (NaviGen only)."
+        )
 
     class RecommendRequest(Asked):
         k: int = Field(10, ge=1, le=limits.k, description="How many items.")
@@ -76,6 +95,20 @@ def create_app(recommender: CatalogueRecommender, run: str, limits: Limits, writ
         top_p: float = Field(TOP_P, gt=0, le=1)
         drafts: int = Field(min(DRAFTS, limits.drafts), ge=1, le=limits.drafts, description="The best one is kept.")
         seed: int = Field(0, ge=0, lt=2**32)
+
+    class FeedbackRequest(BaseModel):
+        model_config = ConfigDict(extra="forbid", str_max_length=LONGEST_TEXT)
+        verdict: Literal[VERDICTS] = Field(description="What the user did with the medium.")
+        user: raw = Field(description="Raw id of the user it was made for.")
+        media: Literal[MEDIA] | None = Field(None, description="Which one, where the user has both.")
+        instruction: str | None = Field(None, description="Of an edit: what should have been made.")
+
+    class FeedbackAnswer(BaseModel):
+        verdict: str
+        user: str
+        media: str
+        sha256: str
+        time: float
 
     class Item(BaseModel):
         item: str
@@ -101,13 +134,14 @@ def create_app(recommender: CatalogueRecommender, run: str, limits: Limits, writ
         """What the one thread computes that has the model."""
         name, *options = kind
         if name == "instruct":
-            histories, media, seeds = (list(column) for column in zip(*asked, strict=True))
-            return recommender.instruct(histories, media, **dict(options), seed=seeds)
+            histories, media, seeds, stated = (list(column) for column in zip(*asked, strict=True))
+            return recommender.instruct(histories, media, **dict(options), seed=seeds, preferences=stated)
         whom, hidden = options
-        most = max(k for _, k, _ in asked)
+        who, sizes, excluded, stated = (list(column) for column in zip(*asked, strict=True))
         ask = recommender.recommend_users if whom == "users" else recommender.recommend_all
-        found = ask([who for who, _, _ in asked], most, [exclude for _, _, exclude in asked], hidden)
-        return [(best[:k], best.certified) for best, (_, k, _) in zip(found, asked, strict=True)]
+        more = {"preferences": stated} if takes_preferences else {}
+        found = ask(who, max(sizes), excluded, exclude_history=hidden, **more)
+        return [(best[:k], best.certified) for best, k in zip(found, sizes, strict=True)]
 
     batcher = Batcher(answers, limits.batch, limits.waiting)
 
@@ -149,13 +183,26 @@ def create_app(recommender: CatalogueRecommender, run: str, limits: Limits, writ
             raise InputError(f"unknown item {unknown!r}")
         return asked.history
 
+    async def stated_by(asked: Asked) -> Preferences:
+        """What is stated, and what the user's feedback says beside it."""
+        stated = Preferences.of(asked.preferences)
+        if stated and not takes_preferences:
+            raise InputError("preferences are understood by NaviGen alone, and this run is of another model")
+        if stated:
+            await asyncio.to_thread(lambda: [recommender.preference_space.match(one) for one in stated.weights])
+        if feedback is None or asked.user is None or not takes_preferences:
+            return stated
+        return stated + await asyncio.to_thread(feedback.taste, str(asked.user))
+
     @app.post("/recommend", response_model_exclude_none=True)
     async def recommend(asked: RecommendRequest) -> RecommendAnswer:
         """The best next items after a history, or for a user."""
         history = history_of(asked)
         hidden = recommender.hides_history if asked.exclude_history is None else asked.exclude_history
         kind, who = ("users", asked.user) if history is None else ("histories", history)
-        best, certified = await answer(("recommend", kind, hidden), (who, asked.k, asked.exclude))
+        best, certified = await answer(
+            ("recommend", kind, hidden), (who, asked.k, asked.exclude, await stated_by(asked))
+        )
         return RecommendAnswer(items=list(map(item_of, best)), certified=certified)
 
     if writes:
@@ -166,7 +213,7 @@ def create_app(recommender: CatalogueRecommender, run: str, limits: Limits, writ
             history = history_of(asked)
             history = recommender.history_of(asked.user) if history is None else history
             draws = ((name, getattr(asked, name)) for name in DRAWS if name != "seed")
-            written = await answer(("instruct", *draws), (history, asked.media, asked.seed))
+            written = await answer(("instruct", *draws), (history, asked.media, asked.seed, await stated_by(asked)))
             return InstructAnswer(
                 instruction=written.instruction,
                 media=written.media,
@@ -174,6 +221,15 @@ def create_app(recommender: CatalogueRecommender, run: str, limits: Limits, writ
                 reasoning=written.reasoning,
                 aim=item_of(written.aim),
             )
+
+    if feedback is not None:
+
+        @app.post("/feedback")
+        async def feed(asked: FeedbackRequest) -> FeedbackAnswer:
+            """What became of a user's image or video: kept, edited or discarded; on the disk when this answers."""
+            given = (asked.verdict, str(asked.user), asked.instruction, asked.media)
+            line = await asyncio.to_thread(feedback.add, *given)
+            return FeedbackAnswer(**{name: line[name] for name in FeedbackAnswer.model_fields})
 
     @app.get("/health")
     async def health() -> dict[str, Any]:

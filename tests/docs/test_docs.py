@@ -39,6 +39,7 @@ from tiny_settings import NAVIGEN
 from recbole_navigen.__main__ import main
 from recbole_navigen.cli.compare import compare
 from recbole_navigen.cli.convert import convert
+from recbole_navigen.cli.fairness import fairness
 from recbole_navigen.cli.feedback import feedback
 from recbole_navigen.cli.generate import generate
 from recbole_navigen.cli.hyper import hyper
@@ -54,6 +55,7 @@ SCRIPTS |= {
     "run_recommend.py": recommend,
     "run_serve.py": serve,
     "run_feedback.py": feedback,
+    "run_fairness.py": fairness,
 }
 NOT_RUN = ("apt-get", "su", "python3.11", ".", "pytest", "ruff")
 SHORTER = {"--epochs": "1", "--n_trials": "1", "--seeds": "1", "--n_users": "2", "--steps": "2", "steps": "2"}

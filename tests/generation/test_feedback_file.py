@@ -13,9 +13,15 @@ from places import ROOT
 
 from recbole_navigen.cli.feedback import feedback
 from recbole_navigen.errors import InputError
-from recbole_navigen.generation.feedback_file import add_feedback, append_line, kept_preferences, read_feedback
+from recbole_navigen.generation.feedback_file import (
+    add_feedback,
+    add_page_feedback,
+    append_lines,
+    said_preferences,
+)
 from recbole_navigen.generation.records import InstructionRecord, write_records
 from recbole_navigen.serving.preferences import Preferences
+from recbole_navigen.supervision.feedback_lines import read_feedback
 
 
 @pytest.fixture
@@ -51,13 +57,51 @@ def test_what_was_said_is_read_back_and_the_last_word_counts(made: Path, capsys)
     ]
     assert said[2]["edited"] == "a green ball" and said[2]["instruction"] == "a red ball"
     assert said[0]["sha256"] == f"{1:064d}"
-    assert kept_preferences(said) == {"u2": Preferences({"cube": 1.0, "slow": 1.0})}
+    known = ["ball", "red", "green", "cube", "slow"]
+    assert said_preferences(said, known) == {
+        "u1": Preferences({"ball": 1.0, "green": 1.0, "red": -1.0}),  # what an edit keeps, names, and takes away
+        "u2": Preferences({"cube": 1.0, "slow": 1.0}),
+    }
     add_feedback(made, "keep", "u1")
     add_feedback(made, "keep", "u2", media="image")
-    assert kept_preferences(read_feedback(made / "feedback.jsonl")) == {
+    assert said_preferences(read_feedback(made / "feedback.jsonl"), known) == {
         "u1": Preferences({"ball": 1.0, "red": 1.0}),
         "u2": Preferences({"cube": 2.0, "slow": 1.0}),
     }
+
+
+def page_line(place: int, **own: object) -> str:
+    """What a button of the page saves."""
+    user, media = [("u1", "image"), ("u2", "image"), ("u2", "video")][place]
+    return json.dumps({"time": 5.0, "user": user, "media": media, "sha256": f"{place:064d}", **own}) + "\n"
+
+
+def test_what_the_page_saved_is_read_once_and_as_a_whole(made: Path, capsys) -> None:
+    add_feedback(made, "discard", "u1")
+    page = made / "saved from the page.jsonl"
+    page.write_text(page_line(0, verdict="keep") + page_line(1, verdict="edit", edited="a green cube"))
+    assert feedback([str(made), f"--page={page}"]) == 0
+    assert "2 new lines" in capsys.readouterr().out
+    page.write_text(page.read_text() + page_line(2, verdict="keep", time=time.time() + 60))
+    assert feedback([str(made), f"--page={page}"]) == 0 and "1 new line " in capsys.readouterr().out
+    said = {(one["user"], one["media"]): one for one in read_feedback(made / "feedback.jsonl")}
+    assert said["u1", "image"]["verdict"] == "discard"  # said later than the page's button
+    assert said["u2", "image"]["edited"] == "a green cube" and said["u2", "image"]["terms"] == ["cube"]
+    assert said["u2", "video"]["verdict"] == "keep" and said["u2", "video"]["history"] == []
+    before = (made / "feedback.jsonl").read_bytes()
+    for line, message in (
+        (page_line(0, verdict="keep", sha256="f" * 64), "'u1' has no such image"),
+        (page_line(0, verdict="edit"), "edit of user 'u1' lacks its text"),
+        (page_line(0, verdict="keep", edited="more"), "keep of user 'u1' has a text"),
+        (page_line(0), "says nothing of verdict"),
+    ):
+        page.write_text(page_line(2, verdict="discard", time=7.0) + line)
+        with pytest.raises(InputError, match=message):
+            add_page_feedback(made, page)
+    assert (made / "feedback.jsonl").read_bytes() == before
+    assert feedback([str(made), "keep", "u1", f"--page={page}"]) == 2
+    assert "leave verdict and user out" in capsys.readouterr().err
+    assert feedback([str(made), "keep"]) == 2 and "needs a verdict and a user" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -88,10 +132,10 @@ def test_what_cannot_be_meant_is_refused(made: Path, arguments: tuple[str, ...],
 WRITER = """
 import sys
 from pathlib import Path
-from recbole_navigen.generation.feedback_file import append_line
+from recbole_navigen.generation.feedback_file import append_lines
 number = 0
 while number < int(sys.argv[3]):
-    append_line(Path(sys.argv[1]), {"writer": sys.argv[2], "number": number, "text": "x" * (number % 700)})
+    append_lines(Path(sys.argv[1]), {"writer": sys.argv[2], "number": number, "text": "x" * (number % 700)})
     number += 1
     print(number, flush=True)
 """
@@ -125,10 +169,10 @@ def test_two_writers_and_a_kill_lose_nothing(tmp_path: Path) -> None:
 
 def test_a_line_that_a_full_disk_cut_spoils_no_other(tmp_path: Path) -> None:
     path = tmp_path / "feedback.jsonl"
-    append_line(path, {"time": time.time()})
+    append_lines(path, {"time": time.time()})
     with path.open("a") as file:
         file.write('{"user": "u1", "ver')
     whole = {"verdict": "keep", "user": "u1", "media": "image", "sha256": "0", "terms": ["ball"], "edited": None}
     path.write_text(path.read_text().split("\n", 1)[1])
-    append_line(path, whole)
+    append_lines(path, whole)
     assert read_feedback(path) == [whole]

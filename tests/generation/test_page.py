@@ -11,10 +11,11 @@ from small_media import Painter, small_clip
 from recbole_navigen.artefacts import write_record
 from recbole_navigen.errors import InputError
 from recbole_navigen.generation.cards import user_cards
+from recbole_navigen.generation.feedback_file import add_page_feedback
 from recbole_navigen.generation.interfaces import Catalogue
 from recbole_navigen.generation.make import build_encoder, generate, score
 from recbole_navigen.generation.page import write_media_page
-from recbole_navigen.generation.records import InstructionRecord
+from recbole_navigen.generation.records import InstructionRecord, write_records
 from recbole_navigen.generation.settings import generation_settings
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.runs.page import run_sections
@@ -74,6 +75,43 @@ def test_the_page_in_a_browser(tmp_path: Path) -> None:
         ]
         assert "blocked: the instruction holds 'nude'" in frame["cards"][0] and NASTY in frame["cards"][1]
         assert "CLIPScore" in frame["cards"][4] and "CLIPScore" not in frame["cards"][3]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome is installed")
+def test_the_buttons_of_the_page_save_what_the_command_reads(tmp_path: Path) -> None:
+    users = ["u1", "u2", "<b>'u3\""]
+    records = [InstructionRecord(user, "image", NASTY, terms=("ball",)) for user in users]
+    write_records(tmp_path / "instructions.jsonl", records)
+    settings = generation_settings({"block_list": []})
+    made = generate(records, {"image": Painter("image")}, tmp_path, settings)
+    cards = user_cards(made.instructions, Catalogue({}, {}), made)
+    write_media_page(tmp_path / "report.html", "Media", {}, {}, cards)
+    found = look_at(
+        (tmp_path / "report.html").read_text(),
+        tmp_path,
+        """page => {
+            const view = page.defaultView, saved = [], click = (row, verdict) =>
+                page.querySelectorAll(".said")[row].querySelector(`[value=${verdict}]`).click();
+            view.Blob = class { constructor(parts) { saved.push(parts[0]); } };
+            view.URL.createObjectURL = () => "#";
+            click(0, "keep"); click(1, "keep"); click(1, "discard");
+            view.prompt = (_, before) => before + " at night";
+            click(2, "edit");
+            view.prompt = () => null;
+            click(0, "edit");
+            page.querySelector(".save button").click();
+            const pressed = [...page.querySelectorAll("[aria-pressed=true]")].map(button => button.value);
+            return {saved: saved[0], pressed, hidden: page.querySelector(".save").hidden};
+        }""",
+    )
+    for frame in found:
+        assert frame["pressed"] == ["keep", "discard", "edit"] and not frame["hidden"]
+    (tmp_path / "page.jsonl").write_text(found[0]["saved"])
+    lines = add_page_feedback(tmp_path, tmp_path / "page.jsonl")
+    said = [(line["user"], line["verdict"], line["edited"], line["terms"]) for line in lines]
+    verdicts = [("keep", None), ("discard", None), ("edit", f"{NASTY} at night")]
+    assert said == [(user, *own, ["ball"]) for user, own in zip(users, verdicts, strict=True)]
+    assert add_page_feedback(tmp_path, tmp_path / "page.jsonl") == []
 
 
 def test_what_a_page_says_of_a_run(tmp_path: Path) -> None:

@@ -66,11 +66,11 @@ def test_somebody_new_is_written_for_and_what_was_kept_counts(run: str, capsys: 
     assert (record.user, record.history) == ("(new)", ()) and record.more == {"preferences": {"space opera": 1.0}}
     assert "space opera" in record.aim_terms and record.instruction
     # A picture that was kept.
-    run_generate(run=run, users=["u1"], output="made", drafts=2)
-    line = {"user": "u1", "media": "image", "status": "done", "file": "u1.png", "sha256": "0", "instruction": "x"}
+    (before,) = run_generate(run=run, users=["u1"], output="made", drafts=2)
+    line = {"user": "u1", "media": "image", "status": "done", "file": "u1.png", "sha256": "0"}
+    line["instruction"] = before.instruction
     Path("made/metadata.jsonl").write_text(json.dumps(line) + "\n")
     assert feedback(["made", "keep", "u1"]) == 0
-    (before,) = read_records("made/instructions.jsonl")
     (record,) = run_generate(run=run, users=["u1"], feedback="made/feedback.jsonl", preferences="western", drafts=2)
     assert record.more["preferences"] == {"western": 1.0, **dict.fromkeys(before.terms, 1.0)} or (
         record.more["preferences"].keys() == {"western", *before.terms}

@@ -24,7 +24,10 @@ from fastapi.testclient import TestClient
 
 from recbole_navigen.cli.serve import serve
 from recbole_navigen.errors import InputError
+from recbole_navigen.generation.feedback_file import add_feedback
+from recbole_navigen.generation.records import InstructionRecord, write_records
 from recbole_navigen.quick_start import Recommender, run_navigen
+from recbole_navigen.quick_start.serve import FeedbackFolder
 from recbole_navigen.serving.batching import Batcher, Busy
 from recbole_navigen.serving.server import Limits, create_app
 
@@ -44,6 +47,57 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def recommender(runs: dict[str, str]) -> Recommender:
     return Recommender.load(runs["NaviGen"])
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """A folder as run_generate leaves it, with an image of u3 and one of u4."""
+    records = [InstructionRecord(user, "image", f"a {user}", terms=("western",)) for user in ("u3", "u4")]
+    write_records(tmp_path / "instructions.jsonl", records)
+    lines = [
+        {"user": one.user, "media": "image", "status": "done", "sha256": one.user, "instruction": one.instruction}
+        for one in records
+    ]
+    (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return tmp_path
+
+
+def test_feedback_is_kept_and_counts_at_once(recommender: Recommender, made: Path) -> None:
+    app = create_app(recommender, "the-run", Limits(), True, FeedbackFolder(made, recommender))
+    plain = [each.item for each in recommender.recommend_users(["u3"], 9)[0]]
+    western = [each.item for each in recommender.recommend_users(["u3"], 9, preferences="western")[0]]
+
+    def best(**more: object) -> list[str]:
+        return [item["item"] for item in client.post("/recommend", json={"user": "u3", "k": 9, **more}).json()["items"]]
+
+    with TestClient(app) as client:
+        assert best() == plain != western
+        assert best(preferences="western") == western
+        line = client.post("/feedback", json={"user": "u3", "verdict": "keep"}).json()
+        assert (line["sha256"], line["verdict"]) == ("u3", "keep")
+        assert best() == western
+        # Many at once, beside a writer of another process's kind: nothing is lost.
+        with ThreadPoolExecutor(8) as pool:
+            asked = [{"user": "u4", "verdict": "edit", "instruction": f"text {number}"} for number in range(24)]
+            codes = list(pool.map(lambda one: client.post("/feedback", json=one).status_code, asked))
+        add_feedback(made, "discard", "u3")
+        assert codes == [200] * 24
+        lines = [json.loads(line) for line in (made / "feedback.jsonl").read_text().splitlines()]
+        assert {line["edited"] for line in lines if line["edited"]} == {f"text {number}" for number in range(24)}
+        assert best() == plain  # the last word counts
+        written = client.post("/instruct", json={"user": "u3", "temperature": 0, "preferences": "western"}).json()
+        (own,) = recommender.instruct([recommender.history_of("u3")], temperature=0, preferences="western")
+        assert written["instruction"] == own.instruction
+        for asked, message in (
+            ({"user": "u9", "verdict": "keep"}, "has no medium of user 'u9'"),
+            ({"user": "u3", "verdict": "like"}, "verdict"),
+            ({"user": "u3", "verdict": "edit"}, "edit needs the text"),
+        ):
+            refused = client.post("/feedback", json=asked)
+            assert refused.status_code == 422 and message in refused.json()["detail"]
+        refused = client.post("/recommend", json={"user": "u3", "preferences": "zeppelins"})
+        assert refused.status_code == 422 and "nothing in the catalogue matches 'zeppelins'" in refused.json()["detail"]
+        assert client.post("/recommend", json={"user": "u" * 300}).status_code == 422
 
 
 @pytest.fixture
@@ -71,7 +125,7 @@ def test_answers_are_those_of_the_recommender(client: TestClient, recommender: R
     (own,) = recommender.instruct([history], temperature=0)
     assert (written["instruction"], written["aim"]["item"]) == (own.instruction, own.aim.item)
     drawn = client.post("/instruct", json={"user": "u3"}).json()
-    assert drawn["instruction"] == recommender.instruct([history])[0].instruction
+    assert drawn["instruction"] == recommender.instruct([history], drafts=2)[0].instruction  # the limit of this server
     # Requests with seeds of their own are answered together, as if each were alone.
     one, two = (recommender.instruct([history], seed=seed)[0] for seed in (1, 2))
     together = recommender.instruct([history, history], ["image", "image"], seed=[1, 2])

@@ -1,0 +1,125 @@
+"""Pictures that users bring themselves: photographs, sketches, anything that can be opened. They join what is known.
+
+Pictures of a user are weighed by how near each is to what the user did, w_k = softmax_k(cos(picture k, history) /
+SHARP), with the mean text of the newest items; a history that is empty weighs all alike. Their terms are those of the
+catalogue with the highest sum of w_k (cos(term, picture k) - the term's usual cosine). The item that these terms name
+is read at the end of the history, and what starts from a picture starts from the one that weighs most.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recbole_navigen.encoders.clip import ClipEncoder
+from recbole_navigen.encoders.pictures import open_picture
+from recbole_navigen.errors import InputError
+from recbole_navigen.generation.interfaces import IMAGE_SUFFIXES
+from recbole_navigen.generation.records import InstructionRecord
+
+SHARP = 0.05  # cosines of CLIP-like models lie near each other
+
+
+@dataclass(frozen=True, slots=True)
+class PictureContext:
+    """What a user's pictures say.
+
+    Attributes:
+        item: raw id of the item that stands for them in the history. terms: what they show, the clearest first.
+        weights: file, as the record names it -> its weight; they add up to 1.
+    """
+
+    item: str
+    terms: tuple[str, ...]
+    weights: Mapping[str, float]
+
+    @property
+    def more(self) -> dict[str, Any]:
+        """What the record says of it."""
+        return {"pictures": dict(self.weights), "picture_terms": list(self.terms), "picture_item": self.item}
+
+
+def pictures_of(settings: Mapping[str, Any], user: str) -> list[Path]:
+    """The pictures of one user: FOLDER/USER.png, or all of FOLDER/USER/, in the order of their names; else those that
+    are for everybody, `reference_image`.
+
+    settings: from `generation_settings`.
+    """
+    found: list[Path] = []
+    if settings["user_images"] is not None and Path(user).name == user != "..":  # an id is never a path
+        folder = Path(settings["user_images"])
+        inside = sorted((folder / user).iterdir()) if (folder / user).is_dir() else []
+        found = [file for file in inside if file.suffix.lower() in IMAGE_SUFFIXES]
+        alone = (folder / f"{user}{suffix}" for suffix in IMAGE_SUFFIXES)
+        found += [file for file in alone if file.is_file()]
+    if not found and settings["reference_image"] is not None:
+        found = [Path(settings["reference_image"])]
+    return found
+
+
+def first_picture(settings: Mapping[str, Any]) -> Path | None:
+    """Any picture that media may start from, to build a pipeline with; None where there is none."""
+    if settings["reference_image"] is not None:
+        return Path(settings["reference_image"])
+    if settings["user_images"] is None:
+        return None
+    files = (file for file in sorted(Path(settings["user_images"]).rglob("*")) if file.suffix.lower() in IMAGE_SUFFIXES)
+    if (first := next(files, None)) is None:
+        raise InputError(f"user_images={settings['user_images']} holds no picture; add USER.png or USER/NAME.png.")
+    return first
+
+
+def start_of(settings: Mapping[str, Any], record: InstructionRecord) -> Path:
+    """The picture that a user's medium starts from: the one that weighs most, or else the first."""
+    files = pictures_of(settings, record.user)
+    if not files:
+        raise InputError(
+            f"user {record.user} has no picture in user_images={settings['user_images']}; add one, or set "
+            "--reference_image=FILE for those who have none."
+        )
+    weights = record.more.get("pictures")
+    weights = weights if isinstance(weights, dict) else {}
+    return max(files, key=lambda file: (weights.get(name_of(file, settings), 0.0), -files.index(file)))
+
+
+def name_of(file: Path, settings: Mapping[str, Any]) -> str:
+    """How records name a picture: within `user_images`, or as it was given."""
+    folder = settings["user_images"]
+    return str(file.relative_to(folder)) if folder is not None and file.is_relative_to(folder) else str(file)
+
+
+def weighed(encoder: ClipEncoder, files: Sequence[Path], texts: Sequence[str]) -> np.ndarray:
+    """Weights of K pictures beside the texts of a history. (K,)."""
+    vectors = encoder.images([open_picture(file, f"picture {file}") for file in files]).means
+    if not texts:
+        return np.full(len(files), 1 / len(files))
+    cosines = vectors @ encoder.texts(list(texts)).means.mean(axis=0)
+    raised = np.exp((cosines - cosines.max()) / SHARP)
+    return raised / raised.sum()
+
+
+def shown_terms(
+    encoder: ClipEncoder,
+    files: Sequence[Path],
+    weights: np.ndarray,
+    terms: Sequence[str],
+    count: int,
+    images: Sequence[Path] = (),
+) -> list[tuple[str, float]]:
+    """Terms of the catalogue that some pictures show together, the clearest first, each with its score above.
+
+    Args:
+        encoder: of terms and pictures. files, weights: K pictures. terms: the catalogue's different terms.
+        count: how many to return. images: of the catalogue, for each term's usual cosine.
+    """
+    if not terms:
+        raise InputError("there are no terms to describe pictures with; build identifiers first.")
+    words = encoder.texts([f"a picture of {term}" for term in terms]).means
+    pictures = encoder.images([open_picture(file, f"picture {file}") for file in files]).means
+    scores = words @ (weights @ pictures)
+    if len(images):
+        scores = scores - words @ encoder.images(images).means.mean(0)
+    best = np.argsort(-scores, kind="stable")[:count]
+    return [(terms[place], float(scores[place])) for place in best]
