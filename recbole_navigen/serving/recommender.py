@@ -262,7 +262,7 @@ class Recommender(AskingRecommender):
             media: `image` or `video`, for all or for each.
             domain: what kind of catalogue it is; None: as in training.
             think: whether the model reasons before it answers.
-            temperature: 0 for the most probable words, 1 to draw from the model; None: 1 for plans, 0.6 for free
+            temperature: 0 for the most probable words, 1 to draw from the model; None: 2 for plans, 0.6 for free
                 text. seed: of the draws, for all or for each; for the same history they are the same, whoever else is
                 asked for.
             top_p: words are drawn among the most probable ones that hold this share together; 1 for all.
