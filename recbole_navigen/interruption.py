@@ -37,6 +37,10 @@ def interruptible() -> Iterator[None]:
     before = {number: signal.signal(number, end) for number in heard}
     try:
         yield
+    except Exception as error:
+        if _came is None:
+            raise
+        raise _came from error  # a library in C may turn what is raised inside it into an error of its own
     finally:
         _came = None  # what came is on its way, or was dealt with
         for number, handler in before.items():

@@ -55,6 +55,17 @@ def test_ctrl_c_is_one_sentence_and_the_run_can_go_on(tiny: Path) -> None:
     assert not list(Path("saved").rglob("*.tmp"))
 
 
+def test_a_signal_that_a_library_turns_into_an_error_of_its_own_is_still_one() -> None:
+    """As compiled modules do while they are imported: the signal raises inside them, and they raise ValueError."""
+    with pytest.raises(Terminated), interruptible():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except BaseException:
+            raise ValueError("not a valid buffer format string") from None
+    with pytest.raises(ValueError, match="a fault of its own"), interruptible():
+        raise ValueError("a fault of its own")
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
 def test_a_signal_that_comes_while_an_object_is_tidied_away_is_not_lost(number: int, kind: type) -> None:
