@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from recbole.data.dataloader import AbstractDataLoader
+from transformers import PreTrainedModel
 
 from recbole_navigen.artefacts import content_hash, plain
 from recbole_navigen.config import Config
@@ -28,7 +29,8 @@ from recbole_navigen.supervision.chat.local_chat import LocalChat, LocalSettings
 from recbole_navigen.supervision.settings import settings_of
 
 # What decides beside the reading of data whether a run can be made of them.
-_ALSO_READ = ("shuffle_ties", "item_text_fields", "topk", "backbone", "text_vectors", "levels", "codes")
+_ALSO_READ = ("shuffle_ties", "item_text_fields", "topk", "text_vectors", "levels", "codes")
+_ALSO_READ += ("backbone", "writer_backbone")
 SMALL_CATALOGUE, SMALL_K, LARGE_K = 5_000, 64, 512
 
 
@@ -86,6 +88,21 @@ def refuse_broken_teachers(supervision: Mapping[str, Any]) -> None:
             LocalChat(LocalSettings(**supervision[f"{role}_model"])).refuse_broken()
 
 
+def _body(source: str, revision: str | None, settings: Mapping[str, Any]) -> PreTrainedModel:
+    """A pretrained language model without its weights, refused if it could not be used: its tokenizer, its kind, its
+    adapters, and of its weights the headers.
+
+    Args:
+        source: folder or hub id. revision: of the hub. settings: see `prepare`.
+    """
+    pretrained_tokenizer(source, revision)
+    with torch.device("meta"):
+        lm = prepare(empty_lm(source, revision), settings, True)
+    if Path(source).is_dir():
+        refuse_broken_weights(source)
+    return lm
+
+
 def refuse_unfit_navigen(config: Config, part: NaviGenDataset, valid_data: AbstractDataLoader | bool) -> None:
     """Refuse a NaviGen that could not be built, or whose later stages could not run.
 
@@ -104,26 +121,17 @@ def refuse_unfit_navigen(config: Config, part: NaviGenDataset, valid_data: Abstr
             f"{levels} levels of {codes} codes spell {codes**levels} identifiers, too few for {n_items} items; "
             "raise the number of levels or the codebook size."
         )
-    # 2. A pretrained backbone: its tokenizer, its kind, its adapters, and of its weights the headers.
+    # 2. Pretrained language models.
     if config["backbone"] != SCRATCH:
-        revision = revision_of(config)
-        pretrained_tokenizer(config["backbone"], revision)
-        with torch.device("meta"):
-            lm = prepare(empty_lm(config["backbone"], revision), config, True)
+        lm = _body(config["backbone"], revision_of(config), config)
         tokens = config["MAX_ITEM_LIST_LENGTH"] * (1 if config["history"] == "pooled" else levels) + levels
         if tokens > (most := getattr(lm.config, "max_position_embeddings", None) or tokens):
             raise InputError(
                 f"backbone={config['backbone']} reads {most} tokens, and histories of {config['MAX_ITEM_LIST_LENGTH']} "
                 f"items have {tokens}; lower MAX_ITEM_LIST_LENGTH or set --history=pooled."
             )
-        if Path(config["backbone"]).is_dir():
-            refuse_broken_weights(config["backbone"])
     if (own_body := config["writer_backbone"]) is not None:
-        pretrained_tokenizer(own_body)
-        with torch.device("meta"):
-            prepare(empty_lm(own_body), {key: config[key] for key in LORA_KEYS} | {"lora": True}, True)
-        if Path(own_body).is_dir():
-            refuse_broken_weights(own_body)
+        _body(own_body, None, {key: config[key] for key in LORA_KEYS} | {"lora": True})
     # An encoder of texts is small enough to be tried.
     if (encoder := config["text_vectors"]) not in ("terms", "none", "sentences"):
         try:

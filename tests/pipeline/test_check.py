@@ -7,8 +7,10 @@ import pytest
 from small_language_models import make
 from tiny_settings import NAVIGEN
 
+from recbole_navigen.config import Config
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.vocabulary import train_tokenizer
+from recbole_navigen.pipeline.check import refuse_bad_data
 from recbole_navigen.quick_start import run_navigen
 
 
@@ -73,3 +75,12 @@ def test_a_backbone_that_does_not_fit_is_refused(
         run_navigen(
             "NaviGen", "tiny", config_dict={**NAVIGEN, "backbone": backbone, **settings, "show_progress": False}
         )
+
+
+def test_models_that_differ_in_their_writer_alone_are_all_tried(tiny: Path, backbone: str) -> None:
+    shared = {**NAVIGEN, "show_progress": False, "data_path": str(tiny)}
+    own = {"writer_backbone": backbone, "lora_targets": ["query"]}
+    configs = [Config("NaviGen", "tiny", config_dict={**shared, **more}) for more in ({}, own)]
+    refuse_bad_data(configs[:1])
+    with pytest.raises(InputError, match=r"lora_targets=.*; it has .*q_proj"):
+        refuse_bad_data(configs)
