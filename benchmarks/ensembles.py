@@ -10,9 +10,9 @@ ranked among unseen items beside their members and NaviGen.
 import argparse
 from pathlib import Path
 
-from ablations import METRIC, RATIO, rows
+from ablations import METRIC, rows
 from common import Bar, write_results
-from quality import RUNS, SELECT_ON, compared, settings_of
+from quality import RUNS, SELECT_ON, compared, ratio, settings_of
 
 from recbole_navigen.comparison.estimates import Contender
 from recbole_navigen.comparison.page import report
@@ -55,8 +55,8 @@ def main(argv: list[str] | None = None) -> int:
     contenders = [Contender(label, tuple(runs)) for label, runs in found.items()]
     comparison = report(contenders, ["ndcg@10", "recall@10"], RUNS / "saved")["comparison"]
     table = rows(comparison)
-    low = float(table[TWO][RATIO].partition("[")[2].partition(",")[0])
-    bar = Bar(f"NaviGen / {TWO}, NDCG@10 among unseen items", float(table[TWO][RATIO].split()[0]), "above 1", low > 1)
+    over = ratio(found["NaviGen"], found[TWO], "rank_unseen")
+    bar = Bar(f"NaviGen / {TWO}, NDCG@10 among unseen items", over.mean, "above 1", over.low > 1)
     write_results(f"ensembles-{arguments.dataset}", [bar], {"table": table, "metric": METRIC})
     return 0
 

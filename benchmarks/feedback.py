@@ -106,7 +106,7 @@ def main(argv: list[str] | None = None) -> int:
     scenes = world.write_data(folder, given.users, given.speakers + given.silent, items=600, seed=given.seed)
     run = tiny_navigen.train(folder, SETTINGS)
     recommender = Recommender.load(run, device="cpu")
-    known, terms = set(recommender.item_tokens), sorted({term for own in recommender.table.terms for term in own})
+    known, terms = set(recommender.item_tokens), recommender.table.known_terms
     events = {
         user: [item for item in own if item in known]
         for user, own in sequences(folder / "tiny-world" / "held-out.inter").items()

@@ -7,20 +7,20 @@ nominates its best items, the second ranks these among themselves.
 Symbols: B users, N items, M members.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
-from recbole.model.abstract_recommender import AbstractRecommender, SequentialRecommender
-from recbole.utils import InputType
-from torch import Tensor, nn
+from recbole.model.abstract_recommender import AbstractRecommender
+from torch import Tensor
 
-import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
+from recbole_navigen.baselines.untrained import Untrained
 
 
-class Ensemble(SequentialRecommender):
+class Ensemble(Untrained):
     """Scores of finished models, put together; nothing is trained.
 
     Args:
@@ -29,17 +29,10 @@ class Ensemble(SequentialRecommender):
         members: trained models of the same data set. They are no parameters of this one.
     """
 
-    input_type = InputType.POINTWISE
-
     def __init__(self, config: Config, dataset: Dataset, members: Sequence[AbstractRecommender] = ()):
         super().__init__(config, dataset)
-        self._nothing = nn.Parameter(torch.zeros(1))  # RecBole's trainers want something to train
         self._members = [tuple(members)]  # in a list, so that they are not registered
         self.fusion, self.candidates = config["fusion"], config["candidates"]
-
-    def calculate_loss(self, interaction: Interaction) -> Tensor:
-        """Zero: there is nothing to learn."""
-        return self._nothing.sum() * 0
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Scores of all items by internal id, log-probabilities with `fusion: mean`; -inf for the padding item. Shape
@@ -51,14 +44,10 @@ class Ensemble(SequentialRecommender):
             scores[:, 0] = -torch.inf
             each.append(scores.log_softmax(dim=1))
         if self.fusion == "mean":
-            return torch.logsumexp(torch.stack(each), dim=0) - torch.tensor(float(len(each))).log()
+            return torch.logsumexp(torch.stack(each), dim=0) - math.log(len(each))
         # The nominated in the order of the second, all of them above the rest, which keeps that of the first.
         first, second = each
         nominated = first.topk(min(self.candidates, self.n_items - 1), dim=1).indices
         order = second.gather(1, nominated)
         above = first.max(dim=1, keepdim=True).values + order - order.min(dim=1, keepdim=True).values
         return first.scatter(1, nominated, above + 1e-3)
-
-    def predict(self, interaction: Interaction) -> Tensor:
-        """Score of one given item a row, shape (B,)."""
-        return self.full_sort_predict(interaction).gather(1, interaction[self.ITEM_ID][:, None])[:, 0]

@@ -23,13 +23,11 @@ import torch
 from recbole.config import Config
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
-from recbole.model.abstract_recommender import SequentialRecommender
-from recbole.utils import InputType
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
+from recbole_navigen.baselines.untrained import Untrained
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.trie import CatalogueTrie
 from recbole_navigen.language.adapters import DTYPES, leave_frozen_out
@@ -120,7 +118,7 @@ class HeadDecoder(TokenDecoder):
         return F.linear(states, lm.head_rows[level * size : (level + 1) * size])
 
 
-class ReleasedNaviGen(SequentialRecommender):
+class ReleasedNaviGen(Untrained):
     """Ranks all items by a released checkpoint; nothing is trained.
 
     Args:
@@ -128,14 +126,12 @@ class ReleasedNaviGen(SequentialRecommender):
         dataset: any part of the data set.
     """
 
-    input_type = InputType.POINTWISE
     scores_are_log_probabilities = True
 
     def __init__(self, config: Config, dataset: Dataset):
         super().__init__(config, dataset)
         if config["backbone"] is None:
             raise InputError("backbone names the released checkpoint: --backbone=FOLDER_OR_HUB_ID")
-        self._nothing = nn.Parameter(torch.zeros(1))  # RecBole's trainers want something to train
         items = [str(token) for token in dataset.field2id_token[dataset.iid_field][1:]]
         codes = read_codes(items, config["codes_from"])
         distinct, leaf, shared = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
@@ -174,10 +170,6 @@ class ReleasedNaviGen(SequentialRecommender):
         ]
         return chat(self.tokenizer, messages) + ANSWER
 
-    def calculate_loss(self, interaction: Interaction) -> Tensor:
-        """Zero: there is nothing to learn."""
-        return self._nothing.sum() * 0
-
     @torch.no_grad()
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Log-probabilities of all items by internal id, -inf for the padding item. Shape (B, N + 1), float32."""
@@ -193,10 +185,6 @@ class ReleasedNaviGen(SequentialRecommender):
             by_code = self.decoder.log_probs(self.lm, Prompts(padded, own))
             result[begin : begin + at_once, 1:] = by_code[:, self.leaf] - self.log_shared
         return result
-
-    def predict(self, interaction: Interaction) -> Tensor:
-        """Log-probability of one given item a row, shape (B,)."""
-        return self.full_sort_predict(interaction).gather(1, interaction[self.ITEM_ID][:, None])[:, 0]
 
 
 def chat(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]]) -> str:

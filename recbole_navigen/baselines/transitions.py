@@ -17,16 +17,13 @@ import numpy as np
 import torch
 from recbole.config import Config
 from recbole.data.interaction import Interaction
-from recbole.model.abstract_recommender import SequentialRecommender
-from recbole.utils import InputType, ModelType
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
-from torch import Tensor, nn
+from torch import Tensor
 
-import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
+from recbole_navigen.baselines.untrained import Untrained
 from recbole_navigen.data import NaviGenDataset, UserSequences, read_item_text
 from recbole_navigen.errors import InputError
-from recbole_navigen.training.trainer import safe_trainer
 
 
 def cooccurrences(sequences: UserSequences, n_items: int, steps: int) -> sparse.csr_matrix:
@@ -76,7 +73,7 @@ def nearest_titles(titles: Sequence[str], count: int, chunk: int = 1024) -> spar
     return sparse.vstack(parts, format="csr")
 
 
-class Transitions(SequentialRecommender):
+class Transitions(Untrained):
     """Ranks by transitions and titles as the module says; nothing is trained.
 
     Args:
@@ -84,13 +81,10 @@ class Transitions(SequentialRecommender):
         dataset: the training part of a data set of user rows.
     """
 
-    input_type = InputType.POINTWISE
-
     def __init__(self, config: Config, dataset: NaviGenDataset):
         super().__init__(config, dataset)
         if not hasattr(dataset, "sequences"):
             raise InputError("Transitions are counted over user rows; set train_rows: user.")
-        self._nothing = nn.Parameter(torch.zeros(1))  # RecBole's trainers want something to train
         self._history, self._decay = config["history_items"], config["history_decay"]
         popularity = np.bincount(dataset.sequences.items, minlength=self.n_items)
         counts = cooccurrences(dataset.sequences, self.n_items, config["transition_steps"])
@@ -98,10 +92,6 @@ class Transitions(SequentialRecommender):
         if config["title_weight"] and config["item_text_fields"]:
             titles = read_item_text(config, dataset).title
             self._follows = self._follows + config["title_weight"] * nearest_titles(titles, config["title_neighbours"])
-
-    def calculate_loss(self, interaction: Interaction) -> Tensor:
-        """Zero: there is nothing to learn."""
-        return self._nothing.sum() * 0
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Scores of all items by internal id, shape (B, N + 1), float32."""
@@ -112,11 +102,3 @@ class Transitions(SequentialRecommender):
         profile = sparse.csr_matrix((weights, (rows, histories[rows, columns])), shape=(len(histories), self.n_items))
         scores = (profile @ self._follows).toarray()
         return torch.from_numpy(scores.astype(np.float32)).to(self.device)
-
-    def predict(self, interaction: Interaction) -> Tensor:
-        """Score of one given item a row, shape (B,)."""
-        return self.full_sort_predict(interaction).gather(1, interaction[self.ITEM_ID][:, None])[:, 0]
-
-
-# One epoch that does nothing, as RecBole's own models without training have it.
-CountingTrainer = safe_trainer(ModelType.TRADITIONAL, "Transitions")

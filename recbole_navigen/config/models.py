@@ -27,6 +27,7 @@ class Parts:
 
 
 _STOCK, _USER_ROWS = "training.trainer:build_stock", "training.user_rows:UserRowTrainer"
+_UNTRAINED = "baselines.untrained:UntrainedTrainer"
 OURS = {
     "NaviGen": Parts(
         model="model.navigen:NaviGen",
@@ -37,9 +38,7 @@ OURS = {
         identity="runs.identity:navigen_identity",
     ),
     # Baselines that RecBole has not.
-    "Transitions": Parts(
-        model="baselines.transitions:Transitions", trainer="baselines.transitions:CountingTrainer", build=_STOCK
-    ),
+    "Transitions": Parts(model="baselines.transitions:Transitions", trainer=_UNTRAINED, build=_STOCK),
     "HSTU": Parts(model="baselines.hstu:HSTU", trainer=_USER_ROWS, build=_STOCK),
     "SASRecText": Parts(
         model="baselines.sasrec_text:SASRecText",
@@ -49,13 +48,13 @@ OURS = {
     ),
     "ReleasedNaviGen": Parts(
         model="baselines.released_navigen:ReleasedNaviGen",
-        trainer="baselines.transitions:CountingTrainer",
+        trainer=_UNTRAINED,
         build=_STOCK,
         identity="runs.identity:released_identity",
     ),
     "Ensemble": Parts(
         model="baselines.ensemble:Ensemble",
-        trainer="baselines.transitions:CountingTrainer",
+        trainer=_UNTRAINED,
         build="pipeline.members:build_ensemble",
         load="pipeline.members:load_ensemble",
         identity="runs.identity:ensemble_identity",

@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from recbole_navigen.encoders.pictures import open_picture
 from recbole_navigen.errors import InputError
 from recbole_navigen.generation.arguments import accepted_by, arguments_of, frame_rate, reads_picture, set_guider
 from recbole_navigen.generation.pipelines import family_of, loader_of, whole_parts
 from recbole_navigen.generation.settings import device_of
-from recbole_navigen.generation.user_pictures import first_picture
+from recbole_navigen.generation.user_pictures import first_picture, opened
 from recbole_navigen.sources import SAFE, find_source
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ class Pipeline:
 
         # Clips start from the reference picture where the pipeline has nothing else to start from.
         if media == "video" and reads_picture(self.pipe) and (file := first_picture(settings)) is not None:
-            start = open_picture(file, f"reference_image={file}" if settings["reference_image"] else str(file))
+            start = opened(file, settings)
         self.start = start
         self._accepted = accepted_by(self.pipe)
         self.arguments = arguments_of(self.pipe, media, settings, start)

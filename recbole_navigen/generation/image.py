@@ -9,10 +9,9 @@ import numpy as np
 from PIL import Image
 
 from recbole_navigen.artefacts import content_hash
-from recbole_navigen.encoders.pictures import open_picture
 from recbole_navigen.generation.diffusers_pipeline import Pipeline, refuse_other_size
 from recbole_navigen.generation.records import InstructionRecord
-from recbole_navigen.generation.user_pictures import first_picture, start_of
+from recbole_navigen.generation.user_pictures import first_picture, opened, start_of
 
 
 class ImageGenerator:
@@ -41,8 +40,7 @@ class ImageGenerator:
 
     def _opened(self, file: Path) -> Image.Image:
         """A picture to start from, in the size that is set."""
-        named = f"reference_image={file}" if str(file) == self._settings["reference_image"] else str(file)
-        picture, size = open_picture(file, named), self._settings["image_size"]
+        picture, size = opened(file, self._settings), self._settings["image_size"]
         return picture.resize(size[::-1]) if size else picture
 
     def __call__(

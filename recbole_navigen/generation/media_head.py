@@ -9,14 +9,21 @@ import numpy as np
 
 from recbole_navigen.config.media_metrics import NAMES, media_result
 from recbole_navigen.encoders.clip import ClipEncoder
-from recbole_navigen.encoders.pictures import open_picture
 from recbole_navigen.evaluation.extras import extra_scores, load_extras
 from recbole_navigen.evaluation.media_scores import MediaScores
 from recbole_navigen.generation.interfaces import Catalogue, item_images
 from recbole_navigen.generation.make import Generated, build_encoder, build_generators, generate, media_cases, score
 from recbole_navigen.generation.records import InstructionRecord
 from recbole_navigen.generation.settings import device_of
-from recbole_navigen.generation.user_pictures import PictureContext, name_of, pictures_of, shown_terms, weighed
+from recbole_navigen.generation.user_pictures import (
+    PictureContext,
+    ShownTerms,
+    name_of,
+    opened,
+    picture_vectors,
+    pictures_of,
+    weighed,
+)
 from recbole_navigen.language.tags import MEDIA
 from recbole_navigen.serving.recommender import Recommender
 
@@ -41,9 +48,7 @@ class MediaHead:
         pictures = settings["item_images"]
         self.catalogue = Catalogue(titles, item_images(pictures, list(titles)) if pictures else {})
         if settings["reference_image"]:
-            open_picture(
-                settings["reference_image"], f"reference_image={settings['reference_image']}"
-            )  # refused here, before anything is written
+            opened(settings["reference_image"], settings)  # refused here, before anything is written
         self.encoder: ClipEncoder | None = build_encoder(settings, self.cache, show_progress)
         self.measures = load_extras(settings["extra_metrics"], device_of(settings))
         self.generators = build_generators(kinds, settings, self.catalogue, self.encoder)
@@ -56,17 +61,17 @@ class MediaHead:
         """
         known: dict[tuple[tuple[Path, ...], tuple[float, ...]], PictureContext] = {}
         found: dict[str, PictureContext] = {}
-        terms = sorted({term for item in recommender.table.terms for term in item})
-        images = list(self.catalogue.images.values())
-        for user, history in histories.items():
-            if not (files := pictures_of(self.settings, user)):
-                continue
-            texts = [self.catalogue.texts[item] for item in history[-self.settings["history_items"] :]]
-            weights = weighed(self.encoder, files, texts if len(files) > 1 else ())
-            key = (tuple(files), tuple(weights.round(6).tolist()))
+        brought = {user: files for user in histories if (files := tuple(pictures_of(self.settings, user)))}
+        if not brought:
+            return found
+        vectors = {files: picture_vectors(self.encoder, files) for files in dict.fromkeys(brought.values())}
+        shown = ShownTerms(self.encoder, recommender.table.known_terms, list(self.catalogue.images.values()))
+        for user, files in brought.items():
+            texts = [self.catalogue.texts[item] for item in histories[user][-self.settings["history_items"] :]]
+            weights = weighed(self.encoder, vectors[files], texts if len(files) > 1 else ())
+            key = (files, tuple(weights.round(6).tolist()))
             if key not in known:
-                shown = shown_terms(self.encoder, files, weights, terms, self.settings["reference_terms"], images)
-                words = tuple(term for term, _ in shown)
+                words = tuple(term for term, _ in shown(vectors[files], weights, self.settings["reference_terms"]))
                 names = (name_of(file, self.settings) for file in files)
                 known[key] = PictureContext(
                     recommender.item_of_terms(words), words, dict(zip(names, key[1], strict=True))

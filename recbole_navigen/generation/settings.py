@@ -25,7 +25,7 @@ def generation_settings(own: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The settings of properties/generation.yaml with a user's own above them; what cannot be meant is refused."""
     settings = section_settings("generation", own)
     _apply_presets(settings)
-    if settings["image_to_image"] and not (settings["reference_image"] or settings["user_images"]):
+    if settings["image_to_image"] and not reads_pictures(settings):
         raise InputError(
             "image_to_image needs a picture to start from; set --reference_image=FILE or --user_images=FOLDER."
         )
@@ -122,6 +122,11 @@ def _refuse_ignored(settings: Mapping[str, Any], own: Mapping[str, Any]) -> None
     ignored = [name for name in named if own.get(name) is not None]
     if ignored:
         raise InputError(f"retrieval shows pictures as they are and has no use for {', '.join(ignored)}; leave it out.")
+
+
+def reads_pictures(settings: Mapping[str, Any]) -> bool:
+    """Whether pictures of users, or one for everybody, are read beside the histories."""
+    return bool(settings["reference_image"] or settings["user_images"])
 
 
 def device_of(settings: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from recbole_navigen.encoders.clip import ClipEncoder
 from recbole_navigen.encoders.pictures import open_picture
@@ -90,36 +91,43 @@ def name_of(file: Path, settings: Mapping[str, Any]) -> str:
     return str(file.relative_to(folder)) if folder is not None and file.is_relative_to(folder) else str(file)
 
 
-def weighed(encoder: ClipEncoder, files: Sequence[Path], texts: Sequence[str]) -> np.ndarray:
-    """Weights of K pictures beside the texts of a history. (K,)."""
-    vectors = encoder.images([open_picture(file, f"picture {file}") for file in files]).means
+def opened(file: str | Path, settings: Mapping[str, Any]) -> Image.Image:
+    """A picture that media start from. What it cannot be read as is said of the setting, if one names it."""
+    is_reference = str(file) == settings["reference_image"]
+    return open_picture(file, f"reference_image={file}" if is_reference else None)
+
+
+def picture_vectors(encoder: ClipEncoder, files: Sequence[Path]) -> np.ndarray:
+    """Vectors of K pictures. (K, D)."""
+    return encoder.images([open_picture(file, f"picture {file}") for file in files]).means
+
+
+def weighed(encoder: ClipEncoder, pictures: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+    """Weights of K pictures beside the texts of a history. pictures: (K, D). Returns (K,)."""
     if not texts:
-        return np.full(len(files), 1 / len(files))
-    cosines = vectors @ encoder.texts(list(texts)).means.mean(axis=0)
+        return np.full(len(pictures), 1 / len(pictures))
+    cosines = pictures @ encoder.texts(list(texts)).means.mean(axis=0)
     raised = np.exp((cosines - cosines.max()) / SHARP)
     return raised / raised.sum()
 
 
-def shown_terms(
-    encoder: ClipEncoder,
-    files: Sequence[Path],
-    weights: np.ndarray,
-    terms: Sequence[str],
-    count: int,
-    images: Sequence[Path] = (),
-) -> list[tuple[str, float]]:
-    """Terms of the catalogue that some pictures show together, the clearest first, each with its score above.
+class ShownTerms:
+    """Says which terms of the catalogue some pictures show together. What does not depend on them is encoded once.
 
     Args:
-        encoder: of terms and pictures. files, weights: K pictures. terms: the catalogue's different terms.
-        count: how many to return. images: of the catalogue, for each term's usual cosine.
+        encoder: of terms and pictures. terms: the catalogue's different terms.
+        images: of the catalogue, for each term's usual cosine.
     """
-    if not terms:
-        raise InputError("there are no terms to describe pictures with; build identifiers first.")
-    words = encoder.texts([f"a picture of {term}" for term in terms]).means
-    pictures = encoder.images([open_picture(file, f"picture {file}") for file in files]).means
-    scores = words @ (weights @ pictures)
-    if len(images):
-        scores = scores - words @ encoder.images(images).means.mean(0)
-    best = np.argsort(-scores, kind="stable")[:count]
-    return [(terms[place], float(scores[place])) for place in best]
+
+    def __init__(self, encoder: ClipEncoder, terms: Sequence[str], images: Sequence[Path] = ()):
+        if not terms:
+            raise InputError("there are no terms to describe pictures with; build identifiers first.")
+        self._terms = terms
+        self._words = encoder.texts([f"a picture of {term}" for term in terms]).means
+        self._usual = self._words @ encoder.images(images).means.mean(0) if len(images) else 0.0
+
+    def __call__(self, pictures: np.ndarray, weights: np.ndarray, count: int) -> list[tuple[str, float]]:
+        """The clearest terms first, so many, each with its score above. pictures: (K, D). weights: (K,)."""
+        scores = self._words @ (weights @ pictures) - self._usual
+        best = np.argsort(-scores, kind="stable")[:count]
+        return [(self._terms[place], float(scores[place])) for place in best]

@@ -57,6 +57,11 @@ class DualIdentifierTable:
     residuals: np.ndarray | None = None
     sentences: np.ndarray | None = None
 
+    @property
+    def known_terms(self) -> list[str]:
+        """The different terms of all items, sorted."""
+        return sorted({term for own in self.terms for term in own})
+
     def __post_init__(self) -> None:
         set_field = object.__setattr__  # the only moment at which a frozen table may still change
         set_field(self, "item_tokens", _sequence("item_tokens", self.item_tokens))

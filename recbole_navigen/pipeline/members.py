@@ -6,7 +6,7 @@ from recbole.data.dataloader import AbstractDataLoader
 from recbole.trainer import Trainer
 
 from recbole_navigen.baselines.ensemble import Ensemble
-from recbole_navigen.baselines.transitions import CountingTrainer
+from recbole_navigen.baselines.untrained import UntrainedTrainer
 from recbole_navigen.config import Config
 from recbole_navigen.data import NaviGenDataset
 from recbole_navigen.errors import InputError
@@ -19,7 +19,7 @@ def build_ensemble(
 ) -> tuple[Ensemble, Trainer]:
     """An ensemble with its trainer, as `config.models.Parts.build` says."""
     model = load_ensemble(config, train_data.dataset)
-    return model, CountingTrainer(config, model)
+    return model, UntrainedTrainer(config, model)
 
 
 def load_ensemble(config: Config, dataset: NaviGenDataset, run_dir: str | Path = "") -> Ensemble:

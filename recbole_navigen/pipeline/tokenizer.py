@@ -1,10 +1,10 @@
 """The tokenizer of a run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from recbole_navigen.config import Config
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.backbone import pretrained_tokenizer, revision_of
 from recbole_navigen.language.tags import SCRATCH
@@ -15,26 +15,23 @@ TOKENIZER_ROWS = 2_000  # instructions from which a tokenizer learns, spread eve
 
 
 def build_tokenizer(
-    config: Config,
+    settings: Mapping[str, Any],
     table: DualIdentifierTable,
     texts: tuple[str, ...],
     rows: Sequence[InstructionRow] = (),
-    body: str | None = None,
 ) -> PreTrainedTokenizerBase:
     """The backbone's own tokenizer, or from scratch one trained on item texts, terms and instructions.
 
     Args:
-        config: of the run. table: identifiers. texts: of all items. rows: instructions that are to be learned.
-        body: a language model in place of the run's backbone.
+        settings: of the run, or of a writer whose backbone is another. table: identifiers. texts: of all items.
+        rows: instructions that are to be learned.
     """
-    if body is not None:
-        return pretrained_tokenizer(body)
-    if config["backbone"] != SCRATCH:
-        return pretrained_tokenizer(config["backbone"], revision_of(config))
+    if settings["backbone"] != SCRATCH:
+        return pretrained_tokenizer(settings["backbone"], revision_of(settings))
     words = item_words(texts, table.terms)
     sentences = sampled_texts(rows)  # as they are, since they are to be written so
-    more = config["instruction_vocabulary"] if sentences else 0
-    return train_tokenizer(words, config["text_vocabulary"], sentences, more)
+    more = settings["instruction_vocabulary"] if sentences else 0
+    return train_tokenizer(words, settings["text_vocabulary"], sentences, more)
 
 
 def sampled_texts(rows: Sequence[InstructionRow]) -> list[str]:

@@ -95,8 +95,8 @@ def train_beside(
     with stages("write") as stage:
         init_seed(config["seed"], config["reproducibility"])
         texts = read_item_text(config, part).text[1:]
-        tokenizer = build_tokenizer(config, table, texts, rows, config["writer_backbone"])
         settings = _author_settings(config, inputs, part, table, rows)
+        tokenizer = build_tokenizer(settings, table, texts, rows)
         own = {**settings, "gradient_checkpointing": config["gradient_checkpointing"]}
         writer, renderer = build_writer(own, model.lm, table, tokenizer, sampled_texts(rows))
         writer.to(config["device"])

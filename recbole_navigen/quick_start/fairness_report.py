@@ -24,6 +24,7 @@ from recbole_navigen.evaluation.fairness_measures import (
     largest_gap,
     mentions,
 )
+from recbole_navigen.evaluation.ranks import ndcg
 from recbole_navigen.evaluation.statistics import mean_interval, thirds
 from recbole_navigen.evaluation.user_ranks import ITEM_THIRDS
 from recbole_navigen.generation.records import InstructionRecord, read_records
@@ -94,23 +95,23 @@ def run_fairness(
     counts = training_counts(recommender.history_of(user) for user in recommender.users)
     popularity = np.array([counts.get(item, 0) for item in recommender.item_tokens])
     third = dict(zip(recommender.item_tokens, thirds(popularity, popularity).tolist(), strict=True))
-    ndcg, top, before, target = np.zeros(len(users)), [], [], []
+    ranks, top, before, target = np.full(len(users), k), [], [], []
     with tqdm(total=len(users), desc="recommending", unit=" users", ncols=100, disable=not show_progress) as bar:
         for begin in range(0, len(users), AT_ONCE):
             part = users[begin : begin + AT_ONCE]
             for row, best in enumerate(recommender.recommend_users(part, k, held_out=1), start=begin):
                 *history, wanted = recommender.history_of(users[row])
                 items = [each.item for each in best]
-                ndcg[row] = 1 / np.log2(2 + items.index(wanted)) if wanted in items else 0.0
+                ranks[row] = items.index(wanted) if wanted in items else k
                 top.append([third[item] for item in items])
                 before.append(np.bincount([third[item] for item in history], minlength=3) / len(history))
                 target.append(third[wanted])
             bar.update(len(part))
-    given, histories = exposure(np.array(top), 3), np.array(before)
+    given, histories, quality = exposure(np.array(top), 3), np.array(before), ndcg(ranks, k)
 
     # 3. Tables.
-    tables = [_items_table(k, ndcg, given, histories, np.array(target), np.array(list(third.values())))]
-    tables += [_users_table(column, own, k, ndcg, given, histories) for column, own in groups.items()]
+    tables = [_items_table(k, quality, given, histories, np.array(target), np.array(list(third.values())))]
+    tables += [_users_table(column, own, k, quality, given, histories) for column, own in groups.items()]
     if records:
         tables += _instruction_tables(recommender, records)
     console = Console(highlight=False)
@@ -152,9 +153,9 @@ def user_groups(recommender: CatalogueRecommender, name: str, column: str, users
 
 
 def _items_table(
-    k: int, ndcg: np.ndarray, given: np.ndarray, before: np.ndarray, target: np.ndarray, third: np.ndarray
+    k: int, quality: np.ndarray, given: np.ndarray, before: np.ndarray, target: np.ndarray, third: np.ndarray
 ) -> Table:
-    """Thirds of items. ndcg (B,), given and before (B, 3), target third (B,), third of each item (N,)."""
+    """Thirds of items. quality: NDCG@k (B,), given and before (B, 3), target third (B,), third of each item (N,)."""
     ratios = amplification(given, before)
     rows = tuple(
         (
@@ -163,7 +164,7 @@ def _items_table(
             interval_cell(mean_interval(before[:, number])),
             interval_cell(mean_interval(given[:, number])),
             interval_cell(ratios[number]),
-            interval_cell(mean_interval(ndcg[target == number])),
+            interval_cell(mean_interval(quality[target == number])),
         )
         for number, label in enumerate(ITEM_THIRDS)
     )
@@ -172,20 +173,20 @@ def _items_table(
 
 
 def _users_table(
-    column: str, own: Sequence[str], k: int, ndcg: np.ndarray, given: np.ndarray, before: np.ndarray
+    column: str, own: Sequence[str], k: int, quality: np.ndarray, given: np.ndarray, before: np.ndarray
 ) -> Table:
-    """Groups of users by one column."""
+    """Groups of users by one column. quality: NDCG@k (B,)."""
     labels = np.array(own)
     names = sorted(set(own), key=lambda name: (name == RARE, _first_number(name), name))
     rows = []
     for name in names:
         members = labels == name
         ratio = amplification(given[members], before[members]) if members.sum() > 1 else None
-        cells = [interval_cell(mean_interval(ndcg[members]))]
+        cells = [interval_cell(mean_interval(quality[members]))]
         cells += [interval_cell(mean_interval(given[members, number])) for number in range(3)]
         cells.append(interval_cell(ratio[2]) if ratio else Cell("-"))
         rows.append((Cell(name), Cell(str(int(members.sum())), numbers={"": int(members.sum())}), *cells))
-    gap = largest_gap(ndcg, np.unique(labels, return_inverse=True)[1])
+    gap = largest_gap(quality, np.unique(labels, return_inverse=True)[1])
     shown = tuple(f"exposure of {label}" for label in ITEM_THIRDS)
     notes = (f"Best less worst group, NDCG@{k}: {gap}.",)
     columns = (column, "users", f"NDCG@{k}", *shown, "amplification of head")

@@ -26,6 +26,7 @@ from recbole_navigen.generation.settings import (
     RETRIEVAL,
     device_of,
     generation_settings,
+    reads_pictures,
     refuse_absent,
     split_generation,
 )
@@ -177,7 +178,7 @@ def run_generate(
     kinds = _kinds(media, len(chosen)) or [record.media for record in records]
     catalogue = Catalogue(titles_of_records(records, generation, makes) if recommender is None else recommender.titles)
     head = None
-    if makes or generation["reference_image"] or generation["user_images"]:
+    if makes or reads_pictures(generation):
         from recbole_navigen.generation.media_head import MediaHead
 
         cache = cache_folder({"checkpoint_dir": "saved"} if recommender is None else recommender.settings)
@@ -186,8 +187,8 @@ def run_generate(
 
     # 3. Instructions, and what they are worth.
     if instructions is None:
-        terms = sorted({term for own in recommender.table.terms for term in own})
-        learned, space = said_preferences(said, terms), recommender.preference_space if said else None
+        learned = said_preferences(said, recommender.table.known_terms)
+        space = recommender.preference_space if said else None
         tastes = [stated + space.matched(learned[user]) if user in learned else stated for user in chosen]
         records = _written(recommender, chosen, kinds, held_out, head, tastes, draws, progress)
     if output is not None:  # before anything else can fail
@@ -336,7 +337,7 @@ def _try(config: Config, asked: int | list[str] | None, media: str, generation: 
     """
     data = create_dataset(config)
     chosen_users(data.field2id_token[data.uid_field][1:].tolist(), asked)
-    if makes or generation["reference_image"] or generation["user_images"]:
+    if makes or reads_pictures(generation):
         from recbole_navigen.generation.media_head import MediaHead
 
         kinds = _kinds(media, 2) if makes else ()

@@ -141,9 +141,8 @@ class FeedbackFolder:
         with self._lock:
             state = (file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else None
             if state != self._read and state is not None:
-                terms = sorted({term for own in self._recommender.trained.table.terms for term in own})
                 space = self._recommender.preference_space
-                said = said_preferences(read_feedback(file), terms)
+                said = said_preferences(read_feedback(file), self._recommender.trained.table.known_terms)
                 self._tastes = {one: space.matched(stated) for one, stated in said.items()}
             self._read = state
             return self._tastes.get(user, Preferences())

@@ -99,7 +99,7 @@ class Planner:
             self.domain,
             media,
             {
-                text: self._shown(text, group, machine, items, weights, topics, media, forbidden)
+                text: self._shown(text, group, machine, self._named(group, items, weights, topics), media, forbidden)
                 for text, group in labels.items()
             },
             self.trail(history, {kind for group in labels.values() for kind in group}),
@@ -116,28 +116,34 @@ class Planner:
             gains[topic] -= LIFT * self._topics[topic] / len(self.facts)
         return [topic for topic, _ in gains.most_common()]
 
-    def _shown(
-        self,
-        label: str,
-        group: Sequence[str],
-        machine: str,
-        items: np.ndarray,
-        weights: np.ndarray,
-        topics: Sequence[str],
-        media: str,
-        forbidden: Pattern | None,
-    ) -> dict[str, tuple[str, ...]]:
-        """Candidates of all aspects beside a label: works and things that are expected, and what the lexicon has."""
+    def _named(
+        self, group: Sequence[str], items: np.ndarray, weights: np.ndarray, topics: Sequence[str]
+    ) -> dict[str, bool]:
+        """Names of what is expected beside a label's kinds, or else topics, the first one first: name -> literal."""
         # What is of the label's kinds reads better, what is more probable hits more often.
         foreign = self._borne[:, [self._places[kind] for kind in group]].sum(axis=1)[items] == 0
         order = np.argsort(-np.where(foreign, FOREIGN, 1) * weights, kind="stable")
         literal = {self.facts[item].name: self.facts[item].literal for item in items[order].tolist()}
         names: dict[str, bool] = {}
+        plains: list[str] = []
         for name in topics or literal:
             plain = _plain(name)
             # Of two editions of one work, one is enough.
-            if plain and not any(plain.startswith(other) or other.startswith(plain) for other in map(_plain, names)):
+            if plain and not any(plain.startswith(other) or other.startswith(plain) for other in plains):
                 names[name] = literal.get(name, True)
+                plains.append(plain)
+        return names
+
+    def _shown(
+        self,
+        label: str,
+        group: Sequence[str],
+        machine: str,
+        names: Mapping[str, bool],
+        media: str,
+        forbidden: Pattern | None,
+    ) -> dict[str, tuple[str, ...]]:
+        """Candidates of all aspects beside a label: what is expected, by `_named`, and what the lexicon has."""
         kinds = [self.kinds[name] for name in group] or [next(iter(self.kinds.values()))]
         # Products, and games' gear where a picture is of gear, are what is shown; everything else is only named.
         shown = self.domain == "product" or (self.domain == "game" and kinds[0].literal)

@@ -34,7 +34,7 @@ from recbole_navigen.generation.make import (
 )
 from recbole_navigen.generation.records import InstructionRecord, read_records, write_records
 from recbole_navigen.generation.settings import generation_settings
-from recbole_navigen.generation.user_pictures import shown_terms
+from recbole_navigen.generation.user_pictures import ShownTerms, picture_vectors
 from recbole_navigen.generation.video import VideoGenerator
 
 FEW = {"image_steps": 2, "video_steps": 2, "video_frames": 4, "image_size": [32, 32], "video_size": [32, 32]}
@@ -327,7 +327,7 @@ def test_a_picture_becomes_terms_and_a_start(models: Path, catalogue: Catalogue,
     picture = str(catalogue.images["s0"])
     terms = ["ball", "star", "night", "red"]
     images = list(catalogue.images.values())
-    found = shown_terms(encoder, [Path(picture)], np.ones(1), terms, 2, images)
+    found = ShownTerms(encoder, terms, images)(picture_vectors(encoder, [Path(picture)]), np.ones(1), 2)
     usual = encoder.images(images).means.mean(0)
     own = encoder.images([picture]).means[0]
     scores = encoder.texts([f"a picture of {term}" for term in terms]).means @ (own - usual)

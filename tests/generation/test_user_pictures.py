@@ -17,10 +17,11 @@ from recbole_navigen.generation.records import InstructionRecord
 from recbole_navigen.generation.settings import generation_settings, refuse_absent
 from recbole_navigen.generation.user_pictures import (
     SHARP,
+    ShownTerms,
     first_picture,
     name_of,
+    picture_vectors,
     pictures_of,
-    shown_terms,
     start_of,
     weighed,
 )
@@ -107,7 +108,7 @@ def _weighed(encoder: Encoder, pictures: list[Image.Image], texts: list[str]) ->
         file = io.BytesIO()
         picture.save(file, "PNG")
         files.append(file)
-    return weighed(encoder, files, texts)
+    return weighed(encoder, picture_vectors(encoder, files), texts)
 
 
 def test_terms_follow_the_weights(folder: Path) -> None:
@@ -116,10 +117,10 @@ def test_terms_follow_the_weights(folder: Path) -> None:
     words = encoder.texts([f"a picture of {term}" for term in terms]).means
     for weights in (np.array([1.0, 0, 0]), np.array([0.2, 0.3, 0.5])):
         expected = words @ (weights @ encoder.images(files).means)
-        found = shown_terms(encoder, files, weights, terms, 3)
+        found = ShownTerms(encoder, terms)(picture_vectors(encoder, files), weights, 3)
         assert [term for term, _ in found] == [terms[place] for place in np.argsort(-expected, kind="stable")[:3]]
     with pytest.raises(InputError, match="no terms to describe pictures"):
-        shown_terms(encoder, files, np.ones(3) / 3, [], 3)
+        ShownTerms(encoder, [])
 
 
 class Copier:
