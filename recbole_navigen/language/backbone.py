@@ -191,6 +191,20 @@ class Backbone(nn.Module):
         positions = torch.arange(tokens, device=embeddings.device)[None]
         return self._run(embeddings, positions, causal, tree), tree.captured
 
+    def run_last(self, embeddings: Tensor, lengths: Tensor) -> Tensor:
+        """Hidden state of the last token of each context, (B, D); see `run_context` for what is given.
+
+        Without gradients the feed-forward part of the last block runs on that token alone, as nothing reads the others
+        behind it. The residual it is added to has all tokens, and is right at that one.
+        """
+        last = (lengths - 1)[:, None, None].expand(-1, 1, self.width)
+        with contextlib.ExitStack() as stack:
+            if not torch.is_grad_enabled():  # a layer that is checkpointed would run again without the hook
+                hook = self.layers[-1].mlp.register_forward_pre_hook(lambda _, inputs: (inputs[0].gather(1, last),))
+                stack.callback(hook.remove)
+            hidden, _ = self.run_context(embeddings, lengths)
+        return hidden.gather(1, last)[:, 0]
+
     def run_nodes(self, embeddings: Tensor, positions: Tensor, tree: Tree) -> Tensor:
         """Trie nodes below their contexts. embeddings (B, V, D), positions (B or 1, V) -> hidden states (B, V, D)."""
         unused = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=embeddings.device)

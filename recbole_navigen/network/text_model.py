@@ -90,6 +90,10 @@ class TextModel(nn.Module):
         rows = torch.arange(len(hidden), device=hidden.device)
         return Context(hidden[rows, rendered.lengths - 1], layers, rendered.lengths)
 
+    def states(self, rendered: Rendered) -> Tensor:
+        """`read`'s states alone, (B, D), which cost less."""
+        return self.backbone.run_last(self.embed(rendered), rendered.lengths)
+
     def token_vectors(self, tokens: Tensor) -> Tensor:
         """Input embeddings of text and special tokens, (...) -> (..., D)."""
         text_size = self.vocabulary.text_size

@@ -73,7 +73,7 @@ class TreeDecoder(nn.Module):
     def log_probs(self, lm: "DualIdentifierLM", rendered: Rendered) -> Tensor:
         """Log-probability of every item after each context, (B, N) by item index, float32; with gradients if asked."""
         vectors = lm.catalogue_vectors()
-        return (self.query(lm.read(rendered).state) @ vectors.T).float().log_softmax(dim=1)
+        return (self.query(lm.states(rendered)) @ vectors.T).float().log_softmax(dim=1)
 
     def write_scores(self, lm: "DualIdentifierLM", rendered: Rendered, scores: Tensor) -> None:
         """Write a score of every item after each context: `log_probs` but for a constant of each user.
@@ -89,10 +89,10 @@ class TreeDecoder(nn.Module):
     def _queries(self, lm: "DualIdentifierLM", rendered: Rendered) -> Tensor:
         """Queries of the items after each context, (B, D)."""
         if self._queries_kept is None:
-            return self.query(lm.read(rendered).state)
+            return self.query(lm.states(rendered))
         key = b"".join(part.cpu().numpy().tobytes() for part in (rendered.tokens, rendered.items))
         if key not in self._queries_kept:
-            self._queries_kept[key] = self.query(lm.read(rendered).state)
+            self._queries_kept[key] = self.query(lm.states(rendered))
         return self._queries_kept[key]
 
     def log_probs_of(self, lm: "DualIdentifierLM", rendered: Rendered, items: Tensor) -> Tensor:

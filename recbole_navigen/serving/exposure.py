@@ -47,7 +47,7 @@ def boost_of(
     queries, tops, shares, rivals = [], [], [], []
     for part in probes.split(AT_ONCE):
         rendered = renderer.cid2cid(part[:, None].cpu(), torch.ones(len(part), dtype=torch.long)).to(old.device)
-        query = lm.decoder.query(lm.read(rendered).state).float()
+        query = lm.decoder.query(lm.states(rendered)).float()
         scores = query @ old.T
         top = scores.topk(min(CUT, len(old)), dim=1).values
         queries.append(query)

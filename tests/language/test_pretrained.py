@@ -25,7 +25,7 @@ from recbole_navigen.config.reading import properties_folders, read_settings
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.adapters import add_lora, has_lora, merge_lora, prepare
-from recbole_navigen.language.backbone import Backbone, pretrained_tokenizer
+from recbole_navigen.language.backbone import pretrained_tokenizer
 from recbole_navigen.language.vocabulary import train_tokenizer
 from recbole_navigen.model.ranking import Ranking
 from recbole_navigen.network.build import build_lm
@@ -47,16 +47,6 @@ def settings(**own: Any) -> dict[str, Any]:
 @pytest.fixture(params=ARCHITECTURES)
 def architecture(request: pytest.FixtureRequest) -> str:
     return request.param
-
-
-@torch.no_grad()
-def test_text_is_read_as_the_model_itself_reads_it(architecture: str) -> None:
-    """Through rows and decoder, as NaviGen does. Gemma scales its rows on the way."""
-    lm = make(architecture)
-    tokens = torch.randint(0, 300, (2, 7), generator=torch.Generator().manual_seed(0))
-    backbone = Backbone(lm)
-    hidden, _ = backbone.run_context(backbone.text_rows[tokens], torch.tensor([7, 7]))
-    assert torch.allclose(backbone.text_logits(hidden), lm(input_ids=tokens).logits, atol=1e-4)
 
 
 def test_trie_nodes_score_as_plain_streams(architecture: str) -> None:

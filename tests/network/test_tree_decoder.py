@@ -195,8 +195,8 @@ def test_within_one_reading_contexts_are_read_once(monkeypatch):
     model, renderer = small_model()
     histories, lengths = random_histories(30, 4, 6, 0)
     ranking, rendered = Ranking(model, memory=64), renderer.cid2cid(histories, lengths)
-    read, calls = model.read, []
-    monkeypatch.setattr(model, "read", lambda some: calls.append(len(some.tokens)) or read(some))
+    states, calls = model.states, []
+    monkeypatch.setattr(model, "states", lambda some: calls.append(len(some.tokens)) or states(some))
     with model.decoder.one_reading(), torch.no_grad():
         first = ranking.log_probs(rendered)
         model.repeats.log_factor.fill_(-3.0)  # as between the fit and the ranking of a validation
