@@ -152,6 +152,8 @@ class Planner:
         things = [name for name, literal in names.items() if literal and not (echo and echo in name)]
         things = things[:2] if shown else []
         works = [name for name in names if name not in things] if self.domain != "product" else []
+        if self.domain == "game":  # games meet in games, and gear lies beside gear
+            works = [name for name in works if names[name] == shown]
         if forbidden is not None:
             works = []
         phrases = {
@@ -172,7 +174,8 @@ class Planner:
             free = {aspect: tuple(p for p in said if not forbidden.search(p)) for aspect, said in phrases.items()}
             phrases = {aspect: said or phrases[aspect] for aspect, said in free.items()}
         works = works[:WORKS]
-        wordings = tuple(worded(self.domain, works))
+        # Nothing is a charger by way of a cable.
+        wordings = tuple(name for name in worded(self.domain, works) if name != "way" or not shown)
         return {"works": (JOINT.join(works) or NOTHING,), **phrases, "wording": wordings}
 
     def _briefly(self, label: str, group: Sequence[str], media: str) -> str:

@@ -1,5 +1,6 @@
 """Plans and thoughts as sentences."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from recbole_navigen.language.budget import CLIP_LENGTH, clip_tokens
@@ -103,5 +104,17 @@ def _prose(sentences: Sequence[str]) -> str:
 
 
 def with_article(noun: str) -> str:
-    vowel = noun[0].lower() in "aeiou" and not noun.lower().startswith(("eu", "uni", "one", "use"))
+    """A noun with "a" or "an", by how its first word sounds (letters of an abbreviation are spelled out); a plural as
+    it is.
+    """
+    words = noun.split()
+    first, last = words[0], words[-1].lower()
+    if last.endswith("s") and not last.endswith(("ss", "us", "is", "ens")) and not words[-1].isupper():
+        return noun
+    if (first.isupper() and first.isalpha() and len(first) in (2, 3)) or first.lower() == "xbox":
+        vowel = first[0].upper() in "AEFHILMNORSX"
+    elif first[0].isdigit():
+        vowel = first.startswith("8") or re.match(r"1[18](?!\d)", first) is not None
+    else:
+        vowel = first[0].lower() in "aeiou" and not first.lower().startswith(("eu", "uni", "one", "use"))
     return ("an " if vowel else "a ") + noun

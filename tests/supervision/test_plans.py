@@ -17,7 +17,7 @@ from recbole_navigen.supervision.planner import Planner
 from recbole_navigen.supervision.plans import JOINT, NOTHING, PICTURE, THOUGHTS
 from recbole_navigen.supervision.template.lexicons import SHOWN, contradict, lexicons, sides
 from recbole_navigen.supervision.validity import draft_problem
-from recbole_navigen.supervision.wording import realise, thought_text
+from recbole_navigen.supervision.wording import realise, thought_text, with_article
 
 NAMES = ("Fargo", "Dawn of Night", "Die Hard", "Die Hard 2", "Secrets & Lies", "", "A", "Caf\u00e9 au lait")
 
@@ -90,15 +90,39 @@ def test_what_is_probable_is_named_and_gear_is_shown_where_a_picture_is_of_gear(
     # What is of none of the label's kinds counts .6: as probable, it is named last; twice as probable, before.
     assert written(0.3, 0.3, 0.3, 0.1)["works"] == JOINT.join(["Halo", "Doom", "Gran Turismo"])
     assert written(0.3, 0.2, 0.4, 0.1)["works"] == JOINT.join(["Halo", "Gran Turismo", "Doom"])
-    assert written(0.5, 0.2, 0.0, 0.3)["works"] == JOINT.join(["Halo", "Doom", "Grip"])
+    # Games are named beside games and gear beside gear, whatever is more probable.
+    assert written(0.5, 0.2, 0.0, 0.3)["works"] == JOINT.join(["Halo", "Doom", "Gran Turismo"])
     shown = planner.brief([], range(7), (0.1, 0, 0, 0.6, 0.1, 0.1, 0.1), "image", ())
     assert {"a Grip", "a Strap 0"} <= {phrase for own in shown.labels.values() for phrase in own["subject"]}
-    assert not {"Grip", "Strap 0"} & set(drawn(shown, 0)["works"].split(JOINT))
+    assert drawn(shown, 0)["works"] == JOINT.join(["Strap 1", "Strap 2"])
+    assert not any("way" in own["wording"] for own in shown.labels.values())
     # Styles say the machine that the label says, but for one of so many words that it would be an echo.
     assert written(0.5, 0.5)["style"].startswith("Xbox ")
     facts = [ItemFacts("Advance Wars", False, ("strategy",), "Game Boy Advance")]
     plan = drawn(Planner(facts, "game").brief([], [0], [1.0], "image", ()), 0)
     assert plan["label"].startswith("Game Boy Advance ") and not plan["style"].startswith("Game Boy")
+
+
+@pytest.mark.parametrize(
+    ("article", "nouns"),
+    {
+        "a": (
+            "grim shooter",
+            "Grip",
+            "unicorn",
+            "European film",
+            "NASA poster",
+            "32GB card",
+            "110V plug",
+            "Xenon lamp",
+        ),
+        "an": ("open road", "Xbox One headset", "SD card", "HD display", "8GB card", "18-wheeler", "11-in-1 kit"),
+        "": ("Textured Back Panels", "Thumbsticks"),
+    }.items(),
+)
+def test_nouns_have_the_article_that_is_heard(article: str, nouns: tuple[str, ...]) -> None:
+    assert [with_article(noun) for noun in nouns] == [f"{article} {noun}".strip() for noun in nouns]
+    assert with_article("wide-angle lens") == "a wide-angle lens" and with_article("FM bus") == "an FM bus"
 
 
 def test_labels_read_as_english():
