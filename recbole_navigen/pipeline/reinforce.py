@@ -232,7 +232,9 @@ def _instruction_learner(
     if settings.behind == "expected":
         expect(learned, len(learned))
     scorer = SCORERS[settings.scorer](config, model.table.terms)
-    given = (scorer, settings.reward, settings.triangle, settings.weights)
+    # A writer that may name what comes next is not to be fined for it.
+    weights = {**({"copied": 0.0} if writer_settings["name_terms"] else {}), **settings.weights}
+    given = (scorer, settings.reward, settings.triangle, weights)
     policy, watched = (
         InstructionPolicy(author, renderer, some, model.table.terms, *given) for some in (learned, kept_out)
     )

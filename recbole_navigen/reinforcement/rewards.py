@@ -6,9 +6,10 @@
   parent; nothing is earned by merely being in the catalogue.
 - instruction: the table INSTRUCTION_WEIGHTS, or one's own weights, over what a scorer says of it. Its self-consistency
   triangle is instruction against the target's terms, instruction against the terms the model itself expects, and those
-  against the target's. What a sample says that no other does counts as well (`novelty`): without it, samples drift to
-  the wording that a scorer likes best. Answers that the strict parser refuses earn nothing; a thought that was asked
-  for and is missing costs THINK_GATE.
+  against the target's. Naming the target's terms costs (`copied`) where a writer may not (`name_terms: False`); the
+  stage takes that weight out for others. What a sample says that no other does counts as well (`novelty`): without it,
+  samples drift to the wording that a scorer likes best. Answers that the strict parser refuses earn nothing; a thought
+  that was asked for and is missing costs THINK_GATE.
 
 `reward: paper` is the released formula, for comparisons (`released`).
 
