@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = face(
     {
         "config": "Config",
         "settings": "DataSettings ReinforceSettings RunSettings TrainingSettings",
-        "teachers": "supervision_settings",
+        "teachers": "SupervisionSettings supervision_settings",
         "reinforcement": "reinforce_settings",
     },
 )

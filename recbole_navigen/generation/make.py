@@ -27,7 +27,7 @@ from recbole_navigen.evaluation.media_scores import MediaCase, MediaScores, scor
 from recbole_navigen.generation.arguments import DEFAULT_FPS
 from recbole_navigen.generation.interfaces import Catalogue, Generator
 from recbole_navigen.generation.records import METADATA, InstructionRecord, text_lines
-from recbole_navigen.generation.settings import RETRIEVAL, device_of
+from recbole_navigen.generation.settings import RETRIEVAL, GenerationSettings, device_of
 from recbole_navigen.language.tags import MEDIA
 from recbole_navigen.leftovers import remove_leftovers
 from recbole_navigen.redaction import hide
@@ -66,7 +66,7 @@ class Generated:
 
 
 def build_encoder(
-    settings: Mapping[str, Any], cache: str | Path | None = None, show_progress: bool = False
+    settings: GenerationSettings, cache: str | Path | None = None, show_progress: bool = False
 ) -> ClipEncoder | None:
     """The CLIP-like model of the settings; None if they name none.
 
@@ -74,23 +74,23 @@ def build_encoder(
         settings: from `generation_settings`. cache: folder for vectors, shared by runs.
         show_progress: whether bars are shown.
     """
-    if settings["clip_model"] is None:
+    if settings.clip_model is None:
         return None
     return ClipEncoder(
-        settings["clip_model"],
-        settings["clip_revision"],
+        settings.clip_model,
+        settings.clip_revision,
         device_of(settings),
-        settings["clip_batch_size"],
-        settings["long_text"],
-        settings["clip_framing"],
+        settings.clip_batch_size,
+        settings.long_text,
+        settings.clip_framing,
         None if cache is None else Path(cache) / "clip",
         show_progress,
-        settings["clip_processor"],
+        settings.clip_processor,
     )
 
 
 def build_generators(
-    kinds: Collection[str], settings: Mapping[str, Any], catalogue: Catalogue, encoder: ClipEncoder | None
+    kinds: Collection[str], settings: GenerationSettings, catalogue: Catalogue, encoder: ClipEncoder | None
 ) -> dict[str, Generator]:
     """Load what some kinds of media need: media -> generator.
 
@@ -102,7 +102,7 @@ def build_generators(
     for media in MEDIA:
         if media not in kinds:
             continue
-        model = settings[f"{media}_model"]
+        model = settings.of(media, "model")
         if model is None:
             raise InputError(
                 f"{media}s are asked for and there is no {media}_model; set --{media}_model=FOLDER_OR_HUB_ID."
@@ -110,8 +110,8 @@ def build_generators(
         if model == RETRIEVAL:
             from recbole_navigen.generation.retrieval import RetrievalGenerator
 
-            frames = settings["video_frames"] or settings["clip_frames"]
-            fps = settings["video_fps"] or DEFAULT_FPS
+            frames = settings.video_frames or settings.clip_frames
+            fps = settings.video_fps or DEFAULT_FPS
             generators[media] = RetrievalGenerator(media, encoder, catalogue, frames, fps)
         elif media == "image":
             from recbole_navigen.generation.image import ImageGenerator
@@ -133,7 +133,7 @@ def generate(
     instructions: Sequence[InstructionRecord],
     generators: Mapping[str, Generator],
     folder: str | Path,
-    settings: Mapping[str, Any],
+    settings: GenerationSettings,
     show_progress: bool = False,
 ) -> Generated:
     """Make what is not there yet.
@@ -163,7 +163,7 @@ def generate(
     reused = 0
     for place, entry in enumerate(instructions):
         generator, identity = generators[entry.media], identities[entry.media]
-        seed = user_seed(settings["generation_seed"], entry.user)
+        seed = user_seed(settings.generation_seed, entry.user)
         start = generator.start_of(entry) if hasattr(generator, "start_of") else None
         starts.append(start)
         key = content_hash(identity, entry.instruction, seed, *([] if start is None else [file_hash(start)]))
@@ -182,7 +182,7 @@ def generate(
             **({} if start is None else {"start": str(start)}),
             "hash": key,
         }
-        word = blocked_by(entry.instruction, settings["block_list"])
+        word = blocked_by(entry.instruction, settings.block_list)
         old = known.get((entry.user, entry.media), {})
         if word:
             reason = f"the instruction holds {word!r} of the block list"
@@ -258,7 +258,7 @@ def generate(
 
 
 def score(
-    generated: Generated, catalogue: Catalogue, encoder: ClipEncoder, settings: Mapping[str, Any], media: str = "image"
+    generated: Generated, catalogue: Catalogue, encoder: ClipEncoder, settings: GenerationSettings, media: str = "image"
 ) -> MediaScores:
     """Score the media of one kind.
 
@@ -270,10 +270,10 @@ def score(
     """
     return score_media(
         encoder,
-        media_cases(generated, catalogue, settings["history_items"], media),
-        settings["clip_frames"],
-        settings["control_users"],
-        settings["generation_seed"],
+        media_cases(generated, catalogue, settings.history_items, media),
+        settings.clip_frames,
+        settings.control_users,
+        settings.generation_seed,
     )
 
 

@@ -24,9 +24,9 @@ from recbole_navigen.generation.interfaces import Catalogue
 from recbole_navigen.generation.records import FILE, InstructionRecord, read_records, write_records
 from recbole_navigen.generation.settings import (
     RETRIEVAL,
+    GenerationSettings,
     device_of,
     generation_settings,
-    reads_pictures,
     refuse_absent,
     split_generation,
 )
@@ -88,7 +88,7 @@ def run_generate(
     drafts: int = DRAFTS,
     seed: int = 0,
     held_out: bool = False,
-    generation: Mapping[str, Any] | None = None,
+    generation: GenerationSettings | None = None,
     instructions: str | Path | None = None,
     preferences: str | Mapping[str, float] | None = None,
     feedback: str | Path | None = None,
@@ -151,18 +151,16 @@ def run_generate(
         refuse_unread(unread, (dataset, config_file_list, config_dict, *argv), generation)
         records = chosen_records(read_records(instructions), asked, instructions)
         held_out = all(record.target is not None for record in records)
-    makes = generation["image_model"] is not None or generation["video_model"] is not None
-    if makes and output is None:
-        named = "image_model" if generation["image_model"] is not None else "video_model"
-        raise InputError(f"{named} makes media, which need a folder; set --output=DIR.")
-    if instructions is not None and not makes and run is None:
+    if generation.models and output is None:
+        raise InputError(f"{next(iter(generation.models))}_model makes media, which need a folder; set --output=DIR.")
+    if instructions is not None and not generation.models and run is None:
         raise InputError(
             f"instructions={instructions} are written already; set --image_model or --video_model to make media of "
             "them, or --run=DIR to score them."
         )
-    if generation["image_to_image"] and (media == "video" or {record.media for record in records} == {"video"}):
+    if generation.image_to_image and (media == "video" or {record.media for record in records} == {"video"}):
         raise InputError("image_to_image starts images and only videos are asked for; leave it out.")
-    _refuse_unscored(generation, makes, held_out)
+    _refuse_unscored(generation, held_out)
     if output is not None:
         _refuse_runs(output, run)
         require_writable(output, "output")
@@ -170,19 +168,19 @@ def run_generate(
     # 2. The run, and the models of media, all of them loaded before anything is written.
     progress = True
     if instructions is None:
-        run, progress = _run(run, (dataset, config_file_list, config_dict, argv), asked, media, generation, makes)
+        run, progress = _run(run, (dataset, config_file_list, config_dict, argv), asked, media, generation)
     if run is not None and (model := read_result(run)["model"]) != "NaviGen":
         raise InputError(f"{run} holds a {model}, which writes no instructions; name a run of NaviGen.")
     recommender = None if run is None else Recommender.load(run, device_of(generation))
     chosen = [] if instructions is not None else [SOMEBODY] if new else chosen_users(recommender.users, asked)
     kinds = _kinds(media, len(chosen)) or [record.media for record in records]
-    catalogue = Catalogue(titles_of_records(records, generation, makes) if recommender is None else recommender.titles)
+    catalogue = Catalogue(titles_of_records(records, generation) if recommender is None else recommender.titles)
     head = None
-    if makes or reads_pictures(generation):
+    if generation.models or generation.reads_pictures:
         from recbole_navigen.generation.media_head import MediaHead
 
         cache = cache_folder({"checkpoint_dir": "saved"} if recommender is None else recommender.settings)
-        head = MediaHead(catalogue.texts, cache, generation, kinds if makes else (), progress)
+        head = MediaHead(catalogue.texts, cache, generation, kinds if generation.models else (), progress)
         catalogue = head.catalogue
 
     # 3. Instructions, and what they are worth.
@@ -214,7 +212,7 @@ def run_generate(
     if output is not None:
         from recbole_navigen.generation.outcome import PAGE, write_outcome
 
-        made = head.make(records, output) if makes else None
+        made = head.make(records, output) if generation.models else None
         write_outcome(output, records, catalogue, run, recommender, scores, made)
         if made is not None:
             console.print(f"media: {made.generated.counts}", markup=False, soft_wrap=True)
@@ -232,8 +230,7 @@ def _run(
     settings: tuple[Any, ...],
     asked: int | list[str] | None,
     media: str,
-    generation: Mapping[str, Any],
-    makes: bool,
+    generation: GenerationSettings,
 ) -> tuple[Path, bool]:
     """The folder of a finished run that has learned to write, and whether bars are shown: the run that is named, or the
     newest of the settings (as `run_navigen` takes them). What is missing is trained.
@@ -255,7 +252,7 @@ def _run(
     apart = not learns_instructions(config)
     if finished is None or (apart and not has_writer(config, finished)):
         refuse_broken_teachers(settings_of(config))
-        _try(config, asked, media, generation, makes)
+        _try(config, asked, media, generation)
     if run is None:
         finished = finished_run(*settings)
     if apart:
@@ -314,16 +311,16 @@ def _refuse_runs(output: str | Path, run: str | Path | None) -> None:
             raise InputError(f"output={output} is in the folder of a run, {folder}; name one outside of it.")
 
 
-def _refuse_unscored(generation: Mapping[str, Any], makes: bool, held_out: bool) -> None:
+def _refuse_unscored(generation: GenerationSettings, held_out: bool) -> None:
     """Refuse extra scores that nothing could be scored with, and say that a CLIP-like model has nothing to do."""
-    if makes and held_out:
+    if generation.models and held_out:
         return
-    if generation["extra_metrics"]:
-        names = ", ".join(generation["extra_metrics"])
+    if generation.extra_metrics:
+        names = ", ".join(generation.extra_metrics)
         raise InputError(f"extra_metrics ({names}) score media against held-out items; make media with --held_out.")
-    used = RETRIEVAL in (generation["image_model"], generation["video_model"]) or generation["reference_image"]
-    if generation["clip_model"] and not used:
-        logger.warning("clip_model=%s scores nothing; make media with --held_out", generation["clip_model"])
+    used = RETRIEVAL in generation.models.values() or generation.reference_image
+    if generation.clip_model and not used:
+        logger.warning("clip_model=%s scores nothing; make media with --held_out", generation.clip_model)
 
 
 def _kinds(media: str, count: int) -> list[str]:
@@ -331,16 +328,16 @@ def _kinds(media: str, count: int) -> list[str]:
     return [MEDIA[place % 2] if media == "mixed" else media for place in range(count)]
 
 
-def _try(config: Config, asked: int | list[str] | None, media: str, generation: Mapping[str, Any], makes: bool) -> None:
+def _try(config: Config, asked: int | list[str] | None, media: str, generation: GenerationSettings) -> None:
     """Refuse before anything is trained what would only be seen after it: users that are unknown, and models of media
     and pictures that cannot be loaded. What was loaded is let go, since training needs the memory.
     """
     data = create_dataset(config)
     chosen_users(data.field2id_token[data.uid_field][1:].tolist(), asked)
-    if makes or reads_pictures(generation):
+    if generation.models or generation.reads_pictures:
         from recbole_navigen.generation.media_head import MediaHead
 
-        kinds = _kinds(media, 2) if makes else ()
+        kinds = _kinds(media, 2) if generation.models else ()
         MediaHead(titles_of(config, data), cache_folder(config), generation, kinds, config["show_progress"])
 
 

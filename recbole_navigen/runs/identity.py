@@ -75,7 +75,7 @@ def navigen_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
     own, leave_out = {}, ("reinforce", "collaborative_config")
     # A model that learns to rank alone is the same whatever a writer beside it may learn.
     supervision, stages = settings_of(config), config["training_stages"]
-    if learns_instructions(config) or "write" in stages or supervision["tid_source"] == "teacher":
+    if learns_instructions(config) or "write" in stages or supervision.tid_source == "teacher":
         own["supervision_hash"] = content_hash(made_of(supervision))
     else:
         leave_out += WRITING_KEYS
