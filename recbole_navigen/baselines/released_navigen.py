@@ -130,15 +130,16 @@ class ReleasedNaviGen(Untrained):
 
     def __init__(self, config: Config, dataset: Dataset):
         super().__init__(config, dataset)
-        if config["backbone"] is None:
+        source, revision = config["backbone"], config["backbone_revision"]
+        if source is None:
             raise InputError("backbone names the released checkpoint: --backbone=FOLDER_OR_HUB_ID")
         items = [str(token) for token in dataset.field2id_token[dataset.iid_field][1:]]
         codes = read_codes(items, config["codes_from"])
         distinct, leaf, shared = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
         self._shown = [cid(row) for row in codes]
-        self.tokenizer = pretrained_tokenizer(config["backbone"], config["backbone_revision"])
+        self.tokenizer = pretrained_tokenizer(source, revision)
         ids = self._token_ids(distinct)
-        lm = pretrained_lm(config["backbone"], config["backbone_revision"]).to(DTYPES[config["backbone_dtype"]])
+        lm = pretrained_lm(source, revision).to(DTYPES[config["backbone_dtype"]])
         self.lm = ReleasedLM(lm, ids)
         self.decoder = HeadDecoder(LegalCodes(CatalogueTrie.build(distinct, ids.shape[1])))
         leaf = leaf.reshape(-1)

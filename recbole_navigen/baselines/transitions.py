@@ -89,9 +89,9 @@ class Transitions(Untrained):
         popularity = np.bincount(dataset.sequences.items, minlength=self.n_items)
         counts = cooccurrences(dataset.sequences, self.n_items, config["transition_steps"])
         self._follows = counts @ sparse.diags(1 / np.sqrt(popularity + config["popularity_smoothing"]))
-        if config["title_weight"] and config["item_text_fields"]:
+        if (weight := config["title_weight"]) and config["item_text_fields"]:
             titles = read_item_text(config, dataset).title
-            self._follows = self._follows + config["title_weight"] * nearest_titles(titles, config["title_neighbours"])
+            self._follows = self._follows + weight * nearest_titles(titles, config["title_neighbours"])
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Scores of all items by internal id, shape (B, N + 1), float32."""

@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = face(
     __name__,
     {
         "config": "Config",
-        "settings": "DataSettings ReinforceSettings RunSettings TrainingSettings",
+        "settings": "DataSettings NaviGenSettings ReinforceSettings RunSettings TrainingSettings",
         "teachers": "SupervisionSettings supervision_settings",
         "reinforcement": "reinforce_settings",
     },

@@ -13,6 +13,7 @@ from recbole_navigen.artefacts import write_bytes, write_json
 from recbole_navigen.bars import tqdm
 from recbole_navigen.config.calls import checks
 from recbole_navigen.config.reading import nearest
+from recbole_navigen.config.settings import DataSettings
 from recbole_navigen.data.reader import AtomicFile
 from recbole_navigen.devices import AUTO
 from recbole_navigen.errors import InputError
@@ -128,15 +129,15 @@ def run_fairness(
 
 def user_groups(recommender: CatalogueRecommender, name: str, column: str, users: Sequence[str]) -> list[str]:
     """The group of each user by a column of the user file. name: of the data set."""
-    config = recommender._data[0]
-    path = Path(config["data_path"]) / f"{name}.user"
+    settings = DataSettings.of(recommender._data[0])
+    path = Path(settings.data_path) / f"{name}.user"
     if not path.is_file():
         raise InputError(f"columns={column} needs {path}, which is not there; leave columns out.")
-    file = AtomicFile(path, config["field_separator"], config["encoding"])
+    file = AtomicFile(path, settings.field_separator, settings.encoding)
     if column not in file.header:
         raise InputError(f"{path} has no column {column!r}; the nearest is {nearest(column, file.header)!r}.")
-    keyed = config["USER_ID_FIELD"]
-    table = file.texts([keyed, column])[[keyed, column]]
+    columns = [settings.USER_ID_FIELD, column]
+    table = file.texts(columns)[columns]
     values = dict(table.itertuples(index=False, name=None))
     own = [str(values.get(user, "")).strip() or "unknown" for user in users]
     if len(set(own)) <= MOST_GROUPS:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from recbole_navigen.bars import tqdm
-from recbole_navigen.config import Config
+from recbole_navigen.config import Config, RunSettings
 from recbole_navigen.config.calls import SETTINGS, checks
 from recbole_navigen.config.locate import cache_folder
 from recbole_navigen.config.raw_ids import ALL, Id, asked_users, chosen_users
@@ -247,7 +247,7 @@ def _run(
             raise InputError(
                 f"model={named} writes no instructions; run_generate takes NaviGen alone, so leave it out."
             )
-        finished, progress = find_run(config), config["show_progress"]
+        finished, progress = find_run(config), RunSettings.of(config).show_progress
     refuse_absent_teachers(settings_of(config))  # the writer's; the ranking model is trained before it
     apart = not learns_instructions(config)
     if finished is None or (apart and not has_writer(config, finished)):

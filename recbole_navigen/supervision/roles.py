@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recbole_navigen.config.locate import cache_folder
+from recbole_navigen.config.settings import RunSettings
 from recbole_navigen.config.teachers import SupervisionSettings, teacher_options
 from recbole_navigen.redaction import without_secrets
 from recbole_navigen.sources import versions
@@ -68,7 +69,9 @@ def made_of(settings: SupervisionSettings, leave_out: Collection[str] = ()) -> d
 
 def roles_of(config: "Config", item_terms: Sequence[Sequence[str]], facts: Sequence[ItemFacts]) -> Roles:
     """Teacher, judge and reasoner of a run; answers of language models are kept beside the runs."""
-    return build_roles(settings_of(config), item_terms, cache_folder(config), config["show_progress"], facts)
+    return build_roles(
+        settings_of(config), item_terms, cache_folder(config), RunSettings.of(config).show_progress, facts
+    )
 
 
 def build_roles(

@@ -36,7 +36,7 @@ def writes_plans(config: Mapping[str, Any]) -> bool:
     """Whether the writer of a run plans: as `instruction_form` says, or else with a backbone from scratch and the
     template teacher, whose drafts are plans.
     """
-    if config["instruction_form"] is not None:
-        return config["instruction_form"] == "plan"
+    if (form := config["instruction_form"]) is not None:
+        return form == "plan"
     settings = settings_of(config)
     return writer_body(config) == SCRATCH and settings.teacher == "template" and settings.teach_terms

@@ -22,6 +22,7 @@ from torch import nn
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.bars import tqdm
 from recbole_navigen.config.models import parts_of
+from recbole_navigen.config.settings import RunSettings
 from recbole_navigen.errors import InputError
 from recbole_navigen.interruption import heed
 from recbole_navigen.processes import is_main
@@ -48,14 +49,15 @@ def build_model(config: Config, part: Dataset) -> torch.nn.Module:
     Raises:
         InputError: a model of RecBole's refuses its settings.
     """
+    run = RunSettings.of(config)
     try:
-        return config.model_class(config, part).to(config["device"])
+        return config.model_class(config, part).to(run.device)
     except (ValueError, NotImplementedError, TypeError, KeyError, RuntimeError, AssertionError) as error:
         if not config.model_class.__module__.startswith(("recbole.", "recbole_navigen.baselines.")) or isinstance(
             error, InputError
         ):
             raise
-        raise InputError(f"model {config['model']} cannot be built with these settings: {error}") from error
+        raise InputError(f"model {run.model} cannot be built with these settings: {error}") from error
 
 
 def build_stock(
@@ -74,7 +76,8 @@ def get_trainer(config: Config, model: nn.Module) -> type[Trainer]:
         model: the model, or its class.
     """
     name = model.__name__ if isinstance(model, type) else type(model).__name__
-    return parts_of(name, config["train_rows"] == "user").trainer or safe_trainer(config["MODEL_TYPE"], name)
+    run = RunSettings.of(config)
+    return parts_of(name, run.train_rows == "user").trainer or safe_trainer(run.MODEL_TYPE, name)
 
 
 def safe_trainer(model_type: ModelType, name: str) -> type[Trainer]:

@@ -11,11 +11,17 @@ from synthetic import make_config
 
 from recbole_navigen.config import shipped
 from recbole_navigen.config.description import Kind, Setting
-from recbole_navigen.config.settings import DataSettings, ReinforceSettings, RunSettings, TrainingSettings
+from recbole_navigen.config.settings import (
+    DataSettings,
+    NaviGenSettings,
+    ReinforceSettings,
+    RunSettings,
+    TrainingSettings,
+)
 from recbole_navigen.config.teachers import SupervisionSettings
 from recbole_navigen.generation.settings import GenerationSettings
 
-SECTIONS = (RunSettings, DataSettings, TrainingSettings)
+SECTIONS = (RunSettings, DataSettings, TrainingSettings, NaviGenSettings)
 # Sections with a yaml file of their own.
 FILES = {ReinforceSettings: "reinforce", SupervisionSettings: "supervision", GenerationSettings: "generation"}
 # What RecBole makes of other settings or reads from the environment, what a run sets itself, and words of a file.
