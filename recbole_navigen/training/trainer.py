@@ -26,7 +26,7 @@ from recbole_navigen.config.settings import RunSettings
 from recbole_navigen.errors import InputError
 from recbole_navigen.interruption import heed
 from recbole_navigen.processes import is_main
-from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
+from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint, take_state
 from recbole_navigen.training.generators import random_states, set_random_states
 from recbole_navigen.training.loader_bar import LoaderBar
 from recbole_navigen.training.outside import changed, marks, put_back
@@ -376,24 +376,6 @@ class SafeCheckpoint(DataParallel):
     def _refuse_other_model(self, state: dict[str, Any], directory: str | Path) -> None:
         if state["model"] != (model := self.settings.model):
             raise InputError(f"{directory} holds a {state['model']}, not a {model}; name another checkpoint")
-
-
-def take_state(model: nn.Module, state: dict[str, Any], directory: str | Path) -> None:
-    """Put what a checkpoint holds into a model: its weights, and what it keeps beside them.
-
-    Args:
-        model: of the same settings and data. state: as `load_checkpoint` reads it. directory: of the checkpoint.
-    """
-    try:
-        model.load_state_dict(state["state_dict"])
-    except RuntimeError as error:
-        raise InputError(
-            f"the checkpoint {directory} does not fit the model: it was trained with other settings or data "
-            f"({str(error).splitlines()[-1].strip()})"
-        ) from error
-    other, device = state["other_parameter"].items(), model.device
-    other = {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in other}
-    model.load_other_parameter(other)
 
 
 def _last_beside(checkpoint: str | Path) -> Path:
