@@ -69,13 +69,13 @@ def read_codes(tokens: list[str], file: str | Path | None) -> np.ndarray:
             )
         codes = (value[0] if isinstance(value, list) and value else value for value in table["sid"].to_pylist())
         known = dict(zip(map(str, table["pid"].to_pylist()), map(str, codes), strict=True))
-    found = [CID.fullmatch(known.get(token, token)) for token in tokens]
-    if missing := [token for token, match in zip(tokens, found, strict=True) if match is None]:
+    matches = [CID.fullmatch(known.get(token, token)) for token in tokens]
+    if missing := [token for token, match in zip(tokens, matches, strict=True) if match is None]:
         raise InputError(
             f"{len(missing)} of {len(tokens)} items have no code, the first is {missing[0]!r}; give codes_from a "
             "pid2cid2tid.parquet of these items, or make the data set by navigen-convert navigen-release."
         )
-    return np.array([list(map(int, match.groups())) for match in found])
+    return np.array([list(map(int, match.groups())) for match in matches])
 
 
 @dataclass(frozen=True, slots=True)

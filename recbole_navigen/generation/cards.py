@@ -37,11 +37,12 @@ def user_cards(
 
     cards = []
     for place, entry in enumerate(instructions[:users]):
-        own, lines, medium, key = values.get(entry.media, {}), [], None, None
+        by_metric, lines, medium, key = values.get(entry.media, {}), [], None, None
         if generated is not None:
             record = generated.records[place]
             medium = picture(generated.file(place), f"made by {record['model']}, seed {record['seed']}")
-            lines = [f"{name} {found:.3f}" for name in own if np.isfinite(found := own[name].get(entry.user, np.nan))]
+            numbers = {metric: of_users.get(entry.user, np.nan) for metric, of_users in by_metric.items()}
+            lines = [f"{metric} {number:.3f}" for metric, number in numbers.items() if np.isfinite(number)]
             if record["status"] != "done":
                 lines.append(f"{record['status']}: {record['reason']}")
             else:

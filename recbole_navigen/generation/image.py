@@ -47,13 +47,13 @@ class ImageGenerator:
         self, instructions: Sequence[str], seeds: Sequence[int], starts: Sequence[Path] = ()
     ) -> list[bytes | None]:
         """PNG files; None where the safety checker refused. starts: pictures to start from, one each."""
-        made: list[bytes | None] = []
+        files: list[bytes | None] = []
         for output in self.pipeline(instructions, seeds, list(map(self._opened, starts))):
             refused = getattr(output, "nsfw_content_detected", None) or [False] * len(output.images)
             for image, bad in zip(output.images, refused, strict=True):
                 refuse_other_size(self.pipeline, image.size[::-1])
-                made.append(None if bad else png(image))
-        return made
+                files.append(None if bad else png(image))
+        return files
 
 
 def png(image: Image.Image) -> bytes:

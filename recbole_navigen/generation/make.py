@@ -202,12 +202,12 @@ def generate(
         for media, generator in generators.items():
             # Cut without regard to what is there: noise is each user's own, but rounding is a batch's, and a call that
             # goes on after a kill is to make what one call would have made.
-            own = [
+            queue = [
                 place
                 for place, record in enumerate(records)
                 if record["media"] == media and record.get("blocked_by") != "block_list"
             ]
-            batches = [own[i : i + generator.batch_size] for i in range(0, len(own), generator.batch_size)]
+            batches = [queue[i : i + generator.batch_size] for i in range(0, len(queue), generator.batch_size)]
             batches = [left for batch in batches if (left := [place for place in batch if place in todo])]
             while batches:
                 batch = batches.pop(0)

@@ -82,9 +82,9 @@ class GenerationSettings:
         return bool(self.reference_image or self.user_images)
 
 
-def generation_settings(own: Mapping[str, Any] | None = None) -> GenerationSettings:
+def generation_settings(user_settings: Mapping[str, Any] | None = None) -> GenerationSettings:
     """The settings of properties/generation.yaml with a user's own above them; what cannot be meant is refused."""
-    values = section_settings("generation", own)
+    values = section_settings("generation", user_settings)
     _apply_presets(values)
     settings = GenerationSettings(**{**values, "block_list": blocked_words(values["block_list"])})
     if settings.image_to_image and not settings.reads_pictures:
@@ -93,7 +93,7 @@ def generation_settings(own: Mapping[str, Any] | None = None) -> GenerationSetti
         )
     if settings.image_to_image and settings.image_model in (None, RETRIEVAL):
         raise InputError("image_to_image starts a pipeline from a picture; set --image_model=FOLDER_OR_HUB_ID.")
-    _refuse_ignored(settings, own or {})
+    _refuse_ignored(settings, user_settings or {})
     for key in ("image_model", "video_model", "reference_image", "user_images"):
         needs_clip = values[key] == RETRIEVAL if key.endswith("_model") else values[key] is not None
         if needs_clip and not settings.clip_model:
@@ -160,21 +160,21 @@ def refuse_absent(settings: GenerationSettings) -> None:
 
 def split_generation(argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """Arguments that are settings of generation, read, and the others as they are."""
-    known, own, others = shipped.section("generation"), [], []
+    known, arguments, others = shipped.section("generation"), [], []
     for argument in argv:
-        (own if argument[2:].partition("=")[0].partition(".")[0] in known else others).append(argument)
-    return parse_argv(own), others
+        (arguments if argument[2:].partition("=")[0].partition(".")[0] in known else others).append(argument)
+    return parse_argv(arguments), others
 
 
-def _refuse_ignored(settings: GenerationSettings, own: Mapping[str, Any]) -> None:
+def _refuse_ignored(settings: GenerationSettings, user_settings: Mapping[str, Any]) -> None:
     """Refuse what a call sets although nothing would read it; what a file of properties sets may be for others."""
-    if own.get("strength") is not None and not settings.image_to_image:
+    if user_settings.get("strength") is not None and not settings.image_to_image:
         raise InputError("strength is that of image-to-image; set --image_to_image=True and --reference_image=FILE.")
     models = settings.models
     named = [f"{media}_{name}" for media, model in models.items() if model == RETRIEVAL for name in _DIFFUSION]
     if set(models.values()) == {RETRIEVAL}:
         named.append("negative_prompt")
-    ignored = [name for name in named if own.get(name) is not None]
+    ignored = [name for name in named if user_settings.get(name) is not None]
     if ignored:
         raise InputError(f"retrieval shows pictures as they are and has no use for {', '.join(ignored)}; leave it out.")
 

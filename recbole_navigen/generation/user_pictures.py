@@ -49,16 +49,16 @@ def pictures_of(settings: GenerationSettings, user: str) -> list[Path]:
 
     settings: from `generation_settings`.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     if settings.user_images is not None and Path(user).name == user != "..":  # an id is never a path
         folder = Path(settings.user_images)
         inside = sorted((folder / user).iterdir()) if (folder / user).is_dir() else []
-        found = [file for file in inside if file.suffix.lower() in IMAGE_SUFFIXES]
+        files = [file for file in inside if file.suffix.lower() in IMAGE_SUFFIXES]
         alone = (folder / f"{user}{suffix}" for suffix in IMAGE_SUFFIXES)
-        found += [file for file in alone if file.is_file()]
-    if not found and settings.reference_image is not None:
-        found = [Path(settings.reference_image)]
-    return found
+        files += [file for file in alone if file.is_file()]
+    if not files and settings.reference_image is not None:
+        files = [Path(settings.reference_image)]
+    return files
 
 
 def first_picture(settings: GenerationSettings) -> Path | None:

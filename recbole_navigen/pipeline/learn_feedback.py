@@ -76,20 +76,20 @@ class Learned:
 
 
 def learn_beside(
-    run: str | Path, file: str | Path, given: Mapping[str, Any] | None = None, show_progress: bool = True
+    run: str | Path, file: str | Path, section: Mapping[str, Any] | None = None, show_progress: bool = True
 ) -> Learned:
     """Let the writer of a finished run learn from a file of feedback.
 
     Args:
         run: the run's folder; its writer changes if that helps. file: `feedback.jsonl`.
-        given: settings of properties/reinforce.yaml: `steps`, `eval_every`, `feedback_batch`, ...
+        section: settings of properties/reinforce.yaml: `steps`, `eval_every`, `feedback_batch`, ...
         show_progress: whether a bar is shown.
     """
     lines = read_feedback(file)
     trained = load_trained(run)
     if trained.writer is None:
         raise InputError(f"{run} has no writer; run_generate --run={run} trains one.")
-    return learn_feedback(trained, lines, reinforce_settings(given), run, show_progress)
+    return learn_feedback(trained, lines, reinforce_settings(section), run, show_progress)
 
 
 def learn_feedback(
@@ -120,7 +120,7 @@ def learn_feedback(
     parameters, batch = body_parameters(model), settings["feedback_batch"]
     start = [_log_probs(author, learned.pairs, side)[0] for side in (0, 1)]
     before = _validate(author, kept_out.pairs)
-    best, values, weights, kept = before, before, copy.deepcopy(model.state_dict()), False
+    best, values, weights, improved = before, before, copy.deepcopy(model.state_dict()), False
 
     # 2. Steps, of which those are kept that validate best.
     optimizer = torch.optim.AdamW(parameters, lr=settings["instruction_learning_rate"], weight_decay=0.0)
@@ -151,18 +151,18 @@ def learn_feedback(
                 values = _validate(author, kept_out.pairs)
                 sure = paired_gain(values[0], before[0])[1] > 0 and values[1].mean() >= before[1].mean()
                 if sure and values[0].mean() > best[0].mean():
-                    best, weights, kept = values, copy.deepcopy(model.state_dict()), True
+                    best, weights, improved = values, copy.deepcopy(model.state_dict()), True
 
     # 3. The outcome.
     model.load_state_dict(weights)
     model.eval()
-    if kept:
+    if improved:
         save_weights(run, model)
     outcome = Learned(
-        kept,
+        improved,
         (float(before[0].mean()), float(best[0].mean())),
         (float(before[1].mean()), float(best[1].mean())),
-        paired_gain((best if kept else values)[0], before[0])[1],
+        paired_gain((best if improved else values)[0], before[0])[1],
         len(learned.pairs),
         len(learned.edits),
         len(kept_out.pairs),

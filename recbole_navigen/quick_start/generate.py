@@ -121,10 +121,10 @@ def run_generate(
         One record an instruction.
     """
     # 1. What cannot be meant is refused.
-    own, argv = split_generation(argv)
+    media_settings, argv = split_generation(argv)
     if run is not None and argv:
         raise InputError(f"a finished run is written from as it is; leave out {' '.join(argv)}.")
-    generation = generation_settings({**(generation or {}), **own})
+    generation = generation_settings({**(generation or {}), **media_settings})
     refuse_absent(generation)
     records: list[InstructionRecord] = []
     new = preferences is not None and users is None and n_users is None and instructions is None
@@ -134,11 +134,11 @@ def run_generate(
     said = [] if feedback is None else read_feedback(feedback)
     if users is None and n_users is None:
         users, n_users = (ALL, None) if instructions is not None else (None, 1 if new else USERS)
-    asked = asked_users(users, n_users)
+    choice = asked_users(users, n_users)
     draws = {"think": think, "temperature": temperature, "top_p": top_p, "drafts": drafts, "seed": seed}
     draws |= {"calibrate": calibrate} if calibrate else {}
     if instructions is not None:
-        given = {
+        ways = {
             "media": media,
             **draws,
             "calibrate": calibrate,
@@ -146,10 +146,10 @@ def run_generate(
             "preferences": preferences,
             "feedback": feedback,
         }
-        defaults = {name: inspect.signature(run_generate).parameters[name].default for name in given}
-        unread = [f"{name}={value}" for name, value in given.items() if value != defaults[name]]
+        defaults = {name: inspect.signature(run_generate).parameters[name].default for name in ways}
+        unread = [f"{name}={value}" for name, value in ways.items() if value != defaults[name]]
         refuse_unread(unread, (dataset, config_file_list, config_dict, *argv), generation)
-        records = chosen_records(read_records(instructions), asked, instructions)
+        records = chosen_records(read_records(instructions), choice, instructions)
         held_out = all(record.target is not None for record in records)
     if generation.models and output is None:
         raise InputError(f"{next(iter(generation.models))}_model makes media, which need a folder; set --output=DIR.")
@@ -168,11 +168,11 @@ def run_generate(
     # 2. The run, and the models of media, all of them loaded before anything is written.
     progress = True
     if instructions is None:
-        run, progress = _run(run, (dataset, config_file_list, config_dict, argv), asked, media, generation)
+        run, progress = _run(run, (dataset, config_file_list, config_dict, argv), choice, media, generation)
     if run is not None and (model := read_result(run)["model"]) != "NaviGen":
         raise InputError(f"{run} holds a {model}, which writes no instructions; name a run of NaviGen.")
     recommender = None if run is None else Recommender.load(run, device_of(generation))
-    chosen = [] if instructions is not None else [SOMEBODY] if new else chosen_users(recommender.users, asked)
+    chosen = [] if instructions is not None else [SOMEBODY] if new else chosen_users(recommender.users, choice)
     kinds = _kinds(media, len(chosen)) or [record.media for record in records]
     catalogue = Catalogue(titles_of_records(records, generation) if recommender is None else recommender.titles)
     head = None
@@ -212,10 +212,10 @@ def run_generate(
     if output is not None:
         from recbole_navigen.generation.outcome import PAGE, write_outcome
 
-        made = head.make(records, output) if generation.models else None
-        write_outcome(output, records, catalogue, run, recommender, scores, made)
-        if made is not None:
-            console.print(f"media: {made.generated.counts}", markup=False, soft_wrap=True)
+        new_media = head.make(records, output) if generation.models else None
+        write_outcome(output, records, catalogue, run, recommender, scores, new_media)
+        if new_media is not None:
+            console.print(f"media: {new_media.generated.counts}", markup=False, soft_wrap=True)
     if len(records) > MOST_PRINTED:
         console.print(f"the first {MOST_PRINTED} of {len(records)} users are shown", markup=False)
     places = [] if run is None else [f"run {run}"]
@@ -228,7 +228,7 @@ def run_generate(
 def _run(
     run: str | Path | None,
     settings: tuple[Any, ...],
-    asked: int | list[str] | None,
+    choice: int | list[str] | None,
     media: str,
     generation: GenerationSettings,
 ) -> tuple[Path, bool]:
@@ -252,7 +252,7 @@ def _run(
     apart = not learns_instructions(config)
     if finished is None or (apart and not has_writer(config, finished)):
         refuse_broken_teachers(settings_of(config))
-        _try(config, asked, media, generation)
+        _try(config, choice, media, generation)
     if run is None:
         finished = finished_run(*settings)
     if apart:
@@ -297,9 +297,9 @@ def _written(
             read = [[*history, *own] for history, own in zip(histories, items, strict=True)]
             written = recommender.instruct(read, kinds[part], preferences=said[part], **draws)
             rows = zip(users[part], histories, whole, said[part], written, strict=True)
-            for user, history, all_items, own, instruction in rows:
+            for user, history, all_items, taste, instruction in rows:
                 target = all_items[-1] if held_out else None
-                records.append(_record(recommender, user, history, target, own, instruction, contexts.get(user)))
+                records.append(_record(recommender, user, history, target, taste, instruction, contexts.get(user)))
             bar.update(len(written))
     return records
 
@@ -328,12 +328,12 @@ def _kinds(media: str, count: int) -> list[str]:
     return [MEDIA[place % 2] if media == "mixed" else media for place in range(count)]
 
 
-def _try(config: Config, asked: int | list[str] | None, media: str, generation: GenerationSettings) -> None:
+def _try(config: Config, choice: int | list[str] | None, media: str, generation: GenerationSettings) -> None:
     """Refuse before anything is trained what would only be seen after it: users that are unknown, and models of media
     and pictures that cannot be loaded. What was loaded is let go, since training needs the memory.
     """
     data = create_dataset(config)
-    chosen_users(data.field2id_token[data.uid_field][1:].tolist(), asked)
+    chosen_users(data.field2id_token[data.uid_field][1:].tolist(), choice)
     if generation.models or generation.reads_pictures:
         from recbole_navigen.generation.media_head import MediaHead
 

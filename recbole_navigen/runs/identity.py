@@ -31,18 +31,18 @@ def identity(config: Config) -> dict[str, Any]:
         config: settings as they are before the run.
     """
     run = RunSettings.of(config)
-    own, leave_out = {}, ("item_text_roles",)  # only instructions know of them
+    hashes, leave_out = {}, ("item_text_roles",)  # only instructions know of them
     if (of_model := parts_of(run.model).identity) is not None:
-        own, leave_out = of_model(config)
+        hashes, leave_out = of_model(config)
     if run.metrics_file is not None:
-        own["metrics_hash"] = code_hash(*metric_classes(run.metrics_file).values())
+        hashes["metrics_hash"] = code_hash(*metric_classes(run.metrics_file).values())
     files = sorted(Path(run.data_path).glob(f"{glob.escape(run.dataset)}.*"))
     return plain(
         {
             **trained_by(config, leave_out),
             "files_hash": content_hash({file.name: file_hash(file) for file in files}),
             "seed": run.seed,
-            **own,
+            **hashes,
         }
     )
 
@@ -73,10 +73,10 @@ def navigen_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
     from recbole_navigen.supervision.settings import WRITING_KEYS, learns_instructions, settings_of
 
     run, supervision = NaviGenSettings.of(config), settings_of(config)
-    own, leave_out = {}, ("reinforce", "collaborative_config")
+    hashes, leave_out = {}, ("reinforce", "collaborative_config")
     # A model that learns to rank alone is the same whatever a writer beside it may learn.
     if learns_instructions(config) or "write" in run.training_stages or supervision.tid_source == "teacher":
-        own["supervision_hash"] = content_hash(made_of(supervision))
+        hashes["supervision_hash"] = content_hash(made_of(supervision))
     else:
         leave_out += WRITING_KEYS
     if "reinforce" in run.training_stages:
@@ -85,19 +85,19 @@ def navigen_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
         if (file := reinforced["feedback"]) is None:
             reinforced = {key: value for key, value in reinforced.items() if not key.startswith("feedback")}
         said = [] if file is None else [file_hash(file)]
-        own["reinforce_hash"] = content_hash(reinforced, code_hash(*rewards), *said)
+        hashes["reinforce_hash"] = content_hash(reinforced, code_hash(*rewards), *said)
     # Of the settings of collaborative models, those of the one that is used.
     used = (run.collaborative_config or {}).get(run.collaborative_model, {})
-    own["collaborative_hash"] = content_hash({**added_settings(f"model/{run.collaborative_model}"), **used})
+    hashes["collaborative_hash"] = content_hash({**added_settings(f"model/{run.collaborative_model}"), **used})
     if (encoder := encoder_weights(run.text_vectors)) is not None:
-        own["encoder_hash"] = encoder
+        hashes["encoder_hash"] = encoder
     if run.backbone != "scratch":
         from recbole_navigen.language.backbone import weights_of
 
-        own["backbone_hash"] = weights_of(run.backbone, run.backbone_revision)
+        hashes["backbone_hash"] = weights_of(run.backbone, run.backbone_revision)
     if not run.lora:
         leave_out += LORA_KEYS
-    return own, leave_out
+    return hashes, leave_out
 
 
 def text_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -110,12 +110,12 @@ def released_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
     """As `navigen_identity`, of a released checkpoint: its weights and its codes, wherever they lie."""
     from recbole_navigen.language.backbone import weights_of
 
-    own, source, codes = {}, config["backbone"], config["codes_from"]
+    hashes, source, codes = {}, config["backbone"], config["codes_from"]
     if source is not None:
-        own["backbone_hash"] = weights_of(source, config["backbone_revision"])
+        hashes["backbone_hash"] = weights_of(source, config["backbone_revision"])
     if codes is not None and Path(codes).is_file():
-        own["codes_hash"] = file_hash(Path(codes))
-    return own, ("item_text_roles", "codes_from")
+        hashes["codes_hash"] = file_hash(Path(codes))
+    return hashes, ("item_text_roles", "codes_from")
 
 
 def ensemble_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
