@@ -6,7 +6,7 @@ import numpy as np
 
 from recbole_navigen.evaluation.media_scores import METRICS, MediaScores
 from recbole_navigen.generation.interfaces import Catalogue
-from recbole_navigen.generation.make import Generated
+from recbole_navigen.generation.media_folder import Generated
 from recbole_navigen.generation.page import Picture, UserCard, picture
 from recbole_navigen.generation.records import InstructionRecord
 
