@@ -242,7 +242,7 @@ def test_presets_fill_what_is_not_set_and_are_named_for_known_weights(caplog: py
         assert settings.of(preset.media, "model") == preset.model
         assert all(settings.of(preset.media, key) == value for key, value in preset.settings.items())
     own = generation_settings({"image_preset": "z-image-turbo", "image_model": "folder", "image_steps": 9})
-    assert (own["image_model"], own["image_steps"], own["image_guidance"]) == ("folder", 9, 0.0)
+    assert (own.image_model, own.image_steps, own.image_guidance) == ("folder", 9, 0.0)
     with caplog.at_level(logging.WARNING):
         generation_settings({"image_model": "stabilityai/sd-turbo", "image_steps": 1})
         assert not caplog.messages
