@@ -86,11 +86,7 @@ def teacher_options(kind: str, options: Mapping[str, Any], prefix: str = "") -> 
 
 
 def refuse_absent_teachers(settings: SupervisionSettings) -> None:
-    """Refuse a supervision whose language models are not there: a folder, a package or a key.
-
-    Args:
-        settings: from `supervision_settings`, of a run that asks them.
-    """
+    """Refuse a supervision whose language models are not there, a folder, a package or a key, of a run that asks them."""
     for kind, options in settings.language_models.values():
         if kind == "transformers":
             if not Path(options["path"]).is_dir():
@@ -108,11 +104,7 @@ def refuse_absent_teachers(settings: SupervisionSettings) -> None:
 
 
 def asks_teachers(settings: Mapping[str, Any], supervision: SupervisionSettings) -> bool:
-    """Whether a run asks its teacher or judge anything.
-
-    Args:
-        settings: of the run. supervision: from `supervision_settings`.
-    """
+    """Whether a run with these settings asks its teacher or judge anything."""
     stages = settings["training_stages"]
     judged = "reinforce" in stages and settings["reinforce"].get("scorer") == "judge"
     return bool(

@@ -42,7 +42,7 @@ def arguments_of(
     """The arguments of a pipeline's calls beside prompts and generators; a setting that would not act is refused.
 
     Args:
-        pipe: loaded. media: `image` or `video`. settings: from `generation_settings`.
+        pipe: loaded. media: `image` or `video`.
         start: a PIL image to begin from; None: text alone.
     """
     family, accepted, name = family_of(pipe), accepted_by(pipe), type(pipe).__name__

@@ -23,7 +23,7 @@ class Pipeline:
     def __init__(self, media: str, settings: GenerationSettings, start: "Image | None" = None):
         """
         Args:
-            media: `image` or `video`. settings: from `generation_settings`.
+            media: `image` or `video`.
             start: a PIL image to begin from, of the size that is set; None: text alone.
         """
         path, self.media = settings.of(media, "model"), media

@@ -20,10 +20,7 @@ class ImageGenerator:
     media = "image"
 
     def __init__(self, settings: GenerationSettings):
-        """
-        Args:
-            settings: from `generation_settings`, with `image_model`.
-        """
+        """The settings name `image_model`."""
         self._settings, start = settings, None
         if settings.image_to_image:
             start = self._opened(first_picture(settings))

@@ -14,7 +14,7 @@ def refuse_unread(unread: Sequence[str], settings: Sequence[Any], generation: Ge
 
     Args:
         unread: arguments of `run_generate` that nothing would read, as NAME=VALUE. settings: those of a run, empty ones
-            None. generation: from `generation_settings`.
+            None.
     """
     if unread:
         raise InputError(f"instructions are read from a file, and nothing is written; leave out {', '.join(unread)}.")

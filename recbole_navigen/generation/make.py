@@ -43,7 +43,7 @@ def build_encoder(
     """The CLIP-like model of the settings; None if they name none.
 
     Args:
-        settings: from `generation_settings`. cache: folder for vectors, shared by runs.
+        cache: folder for vectors, shared by runs.
         show_progress: whether bars are shown.
     """
     if settings.clip_model is None:
@@ -67,7 +67,7 @@ def build_generators(
     """Load what some kinds of media need: media -> generator.
 
     Args:
-        kinds: of MEDIA, those that will be asked for. settings: from `generation_settings`.
+        kinds: of MEDIA, those that will be asked for.
         catalogue, encoder: for `retrieval`.
     """
     generators: dict[str, Generator] = {}
@@ -113,7 +113,7 @@ def generate(
     Args:
         instructions: at most one a user and kind of medium. generators: from `build_generators`.
         folder: gets `images/USER.png`, `videos/USER.mp4` and `metadata.jsonl`.
-        settings: from `generation_settings`. show_progress: whether a bar is shown.
+        show_progress: whether a bar is shown.
 
     A file is kept if its record has the same hash (generator, instruction, seed) and its content is what the record
     says; so is the refusal of a safety checker. An instruction that ends without a file leaves none from earlier calls.
@@ -236,7 +236,7 @@ def score(
 
     Args:
         generated: from `generate`. catalogue: texts and pictures of items. encoder: from `build_encoder`.
-        settings: from `generation_settings`. media: `image` or `video`.
+        media: `image` or `video`.
 
     What failed or was blocked counts as a failure.
     """

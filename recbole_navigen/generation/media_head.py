@@ -32,7 +32,7 @@ class MediaHead:
     """Encoder and catalogue of one call, loaded before anything is written.
 
     Args:
-        titles: a name for each raw item id. cache: folder of what runs share. settings: from `generation_settings`.
+        titles: a name for each raw item id. cache: folder of what runs share.
         kinds: of media that will be asked for. show_progress: whether bars are shown.
     """
 

@@ -39,7 +39,7 @@ def score_records(
 
     Args:
         recommender: of the run; it ranks the five best and knows texts, terms and popularity.
-        records: each with a target and a history. settings: from `generation_settings`.
+        records: each with a target and a history.
         show_progress: whether bars are shown.
     """
     if len(records) < 2:

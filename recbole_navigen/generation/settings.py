@@ -123,11 +123,7 @@ def _apply_presets(settings: dict[str, Any]) -> None:
 
 
 def refuse_absent(settings: GenerationSettings) -> None:
-    """Refuse settings whose models, pictures or packages are not there.
-
-    Args:
-        settings: from `generation_settings`.
-    """
+    """Refuse settings whose models, pictures or packages are not there."""
     for media, model in settings.models.items():
         if model == RETRIEVAL:
             if settings.item_images is None:

@@ -46,8 +46,6 @@ class PictureContext:
 def pictures_of(settings: GenerationSettings, user: str) -> list[Path]:
     """The pictures of one user: FOLDER/USER.png, or all of FOLDER/USER/, in the order of their names; else those that
     are for everybody, `reference_image`.
-
-    settings: from `generation_settings`.
     """
     files: list[Path] = []
     if settings.user_images is not None and Path(user).name == user != "..":  # an id is never a path

@@ -21,10 +21,7 @@ class VideoGenerator:
     media = "video"
 
     def __init__(self, settings: GenerationSettings):
-        """
-        Args:
-            settings: from `generation_settings`, with `video_model`.
-        """
+        """The settings name `video_model`."""
         self._settings, self.pipeline = settings, Pipeline("video", settings)
         self.batch_size = settings.generation_batch_size
         self.fps = self.pipeline.fps

@@ -78,11 +78,7 @@ def refuse_bad_data(configs: Sequence[Config]) -> None:
 
 
 def refuse_broken_teachers(supervision: SupervisionSettings) -> None:
-    """Refuse local language models that could not be loaded when they are asked.
-
-    Args:
-        supervision: from `supervision_settings`, of a run that asks them.
-    """
+    """Refuse local language models that could not be loaded when a run asks them."""
     for kind, options in supervision.language_models.values():
         if kind == "transformers":
             LocalChat(LocalSettings(**options)).refuse_broken()

@@ -154,7 +154,10 @@ def run_generate(
         raise InputError("image_to_image starts images and only videos are asked for; leave it out.")
     _refuse_unscored(generation, held_out)
     if output is not None:
-        _refuse_runs(output, run)
+        place = Path(output).resolve()
+        for folder in (place, *place.parents):
+            if (folder / STARTED).is_file() or (run is not None and folder == Path(run).resolve()):
+                raise InputError(f"output={output} is in the folder of a run, {folder}; name one outside of it.")
         require_writable(output, "output")
 
     # 2. The run, and the models of media, all of them loaded before anything is written.
@@ -257,13 +260,6 @@ def _run(
             )
         add_writer(config, finished)
     return finished, progress
-
-
-def _refuse_runs(output: str | Path, run: str | Path | None) -> None:
-    place = Path(output).resolve()
-    for folder in (place, *place.parents):
-        if (folder / STARTED).is_file() or (run is not None and folder == Path(run).resolve()):
-            raise InputError(f"output={output} is in the folder of a run, {folder}; name one outside of it.")
 
 
 def _refuse_unscored(generation: GenerationSettings, held_out: bool) -> None:

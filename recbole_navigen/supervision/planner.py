@@ -267,11 +267,7 @@ class Planner:
 
 
 def planner_of(settings: SupervisionSettings, facts: Sequence[ItemFacts]) -> Planner:
-    """Return the planner of a run.
-
-    Args:
-        settings: from `settings_of`. facts: of all items.
-    """
+    """Return the planner of a run that knows the facts of all items."""
     return Planner(facts, settings.domain, settings.instruction_budget, settings.name_terms)
 
 
