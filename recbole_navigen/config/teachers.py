@@ -86,7 +86,7 @@ def teacher_options(kind: str, options: Mapping[str, Any], prefix: str = "") -> 
 
 
 def refuse_absent_teachers(settings: SupervisionSettings) -> None:
-    """Refuse a supervision whose language models are not there, a folder, a package or a key, of a run that asks them."""
+    """Refuse a supervision whose language models are not there (a folder, a package or a key) and will be asked."""
     for kind, options in settings.language_models.values():
         if kind == "transformers":
             if not Path(options["path"]).is_dir():
