@@ -4,7 +4,7 @@ import inspect
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
@@ -43,9 +43,6 @@ from recbole_navigen.serving.recommender import Recommender
 from recbole_navigen.supervision.feedback_lines import read_feedback
 from recbole_navigen.supervision.settings import learns_instructions, settings_of
 
-if TYPE_CHECKING:
-    pass
-
 USERS = 5
 MOST_PRINTED = 20
 
@@ -80,7 +77,7 @@ def run_generate(
     drafts: int = DRAFTS,
     seed: int = 0,
     held_out: bool = False,
-    generation: GenerationSettings | None = None,
+    generation: Mapping[str, Any] | None = None,
     instructions: str | Path | None = None,
     preferences: str | Mapping[str, float] | None = None,
     feedback: str | Path | None = None,
