@@ -60,10 +60,10 @@ class MediaHead:
         histories: raw item ids of each user.
         """
         known: dict[tuple[tuple[Path, ...], tuple[float, ...]], PictureContext] = {}
-        found: dict[str, PictureContext] = {}
+        of_users: dict[str, PictureContext] = {}
         brought = {user: files for user in histories if (files := tuple(pictures_of(self.settings, user)))}
         if not brought:
-            return found
+            return of_users
         vectors = {files: picture_vectors(self.encoder, files) for files in dict.fromkeys(brought.values())}
         shown = ShownTerms(self.encoder, recommender.table.known_terms, list(self.catalogue.images.values()))
         for user, files in brought.items():
@@ -76,8 +76,8 @@ class MediaHead:
                 known[key] = PictureContext(
                     recommender.item_of_terms(words), words, dict(zip(names, key[1], strict=True))
                 )
-            found[user] = known[key]
-        return found
+            of_users[user] = known[key]
+        return of_users
 
     def make(self, records: Sequence[InstructionRecord], folder: str | Path) -> "MadeMedia":
         """Make the media of instructions, and score them where every one of them has a target.

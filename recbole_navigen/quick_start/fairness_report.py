@@ -205,13 +205,13 @@ def _instruction_tables(recommender: Recommender, records: Sequence[InstructionR
     read = [[known[item] for item in record.history if item in known] for record in records]
 
     # 1. Subjects: kinds of the lexicon.
-    masses = space.kind_mass(space.encode([" ".join(own) for own in terms]))
+    masses = space.kind_mass(space.encode([" ".join(bits) for bits in terms]))
     before = np.stack([masses[items].mean(axis=0) for items in read])
     after = space.kind_mass(space.encode(texts))
-    own, history, ratio = diversity_ratio(after, before)
+    bits, history, ratio = diversity_ratio(after, before)
     order = np.argsort(-before.mean(axis=0), kind="stable")[:KINDS_SHOWN]
     ratios = amplification(after, before)
-    rows = [(Cell("entropy, bits"), _cell(history), _cell(own), interval_cell(ratio))]
+    rows = [(Cell("entropy, bits"), _cell(history), _cell(bits), interval_cell(ratio))]
     rows += [
         (
             Cell(space.kinds[kind]),
@@ -226,15 +226,15 @@ def _instruction_tables(recommender: Recommender, records: Sequence[InstructionR
     tables = [Table("Subjects of instructions", "subjects", columns, tuple(rows), NOTES)]
 
     # 2. Attributes of persons, by the words that name them.
-    item_texts = recommender.item_text.text[1:] if not recommender.new_items else [" ".join(own) for own in terms]
+    item_texts = recommender.item_text.text[1:] if not recommender.new_items else [" ".join(bits) for bits in terms]
     rows = []
     for attribute, values in PERSONS.items():
         by_item = mentions(item_texts, values)
         before = np.stack([by_item[items].sum(axis=0) for items in read])
         after = mentions(texts, values)
         if before.sum() and after.sum():
-            own, history, ratio = diversity_ratio(after, before)
-            rows.append((Cell(f"{attribute}: entropy, bits"), _cell(history), _cell(own), interval_cell(ratio)))
+            bits, history, ratio = diversity_ratio(after, before)
+            rows.append((Cell(f"{attribute}: entropy, bits"), _cell(history), _cell(bits), interval_cell(ratio)))
         ratios = amplification(after, before)
         for number, value in enumerate(values):
             counts = (int(before[:, number].sum()), int(after[:, number].sum()))
@@ -260,7 +260,7 @@ def _cell(value: float) -> Cell:
 
 def _numbers(table: Table, row: Sequence[Cell]) -> dict[str, Any]:
     """A row as numbers, and as text where it has none."""
-    found: dict[str, Any] = {}
+    numbers: dict[str, Any] = {}
     for column, cell in zip(table.columns, row, strict=True):
-        found |= {f"{column}{end}": value for end, value in cell.numbers.items()} or {column: cell.text}
-    return found
+        numbers |= {f"{column}{end}": value for end, value in cell.numbers.items()} or {column: cell.text}
+    return numbers
