@@ -6,7 +6,7 @@ import numpy as np
 
 from recbole_navigen.evaluation.media_scores import METRICS, MediaScores
 from recbole_navigen.generation.interfaces import Catalogue
-from recbole_navigen.generation.make import Generated
+from recbole_navigen.generation.media_folder import Generated
 from recbole_navigen.generation.page import Picture, UserCard, picture
 from recbole_navigen.generation.records import InstructionRecord
 
@@ -37,11 +37,12 @@ def user_cards(
 
     cards = []
     for place, entry in enumerate(instructions[:users]):
-        own, lines, medium, key = values.get(entry.media, {}), [], None, None
+        by_metric, lines, medium, key = values.get(entry.media, {}), [], None, None
         if generated is not None:
             record = generated.records[place]
             medium = picture(generated.file(place), f"made by {record['model']}, seed {record['seed']}")
-            lines = [f"{name} {found:.3f}" for name in own if np.isfinite(found := own[name].get(entry.user, np.nan))]
+            numbers = {metric: of_users.get(entry.user, np.nan) for metric, of_users in by_metric.items()}
+            lines = [f"{metric} {number:.3f}" for metric, number in numbers.items() if np.isfinite(number)]
             if record["status"] != "done":
                 lines.append(f"{record['status']}: {record['reason']}")
             else:

@@ -76,7 +76,7 @@ def _trace(recommender: Recommender, record: InstructionRecord) -> Mapping[str, 
     Only the offline teacher is asked: a language model would have to be paid, or waited for.
     """
     settings = settings_of(recommender.settings)
-    if settings["teacher"] != "template" or settings["judge"] not in (None, "template"):
+    if settings.teacher != "template" or settings.judge not in (None, "template"):
         return None
     table = recommender.table
     index = {item: place for place, item in enumerate(table.item_tokens)}
@@ -88,9 +88,9 @@ def _trace(recommender: Recommender, record: InstructionRecord) -> Mapping[str, 
         record.user,
         tuple(table.terms[item] for item in history),
         table.terms[aim],
-        record.domain or settings["domain"],
+        record.domain or settings.domain,
         record.media,
-        settings["name_terms"],
+        settings.name_terms,
         planner.training_brief(history, aim, record.media, table.terms[aim]),
     )
     roles = build_roles(settings, table.terms, cache_folder(recommender.settings), facts=planner.facts)

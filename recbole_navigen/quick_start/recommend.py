@@ -83,7 +83,7 @@ def run_recommend(
     if new and held_out:
         raise InputError("held_out needs users with a history; name some beside preferences.")
     stated = None if preferences is None else Preferences.of(preferences)
-    asked = asked_users(users, PRINTED if users is None and n_users is None and output is None else n_users)
+    choice = asked_users(users, PRINTED if users is None and n_users is None and output is None else n_users)
     if output is not None:
         output = refuse_format(output)
         require_writable(output.parent, "output")
@@ -94,7 +94,7 @@ def run_recommend(
     recommender = Recommender.load(run, device)
     if new and not isinstance(recommender, Recommender):
         raise InputError(f"{run} holds no NaviGen, which alone knows terms and preferences; name users instead.")
-    chosen = [SOMEBODY] if new else chosen_users(recommender.users, asked)
+    chosen = [SOMEBODY] if new else chosen_users(recommender.users, choice)
     if ask is not None:
         if len(chosen) > 1 or not isinstance(recommender, Recommender):
             raise InputError(
@@ -149,10 +149,10 @@ def _rows(
     """The lines of some users."""
     more = {} if stated is None else {"preferences": stated}
     if users == [SOMEBODY]:
-        found = [recommender.recommend((), k, **more)]
+        lists = [recommender.recommend((), k, **more)]
     else:
-        found = recommender.recommend_users(users, k, exclude_history=exclude_history, held_out=int(held_out), **more)
-    for user, best in zip(users, found, strict=True):
+        lists = recommender.recommend_users(users, k, exclude_history=exclude_history, held_out=int(held_out), **more)
+    for user, best in zip(users, lists, strict=True):
         for rank, each in enumerate(best, start=1):
             line = {"user": user, "rank": rank, "item": each.item, "title": recommender.titles[each.item]}
             line["score"] = each.score
@@ -165,8 +165,8 @@ def _rows(
 
 def _table(user: str, rows: Sequence[dict[str, Any]]) -> Table:
     """What is printed of a user."""
-    own = [row for row in rows if row["user"] == user]
-    share = "probability" in own[0]
+    lines_of_user = [row for row in rows if row["user"] == user]
+    share = "probability" in lines_of_user[0]
     lines = tuple(
         (
             Cell(str(row["rank"])),
@@ -174,6 +174,6 @@ def _table(user: str, rows: Sequence[dict[str, Any]]) -> Table:
             Cell(row["title"], mark="  <- the true next item" if row.get("target") == row["item"] else ""),
             Cell(f"{row['probability']:.2%}" if share else f"{row['score']:.4f}"),
         )
-        for row in own
+        for row in lines_of_user
     )
     return Table(f"User {user}", user, ("rank", "item", "title", "probability" if share else "score"), lines)

@@ -81,38 +81,38 @@ def feedback_of(author: Author, item_tokens: Sequence[str], lines: Sequence[Mapp
         author: whose instructions were judged. item_tokens: raw ids by item index.
         lines: from `read_feedback`. seed: draws whom a discarded answer is set against.
     """
-    found, index = Feedback(), {token: place + 1 for place, token in enumerate(item_tokens)}
+    feedback, index = Feedback(), {token: place + 1 for place, token in enumerate(item_tokens)}
     accepted: dict[str, list[JudgedAnswer]] = {}
     discarded = []
     for line in lines:
         place = _place(author, index, line)
         if isinstance(place, str):
-            found.left_out[place] += 1
+            feedback.left_out[place] += 1
             continue
         before, edited = _answers(author, line, place)
         if before is None:
-            found.left_out["too long, or without terms"] += 1
+            feedback.left_out["too long, or without terms"] += 1
         elif line["verdict"] == "discard":
             discarded.append(before)
         elif line["verdict"] == "keep":
             accepted.setdefault(before.tags[1], []).append(before)
         elif edited is None:
-            found.left_out["the edit is what no plan can say, or too long"] += 1
+            feedback.left_out["the edit is what no plan can say, or too long"] += 1
         else:
-            found.pairs.append((edited, before))
-            found.edits.append(edited)
+            feedback.pairs.append((edited, before))
+            feedback.edits.append(edited)
             accepted.setdefault(edited.tags[1], []).append(edited)
     draws = np.random.default_rng(seed)
     for answer in discarded:
         others = accepted.get(answer.tags[1], [])
         own = [other for other in others if other.user == answer.user]
         if own:
-            found.pairs.append((own[-1], answer))
+            feedback.pairs.append((own[-1], answer))
         elif others:
-            found.pairs.append((others[draws.integers(len(others))], answer))
+            feedback.pairs.append((others[draws.integers(len(others))], answer))
         else:
-            found.left_out["discarded, and nothing was kept"] += 1
-    return found
+            feedback.left_out["discarded, and nothing was kept"] += 1
+    return feedback
 
 
 def _place(author: Author, index: Mapping[str, int], line: Mapping[str, Any]) -> tuple[list[int], int] | str:
@@ -140,17 +140,17 @@ def _answers(
             if tokens is not None and renderer.grammar.accepts([tokens])[0]:
                 spelt[number] = tokens, None
     elif line.get("plan"):
-        items = [own - 1 for own in history]
+        items = [each - 1 for each in history]
         brief = author.planner.training_brief(items, item - 1, line["media"], terms)
         plan = brief.fitted(line["plan"], lambda phrases: phrases[0])
         plans = [plan, None if texts[1] is None else edited_plan(brief, plan, texts[1])]
-        for number, own in enumerate(plans):
-            if own is not None and (number == 0 or own != plan):
+        for number, each in enumerate(plans):
+            if each is not None and (number == 0 or each != plan):
                 choices = Choices(renderer.vocabulary, brief, renderer.answer_terms(terms), False, {})
-                spelt[number] = choices.spell(own)
+                spelt[number] = choices.spell(each)
+    tags = (line["domain"], line["media"])
     before, edited = (
-        None if own is None else JudgedAnswer(line["user"], tuple(history), item, (line["domain"], line["media"]), *own)
-        for own in spelt
+        None if pair is None else JudgedAnswer(line["user"], tuple(history), item, tags, *pair) for pair in spelt
     )
     return before, edited
 

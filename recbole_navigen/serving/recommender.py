@@ -330,7 +330,7 @@ class Recommender(AskingRecommender):
         # 4. The best draft of each.
         best, changed = [0] * len(indices), [None] * len(indices)
         if drafts > 1:
-            catalogue, may_name = self.table.terms, supervision_settings(settings["supervision"])["name_terms"]
+            catalogue, may_name = self.table.terms, supervision_settings(settings["supervision"]).name_terms
             cases = zip(indices, terms, media, briefs, strict=True)
             samples = [
                 Sample("", tuple(catalogue[index] for index in read), expected, domain, medium, may_name, brief)

@@ -317,7 +317,7 @@ def test_retrieval_needs_no_generator(models: Path, catalogue: Catalogue, tmp_pa
     nearest = (encoder.images(list(catalogue.images.values())).means @ encoder.texts(["star"]).means[0]).argmax()
     with Image.open(made.file(0)) as found, Image.open(catalogue.images[items[nearest]]) as meant:
         assert (np.asarray(found) == np.asarray(meant)).all()
-    assert len(read_frames(made.file(1))) == settings["clip_frames"]
+    assert len(read_frames(made.file(1))) == settings.clip_frames
     with pytest.raises(InputError, match="needs pictures of the items"):
         build_generators({request.media for request in requests}, settings, Catalogue(catalogue.texts), encoder)
 

@@ -7,6 +7,7 @@ import logging
 import re
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -238,10 +239,10 @@ def test_presets_fill_what_is_not_set_and_are_named_for_known_weights(caplog: py
     for name, preset in PRESETS.items():
         assert name in described[preset.media].help + str(described[preset.media])
         settings = generation_settings({f"{preset.media}_preset": name})
-        assert settings[f"{preset.media}_model"] == preset.model
-        assert all(settings[f"{preset.media}_{key}"] == value for key, value in preset.settings.items())
+        assert settings.of(preset.media, "model") == preset.model
+        assert all(settings.of(preset.media, key) == value for key, value in preset.settings.items())
     own = generation_settings({"image_preset": "z-image-turbo", "image_model": "folder", "image_steps": 9})
-    assert (own["image_model"], own["image_steps"], own["image_guidance"]) == ("folder", 9, 0.0)
+    assert (own.image_model, own.image_steps, own.image_guidance) == ("folder", 9, 0.0)
     with caplog.at_level(logging.WARNING):
         generation_settings({"image_model": "stabilityai/sd-turbo", "image_steps": 1})
         assert not caplog.messages
@@ -277,7 +278,7 @@ def test_classes_out_of_the_table_run_by_their_signature() -> None:
     assert arguments_of(Other(), "video", both) == {"true_cfg_scale": 3.0, "negative_prompt": "x"}
     for key, value in {"video_guidance": 3.0, "negative_prompt": "x", "video_size": [8, 8]}.items():
         with pytest.raises(InputError, match=key):
-            arguments_of(Unknown(), "video", {**settings, key: value})
+            arguments_of(Unknown(), "video", replace(settings, **{key: value}))
 
     class Editor(Unknown):
         def __call__(self, prompt, video, mask):
@@ -295,9 +296,9 @@ def test_the_documented_lines_are_accepted_and_say_what_the_presets_set() -> Non
         own, others = split_generation(shlex.split(line)[2:])
         assert {other.partition("=")[0] for other in others} <= {"--n_users", "--output", "--media"}
         settings = generation_settings(own)
-        media = "image" if settings["image_model"] else "video"
-        name = preset_of(settings[f"{media}_model"])
-        assert settings == {**generation_settings({f"{media}_preset": name}), f"{media}_preset": None}
+        media = "image" if settings.image_model else "video"
+        name = preset_of(settings.of(media, "model"))
+        assert settings == replace(generation_settings({f"{media}_preset": name}), **{f"{media}_preset": None})
         documented.add(name)
     assert len(documented) == 7
     for name, preset in PRESETS.items():
