@@ -47,7 +47,7 @@ def user_cards(
                 lines.append(f"{record['status']}: {record['reason']}")
             else:
                 key = {"user": entry.user, "media": entry.media, "sha256": record["sha256"]}
-        roles = (("held out: ", entry.target), ("written for: ", entry.aim))
+        roles = (("held out: ", entry.target), ("stands for what is expected: ", entry.aim))
         cards.append(
             UserCard(
                 f"{entry.user}, {entry.media}",
