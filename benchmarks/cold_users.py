@@ -101,7 +101,7 @@ def interviewed(
             chances, spoken = recommender.probabilities(history, stated), [one.about[0] for one in asked]
             known = sorted(answerable(chances, recommender._term_holders, spoken))
             drawn = [known[draws.integers(len(known))]] if known else []
-            questions = [term_question(term, 0.0, 0.0, recommender._answer_rates) for term in drawn]
+            questions = [term_question(term, 0.0, 0.0) for term in drawn]
         if not questions:
             break
         asked += questions
@@ -152,7 +152,7 @@ def measure(name: str, data_path: str, settings: dict[str, Any]) -> int:
                 stated["random"].append(interviewed(recommender, crowd, history, later, own))
                 answers = Preferences()
                 for term in drawn:
-                    question = term_question(term, 0.0, 0.0, recommender._answer_rates)
+                    question = term_question(term, 0.0, 0.0)
                     answers = answers + question.preferences(YES if crowd.gain(later, term) > 0 else NO)
                 stated["any term"].append(answers)
                 for arm, said in said_yes.items():
