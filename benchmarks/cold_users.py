@@ -13,7 +13,8 @@ part. Every arm ranks the whole catalogue but for the history:
     any term        three terms drawn from all that enough items have
 
 A simulated user says yes to a term that the later items have more often than what everybody takes, and no otherwise.
-Without events, popularity among all training events stands beside the arms. NDCG@10 is the mean over a user's targets, intervals are over users.
+Without events, popularity among all training events stands beside the arms. NDCG@10 is the mean over a user's targets,
+intervals are over users.
 """
 
 import shutil
