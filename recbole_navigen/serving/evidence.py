@@ -41,6 +41,7 @@ class Evidence:
     Args:
         histories: item indices of the training events of each user, oldest first, U lists. count: N.
         rates: phrase -> hit and false, where histories are not at hand; other phrases have their mean.
+        shrunk: see above.
     """
 
     def __init__(
@@ -48,13 +49,14 @@ class Evidence:
         histories: Iterable[Sequence[int]],
         count: int,
         rates: Mapping[str, Sequence[float]] | None = None,
+        shrunk: float = SHRUNK,
     ):
         halves = [(own[:cut], own[cut:]) for own in histories if (cut := min(FIRST, len(own) // 2))]
         self._first, self._taste = (
             (_counts(side, count) for side in zip(*halves, strict=True)) if halves else (None,) * 2
         )
         self._events = None if self._first is None else np.asarray(self._first.sum(axis=0)).ravel()
-        self._rates = dict(rates or {})
+        self._rates, self._shrunk = dict(rates or {}), shrunk
 
     def rates(self, phrase: str, match: np.ndarray) -> tuple[float, float]:
         """hit and false of a phrase that matches the items so, (N,)."""
@@ -66,7 +68,7 @@ class Evidence:
         words = false + match * (hit - false)
         if likes is None:
             return Likelihood(words, words)
-        return Likelihood(words, (likes + SHRUNK * words) / (self._events + SHRUNK))
+        return Likelihood(words, (likes + self._shrunk * words) / (self._events + self._shrunk))
 
     def _counted(self, phrase: str, match: np.ndarray) -> tuple[float, float, np.ndarray | None]:
         """hit, false, and y of the items, (N,), or None without histories."""
