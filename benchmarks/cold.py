@@ -15,6 +15,7 @@ without them when both rank the other items alone is the part of the data that w
 
     python benchmarks/cold.py --dataset=ml-100k --part=users    # new users: cold_users.py
     python benchmarks/cold.py --dataset=ml-100k --part=choices  # how much statements weigh: cold_choices.py
+    python benchmarks/cold.py --dataset=ml-100k --part=exposure  # what new items cost the others: cold_exposure.py
 
 Baselines rank the same catalogue for the same histories: popularity in training; text nearest neighbours (mean cosine
 of tf-idf to the last items); and a content-only model (ridge regression from the mean text of a history to that of the
@@ -215,7 +216,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--data_path", default="dataset")
     parser.add_argument("--seed", type=int, default=2020)
-    parser.add_argument("--part", choices=("items", "users", "choices"), default="items")
+    parser.add_argument("--part", choices=("items", "users", "choices", "exposure"), default="items")
     parser.add_argument("--exposure", type=float, default=EXPOSURE, help="of `Recommender.add_items`")
     arguments, settings = parser.parse_known_args(argv)
     name, seed = arguments.dataset, arguments.seed

@@ -8,8 +8,8 @@ HORIZON events are to be found. What is counted is counted over the other parts.
 
     popularity      of all events, or of first events, with nothing stated
     + x nats        for each stated term that an item has
-    words           the probability that who takes an item with the term likes it, by its words alone
-    items, s        that of the item itself, where its words weigh s events (SHRUNK of `serving.evidence`)
+    items, s        the probability that who takes the item likes the term, where the item's words weigh s events
+                    (SHRUNK of `serving.evidence`); 1e+09: by its words alone
     together        how many terms count in full (TOGETHER of `serving.preferences`)
 """
 
@@ -30,7 +30,7 @@ from recbole_navigen.serving.preferences import TOGETHER
 
 FOLDS = 5
 NATS = (0.1, 0.2, 0.4, 1.0, 4.0)
-EVENTS = (5.0, 20.0, SHRUNK, 100.0, 200.0)
+EVENTS = (5.0, 20.0, SHRUNK, 100.0, 200.0, 1e9)
 COUNTS = (1.0, 1.5, TOGETHER, 2.5, 3.0)
 
 
@@ -72,13 +72,11 @@ def measure(name: str, data_path: str, settings: dict[str, Any]) -> int:
             targets = [index[item] for item in own[:HORIZON]]
             stated = list(crowd.liked(own[HORIZON:]).weights)
             held = sum(np.array([term in item for item in recommender.table.terms], float) for term in stated)
-            words = sum(np.log(likely[SHRUNK, term].words) for term in stated)
-            items = {events: sum(np.log(likely[events, term].items) for term in stated) for events in EVENTS}
+            items = {events: sum(np.log(likely[events, term]) for term in stated) for events in EVENTS}
             usual = TOGETHER / ASKED
             forms = {"popularity, all events": every, "popularity, first events": first}
             for label, base in (("all events", every), ("first events", first)):
                 forms |= {f"{label} + {nats:g} nats": base + nats * held for nats in NATS}
-                forms |= {f"{label}, words": base + usual * words}
                 forms |= {f"{label}, items, {events:g}": base + usual * items[events] for events in EVENTS}
             forms |= {f"first events, together {count:g}": first + count / ASKED * items[SHRUNK] for count in COUNTS}
             for label, scores in forms.items():

@@ -121,8 +121,7 @@ class AskingRecommender(GrowingCatalogue):
         spoken = [own for question in asked for own in question.about]
         if about == KINDS[0]:
             spoken = [*stated.weights, *spoken]
-            likelihood = self.preference_space.likelihood
-            return term_questions(chances, self._term_holders, spoken, n, lambda term: likelihood(term).items)
+            return term_questions(chances, self._term_holders, spoken, n, self.preference_space.likelihood)
         return item_questions(
             chances,
             self.trained.table.terms,

@@ -1,6 +1,6 @@
 """How much a statement tells of the items that somebody takes, counted over the histories of training users.
 
-The first events of each training user, at most FIRST and at most half of all, are what a new user does; those behind
+The first events of each training user, at most FIRST and half of all, are what a new user does; those behind
 them are the user's taste. A user is taken to like a phrase whose match m (see `PreferenceSpace`) has a higher mean over
 the taste than it has with all users together. With n_i events on item i among the first ones, y_i of them by users who
 like the phrase:
@@ -17,7 +17,6 @@ Symbols: N items, U training users.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
@@ -25,14 +24,6 @@ import scipy.sparse as sp
 FIRST = 10  # events of a user that stand for those of somebody new
 SHRUNK = 50.0  # events that the words of an item weigh
 NOISE = 0.15  # how often what is said is not what is taken, where no histories tell
-
-
-@dataclass(frozen=True, slots=True)
-class Likelihood:
-    """What a phrase tells. `words`: by what matches alone, prior; `items`: with what users took, a. (N,) each."""
-
-    words: np.ndarray
-    items: np.ndarray
 
 
 class Evidence:
@@ -62,13 +53,11 @@ class Evidence:
         """hit and false of a phrase that matches the items so, (N,)."""
         return self._counted(phrase, match)[:2]
 
-    def likelihood(self, phrase: str, match: np.ndarray) -> Likelihood:
-        """Who likes a phrase that matches the items so, (N,), by the item that they take next."""
+    def likelihood(self, phrase: str, match: np.ndarray) -> np.ndarray:
+        """a of the items, for a phrase that matches them so, (N,). (N,)."""
         hit, false, likes = self._counted(phrase, match)
         words = false + match * (hit - false)
-        if likes is None:
-            return Likelihood(words, words)
-        return Likelihood(words, (likes + self._shrunk * words) / (self._events + self._shrunk))
+        return words if likes is None else (likes + self._shrunk * words) / (self._events + self._shrunk)
 
     def _counted(self, phrase: str, match: np.ndarray) -> tuple[float, float, np.ndarray | None]:
         """hit, false, and y of the items, (N,), or None without histories."""

@@ -1,22 +1,21 @@
 """What a person says of their taste, beside a history or in place of one: "slow noir, 1950s, not horror".
 
 Each phrase p has a weight w_p, below 0 for what is not wanted, and a match m_p(i) from 0 to 1 with each item i. They
-shift the log-probabilities of the model, less and less as events come. What is asked for is a wish or evidence.
+shift the log-probabilities of the model, less and less as events come. What is said is evidence up to a weight of 1,
+and a wish as far as it is said louder, w_p = l_p + w'_p with |l_p| <= 1:
 
-What somebody will take (`recommend`) follows from what is liked only as far as it did with training users: a statement
-is evidence, and its weight of 1 moves item i by the logarithm of the probability a_p(i) that who takes i likes p (see
-`Evidence`); what is not liked by that of 1 - a_p(i). More weight repeats what the words say, and not what users took:
+    log p'(i | h) = log p(i | h) + s(n) (c sum_p e_p(i) + STRENGTH d sum_p w'_p m_p(i)) - log Z
+    e_p(i)        = l_p log a_p(i) where l_p > 0, else |l_p| log(1 - a_p(i))
+    s(n)          = 1 / (1 + n / FADED)
+    c             = TOGETHER / max(TOGETHER, sum_p |l_p|),    d = MOST / max(MOST, sum_p |w'_p|)
 
-    log p'(i | h) = log p(i | h) + s(n) c sum_p e_p(i) - log Z,              s(n) = 1 / (1 + n / FADED)
-    e_p(i)        = w_p log prior_p(i) + min(w_p, 1) log(a_p(i) / prior_p(i))
-    c             = TOGETHER / max(TOGETHER, sum_p |w_p| / max_p |w_p|)
-
-Statements of one person say partly the same, so more than TOGETHER of them count less each. What is made for somebody
-(`instruct`) shows what was asked for: a statement is a wish, s(n) STRENGTH sum_p w_p m_p(i), with all weights together
-at most MOST.
+a_p(i) is the probability that who takes item i likes p, as training users did (see `Evidence`): what somebody will take
+follows from what is liked no further than that. Statements of one person say partly the same, so more than TOGETHER of
+them count less each. What is made for somebody (`instruct`) shows what was asked for: there all weight is a wish.
 
 n is the number of events of the history. Without any, p is how often the items are among the first events of training
-users. FIRST, SHRUNK and TOGETHER were chosen on training users of ml-100k held out in turn.
+users. TOGETHER, and SHRUNK of `Evidence`, were chosen on training users of ml-100k held out in turn
+(`benchmarks/cold_choices.py`).
 
 Symbols: B users, N items, P phrases.
 """
@@ -31,13 +30,13 @@ import numpy as np
 from recbole_navigen.config.reading import nearest
 from recbole_navigen.encoders.sentences import SentenceSpace
 from recbole_navigen.errors import InputError
-from recbole_navigen.serving.evidence import Evidence, Likelihood
+from recbole_navigen.serving.evidence import Evidence
 from recbole_navigen.supervision.template.lexicons import content_words
 from recbole_navigen.supervision.template.term_space import TermSpace
 
-STRENGTH = 4.0  # of a wish: nats between an item that matches a phrase of weight 1 and one that does not
+STRENGTH = 4.0  # of a wish: nats between an item that matches a phrase and one that does not, by weight
 FADED = 10  # events after which statements weigh half
-MOST = 3.0  # of wishes: what all weights add up to at most: who says more says each thing less loudly
+MOST = 3.0  # of wishes: what all weights add up to at most: who wishes for more wishes each thing less loudly
 TOGETHER = 2.0  # phrases of equal weight that count in full as evidence
 LEAST_COSINE = 0.25  # of text embeddings, below which a phrase matches nothing
 _SPLIT = re.compile(r"[,;\n]|\bbut\b", re.IGNORECASE)
@@ -139,27 +138,29 @@ class PreferenceSpace:
         self._every = sorted(set().union(*self._words))
         self._known: dict[str, np.ndarray] = {}
         self._evidence = evidence
-        self._likely: dict[str, Likelihood] = {}
+        self._likely: dict[str, np.ndarray] = {}
 
     def shift(self, preferences: Preferences, events: int, wish: bool = False) -> np.ndarray:
         """What is added to each item's log-probability, before it is normalised. (N,), float32.
 
-        preferences: some weight is not 0. events: of the history. wish: whether they are a wish, see above.
+        events: of the history. wish: whether all that is said is a wish, see above.
         """
-        weights = np.array(list(preferences.weights.values()))
-        total, fades = np.abs(weights).sum(), 1 / (1 + events / FADED)
-        if wish:
-            matches = np.stack([self.match(one) for one in preferences.weights])
-            return (STRENGTH * fades * MOST / max(MOST, total) * weights @ matches).astype(np.float32)
         shift = np.zeros(len(self._words))
-        for phrase, weight in preferences.weights.items():
-            likely = self.likelihood(phrase)
-            words, items = (likely.words, likely.items) if weight > 0 else (1 - likely.words, 1 - likely.items)
-            shift += abs(weight) * np.log(words) + min(abs(weight), 1) * np.log(items / words)
-        return (fades * TOGETHER / max(TOGETHER, total / np.abs(weights).max()) * shift).astype(np.float32)
+        said = {phrase: 0.0 if wish else max(-1.0, min(1.0, own)) for phrase, own in preferences.weights.items()}
+        count = max(TOGETHER, sum(map(abs, said.values())))
+        for phrase, weight in said.items():
+            if weight:
+                likes = self.likelihood(phrase)
+                shift += TOGETHER / count * abs(weight) * np.log(likes if weight > 0 else 1 - likes)
+        loud = {phrase: own - said[phrase] for phrase, own in preferences.weights.items()}
+        count = max(MOST, sum(map(abs, loud.values())))
+        for phrase, weight in loud.items():
+            if weight:
+                shift += STRENGTH * MOST / count * weight * self.match(phrase)
+        return (shift / (1 + events / FADED)).astype(np.float32)
 
-    def likelihood(self, phrase: str) -> Likelihood:
-        """Who likes a phrase, by the item that they take next. (N,) each."""
+    def likelihood(self, phrase: str) -> np.ndarray:
+        """The probability that who takes each item likes a phrase, a_p. (N,)."""
         if phrase not in self._likely:
             self._likely[phrase] = self._evidence().likelihood(phrase, self.match(phrase))
         return self._likely[phrase]

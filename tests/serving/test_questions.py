@@ -118,7 +118,7 @@ def test_an_answer_weighs_what_it_tells() -> None:
     matches = {term: np.isin(np.arange(40), items).astype(float) for term, items in holders.items()}
     tells = {term: np.log(hit / false) for term in holders for hit, false in [evidence.rates(term, matches[term])]}
     assert max(tells, key=tells.get) == "western" and tells["western"] > 0.5
-    likes = {term: evidence.likelihood(term, matches[term]).items for term in holders}
+    likes = {term: evidence.likelihood(term, matches[term]) for term in holders}
     assert all(((own > 0) & (own < 1)).all() for own in likes.values())
     (first,) = term_questions(np.full(40, 1 / 40), holders, [], 1, likes.get)
     assert first.about == ("western",)
@@ -134,7 +134,7 @@ def test_an_answer_does_what_its_question_promises(seed: int) -> None:
     recommender._evidence = Evidence([draws.integers(0, 40, 8) for _ in range(30)], 40)
     (question,) = recommender.ask(n=1)
     before, yes, no = (recommender.probabilities((), question.preferences(said)) for said in ("skip", "yes", "no"))
-    chance = before @ recommender.preference_space.likelihood(question.about[0]).items
+    chance = before @ recommender.preference_space.likelihood(question.about[0])
     assert chance * yes + (1 - chance) * no == pytest.approx(before, abs=1e-6)
     told = entropy(before) - chance * entropy(yes) - (1 - chance) * entropy(no)
     assert question.information == pytest.approx(told, abs=1e-5)
