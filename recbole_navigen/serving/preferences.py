@@ -36,7 +36,7 @@ from recbole_navigen.supervision.template.term_space import TermSpace
 
 STRENGTH = 4.0  # of a wish: nats between an item that matches a phrase and one that does not, by weight
 FADED = 10  # events after which statements weigh half
-MOST = 3.0  # of wishes: what all weights add up to at most: who wishes for more wishes each thing less loudly
+MOST = 6.0  # of wishes: what all weights add up to at most: who wishes for more wishes each thing less loudly
 TOGETHER = 2.0  # phrases of equal weight that count in full as evidence
 LEAST_COSINE = 0.25  # of text embeddings, below which a phrase matches nothing
 _SPLIT = re.compile(r"[,;\n]|\bbut\b", re.IGNORECASE)
@@ -92,6 +92,10 @@ class Preferences:
         """Both; weights of the same phrase are added."""
         phrases = dict.fromkeys((*self.weights, *other.weights))
         return Preferences({one: self.weights.get(one, 0.0) + other.weights.get(one, 0.0) for one in phrases})
+
+    def once(self) -> "Preferences":
+        """The same, with nothing said louder than once: evidence without a wish."""
+        return Preferences({phrase: max(-1.0, min(1.0, weight)) for phrase, weight in self.weights.items()})
 
     def __bool__(self) -> bool:
         """Whether they change anything."""
