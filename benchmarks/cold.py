@@ -13,7 +13,9 @@ those of the withheld items as well, for which these are items like any other. I
 when the withheld ones join the ranking: that part is the price of a larger catalogue. What it has above the model
 without them when both rank the other items alone is the part of the data that was withheld.
 
-    python benchmarks/cold.py --dataset=ml-100k --part=users  # new users, their preferences and answers: cold_users.py
+    python benchmarks/cold.py --dataset=ml-100k --part=users    # new users: cold_users.py
+    python benchmarks/cold.py --dataset=ml-100k --part=choices  # how much statements weigh: cold_choices.py
+    python benchmarks/cold.py --dataset=ml-100k --part=exposure  # what new items cost the others: cold_exposure.py
 
 Baselines rank the same catalogue for the same histories: popularity in training; text nearest neighbours (mean cosine
 of tf-idf to the last items); and a content-only model (ridge regression from the mean text of a history to that of the
@@ -21,6 +23,7 @@ next item, fitted to the training events).
 """
 
 import argparse
+import importlib
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -213,14 +216,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--data_path", default="dataset")
     parser.add_argument("--seed", type=int, default=2020)
-    parser.add_argument("--part", choices=("items", "users"), default="items")
+    parser.add_argument("--part", choices=("items", "users", "choices", "exposure"), default="items")
     parser.add_argument("--exposure", type=float, default=EXPOSURE, help="of `Recommender.add_items`")
     arguments, settings = parser.parse_known_args(argv)
     name, seed = arguments.dataset, arguments.seed
     own = run_settings(seed, settings)
-    if arguments.part == "users":
-        from cold_users import measure
-
+    if arguments.part != "items":
+        measure = importlib.import_module(f"cold_{arguments.part}").measure
         return measure(name, arguments.data_path, own)
 
     # 1. The run, the whole histories, and what is asked.

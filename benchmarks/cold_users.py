@@ -6,14 +6,15 @@ A part of the users is drawn by the seed and withheld from all training. Of each
 the next HORIZON events are the targets, and what comes after these is the user's own taste, of which the targets are no
 part. Every arm ranks the whole catalogue but for the history:
 
-    nothing         the history alone; without one, popularity
+    nothing         the history alone; without one, popularity among the first events of training users
     preferences     three terms that the user's later items have more often than what everybody takes
     questions       three questions of `Recommender.ask`, each after the answer to the one before
     random          three terms drawn from those that `Recommender.ask` may choose from
     any term        three terms drawn from all that enough items have
 
 A simulated user says yes to a term that the later items have more often than what everybody takes, and no otherwise.
-Popularity is that of the training users. NDCG@10 is the mean over a user's targets, intervals are over users.
+Without events, popularity among all training events stands beside the arms. NDCG@10 is the mean over a user's targets,
+intervals are over users.
 """
 
 import shutil
@@ -33,6 +34,8 @@ from recbole_navigen.data.histories import histories_of
 from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.quick_start import Recommender
 from recbole_navigen.quick_start.run import finished_run
+from recbole_navigen.serving.answers import Recommendation
+from recbole_navigen.serving.popularity import training_counts
 from recbole_navigen.serving.preferences import Preferences
 from recbole_navigen.serving.questions import HOLDER_SHARE, HOLDERS, NO, YES, answerable, term_question
 
@@ -101,7 +104,7 @@ def interviewed(
             chances, spoken = recommender.probabilities(history, stated), [one.about[0] for one in asked]
             known = sorted(answerable(chances, recommender._term_holders, spoken))
             drawn = [known[draws.integers(len(known))]] if known else []
-            questions = [term_question(term, 0.0, 0.0, recommender._answer_rates) for term in drawn]
+            questions = [term_question(term, 0.0, 0.0) for term in drawn]
         if not questions:
             break
         asked += questions
@@ -152,7 +155,7 @@ def measure(name: str, data_path: str, settings: dict[str, Any]) -> int:
                 stated["random"].append(interviewed(recommender, crowd, history, later, own))
                 answers = Preferences()
                 for term in drawn:
-                    question = term_question(term, 0.0, 0.0, recommender._answer_rates)
+                    question = term_question(term, 0.0, 0.0)
                     answers = answers + question.preferences(YES if crowd.gain(later, term) > 0 else NO)
                 stated["any term"].append(answers)
                 for arm, said in said_yes.items():
@@ -165,7 +168,12 @@ def measure(name: str, data_path: str, settings: dict[str, Any]) -> int:
                 values[arm][:, column] = [ndcg(best, own) for best, own in zip(found, targets, strict=True)]
 
     # 3. Bars.
-    bars = []
+    counts = training_counts(map(recommender.history_of, recommender.users))
+    most = [Recommendation(item, (), None, None, None) for item in sorted(counts, key=lambda one: (-counts[one], one))]
+    usual = np.array([ndcg(most[:CUT], whole[user][:HORIZON]) for user in users])
+    lead = bootstrap(values["nothing"][:, 0] - usual)
+    text = f"NDCG@10, first events - all events, 0 events, interval {lead.low:.4f} to {lead.high:.4f}"
+    bars = [Bar(text, lead.mean, "above 0", lead.low > 0)]
     for better, worse in (("preferences", "nothing"), ("questions", "nothing"), ("questions", "random")):
         for label, own in (
             *((f"{count} events", values[better][:, i] - values[worse][:, i]) for i, count in enumerate(EVENTS)),
@@ -182,6 +190,7 @@ def measure(name: str, data_path: str, settings: dict[str, Any]) -> int:
         "ndcg@10": {
             arm: dict(zip(map(str, EVENTS), own.mean(axis=0).tolist(), strict=True)) for arm, own in values.items()
         },
+        "popularity of all events": float(usual.mean()),
         "said yes": {arm: float(np.mean(answers)) for arm, answers in said_yes.items()},
     }
     write_results(f"cold-users-{name}", bars, details)

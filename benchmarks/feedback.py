@@ -40,7 +40,8 @@ RUNS = Path(__file__).resolve().parent / "runs" / "feedback"
 ROUNDS = 3
 RIGHT = 3  # attributes that must be right for an edit to be worth somebody's while
 STILL = len(world.STILL)
-SETTINGS = {"writer_steps": 400, "show_progress": False}
+SETTINGS = {"writer_steps": 1200, "show_progress": False}
+ROWS = 2000  # instructions to learn from
 
 
 def taste_of(events: Sequence[str], scenes: dict[str, np.ndarray]) -> np.ndarray:
@@ -104,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
     # 1. The world, the run, and the users that it never saw.
     folder = RUNS / f"{given.users}-{given.seed}"
     scenes = world.write_data(folder, given.users, given.speakers + given.silent, items=600, seed=given.seed)
-    run = tiny_navigen.train(folder, SETTINGS)
+    run = tiny_navigen.train(folder, SETTINGS, max(1, ROWS // given.users))
     recommender = Recommender.load(run, device="cpu")
     known, terms = set(recommender.item_tokens), recommender.table.known_terms
     events = {

@@ -36,7 +36,7 @@ from recbole_navigen.supervision.template.reasoner import TemplateReasoner
 from recbole_navigen.supervision.template.term_space import TermSpace
 
 DATASET = "tiny-world"
-MOMENTS = 1  # of each training user that become instructions
+MOMENTS = 1  # of each of many training users that become instructions
 POOL = 200  # items whose terms are expected together
 SETTINGS: dict[str, Any] = {
     "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
@@ -73,25 +73,25 @@ class Painter:
         return {name: value for name in names for value in world.ATTRIBUTES[name] if value in found}
 
 
-def train(folder: Path, more: Mapping[str, Any] | None = None) -> Path:
+def train(folder: Path, more: Mapping[str, Any] | None = None, count: int = MOMENTS) -> Path:
     """The run of NaviGen on FOLDER/tiny-world with its writer; what is there is not trained again.
 
-    more: settings above SETTINGS.
+    more: settings above SETTINGS. count: moments of each training user that become instructions.
     """
     own = {**SETTINGS, **(more or {}), "data_path": str(folder), "checkpoint_dir": str(folder / "saved")}
     run, settings = ranking_run(DATASET, own)
-    rows = _rows(Config("NaviGen", DATASET, config_dict=settings), DualIdentifierTable.load(run / IDENTIFIERS))
+    rows = _rows(Config("NaviGen", DATASET, config_dict=settings), DualIdentifierTable.load(run / IDENTIFIERS), count)
     add_writer(Config("NaviGen", DATASET, config_dict=settings), run, rows)
     return run
 
 
-def _rows(config: Config, table: DualIdentifierTable) -> tuple[InstructionRow, ...]:
+def _rows(config: Config, table: DualIdentifierTable, count: int) -> tuple[InstructionRow, ...]:
     """Captions of the last training moments of each user, every other one of a video."""
     dataset = create_dataset(config)
     part = data_preparation(config, dataset)[0]._dataset
     users = dataset.field2id_token[dataset.uid_field]
     planner = Planner(catalogue_facts({}, {}, "generic", table.terms), "generic")
-    moments = samples_of(part.sequences, table.terms, users, "generic", "mixed", MOMENTS, planner=planner)
+    moments = samples_of(part.sequences, table.terms, users, "generic", "mixed", count, planner=planner)
     space = TermSpace(table.terms)
     judge, reasoner = TemplateJudge(space), TemplateReasoner()
     return supervise(

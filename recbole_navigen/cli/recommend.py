@@ -53,7 +53,8 @@ def parser() -> CommandLine:
     commands.add_argument(
         "--preferences",
         metavar="TEXT",
-        help="what is liked, with commas: 'noir, 1950s, not horror'; without users: of somebody new",
+        help="what is liked, with commas: 'noir, 1950s, not horror'; 'noir:2' asks for a list of it; without users: of "
+        "somebody new",
     )
     commands.add_argument("--ask", type=int, metavar="N", help="ask so many questions first, of one user or a new one")
     commands.add_argument("--about", default="terms", help="what is asked for: terms, or pairs of items (%(default)s)")

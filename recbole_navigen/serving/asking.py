@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,13 +11,13 @@ from recbole_navigen.config.calls import checked, checks
 from recbole_navigen.config.raw_ids import Id
 from recbole_navigen.errors import InputError
 from recbole_navigen.model.ranking import Ranking, TopK
+from recbole_navigen.serving.evidence import Evidence
 from recbole_navigen.serving.growing import GrowingCatalogue
 from recbole_navigen.serving.popularity import HELD_OUT
-from recbole_navigen.serving.preferences import Preferences
+from recbole_navigen.serving.preferences import Preferences, PreferenceSpace
 from recbole_navigen.serving.questions import (
     KINDS,
     Question,
-    answer_rates,
     item_questions,
     term_holders,
     term_questions,
@@ -25,9 +25,10 @@ from recbole_navigen.serving.questions import (
 
 if TYPE_CHECKING:
     from recbole_navigen.serving.agreement import Agreement
+    from recbole_navigen.supervision.template.term_space import TermSpace
 
 Stated = Preferences | str | Mapping[str, float] | None  # what somebody says of their taste
-RATES = "answers"  # in the report of a saved table, see `answer_rates`
+RATES = "answers"  # in the report of a saved table: term -> hit and false, see `Evidence`
 MOST = 8  # questions at once: all patterns of their answers are weighed
 
 
@@ -35,9 +36,13 @@ class AskingRecommender(GrowingCatalogue):
     """Base of `Recommender`."""
 
     _agreement: "Agreement"
+    _space: "TermSpace"
     ranking: Ranking
+    settings: dict[str, Any]
 
-    def _top(self, indices: list[list[int]], k: int, banned: torch.Tensor, stated: Sequence[Preferences]) -> TopK:
+    def _top(
+        self, indices: list[list[int]], k: int, banned: torch.Tensor, stated: Sequence[Preferences], wish: bool = False
+    ) -> TopK:
         """The k best items of users, see `Recommender`."""
         raise NotImplementedError
 
@@ -46,15 +51,34 @@ class AskingRecommender(GrowingCatalogue):
         return term_holders(self.trained.table.terms)
 
     @cached_property
-    def _answer_rates(self) -> dict[str, tuple[float, float]]:
-        """How much answers tell, by the training part of the run's data set; nothing is known without data."""
+    def preference_space(self) -> PreferenceSpace:
+        """How phrases match the items."""
+        return PreferenceSpace(
+            self.trained.table.terms,
+            self._space,
+            self._agreement.vectors,
+            self.trained.table.sentences,
+            self.settings["text_vectors"],
+            self._dated_titles,
+            lambda: self._evidence,
+        )
+
+    @cached_property
+    def _evidence(self) -> Evidence:
+        """What statements tell, by the training part of the run's data set; a saved model keeps the rates of terms."""
         table = self.trained.table
-        if RATES in table.report:
-            return {term: tuple(pair) for term, pair in table.report[RATES].items()}
-        if "data_path" not in self.trained.settings:
-            return {}
-        terms = dict(zip(table.item_tokens, table.terms, strict=True))
-        return answer_rates((history[:-HELD_OUT] for history in self._histories.values()), terms)
+        if RATES in table.report or "data_path" not in self.settings:
+            return Evidence((), table.n_items, table.report.get(RATES))
+        histories = (history[:-HELD_OUT] for history in self._histories.values())
+        return Evidence(
+            ([self._index[item] for item in own if item in self._index] for own in histories), table.n_items
+        )
+
+    @property
+    def _answer_rates(self) -> dict[str, tuple[float, float]]:
+        """hit and false of the terms that may be asked for, see `Evidence`."""
+        space = self.preference_space
+        return {term: self._evidence.rates(term, space.match(term)) for term in self._term_holders}
 
     @torch.no_grad()
     def probabilities(self, history: Sequence[Id] = (), preferences: Stated = None) -> np.ndarray:
@@ -96,7 +120,8 @@ class AskingRecommender(GrowingCatalogue):
         chances = self.probabilities(history, stated)
         spoken = [own for question in asked for own in question.about]
         if about == KINDS[0]:
-            return term_questions(chances, self._term_holders, [*stated.weights, *spoken], n, self._answer_rates)
+            spoken = [*stated.weights, *spoken]
+            return term_questions(chances, self._term_holders, spoken, n, self.preference_space.likelihood)
         return item_questions(
             chances,
             self.trained.table.terms,

@@ -1,11 +1,21 @@
 """What a person says of their taste, beside a history or in place of one: "slow noir, 1950s, not horror".
 
 Each phrase p has a weight w_p, below 0 for what is not wanted, and a match m_p(i) from 0 to 1 with each item i. They
-shift the log-probabilities of the model, less and less as events come:
+shift the log-probabilities of the model, less and less as events come. What is said is evidence up to a weight of 1,
+and a wish as far as it is said louder, w_p = l_p + w'_p with |l_p| <= 1:
 
-    log p'(i | h) = log p(i | h) + s(n) sum_p w_p m_p(i) - log Z,    s(n) = STRENGTH / (1 + n / FADED)
+    log p'(i | h) = log p(i | h) + s(n) (c sum_p e_p(i) + STRENGTH d sum_p w'_p m_p(i)) - log Z
+    e_p(i)        = l_p log a_p(i) where l_p > 0, else |l_p| log(1 - a_p(i))
+    s(n)          = 1 / (1 + n / FADED)
+    c             = TOGETHER / max(TOGETHER, sum_p |l_p|),    d = MOST / max(MOST, sum_p |w'_p|)
 
-n is the number of events of the history. Without any, p is the popularity of the items in training.
+a_p(i) is the probability that who takes item i likes p, as training users did (see `Evidence`): what somebody will take
+follows from what is liked no further than that. Statements of one person say partly the same, so more than TOGETHER of
+them count less each. What is made for somebody (`instruct`) shows what was asked for: there all weight is a wish.
+
+n is the number of events of the history. Without any, p is how often the items are among the first events of training
+users. TOGETHER, and SHRUNK of `Evidence`, were chosen on training users of ml-100k held out in turn
+(`benchmarks/cold_choices.py`).
 
 Symbols: B users, N items, P phrases.
 """
@@ -20,12 +30,14 @@ import numpy as np
 from recbole_navigen.config.reading import nearest
 from recbole_navigen.encoders.sentences import SentenceSpace
 from recbole_navigen.errors import InputError
+from recbole_navigen.serving.evidence import Evidence
 from recbole_navigen.supervision.template.lexicons import content_words
 from recbole_navigen.supervision.template.term_space import TermSpace
 
-STRENGTH = 4.0  # nats between an item that matches a phrase of weight 1 and one that does not, without a history
-FADED = 10  # events after which it is half of that
-MOST = 3.0  # what all weights add up to at most: who says more says each thing less loudly
+STRENGTH = 4.0  # of a wish: nats between an item that matches a phrase and one that does not, by weight
+FADED = 10  # events after which statements weigh half
+MOST = 6.0  # of wishes: what all weights add up to at most: who wishes for more wishes each thing less loudly
+TOGETHER = 2.0  # phrases of equal weight that count in full as evidence
 LEAST_COSINE = 0.25  # of text embeddings, below which a phrase matches nothing
 _SPLIT = re.compile(r"[,;\n]|\bbut\b", re.IGNORECASE)
 _NOT = re.compile(
@@ -81,6 +93,10 @@ class Preferences:
         phrases = dict.fromkeys((*self.weights, *other.weights))
         return Preferences({one: self.weights.get(one, 0.0) + other.weights.get(one, 0.0) for one in phrases})
 
+    def once(self) -> "Preferences":
+        """The same, with nothing said louder than once: evidence without a wish."""
+        return Preferences({phrase: max(-1.0, min(1.0, weight)) for phrase, weight in self.weights.items()})
+
     def __bool__(self) -> bool:
         """Whether they change anything."""
         return any(self.weights.values())
@@ -105,6 +121,7 @@ class PreferenceSpace:
         terms: TIDs by item index, N lists. space: of the catalogue's terms. vectors: the items in it, (N, any).
         sentences: text embeddings of the items, (N, any), or None. encoder: what made them, see `SentenceSpace`.
         titles: gives a title and what is known of the year of each item, N, asked for only where a phrase names years.
+        evidence: gives what training histories say, asked for only where a statement is evidence.
     """
 
     def __init__(
@@ -115,6 +132,7 @@ class PreferenceSpace:
         sentences: np.ndarray | None,
         encoder: str,
         titles: Callable[[], Iterable[str]],
+        evidence: Callable[[], Evidence],
     ):
         self._space, self._vectors, self._titles, self._encoder = space, vectors, titles, encoder
         self._sentences = None
@@ -123,15 +141,33 @@ class PreferenceSpace:
         self._words = [words_of(" ".join(own)) for own in terms]
         self._every = sorted(set().union(*self._words))
         self._known: dict[str, np.ndarray] = {}
+        self._evidence = evidence
+        self._likely: dict[str, np.ndarray] = {}
 
-    def shift(self, preferences: Preferences, events: int) -> np.ndarray:
+    def shift(self, preferences: Preferences, events: int, wish: bool = False) -> np.ndarray:
         """What is added to each item's log-probability, before it is normalised. (N,), float32.
 
-        events: of the history.
+        events: of the history. wish: whether all that is said is a wish, see above.
         """
-        weights = np.array(list(preferences.weights.values()))
-        strength = STRENGTH / (1 + events / FADED) * MOST / max(MOST, np.abs(weights).sum())
-        return (strength * weights @ np.stack([self.match(one) for one in preferences.weights])).astype(np.float32)
+        shift = np.zeros(len(self._words))
+        said = {phrase: 0.0 if wish else max(-1.0, min(1.0, own)) for phrase, own in preferences.weights.items()}
+        count = max(TOGETHER, sum(map(abs, said.values())))
+        for phrase, weight in said.items():
+            if weight:
+                likes = self.likelihood(phrase)
+                shift += TOGETHER / count * abs(weight) * np.log(likes if weight > 0 else 1 - likes)
+        loud = {phrase: own - said[phrase] for phrase, own in preferences.weights.items()}
+        count = max(MOST, sum(map(abs, loud.values())))
+        for phrase, weight in loud.items():
+            if weight:
+                shift += STRENGTH * MOST / count * weight * self.match(phrase)
+        return (shift / (1 + events / FADED)).astype(np.float32)
+
+    def likelihood(self, phrase: str) -> np.ndarray:
+        """The probability that who takes each item likes a phrase, a_p. (N,)."""
+        if phrase not in self._likely:
+            self._likely[phrase] = self._evidence().likelihood(phrase, self.match(phrase))
+        return self._likely[phrase]
 
     def matched(self, preferences: Preferences) -> Preferences:
         """Those of some phrases that an item matches."""

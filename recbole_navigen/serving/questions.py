@@ -3,12 +3,12 @@
 The next item i has the probability p_i under all that is known so far. The answer Y of a question is uncertain even of
 somebody who wants item i, who says yes with the probability a(i):
 
-    a(i) = hit_t if t is a term of i, else false_t                            of a term t: "do you like ...?"
+    a(i) = a_t(i)                                                             of a term t: "do you like ...?"
     a(i) = NOISE + (1 - 2 NOISE) sigmoid(SHARP (u(i, j) - u(i, k)))           of two items: "rather j, or rather k?"
 
-hit_t and false_t are how often training users whose next items have the term, or not, would say that they like it, by
-what they did at other moments (`answer_rates`): an answer on "drama" says little of the next film, one on "horror"
-more. So an answer weighs what it tells, log(hit_t / false_t) or log((1 - hit_t) / (1 - false_t)) nats. u is the
+a_t(i) is counted over training histories (see `Evidence`): an answer on "drama" says little of the next film, one on
+"horror" more. The answer goes back in as a preference of weight 1 or -1, which multiplies p_i by the same a_t(i), or by
+1 - a_t(i): what a question promises is what its answer does. u is the
 agreement of two items (see `Agreement`). A question is worth the mutual information of Y and the next item
 
     I(Y; i) = H(sum_i p_i a(i)) - sum_i p_i H(a(i))
@@ -20,8 +20,7 @@ neither expects nor excludes it already; items are among the most probable, and 
 Symbols: N items, S items of the support, Q questions, Y patterns of answers.
 """
 
-import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -29,17 +28,16 @@ import numpy as np
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.serving.agreement import Agreement
-from recbole_navigen.serving.preferences import STRENGTH, Preferences, words_of
+from recbole_navigen.serving.evidence import NOISE
+from recbole_navigen.serving.preferences import Preferences, words_of
 
 KINDS = ("terms", "items")
-NOISE = 0.15  # how often a person's answer is not that of the next item, where no histories tell
-PAIR = 0.25  # what the answer to a comparison weighs, all its terms together
+PAIR = 1.0  # what the answer to a comparison weighs, all its terms together: as much as that to one term
 SHARP = 4.0  # of a comparison of two items
 SUPPORT = 2000  # most probable items that a question is weighed by
 LEAST, MOST = 0.04, 0.96  # of the probability that may lie on the items of a term, for the term to be asked for
 HOLDERS, HOLDER_SHARE = 3, 0.005  # items that hold a term, at least, and of the catalogue
 ITEMS = 24  # most probable items that are compared with each other
-Rates = Mapping[str, tuple[float, float]]  # term -> hit_t, false_t
 YES, NO, SKIP = "yes", "no", "skip"
 
 
@@ -74,40 +72,31 @@ def term_questions(
     holders: Mapping[str, Sequence[int]],
     spoken: Sequence[str],
     count: int,
-    rates: Rates | None = None,
+    likes: Callable[[str], np.ndarray],
 ) -> list[Question]:
     """The terms that are best asked for.
 
     Args:
         probabilities: of the items, given all that is known, (N,). holders: from `term_holders`.
         spoken: phrases that were stated or asked for; what they speak of is not asked again. count: questions at most.
-        rates: of the answers, from `answer_rates`; None, and terms that it lacks: NOISE.
+        likes: term -> a_t of the items, (N,).
     """
     chances = np.asarray(probabilities, dtype=np.float64)
     shares = answerable(chances, holders, spoken)
     asked = list(shares)
     support, weights = _support(chances)
-    places = {item: place for place, item in enumerate(support.tolist())}
-    held = np.zeros((len(support), len(asked)))
-    for column, term in enumerate(asked):
-        held[[places[item] for item in holders[term] if item in places], column] = 1
     words = [words_of(term) for term in asked]
-    hit, false = np.array([(rates or {}).get(term, (1 - NOISE, NOISE)) for term in asked]).reshape(-1, 2).T
-    chosen = _chosen(
-        weights, false + (hit - false) * held, count, lambda one, other: not words[one].isdisjoint(words[other])
-    )
-
-    return [term_question(asked[place], shares[asked[place]], bits, rates) for place, bits in chosen]
+    yes = np.array([likes(term)[support] for term in asked]).reshape(-1, len(support)).T
+    chosen = _chosen(weights, yes, count, lambda one, other: not words[one].isdisjoint(words[other]))
+    return [term_question(asked[place], shares[asked[place]], bits) for place, bits in chosen]
 
 
-def term_question(term: str, share: float, bits: float, rates: Rates | None = None) -> Question:
-    """The question after a term. share: of what is expected next. bits: see `Question`. rates: see `term_questions`."""
-    hit, false = (rates or {}).get(term, (1 - NOISE, NOISE))
-    yes, no = (round(math.log(ratio) / STRENGTH, 3) for ratio in (hit / false, (1 - hit) / (1 - false)))
+def term_question(term: str, share: float, bits: float) -> Question:
+    """The question after a term. share: of what is expected next. bits: see `Question`."""
     return Question(
         f"Do you like {term}?",
         (term,),
-        {YES: Preferences({term: yes}), NO: Preferences({term: no}), SKIP: Preferences()},
+        {YES: Preferences({term: 1.0}), NO: Preferences({term: -1.0}), SKIP: Preferences()},
         bits,
         f"{share:.0%} of what is expected next is {term}, so the answer tells {bits:.2f} bits of it",
     )
@@ -120,39 +109,6 @@ def answerable(
     said = set().union(*map(words_of, spoken))
     shares = {term: float(probabilities[items].sum()) for term, items in holders.items()}
     return {term: share for term, share in shares.items() if LEAST <= share <= MOST and words_of(term).isdisjoint(said)}
-
-
-def answer_rates(
-    histories: Iterable[Sequence[str]], terms: Mapping[str, Sequence[str]]
-) -> dict[str, tuple[float, float]]:
-    """hit_t and false_t of the terms that enough items have.
-
-    Every other item of a history stands for the user's taste: the user is taken to like a term that these have more
-    often than the taste of all users together. The items between them are what comes next.
-
-    Args:
-        histories: raw item ids of training users. terms: raw item id -> its terms.
-    """
-    known = {term: column for column, term in enumerate(term_holders(list(terms.values())))}
-    rows = {item: [known[term] for term in own if term in known] for item, own in terms.items()}
-    tastes, nexts, lengths = [], [], []
-    for history in histories:
-        events = [item for item in history if item in rows]
-        if len(events) < 2:
-            continue
-        pair = np.zeros((2, len(known)), np.float32)
-        for place, item in enumerate(events):
-            pair[place % 2, rows[item]] += 1
-        nexts.append(pair[0])
-        tastes.append(pair[1] / (len(events) // 2))
-        lengths.append((len(events) + 1) // 2)
-    if not tastes:
-        return {}
-    taste, following, count = np.array(tastes), np.array(nexts), np.array(lengths)[:, None]
-    likes = taste > taste.mean(axis=0)
-    hit = ((likes * following).sum(axis=0) + 1) / (following.sum(axis=0) + 2)
-    false = ((likes * (count - following)).sum(axis=0) + 1) / ((count - following).sum(axis=0) + 2)
-    return {term: (float(hit[column]), float(false[column])) for term, column in known.items()}
 
 
 def item_questions(

@@ -33,8 +33,8 @@ from recbole_navigen.serving.asking import RATES, AskingRecommender, Stated
 from recbole_navigen.serving.calibrated import calibrated
 from recbole_navigen.serving.contexts import thought_with
 from recbole_navigen.serving.drafts import draft_scores, written_drafts
-from recbole_navigen.serving.popularity import COUNTS, log_popularity, training_counts
-from recbole_navigen.serving.preferences import Preferences, PreferenceSpace, preferences_of
+from recbole_navigen.serving.popularity import COUNTS, first_counts, log_popularity
+from recbole_navigen.serving.preferences import Preferences, preferences_of
 from recbole_navigen.supervision.interfaces import Sample
 from recbole_navigen.supervision.plans import Brief
 from recbole_navigen.supervision.template.term_space import TermSpace
@@ -67,7 +67,7 @@ class Recommender(AskingRecommender):
         self.max_length = self.settings["MAX_ITEM_LIST_LENGTH"]
         self.ranking = Ranking(self.lm, self.settings["scoring_memory"])
         super().__init__(self.table.item_tokens, bool(self.settings.get("exclude_history")))
-        for name in ("_space", "_agreement", "_answer_rates", "_term_holders", "preference_space", "_log_popularity"):
+        for name in ("_space", "_agreement", "_evidence", "_term_holders", "preference_space", "_log_popularity"):
             self.__dict__.pop(name, None)
 
     @classmethod
@@ -103,7 +103,7 @@ class Recommender(AskingRecommender):
         trained, table = self.trained, self.table
         if COUNTS not in table.report and "data_path" in self.settings:
             with contextlib.suppress(InputError):
-                report = {**table.report, COUNTS: training_counts(self._histories.values()), RATES: self._answer_rates}
+                report = {**table.report, COUNTS: first_counts(self._histories.values()), RATES: self._answer_rates}
                 trained = replace(trained, table=replace(table, report=report))
         return export.save_pretrained(trained, folder)
 
@@ -184,14 +184,19 @@ class Recommender(AskingRecommender):
         token, terms = self.table.item_tokens[item], self.table.terms[item]
         return Recommendation(token, terms, math.exp(log_prob), log_prob, log_prob)
 
-    def _top(self, indices: list[list[int]], k: int, banned: torch.Tensor, stated: Sequence[Preferences]) -> TopK:
-        """The k best items of users by item indices of their histories, with or without preferences; banned (B, N)."""
+    def _top(
+        self, indices: list[list[int]], k: int, banned: torch.Tensor, stated: Sequence[Preferences], wish: bool = False
+    ) -> TopK:
+        """The k best items of users by item indices of their histories, with or without preferences; banned (B, N).
+
+        wish: see `PreferenceSpace.shift`.
+        """
         device, shifts = self.lm.code_rows.device, None
         if any(stated):
             shifts = torch.zeros(banned.shape)
             for row, (own, said) in enumerate(zip(indices, stated, strict=True)):
                 if said:
-                    shifts[row] = torch.from_numpy(self.preference_space.shift(said, len(own)))
+                    shifts[row] = torch.from_numpy(self.preference_space.shift(said, len(own), wish))
         rows = {empty: [row for row, own in enumerate(indices) if (not own) == empty] for empty in (False, True)}
         parts = []
         if read := rows[False]:
@@ -208,23 +213,11 @@ class Recommender(AskingRecommender):
         return TopK(top.items[order.to(device)], top.log_probs[order.to(device)], top.certified[order.to(device)])
 
     @cached_property
-    def preference_space(self) -> PreferenceSpace:
-        """How phrases match the items."""
-        return PreferenceSpace(
-            self.table.terms,
-            self._space,
-            self._agreement.vectors,
-            self.table.sentences,
-            self.settings["text_vectors"],
-            self._dated_titles,
-        )
-
-    @cached_property
     def _log_popularity(self) -> torch.Tensor:
         counts = self.table.report.get(COUNTS)
         if counts is None and "data_path" not in self.settings:
             raise InputError("a history is empty, and without the run's data set popularity is unknown; give items.")
-        return log_popularity(training_counts(self._histories.values()) if counts is None else counts, self.item_tokens)
+        return log_popularity(first_counts(self._histories.values()) if counts is None else counts, self.item_tokens)
 
     @torch.no_grad()
     @checks(
@@ -386,7 +379,8 @@ class Recommender(AskingRecommender):
         aims: dict[int, Aim] = {}
         for size in set(sizes):
             rows = [row for row, count in enumerate(sizes) if count == size]
-            top = self._top([indices[row] for row in rows], size, banned[rows], [stated[row] for row in rows])
+            said = [stated[row] for row in rows]
+            top = self._top([indices[row] for row in rows], size, banned[rows], said, wish=True)
             for row, items, scores in zip(rows, top.items.tolist(), top.log_probs.tolist(), strict=True):
                 probabilities = [math.exp(score) for score in scores]
                 best = int(self._agreement.gains(items, probabilities).argmax())

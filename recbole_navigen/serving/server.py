@@ -184,7 +184,7 @@ def create_app(
         return asked.history
 
     async def stated_by(asked: Asked) -> Preferences:
-        """What is stated, and what the user's feedback says beside it."""
+        """What is stated, and what the user's feedback says beside it: for items no more than evidence."""
         stated = Preferences.of(asked.preferences)
         if stated and not takes_preferences:
             raise InputError("preferences are understood by NaviGen alone, and this run is of another model")
@@ -192,7 +192,8 @@ def create_app(
             await asyncio.to_thread(lambda: [recommender.preference_space.match(one) for one in stated.weights])
         if feedback is None or asked.user is None or not takes_preferences:
             return stated
-        return stated + await asyncio.to_thread(feedback.taste, str(asked.user))
+        taste = await asyncio.to_thread(feedback.taste, str(asked.user))
+        return stated + (taste if isinstance(asked, InstructRequest) else taste.once())
 
     @app.post("/recommend", response_model_exclude_none=True)
     async def recommend(asked: RecommendRequest) -> RecommendAnswer:

@@ -11,6 +11,7 @@ from recbole_navigen.supervision.template.lexicons import content_words
 
 FEEDBACK = "feedback.jsonl"
 VERDICTS = ("keep", "edit", "discard")
+CHANGED, DISCARDED = 3.0, -0.25  # weights of terms, see `stated_terms`
 KINDS = {
     "verdict": f"one of {', '.join(VERDICTS)}",
     "user": "str",
@@ -69,22 +70,23 @@ def json_lines(path: str | Path, sentence: str) -> list[dict[str, Any]]:
 
 
 def stated_terms(line: Mapping[str, Any], known: Sequence[str]) -> dict[str, float]:
-    """What a line says of a user's taste: term -> 1 for what is wanted, -1 for what was edited away.
+    """What a line says of a user's taste, as weights of terms.
 
-    The terms of what was kept are wanted; of an edit, the terms that its text names, and not those that the text before
-    named and it does not. A medium that was discarded does not say why.
+    The terms of what was kept are wanted, and so are those that the text of an edit names; what an edit brings in or
+    takes away counts CHANGED times, since it was said of just this. A medium that was discarded does not say why: each
+    of its terms is a little less wanted.
 
     Args:
         line: from `read_feedback`. known: the terms of the catalogue, for edits.
     """
     if line["verdict"] == "keep":
         return dict.fromkeys(line["terms"], 1.0)
-    if line["verdict"] == "edit":
-        before, after = (set(content_words(text or "")) for text in (line.get("instruction"), line["edited"]))
-        words = {term: set(content_words(term)) for term in known}
-        wanted = {term: 1.0 for term, own in words.items() if own and own <= after}
-        return wanted | {term: -1.0 for term, own in words.items() if own and own <= before and not own <= after}
-    return {}
+    if line["verdict"] == "discard":
+        return dict.fromkeys(line["terms"], DISCARDED)
+    before, after = (set(content_words(text or "")) for text in (line.get("instruction"), line["edited"]))
+    words = {term: own for term in known if (own := set(content_words(term)))}
+    wanted = {term: 1.0 if own <= before else CHANGED for term, own in words.items() if own <= after}
+    return wanted | {term: -CHANGED for term, own in words.items() if own <= before and not own <= after}
 
 
 def _time(value: object) -> float:

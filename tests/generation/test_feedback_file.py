@@ -21,7 +21,7 @@ from recbole_navigen.generation.feedback_file import (
 )
 from recbole_navigen.generation.records import InstructionRecord, write_records
 from recbole_navigen.serving.preferences import Preferences
-from recbole_navigen.supervision.feedback_lines import read_feedback
+from recbole_navigen.supervision.feedback_lines import CHANGED, DISCARDED, read_feedback
 
 
 @pytest.fixture
@@ -59,8 +59,9 @@ def test_what_was_said_is_read_back_and_the_last_word_counts(made: Path, capsys)
     assert said[0]["sha256"] == f"{1:064d}"
     known = ["ball", "red", "green", "cube", "slow"]
     assert said_preferences(said, known) == {
-        "u1": Preferences({"ball": 1.0, "green": 1.0, "red": -1.0}),  # what an edit keeps, names, and takes away
-        "u2": Preferences({"cube": 1.0, "slow": 1.0}),
+        # What an edit keeps, brings in and takes away; what was kept, and what was discarded.
+        "u1": Preferences({"ball": 1.0, "green": CHANGED, "red": -CHANGED}),
+        "u2": Preferences({"cube": 1.0 + DISCARDED, "slow": 1.0}),
     }
     add_feedback(made, "keep", "u1")
     add_feedback(made, "keep", "u2", media="image")

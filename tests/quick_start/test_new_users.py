@@ -29,10 +29,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_somebody_new_is_recommended_to(run: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert recommend([f"--run={run}", "--preferences=western, not drama", "--k=4", "--no-progress"]) == 0
+    assert recommend([f"--run={run}", "--preferences=western:2, not drama", "--k=4", "--no-progress"]) == 0
     shown = capsys.readouterr().out
     assert "User (new)" in shown and "popularity" not in shown
-    table = run_recommend(run, preferences="western", k=4, show_progress=False)
+    table = run_recommend(run, preferences="western:3", k=4, show_progress=False)
     recommender = Recommender.load(run)
     assert all("western" in recommender.table.terms[recommender.item_tokens.index(item)] for item in table["item"])
     capsys.readouterr()

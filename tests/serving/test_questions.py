@@ -9,9 +9,10 @@ from small_recommender import small_recommender
 from recbole_navigen.errors import InputError
 from recbole_navigen.quick_start.interview import interview
 from recbole_navigen.serving import questions
+from recbole_navigen.serving.evidence import NOISE, Evidence
 from recbole_navigen.serving.popularity import COUNTS
 from recbole_navigen.serving.preferences import Preferences, words_of
-from recbole_navigen.serving.questions import LEAST, MOST, NOISE, Question, answer_rates, term_holders, term_questions
+from recbole_navigen.serving.questions import LEAST, MOST, Question, term_holders, term_questions
 
 RECOMMENDER = small_recommender()
 RECOMMENDER.table.report[COUNTS] = {f"i{item}": item for item in range(40)}
@@ -29,11 +30,16 @@ def entropy(shares: np.ndarray) -> float:
     return float(-(shares * np.log2(shares)).sum())
 
 
+def noisy(term: str) -> np.ndarray:
+    """a of the items where nothing is counted."""
+    return np.array([1 - NOISE if term in own else NOISE for own in TERMS])
+
+
 def information(chances: np.ndarray, asked: list[str]) -> float:
     """Mutual information in bits of the next item and the answers to some terms, from their whole joint table."""
     joint = chances[:, None]
     for term in asked:
-        yes = np.array([1 - NOISE if term in own else NOISE for own in TERMS])
+        yes = noisy(term)
         joint = np.concatenate([joint * yes[:, None], joint * (1 - yes)[:, None]], axis=1)
     return entropy(chances) + entropy(joint.sum(axis=0)) - entropy(joint.ravel())
 
@@ -44,13 +50,14 @@ def test_questions_tell_what_they_promise_and_no_other_tells_more(seed: int, sha
     draws = np.random.default_rng(seed)
     chances = np.exp(sharp * draws.standard_normal(len(TERMS)))
     chances /= chances.sum()
-    asked = term_questions(chances, term_holders(TERMS), [], 3)
+    asked = term_questions(chances, term_holders(TERMS), [], 3, noisy)
     chosen = [question.about[0] for question in asked]
     assert sum(question.information for question in asked) == pytest.approx(information(chances, chosen), abs=1e-6)
     candidates = {term for own in TERMS for term in own if sum(term in other for other in TERMS) >= 3}
     candidates = {term for term in candidates if LEAST <= chances[[term in own for own in TERMS]].sum() <= MOST}
     assert asked[0].information >= max(information(chances, [term]) for term in candidates) - 1e-6
-    assert asked[0].information >= asked[1].information > 0
+    told = [question.information for question in asked]
+    assert told == sorted(told, reverse=True) and told[-1] > 0
 
 
 @settings(max_examples=20, deadline=None)
@@ -105,14 +112,32 @@ def test_an_answer_weighs_what_it_tells() -> None:
     for user in range(300):
         odds = np.array([40.0 if genres[item] == "western" and user % 2 else 1.0 for item in genres])
         histories.append(draws.choice(list(genres), 8, replace=False, p=odds / odds.sum()).tolist())
-    rates = answer_rates(histories, dict(zip(RECOMMENDER.item_tokens, TERMS, strict=True)))
-    tells = {term: np.log(hit / false) for term, (hit, false) in rates.items()}
-    assert all(0 < rate < 1 for pair in rates.values() for rate in pair)
+    index = {item: place for place, item in enumerate(genres)}
+    evidence = Evidence([[index[item] for item in history] for history in histories], 40)
+    holders = term_holders(TERMS)
+    matches = {term: np.isin(np.arange(40), items).astype(float) for term, items in holders.items()}
+    tells = {term: np.log(hit / false) for term in holders for hit, false in [evidence.rates(term, matches[term])]}
     assert max(tells, key=tells.get) == "western" and tells["western"] > 0.5
-    chances = np.full(40, 1 / 40)
-    (first,) = term_questions(chances, term_holders(TERMS), [], 1, rates)
+    likes = {term: evidence.likelihood(term, matches[term]) for term in holders}
+    assert all(((own > 0) & (own < 1)).all() for own in likes.values())
+    (first,) = term_questions(np.full(40, 1 / 40), holders, [], 1, likes.get)
     assert first.about == ("western",)
-    assert first.answers["yes"].weights["western"] > 0 > first.answers["no"].weights["western"]
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_an_answer_does_what_its_question_promises(seed: int) -> None:
+    """What is expected of the next item before a question is what is expected after it, over both of its answers."""
+    draws = np.random.default_rng(seed)
+    recommender = small_recommender()
+    recommender.table.report[COUNTS] = RECOMMENDER.table.report[COUNTS]
+    recommender._evidence = Evidence([draws.integers(0, 40, 8) for _ in range(30)], 40)
+    (question,) = recommender.ask(n=1)
+    before, yes, no = (recommender.probabilities((), question.preferences(said)) for said in ("skip", "yes", "no"))
+    chance = before @ recommender.preference_space.likelihood(question.about[0])
+    assert chance * yes + (1 - chance) * no == pytest.approx(before, abs=1e-6)
+    told = entropy(before) - chance * entropy(yes) - (1 - chance) * entropy(no)
+    assert question.information == pytest.approx(told, abs=1e-5)
 
 
 def test_an_interview_asks_on_after_each_answer(monkeypatch, capsys) -> None:
