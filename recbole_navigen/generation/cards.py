@@ -40,16 +40,19 @@ def user_cards(
         own, lines, medium, key = values.get(entry.media, {}), [], None, None
         if generated is not None:
             record = generated.records[place]
-            medium = picture(generated.file(place), f"made by {record['model']}, seed {record['seed']}")
             lines = [f"{name} {found:.3f}" for name in own if np.isfinite(found := own[name].get(entry.user, np.nan))]
+            words = f"made by {record['model']}, seed {record['seed']}"
             if record["status"] != "done":
-                lines.append(f"{record['status']}: {record['reason']}")
+                words = f"{record['status']}: {record['reason']}"
             else:
                 key = {"user": entry.user, "media": entry.media, "sha256": record["sha256"]}
+                if "item" in record:
+                    words = f"nearest in the catalogue: {catalogue.texts.get(record['item'], record['item'])}"
+            medium = picture(generated.file(place), words)
         roles = (("held out: ", entry.target), ("written for: ", entry.aim))
         cards.append(
             UserCard(
-                f"{entry.user}, {entry.media}",
+                f"User {entry.user}, {entry.media}",
                 entry.instruction,
                 entry.reasoning or "",
                 tuple(item(raw) for raw in entry.history[-history:]),
