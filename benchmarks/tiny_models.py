@@ -228,8 +228,8 @@ def _image_unet(sizes: Sizes):
 def _video_unet(image_unet, sizes: Sizes):
     """The image model with motion modules, which begin as nothing, so that clips begin as pictures.
 
-    Their attention over frames begins with each frame's view of itself. As usually drawn it would begin as a mean over
-    frames, in which the number of a frame is lost, and thousands of clips pass before it is known again.
+    Their first attention over frames begins with each frame's view of itself. As it is usually drawn it begins as a
+    mean over frames, in which the number of a frame is all but lost.
     """
     from diffusers import MotionAdapter, UNetMotionModel
 
@@ -248,7 +248,7 @@ def _video_unet(image_unet, sizes: Sizes):
             nn.init.zeros_(module.weight)
             nn.init.zeros_(module.bias)
         elif part.endswith(("attn1.to_q", "attn1.to_k")):
-            module.weight.data = 1.5 * torch.eye(len(module.weight))
+            module.weight.data = 3 * torch.eye(len(module.weight))
     return unet
 
 

@@ -320,10 +320,8 @@ def test_retrieval_needs_no_generator(models: Path, catalogue: Catalogue, tmp_pa
         assert (np.asarray(found) == np.asarray(meant)).all()
     assert len(read_frames(made.file(1))) == settings["clip_frames"]
     assert [record["item"] for record in made.records] == [items[nearest]] * 2
-    assert (
-        user_cards(made.instructions, catalogue, made)[0].media.words
-        == f"nearest in the catalogue: {catalogue.texts[items[nearest]]}"
-    )
+    cards = user_cards(made.instructions, catalogue, made)
+    assert cards[0].media.words == f"nearest in the catalogue: {catalogue.texts[items[nearest]]}"
     with pytest.raises(InputError, match="needs pictures of the items"):
         build_generators({request.media for request in requests}, settings, Catalogue(catalogue.texts), encoder)
 
