@@ -40,17 +40,20 @@ def user_cards(
         by_metric, lines, medium, key = values.get(entry.media, {}), [], None, None
         if generated is not None:
             record = generated.records[place]
-            medium = picture(generated.file(place), f"made by {record['model']}, seed {record['seed']}")
             numbers = {metric: of_users.get(entry.user, np.nan) for metric, of_users in by_metric.items()}
             lines = [f"{metric} {number:.3f}" for metric, number in numbers.items() if np.isfinite(number)]
+            words = f"made by {record['model']}, seed {record['seed']}"
             if record["status"] != "done":
-                lines.append(f"{record['status']}: {record['reason']}")
+                words = f"{record['status']}: {record['reason']}"
             else:
                 key = {"user": entry.user, "media": entry.media, "sha256": record["sha256"]}
+                if "item" in record:
+                    words = f"nearest in the catalogue: {catalogue.texts.get(record['item'], record['item'])}"
+            medium = picture(generated.file(place), words)
         roles = (("held out: ", entry.target), ("stands for what is expected: ", entry.aim))
         cards.append(
             UserCard(
-                f"{entry.user}, {entry.media}",
+                f"User {entry.user}, {entry.media}",
                 entry.instruction,
                 entry.reasoning or "",
                 tuple(item(raw) for raw in entry.history[-history:]),

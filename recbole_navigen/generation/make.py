@@ -189,6 +189,9 @@ def generate(
                     begins = [starts[place] for place in batch if starts[place] is not None]
                     more = [begins] if begins else []
                     contents = generator(texts, [records[place]["seed"] for place in batch], *more)
+                    if hasattr(generator, "items"):
+                        for place, item in zip(batch, generator.items(texts), strict=True):
+                            records[place]["item"] = item
                 except Exception as error:  # whatever a pipeline raises must not cost the other users their media
                     if len(batch) > 1:
                         batches[:0] = [[place] for place in batch]

@@ -22,9 +22,9 @@ class Generated:
         folder: where everything is. instructions: as given.
         records: one line of `metadata.jsonl` each, in the same order: user, media, status (`done`, `failed` or
             `blocked`), file, sha256, instruction, seed, model, what the generator's identity says of it (`make._TOLD`),
-            seconds, tokens (by tokenizer: of the instruction, and how many are read), cut (whether no tokenizer reads
-            all of it), unmeasured (whether there was no tokenizer to ask), reason (of what is not done), blocked_by
-            (`checker` or `block_list`).
+            item (raw id, where the medium is the catalogue's picture of one), seconds, tokens (by tokenizer: of the
+            instruction, and how many are read), cut (whether no tokenizer reads all of it), unmeasured (whether there
+            was no tokenizer to ask), reason (of what is not done), blocked_by (`checker` or `block_list`).
         counts: of statuses, of what was there already (`kept`), and of instructions that were cut or unmeasured.
     """
 

@@ -16,6 +16,7 @@ import diffusers
 import numpy as np
 import pytest
 import small_pipelines
+import small_scorers
 import torch
 from PIL import Image
 from places import ROOT
@@ -43,7 +44,6 @@ REFUSED = {
     "flux2-klein": {"negative_prompt"},
     "flux2-klein-distilled": {"negative_prompt", "image_guidance"},
     "hunyuan-video": {"negative_prompt"},
-    "flux-kontext": {"negative_prompt"},
 }
 FPS = {"wan": 16, "ltx": 25, "cogvideox": 8, "hunyuan": 24, "animatediff": 8, "mochi": 30}
 
@@ -140,6 +140,18 @@ def test_every_family_runs_and_each_setting_acts(name: str, run: Path, tmp_path:
     wide = generation_settings({**own, f"{media}_size": [32, 64]})
     pipeline.arguments = arguments_of(pipeline.pipe, media, wide)
     assert pixels(pipeline, [text], [seed])[0].shape[-3:] == (32, 64, 3)
+
+
+def test_the_docs_count_the_zoo() -> None:
+    page = (ROOT / "docs" / "media.md").read_text("utf-8")
+    texts, pictures = [*small_pipelines.IMAGES, *small_pipelines.VIDEOS], list(small_pipelines.STARTED)
+    families = {re.sub("-(schnell|distilled)$", "", name) for name in texts}
+    asking = sum(medium(name) == "video" for name in pictures)
+    counts = f"| {len(texts) + len(pictures)} of {len(families)} families: {len(texts)} from text, {len(pictures)} "
+    assert f"{counts}from a picture |" in page
+    assert f"| {sum(map(len, REFUSED.values()))} settings of {len(REFUSED)} pipelines" in page
+    assert f"; {asking} image-to-video pipelines without a picture |" in page
+    assert f"{len(small_scorers.SCORERS)} layouts of scorers" in page
 
 
 @pytest.mark.parametrize("name", list(small_pipelines.STARTED))
