@@ -34,7 +34,10 @@ _EDITION = re.compile(
     r"(?:edition|version|bundle|jewel case|greatest hits|japan import|bulk packaging|online game code|download)\b.*$",
     re.IGNORECASE,
 )
-_HANGING = frozenset("a an and at by for from in of on or the to with & + -".split())  # no end of a name that was cut
+# No end of a name that was cut.
+_HANGING = frozenset(
+    {"a", "an", "and", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with", "&", "+"}
+)
 _ARTICLE = re.compile(r"^(.*), (The|A|An|Il|La|Le|Les|El|Das|Der|Die|L')$")
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9'&.+-]*")
 
