@@ -106,9 +106,7 @@ def learn_feedback(
     """
     # 1. What there is to learn, and what it is validated on.
     author, seed = trained.writer, trained.settings["seed"]
-    learned, kept_out = (
-        feedback_of(author, trained.table.item_tokens, own, seed) for own in split_users(lines, HELD_OUT, seed)
-    )
+    learned, kept_out = (feedback_of(author, trained.table, own, seed) for own in split_users(lines, HELD_OUT, seed))
     left_out = dict(learned.left_out + kept_out.left_out)
     if not learned.pairs or not kept_out.pairs:
         why = "".join(f"; {count} lines: {reason}" for reason, count in left_out.items())
