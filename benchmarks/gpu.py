@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,7 +36,7 @@ from recbole_navigen.generation import diffusers_pipeline as media_pipeline
 from recbole_navigen.generation.image import ImageGenerator
 from recbole_navigen.generation.make import generate
 from recbole_navigen.generation.records import InstructionRecord
-from recbole_navigen.generation.settings import generation_settings
+from recbole_navigen.generation.settings import GenerationSettings, generation_settings
 from recbole_navigen.generation.video import VideoGenerator
 from recbole_navigen.language.adapters import add_lora
 from recbole_navigen.language.backbone import scratch_lm
@@ -260,14 +260,13 @@ class Bench:
     def _made(self, media: str, build: Callable[..., Any], kind: Callable[..., Any], offload: str) -> dict[str, Any]:
         self._free()
         sizes, pipe = self.sizes, build(self.small, self.device, self.dtype)
-        own: dict[str, Any] = {f"{media}_model": "random", "generation_device": self.device, "offload": offload}
+        own: dict[str, Any] = {"generation_device": self.device, "offload": offload}
         own |= {f"{media}_steps": getattr(sizes, f"{media}_steps"), f"{media}_size": list(getattr(sizes, media))}
         own |= {"video_frames": sizes.frames, "video_guidance": 5.0} if media == "video" else {"image_guidance": 0.0}
-        settings = generation_settings({**own, "generation_batch_size": 1})
         with tempfile.TemporaryDirectory() as folder:
             # The head's own class, given the pipeline in place of a folder: tens of gigabytes need not pass a disk.
             pipe.save_config(folder)
-            settings[f"{media}_model"] = folder
+            settings = generation_settings({**own, f"{media}_model": folder, "generation_batch_size": 1})
             generator = with_pipeline(pipe, kind, settings)
             records = [InstructionRecord(f"u{user}", media, "a red ball, night", "i1") for user in range(2)]
             start = time.perf_counter()
@@ -299,7 +298,7 @@ class Bench:
             torch.cuda.reset_peak_memory_stats(self.device)
 
 
-def with_pipeline(pipe: Any, kind: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
+def with_pipeline(pipe: Any, kind: Callable[..., Any], settings: GenerationSettings) -> Any:
     """A generator of the media head around a pipeline that is there already."""
     import diffusers
 

@@ -216,7 +216,7 @@ def _searched(
         items, own = [index[item] for item in history], index[target]
         brief = planner.training_brief(items, own, medium, terms[own])
         words = tuple(terms[item] for item in items)
-        samples.append(Sample(user, words, terms[own], planner.domain, medium, settings["name_terms"], brief))
+        samples.append(Sample(user, words, terms[own], planner.domain, medium, settings.name_terms, brief))
     results = evolve(samples, roles.teacher, roles.judge, search_settings(settings)).results
     return ["" if result is None else result.draft.prompt for result in results]
 

@@ -15,6 +15,7 @@ import argparse
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from common import Bar, write_results
 from lora import BACKBONE, smollm2
 from quality import ranking_run
 
-from recbole_navigen.config import Config
+from recbole_navigen.config import Config, SupervisionSettings
 from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.data.sequences import UserSequences
@@ -58,13 +59,13 @@ def main() -> None:
     train = data_preparation(config, dataset)[0].dataset
     facts, terms = facts_of(config, dataset, model.table.terms), model.table.terms
     supervision = settings_of(config)
-    of = (train.sequences, terms, dataset.field2id_token[dataset.uid_field], supervision["domain"], "mixed")
+    of = (train.sequences, terms, dataset.field2id_token[dataset.uid_field], supervision.domain, "mixed")
     sources = samples_of(*of, at_most=arguments.users, planner=planner_of(supervision, facts))
 
     # 1. What both teachers write, who know what came.
     texts, reports, seconds = {}, {}, {}
     for label, own in {"template": {}, "SmolLM2": {**TEACHER, "teacher_model": MODEL}}.items():
-        asked = {**supervision, **own}
+        asked = replace(supervision, **own)
         roles = build_roles(asked, terms, RUNS, facts=facts)
         texts[label], reports[label], seconds[label] = _taught(sources, asked, roles)
 
@@ -104,7 +105,7 @@ def main() -> None:
 
 
 def _taught(
-    sources: Sequence[SampleSource], settings: dict[str, Any], roles: Any
+    sources: Sequence[SampleSource], settings: SupervisionSettings, roles: Any
 ) -> tuple[list[str | None], dict[str, Any], float]:
     """The instruction for each sample, None where no draft counted; the report of the search, and its seconds."""
     start = time.process_time()

@@ -3,7 +3,8 @@
 python benchmarks/serve.py --run=saved/NaviGen-ml-100k-...
 
 Every client asks as soon as it has its answer, for other histories each time, over connections that stay open. The
-clients share the processor with the server. /instruct is asked where the run has a writer.
+clients share the processor with the server, and with whatever else runs: what other work cannot change much is the
+processor time that the server takes for a request. /instruct is asked where the run has a writer.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 from common import Bar, write_results
 
 ROOT = Path(__file__).parent.parent
@@ -43,13 +45,21 @@ def question(path: str, users: list[str], rng: np.random.Generator) -> dict[str,
     return {"user": str(rng.choice(users)), "k": int(rng.integers(5, 21)), "exclude_history": bool(rng.integers(2))}
 
 
-async def load(place: str, path: str, users: list[str], clients: int, seconds: float) -> dict[str, Any]:
-    """Ask for some seconds, after a second in which nothing is measured."""
+def processor_seconds(process: int) -> float:
+    """Processor time that a process has taken so far."""
+    times = psutil.Process(process).cpu_times()
+    return times.user + times.system
+
+
+async def load(server: int, place: str, path: str, users: list[str], clients: int, seconds: float) -> dict[str, Any]:
+    """Ask for some seconds, after a second in which nothing is timed. server: number of its process."""
     took: list[float] = []
     failed: list[str] = []
+    answered, before = 0, processor_seconds(server)
     began = time.perf_counter() + 1.0
 
     async def ask(number: int) -> None:
+        nonlocal answered
         rng = np.random.default_rng([clients, number])
         # Each client has a pool of its own: one pool of httpx looks through all its connections at every request.
         async with httpx.AsyncClient(base_url=place, timeout=120, verify=False) as client:
@@ -60,6 +70,7 @@ async def load(place: str, path: str, users: list[str], clients: int, seconds: f
                 except httpx.HTTPError as error:
                     failed.append(f"{type(error).__name__}: {error}")
                     continue
+                answered += 1
                 if begin >= began:
                     took.append(time.perf_counter() - begin)
 
@@ -73,6 +84,7 @@ async def load(place: str, path: str, users: list[str], clients: int, seconds: f
         "per_second": round(len(took) / measured, 1),
         "p50_ms": round(float(p50), 1),
         "p99_ms": round(float(p99), 1),
+        "processor_ms": round((processor_seconds(server) - before) / answered * 1000, 2),
         "failed": len(failed),
         "first_failure": failed[0] if failed else None,
     }
@@ -104,7 +116,7 @@ def main() -> None:
     server, place, starting = start(arguments.run)
     instructs = httpx.get(f"{place}/health").json()["instructs"]
     paths = ["/recommend", *(["/instruct"] if instructs else [])]
-    rows = [asyncio.run(load(place, path, users, n, arguments.seconds)) for path in paths for n in CLIENTS]
+    rows = [asyncio.run(load(server.pid, place, path, users, n, arguments.seconds)) for path in paths for n in CLIENTS]
     ends = [asyncio.run(stopped(server, place, paths[-1], users, 32))]
     for row in (*rows, *ends):
         print(row)

@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=1000, help="at most so many, spread evenly")
     arguments = parser.parse_args()
     defaults = supervision_settings()
-    domain = defaults["domains"].get(arguments.dataset, "generic")
+    domain = defaults.domains.get(arguments.dataset, "generic")
     settings = {"data_path": arguments.data_path, "show_progress": False, "state": "WARNING"}
     config = Config("NaviGen", arguments.dataset, config_dict=settings)
     dataset = create_dataset(config)
@@ -60,8 +60,8 @@ def main() -> None:
     teacher, judge, reasoner = TemplateTeacher(space), TemplateJudge(space), TemplateReasoner()
     sequences = train._dataset.sequences
     users = dataset.field2id_token[dataset.uid_field]
-    of = (sequences, terms, users, domain, defaults["media"])
-    every = samples_of(*of, per_user=defaults["moments_per_user"], at_most=defaults["samples"], planner=planner)
+    of = (sequences, terms, users, domain, defaults.media)
+    every = samples_of(*of, per_user=defaults.moments_per_user, at_most=defaults.samples, planner=planner)
     supervision = supervise(every, teacher, judge, reasoner, show_progress=True)
     seconds = time.perf_counter() - start
 

@@ -226,7 +226,11 @@ def _image_unet(sizes: Sizes):
 
 
 def _video_unet(image_unet, sizes: Sizes):
-    """The image model with motion modules, which begin as nothing, so that clips begin as pictures."""
+    """The image model with motion modules, which begin as nothing, so that clips begin as pictures.
+
+    Their first attention over frames begins with each frame's view of itself. As it is usually drawn it begins as a
+    mean over frames, in which the number of a frame is all but lost.
+    """
     from diffusers import MotionAdapter, UNetMotionModel
 
     adapter = MotionAdapter(
@@ -238,9 +242,13 @@ def _video_unet(image_unet, sizes: Sizes):
     )
     unet = UNetMotionModel.from_unet2d(image_unet, adapter)
     for part, module in unet.named_modules():
-        if "motion_modules" in part and part.endswith("proj_out"):
+        if "motion_modules" not in part:
+            continue
+        if part.endswith("proj_out"):
             nn.init.zeros_(module.weight)
             nn.init.zeros_(module.bias)
+        elif part.endswith(("attn1.to_q", "attn1.to_k")):
+            module.weight.data = 3 * torch.eye(len(module.weight))
     return unet
 
 
@@ -292,8 +300,10 @@ def train_denoiser(sizes: Sizes, drawings: Drawings, text, tokenizer, vae, start
         last = scheduler.config.num_train_timesteps
         steps = torch.randint(last, (len(latents),))
         if start is not None:
-            # Where an object goes is decided while little but noise is seen: half of the clips are learned there.
-            steps = torch.where(torch.rand(len(latents)) < 0.5, last - 1 - steps // 4, steps)
+            # Where an object goes is decided while little but noise is seen: a third of the clips is learned from noise
+            # alone, and a third from a little more.
+            share = torch.rand(len(latents))
+            steps = torch.where(share < 1 / 3, last - 1, torch.where(share < 2 / 3, last - 1 - steps // 4, steps))
             context = context.repeat_interleave(latents.shape[2], dim=0)
         noisy = scheduler.add_noise(latents, noise, steps)
         averaged.update_parameters(both)

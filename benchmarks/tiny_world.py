@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-SIZE, FRAMES = 32, 8
+SIZE, FRAMES = 32, 4
 ATTRIBUTES = {
     "object": ("ball", "box", "pyramid", "star", "ring", "cross"),
     "colour": ("red", "green", "blue", "yellow", "purple", "white"),
@@ -201,7 +201,7 @@ def read_clips(clips: np.ndarray) -> np.ndarray:
     What stands still is that of the nearest drawn clip; the motion is that of the drawn clip whose *changes* over time
     point the same way, so that neither a wrong colour nor a faint movement decides it. A frozen clip reads as chance.
     """
-    own, drawn = clips[:, ::2, ::2, ::2], _all_clips(clips.shape[1])
+    own, drawn = clips[:, :, ::2, ::2], _all_clips(clips.shape[1])
     found = all_scenes()[_nearest(own, drawn)]
     found[:, -1] = all_scenes()[(_changes(own) @ _changes(drawn).T).argmax(1), -1]
     return found
@@ -215,9 +215,9 @@ def _all_pictures() -> np.ndarray:
 
 @functools.cache
 def _all_clips(frames: int) -> np.ndarray:
-    """All clips, every other frame and pixel: enough to tell them apart, for an eighth of the memory."""
-    scenes, moments = all_scenes(), np.linspace(0, 1, frames)[::2]
-    return np.stack([draw(scenes, moment, every=2) for moment in moments], axis=1)
+    """All clips, every other row and column: enough to tell them apart, for a quarter of the memory."""
+    scenes = all_scenes()
+    return np.stack([draw(scenes, moment, every=2) for moment in np.linspace(0, 1, frames)], axis=1)
 
 
 def _changes(clips: np.ndarray) -> np.ndarray:

@@ -61,11 +61,13 @@ def apply() -> None:
     # LightGCN, NGCF, GCMC, SpectralCF and NCL fill a dok_matrix by a method that SciPy 1.13 made private to its dict.
     if not hasattr(scipy.sparse.dok_matrix, "_update"):
         scipy.sparse.dok_matrix._update = _dok_update
-    # RecBole's metrics import scikit-learn for the AUC and the errors of ratings; it takes as long as all of RecBole.
-    if "sklearn.metrics" not in sys.modules:
-        sys.modules["sklearn.metrics"] = _WhenCalled("sklearn.metrics")
-        import_module("recbole.evaluator.metrics")
-        del sys.modules["sklearn.metrics"]
+    # RecBole imports TensorBoard for a writer that only a training makes, and scikit-learn for the AUC and the errors
+    # of ratings; each takes as long as much of RecBole.
+    for heavy, reader in (("torch.utils.tensorboard", "utils.utils"), ("sklearn.metrics", "evaluator.metrics")):
+        if heavy not in sys.modules:
+            sys.modules[heavy] = _WhenCalled(heavy)
+            import_module(f"recbole.{reader}")
+            del sys.modules[heavy]
     from recbole.evaluator.collector import Collector
 
     # ItemCoverage, GiniIndex, AveragePopularity and TailPercentage crash: the method asks plain numbers for `.cpu()`.

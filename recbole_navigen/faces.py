@@ -3,7 +3,9 @@
 So a room that needs torch costs nothing until something of it is used, and `--help` answers at once.
 """
 
-from collections.abc import Callable, Mapping
+import contextlib
+import gc
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -19,6 +21,25 @@ def face(room: str, names: Mapping[str, str]) -> tuple[Callable[[str], Any], Cal
     def attribute(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {room!r} has no attribute {name!r}")
-        return getattr(import_module(f".{homes[name]}", room), name)
+        with _without_collections():
+            return getattr(import_module(f".{homes[name]}", room), name)
 
     return attribute, lambda: [*homes], [*homes]
+
+
+@contextlib.contextmanager
+def _without_collections() -> Iterator[None]:
+    """Pause the garbage collector: torch and transformers make a million objects that stay, and it would go through all
+    of them again and again while they are imported, for a fifth of the time that this takes.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        if not gc.get_freeze_count():  # to the oldest generation, which is gone through the least often
+            gc.freeze()
+            gc.unfreeze()
+        gc.enable()

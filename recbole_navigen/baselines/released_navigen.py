@@ -69,13 +69,13 @@ def read_codes(tokens: list[str], file: str | Path | None) -> np.ndarray:
             )
         codes = (value[0] if isinstance(value, list) and value else value for value in table["sid"].to_pylist())
         known = dict(zip(map(str, table["pid"].to_pylist()), map(str, codes), strict=True))
-    found = [CID.fullmatch(known.get(token, token)) for token in tokens]
-    if missing := [token for token, match in zip(tokens, found, strict=True) if match is None]:
+    matches = [CID.fullmatch(known.get(token, token)) for token in tokens]
+    if missing := [token for token, match in zip(tokens, matches, strict=True) if match is None]:
         raise InputError(
             f"{len(missing)} of {len(tokens)} items have no code, the first is {missing[0]!r}; give codes_from a "
             "pid2cid2tid.parquet of these items, or make the data set by navigen-convert navigen-release."
         )
-    return np.array([list(map(int, match.groups())) for match in found])
+    return np.array([list(map(int, match.groups())) for match in matches])
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +130,16 @@ class ReleasedNaviGen(Untrained):
 
     def __init__(self, config: Config, dataset: Dataset):
         super().__init__(config, dataset)
-        if config["backbone"] is None:
+        source, revision = config["backbone"], config["backbone_revision"]
+        if source is None:
             raise InputError("backbone names the released checkpoint: --backbone=FOLDER_OR_HUB_ID")
         items = [str(token) for token in dataset.field2id_token[dataset.iid_field][1:]]
         codes = read_codes(items, config["codes_from"])
         distinct, leaf, shared = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
         self._shown = [cid(row) for row in codes]
-        self.tokenizer = pretrained_tokenizer(config["backbone"], config["backbone_revision"])
+        self.tokenizer = pretrained_tokenizer(source, revision)
         ids = self._token_ids(distinct)
-        lm = pretrained_lm(config["backbone"], config["backbone_revision"]).to(DTYPES[config["backbone_dtype"]])
+        lm = pretrained_lm(source, revision).to(DTYPES[config["backbone_dtype"]])
         self.lm = ReleasedLM(lm, ids)
         self.decoder = HeadDecoder(LegalCodes(CatalogueTrie.build(distinct, ids.shape[1])))
         leaf = leaf.reshape(-1)

@@ -64,11 +64,11 @@ def nearest_titles(titles: Sequence[str], count: int, chunk: int = 1024) -> spar
     parts = []
     for begin in range(0, len(titles), chunk):
         likeness = (vectors[begin : begin + chunk] @ vectors.T).toarray()
-        own = np.arange(len(likeness))
-        likeness[own, begin + own] = 0
+        place = np.arange(len(likeness))
+        likeness[place, begin + place] = 0
         best = np.argpartition(-likeness, min(count, len(titles) - 1) - 1, axis=1)[:, :count]
         values = np.take_along_axis(likeness, best, axis=1)
-        rows = np.repeat(own, best.shape[1])
+        rows = np.repeat(place, best.shape[1])
         parts.append(sparse.csr_matrix((values.ravel(), (rows, best.ravel())), shape=(len(likeness), len(titles))))
     return sparse.vstack(parts, format="csr")
 
@@ -89,9 +89,9 @@ class Transitions(Untrained):
         popularity = np.bincount(dataset.sequences.items, minlength=self.n_items)
         counts = cooccurrences(dataset.sequences, self.n_items, config["transition_steps"])
         self._follows = counts @ sparse.diags(1 / np.sqrt(popularity + config["popularity_smoothing"]))
-        if config["title_weight"] and config["item_text_fields"]:
+        if (weight := config["title_weight"]) and config["item_text_fields"]:
             titles = read_item_text(config, dataset).title
-            self._follows = self._follows + config["title_weight"] * nearest_titles(titles, config["title_neighbours"])
+            self._follows = self._follows + weight * nearest_titles(titles, config["title_neighbours"])
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Scores of all items by internal id, shape (B, N + 1), float32."""

@@ -39,11 +39,11 @@ def parser() -> CommandLine:
 @command
 def fairness(argv: Sequence[str] | None = None) -> None:
     """Run `navigen-fairness`."""
-    given = bare_arguments(parser(), argv)
-    given["columns"] = [name.strip() for name in given["columns"].split(",") if name.strip()]
+    arguments = bare_arguments(parser(), argv)
+    arguments["columns"] = [name.strip() for name in arguments["columns"].split(",") if name.strip()]
     from recbole_navigen.runs.layout import refuse_unfinished
 
-    refuse_unfinished(given["run"])  # before torch is imported
+    refuse_unfinished(arguments["run"])  # before torch is imported
     from recbole_navigen.quick_start.fairness_report import run_fairness
 
-    run_fairness(**given)
+    run_fairness(**arguments)

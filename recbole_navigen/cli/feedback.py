@@ -44,34 +44,34 @@ def parser() -> CommandLine:
 @command
 def feedback(argv: Sequence[str] | None = None) -> None:
     """Run `navigen-feedback`."""
-    given = bare_arguments(parser(), argv)
+    arguments = bare_arguments(parser(), argv)
     from recbole_navigen.errors import InputError
     from recbole_navigen.generation.feedback_file import FEEDBACK, add_feedback, add_page_feedback
     from recbole_navigen.visible import visible
 
-    page, run, steps = (given.pop(name) for name in ("page", "run", "steps"))
-    where = f"in {given['folder']}/{FEEDBACK}"
-    if (given["verdict"] == "learn") != (run is not None) or (steps is not None and run is None):
+    page, run, steps = (arguments.pop(name) for name in ("page", "run", "steps"))
+    where = f"in {arguments['folder']}/{FEEDBACK}"
+    if (arguments["verdict"] == "learn") != (run is not None) or (steps is not None and run is None):
         raise InputError(
             "a writer learns by `DIR learn --run=saved/RUN`; give both or neither, and --steps only there."
         )
     if run is not None:
-        if any(given[name] is not None for name in ("user", "instruction", "media")) or page is not None:
+        if any(arguments[name] is not None for name in ("user", "instruction", "media")) or page is not None:
             raise InputError("learn reads all that was said in the folder; leave out what is of one user.")
         from recbole_navigen.runs.layout import refuse_unfinished
 
         refuse_unfinished(run)
         from recbole_navigen.quick_start.learn import run_learn
 
-        run_learn(given["folder"], run, steps)
+        run_learn(arguments["folder"], run, steps)
         return
     if page is not None:
-        if any(given[name] is not None for name in ("verdict", "user", "instruction", "media")):
+        if any(arguments[name] is not None for name in ("verdict", "user", "instruction", "media")):
             raise InputError("a page says who and what by itself; leave verdict and user out beside --page.")
-        count = len(add_page_feedback(given["folder"], page))
+        count = len(add_page_feedback(arguments["folder"], page))
         print(visible(f"{count} new line{'' if count == 1 else 's'} {where}"))
         return
-    if given["user"] is None:
+    if arguments["user"] is None:
         raise InputError("navigen-feedback needs a verdict and a user, such as keep 196; or --page=FILE.")
-    line = add_feedback(**given)
+    line = add_feedback(**arguments)
     print(visible(f"{line['verdict']}: the {line['media']} of user {line['user']}, {where}"))

@@ -143,10 +143,10 @@ def compare(contenders: Sequence[Contender], metrics: Sequence[str]) -> Comparis
     shown = [quantities.index((protocol, metrics[0])) for protocol in PROTOCOLS]
     by_group = {}
     for group in groups:
-        found: list[dict[str, Estimate]] = [{}, {}]
+        rows: list[dict[str, Estimate]] = [{}, {}]
         if group.members.sum() >= 2:
-            found = estimates(labels, values[shown], [by_seed[q] for q in shown], group.members)
-        by_group.update({(protocol, group.name): row for protocol, row in zip(PROTOCOLS, found, strict=True)})
+            rows = estimates(labels, values[shown], [by_seed[q] for q in shown], group.members)
+        by_group.update({(protocol, group.name): row for protocol, row in zip(PROTOCOLS, rows, strict=True)})
     dataset = runs[0].record["dataset"]
     return Comparison(dataset, len(everybody), tuple(metrics), tuple(contenders), groups, overall, by_group)
 
@@ -241,12 +241,12 @@ def refuse_different(named: Mapping[str, Mapping[str, str]]) -> None:
         named: name of a run -> aspect -> its value in words; an aspect may be missing.
     """
     for aspect in dict.fromkeys(aspect for aspects in named.values() for aspect in aspects):
-        found: dict[str, list[str]] = {}
+        holders: dict[str, list[str]] = {}
         for name, aspects in named.items():
             if aspect in aspects:
-                found.setdefault(aspects[aspect], []).append(name)
-        if len(found) > 1:
-            parts = "; ".join(f"{value} in {', '.join(names)}" for value, names in found.items())
+                holders.setdefault(aspects[aspect], []).append(name)
+        if len(holders) > 1:
+            parts = "; ".join(f"{value} in {', '.join(names)}" for value, names in holders.items())
             raise InputError(f"runs with different {aspect} cannot stand in one table: {parts}; compare like with like")
 
 

@@ -44,12 +44,12 @@ def report(
     console = Console(highlight=False, quiet=not printed)
     console.print(*to_terminal(shown), sep="\n")
     title = f"Comparison on {comparison.dataset}"
-    made = models_table(comparison)
+    models = models_table(comparison)
     files = {
-        "table.md": f"# {title}\n\n{to_markdown([*shown, made])}",
+        "table.md": f"# {title}\n\n{to_markdown([*shown, models])}",
         "table.tex": to_latex(shown),
         "table.csv": to_csv(shown),
-        "report.html": to_html(title, _facts(comparison), [*shown[:2], made, *shown[2:]], _plots(comparison)),
+        "report.html": to_html(title, _facts(comparison), [*shown[:2], models, *shown[2:]], _plots(comparison)),
         "comparison.json": json.dumps(hide_known(plain(as_json(comparison))), indent=2, ensure_ascii=False) + "\n",
     }
     path = new_folder(root, f"compare-{comparison.dataset}")
@@ -124,7 +124,7 @@ def _plots(comparison: Comparison) -> list[Plot]:
 
 def tables(comparison: Comparison) -> list[Table]:
     """For each protocol: all metrics with what the models cost, and the first metric by thirds."""
-    found = []
+    shown = []
     for protocol, ranked in PROTOCOLS.items():
         rows = []
         for contender in comparison.contenders:
@@ -135,7 +135,7 @@ def tables(comparison: Comparison) -> list[Table]:
             rows.append((Cell(contender.label), *cells, *_costs(contender)))
         columns = ("model", *map(shown_name, comparison.metrics), *COSTS)
         title = f"{comparison.dataset}: {comparison.users:,} users, ranked among {ranked}"
-        found.append(Table(title, ranked, columns, tuple(rows), (EXPLAINED[protocol], *_notes(comparison))))
+        shown.append(Table(title, ranked, columns, tuple(rows), (EXPLAINED[protocol], *_notes(comparison))))
     for protocol, ranked in PROTOCOLS.items():
         rows = tuple(
             (
@@ -150,8 +150,8 @@ def tables(comparison: Comparison) -> list[Table]:
         columns = ("model", *(group.name for group in comparison.groups))
         title = f"{shown_name(comparison.metrics[0])} by popularity of the target and by history, ranked among {ranked}"
         notes = tuple(f"{group.name}: {group.about}." for group in comparison.groups)
-        found.append(Table(title, ranked, columns, rows, (*notes, _STATISTICS)))
-    return found
+        shown.append(Table(title, ranked, columns, rows, (*notes, _STATISTICS)))
+    return shown
 
 
 def models_table(comparison: Comparison) -> Table:
@@ -231,15 +231,15 @@ def _notes(comparison: Comparison) -> list[str]:
 def _versions(comparison: Comparison) -> list[str]:
     """A note that says which runs were made by which versions, where there are several."""
     packages = tuple(versions())
-    made: dict[str, list[str]] = {}
+    makers: dict[str, list[str]] = {}
     for contender in comparison.contenders:
         for run in contender.runs:
             known = run.record["versions"]
             named = ", ".join(f"{package} {known.get(package, '(not known)')}" for package in packages)
-            made.setdefault(named, []).append(f"{contender.label}, seed {run.record['seed']}")
-    if len(made) < 2:
+            makers.setdefault(named, []).append(f"{contender.label}, seed {run.record['seed']}")
+    if len(makers) < 2:
         return []
-    parts = "; ".join(f"{named} made {' and '.join(dict.fromkeys(runs))}" for named, runs in made.items())
+    parts = "; ".join(f"{named} made {' and '.join(dict.fromkeys(runs))}" for named, runs in makers.items())
     return [f"These runs were made by different versions, which may differ by themselves: {parts}."]
 
 

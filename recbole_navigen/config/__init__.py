@@ -9,8 +9,8 @@ __getattr__, __dir__, __all__ = face(
     __name__,
     {
         "config": "Config",
-        "settings": "DataSettings ReinforceSettings RunSettings TrainingSettings",
-        "teachers": "supervision_settings",
+        "settings": "DataSettings NaviGenSettings ReinforceSettings RunSettings TrainingSettings",
+        "teachers": "SupervisionSettings supervision_settings",
         "reinforcement": "reinforce_settings",
     },
 )

@@ -104,12 +104,12 @@ def _fit(kind: Kind, value: object, setting: Setting, sections: Sections, name: 
         return {
             str(model): fitted_all(
                 sections(word, str(model)),
-                _section(own, f"{name}.{model}"),
+                _section(entries, f"{name}.{model}"),
                 sections,
                 f"of {name}.{model}",
                 f"{name}.{model}.",
             )
-            for model, own in value.items()
+            for model, entries in value.items()
         }
     return _dict(kind, value, setting, sections, name)
 

@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import inspect
-import re
 from collections.abc import Sequence
 from enum import Enum
 from typing import Any
@@ -28,8 +27,6 @@ from recbole_navigen.config.rules import AS_BEFORE, NOT_LEARNED
 from recbole_navigen.errors import InputError
 from recbole_navigen.processes import own_gpu, size
 from recbole_navigen.redaction import remember, without_secrets
-
-_READ_BY_CODE = re.compile(r"""config\[["'](\w+)["']\]""")
 
 
 class Config(RecBoleConfig):
@@ -212,5 +209,5 @@ def _keys_read_by(model_class: type) -> set[str]:
         # A class typed into a notebook has no source; its settings then need a yaml file or another name known here.
         with contextlib.suppress(OSError, TypeError):
             if not base.__module__.startswith(("torch.", "builtins")):
-                keys.update(_READ_BY_CODE.findall(inspect.getsource(inspect.getmodule(base))))
+                keys.update(shipped.READ_BY_CODE.findall(inspect.getsource(inspect.getmodule(base))))
     return keys

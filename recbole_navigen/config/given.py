@@ -146,11 +146,11 @@ def gather(
     _end_steps(external, final)
     # Entries that were given one by one stand beside what is shipped; whoever reads `external` gets both.
     external |= {key: copy.deepcopy(final[key]) for key, value in external.items() if type(value) is Partial}
-    given = Given(model, dataset, of_files, from_dict, line, external, internal, final, of_dataset, described, source)
+    whole = Given(model, dataset, of_files, from_dict, line, external, internal, final, of_dataset, described, source)
     refuse_unfit(model, family, final)
     dataset_folder(final["data_path"], dataset)  # refuses an unknown data set
-    refuse_ignored(given, comparison)
-    return given
+    refuse_ignored(whole, comparison)
+    return whole
 
 
 def _end_steps(external: Mapping[str, Any], final: dict[str, Any]) -> None:

@@ -15,7 +15,6 @@ from recbole_navigen.config.reading import expanded, nearest
 from recbole_navigen.errors import InputError
 
 _SPELLED = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)")
-_READ_BY_CODE = re.compile(r"""config\[["'](\w+)["']\]""")
 _ABSTRACT = {
     "SequentialRecommender": "sequential_recommender",
     "GeneralRecommender": "general_recommender",
@@ -79,7 +78,7 @@ def own_model(file: str | Path, name: str) -> OwnModel | None:
                 family = _ABSTRACT.get(parent) or shipped.family_of(parent)
                 base = None if parent in _ABSTRACT else parent
                 break
-    keys = frozenset(_READ_BY_CODE.findall(text))
+    keys = frozenset(shipped.READ_BY_CODE.findall(text))
     _own_keys.update(keys)
     return OwnModel(file, name, family, base, keys)
 

@@ -17,16 +17,16 @@ def refuse_unfit_stages(settings: Mapping[str, Any]) -> None:
         raise InputError(
             f"training_stages={named!r} must name stages in this order: {', '.join(STAGES)}; finetune is needed."
         )
-    own = reinforce_settings(settings["reinforce"])
+    grpo = reinforce_settings(settings["reinforce"])
     if "reinforce" not in named:
         return
-    if own["tasks"] == ["cid2ins"] and "write" not in named:
+    if grpo["tasks"] == ["cid2ins"] and "write" not in named:
         raise InputError("reinforce: tasks=[cid2ins] needs a writer; put `write` before it in training_stages.")
-    if own["feedback"] is not None and "write" not in named:
+    if grpo["feedback"] is not None and "write" not in named:
         raise InputError("reinforce: feedback teaches a writer; put `write` before reinforce in training_stages.")
-    if settings["lora"] and own["lora_rank"]:
+    if settings["lora"] and grpo["lora_rank"]:
         raise InputError(
-            f"reinforce: lora_rank={own['lora_rank']} puts adapters on a body that has some already (lora: True); "
+            f"reinforce: lora_rank={grpo['lora_rank']} puts adapters on a body that has some already (lora: True); "
             "leave it 0, and those are reinforced."
         )
 

@@ -122,6 +122,18 @@ class TrainingSettings(RunSettings):
     instruction_batch_size: int
 
 
+@dataclass(frozen=True, slots=True)
+class NaviGenSettings(RunSettings):
+    """The settings that say of what a NaviGen is made; other models know some of them."""
+
+    backbone: str
+    backbone_revision: str | None
+    lora: bool
+    text_vectors: str
+    collaborative_model: str
+    collaborative_config: Mapping[str, Any]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReinforceSettings:
     """The section `reinforce`, properties/reinforce.yaml, with the seed of the run."""

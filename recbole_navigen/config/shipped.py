@@ -45,7 +45,7 @@ _STEPS = Setting("steps", (Kind("int", low=1),), False, help="Steps of the optim
 # What RecBole says of choices in its comments, such as: Range in ['BPR', 'CE'].
 _LISTED = re.compile(r"\b(?:Range|ranging) in `*\[([^\]]+)\]")
 _COMMENT = re.compile(r"^(?P<name>[\w-]+):.*?#\s*(?:\((?P<kind>[^)]*)\))?(?P<about>.*)$", re.MULTILINE)
-_READ_BY_CODE = re.compile(r"""config\[["'](\w+)["']\]""")
+READ_BY_CODE = re.compile(r"""config\[["'](\w+)["']\]""")
 _IMPORTED = re.compile(r"^\s*from recbole\.model\.([\w.]+) import", re.MULTILINE)
 _ARGUMENTS = re.compile(r"'(\w+)'")
 _METRIC = re.compile(r"^class (\w+)\((\w+)\):", re.MULTILINE)
@@ -201,7 +201,7 @@ def keys_in_code(model: str) -> frozenset[str]:
             continue
         seen.add(file)
         text = file.read_text("utf-8")
-        keys.update(_READ_BY_CODE.findall(text))
+        keys.update(READ_BY_CODE.findall(text))
         files += [root / f"{module.replace('.', '/')}.py" for module in _IMPORTED.findall(text)]
     return frozenset(keys)
 

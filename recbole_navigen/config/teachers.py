@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,24 +17,59 @@ RELEASED = {"name_terms": False, "match": "substring", "population": 3, "rounds"
 NEEDED = {"openai": ("base_url", "model"), "transformers": ("path",)}
 
 
-def supervision_settings(section: Mapping[str, Any] | None = None) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisionSettings:
+    """The section `supervision`, properties/supervision.yaml; made by `supervision_settings`."""
+
+    teacher: str
+    teacher_model: Mapping[str, Any]
+    judge: str | None
+    judge_model: Mapping[str, Any] | None
+    supervision_seed: int
+    domain: str | None
+    domains: Mapping[str, str]
+    media: str
+    moments_per_user: int
+    samples: int | None
+    name_terms: bool
+    thought: str
+    teach_terms: bool
+    population: int
+    rounds: int
+    patience: int
+    min_gain: float
+    match: str
+    instruction_budget: int
+    released: bool
+    traces: bool
+    tid_source: str
+    tid_reading: str
+
+    @property
+    def roles(self) -> dict[str, tuple[str, Mapping[str, Any]]]:
+        """Kind and options of the `teacher` and of the `judge`, who is the teacher unless said otherwise."""
+        teacher, judge = (self.teacher, self.teacher_model), self.judge or self.teacher
+        same = self.judge_model is None and judge == self.teacher
+        return {"teacher": teacher, "judge": teacher if same else (judge, self.judge_model or {})}
+
+    @property
+    def language_models(self) -> dict[str, tuple[str, Mapping[str, Any]]]:
+        """Of `roles` those that a language model of their own fills."""
+        roles = self.roles
+        if roles["judge"] is roles["teacher"]:
+            del roles["judge"]
+        return {role: model for role, model in roles.items() if model[0] in NEEDED}
+
+
+def supervision_settings(section: Mapping[str, Any] | None = None) -> SupervisionSettings:
     """The settings of properties/supervision.yaml with a user's own above them, checked."""
     settings = section_settings("supervision", section)
-    if settings["released"]:
-        settings |= RELEASED
-    for role, kind in models_of(settings).items():
-        options = settings[f"{role}_model"] or {}
-        settings[f"{role}_model"] = teacher_options(kind, options, f"supervision.{role}_model.")
-    return settings
-
-
-def models_of(settings: Mapping[str, Any]) -> dict[str, str]:
-    """The roles that a language model of their own fills: teacher or judge -> its kind."""
-    judge = settings["judge"] or settings["teacher"]
-    roles = {"teacher": settings["teacher"]}
-    if settings["judge_model"] is not None or judge != settings["teacher"]:
-        roles["judge"] = judge
-    return {role: kind for role, kind in roles.items() if kind in NEEDED}
+    settings = SupervisionSettings(**(settings | RELEASED if settings["released"] else settings))
+    options = {
+        f"{role}_model": teacher_options(*model, f"supervision.{role}_model.")
+        for role, model in settings.language_models.items()
+    }
+    return replace(settings, **options)
 
 
 def teacher_options(kind: str, options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -49,14 +85,9 @@ def teacher_options(kind: str, options: Mapping[str, Any], prefix: str = "") -> 
     return checked
 
 
-def refuse_absent_teachers(settings: Mapping[str, Any]) -> None:
-    """Refuse a supervision whose language models are not there: a folder, a package or a key.
-
-    Args:
-        settings: from `supervision_settings`, of a run that asks them.
-    """
-    for role, kind in models_of(settings).items():
-        options = settings[f"{role}_model"]
+def refuse_absent_teachers(settings: SupervisionSettings) -> None:
+    """Refuse a supervision whose language models are not there (a folder, a package or a key) and will be asked."""
+    for kind, options in settings.language_models.values():
         if kind == "transformers":
             if not Path(options["path"]).is_dir():
                 raise InputError(
@@ -72,14 +103,10 @@ def refuse_absent_teachers(settings: Mapping[str, Any]) -> None:
             raise InputError(f"the environment variable {name} (api_key_env) is not set; export the endpoint's key.")
 
 
-def asks_teachers(settings: Mapping[str, Any], supervision: Mapping[str, Any]) -> bool:
-    """Whether a run asks its teacher or judge anything.
-
-    Args:
-        settings: of the run. supervision: from `supervision_settings`.
-    """
+def asks_teachers(settings: Mapping[str, Any], supervision: SupervisionSettings) -> bool:
+    """Whether a run with these settings asks its teacher or judge anything."""
     stages = settings["training_stages"]
     judged = "reinforce" in stages and settings["reinforce"].get("scorer") == "judge"
     return bool(
-        settings["task_weights"]["cid2ins"] or "write" in stages or judged or supervision["tid_source"] == "teacher"
+        settings["task_weights"]["cid2ins"] or "write" in stages or judged or supervision.tid_source == "teacher"
     )

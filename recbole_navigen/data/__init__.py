@@ -167,16 +167,16 @@ def data_preparation(
             raise InputError(f"{key} is not available for {settings.model}; set it to {without}")
     if exclude and not sequential:
         config["repeatable"] = False
-    hidden = {"test": exclude if sequential else not config["repeatable"]}
+    hidden = {"test": exclude or not (sequential or settings.repeatable)}
     hidden["valid"] = settings.select_on == "unseen" if settings.select_on else hidden["test"]
     try:
         parts = list(dataset.build())
         parts[1] = _sample_rows(parts[1], settings.validation_users, settings.seed)
         samplers = list(create_samplers(config, dataset, parts))
         if not sequential and hidden["valid"] != hidden["test"]:  # a sampler knows what is hidden from a general model
-            kept, config["repeatable"] = config["repeatable"], not hidden["valid"]
+            config["repeatable"] = not hidden["valid"]
             samplers[1] = create_samplers(config, dataset, parts)[1]
-            config["repeatable"] = kept
+            config["repeatable"] = not hidden["test"]
     except InputError:
         raise
     except (ValueError, NotImplementedError) as error:

@@ -8,7 +8,8 @@ __getattr__, __dir__, __all__ = face(
         "user_ranks": "UserRanks rank_users",
         "ranks": "metric_values",
         "statistics": "Interval bootstrap",
-        "media_scores": "MediaCase MediaScores score_media",
+        "media_scores": "MediaScores",
+        "media_pairs": "MediaCase score_media",
         "instruction_scores": "InstructionScores score_instructions",
     },
 )

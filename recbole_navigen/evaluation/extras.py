@@ -17,7 +17,7 @@ from recbole_navigen.encoders.clip import is_video
 from recbole_navigen.encoders.frames import read_frames
 from recbole_navigen.encoders.pictures import open_picture
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.media_scores import MediaCase
+from recbole_navigen.evaluation.media_pairs import MediaCase
 
 Measure = Callable[..., float]  # of one picture, or of two of shape (SIDE, SIDE, 3), uint8
 UNPAIRED = frozenset({"aesthetic"})  # scores of a picture alone

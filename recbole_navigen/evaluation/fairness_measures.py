@@ -46,31 +46,31 @@ def exposure(groups: np.ndarray, count: int) -> np.ndarray:
 
 def mentions(texts: Sequence[str], values: Mapping[str, str]) -> np.ndarray:
     """How often each text names a value of an attribute. values: value -> its words. Shape (B, C)."""
-    found, known = np.zeros((len(texts), len(values))), [set(own.split()) for own in values.values()]
+    counts, known = np.zeros((len(texts), len(values))), [set(names.split()) for names in values.values()]
     for row, text in enumerate(texts):
         words = _WORDS.findall(text.lower())
-        found[row] = [sum(word in own for word in words) for own in known]
-    return found
+        counts[row] = [sum(word in names for word in words) for names in known]
+    return counts
 
 
-def amplification(given: np.ndarray, before: np.ndarray) -> list[Interval]:
+def amplification(after: np.ndarray, before: np.ndarray) -> list[Interval]:
     """Ratio of a share in what is handed out to the share in the histories, one for each of C values.
 
     Args:
-        given, before: how much of each value every user has. Shapes (B, C). Shares are those of the sums over users.
+        after, before: how much of each value every user has. Shapes (B, C). Shares are those of the sums over users.
     """
-    means = _ratio(_shares(given.mean(axis=0)), _shares(before.mean(axis=0)))
-    found = []
-    for mean, draws in zip(means, _drawn(given, before, _ratio), strict=True):
+    means = _ratio(_shares(after.mean(axis=0)), _shares(before.mean(axis=0)))
+    ratios = []
+    for mean, draws in zip(means, _drawn(after, before, _ratio), strict=True):
         known = draws[np.isfinite(draws)]
-        found.append(interval(float(mean), known) if len(known) else Interval(float(mean), np.nan, np.nan))
-    return found
+        ratios.append(interval(float(mean), known) if len(known) else Interval(float(mean), np.nan, np.nan))
+    return ratios
 
 
-def diversity_ratio(given: np.ndarray, before: np.ndarray) -> tuple[float, float, Interval]:
+def diversity_ratio(after: np.ndarray, before: np.ndarray) -> tuple[float, float, Interval]:
     """Entropy in bits of what is handed out and of the histories, and the ratio of the two; see `amplification`."""
-    own, history = (float(entropy(_shares(side.mean(axis=0)))) for side in (given, before))
-    draws = _drawn(given, before, lambda one, other: (entropy(one) / np.maximum(entropy(other), 1e-12))[None])[0]
+    own, history = (float(entropy(_shares(side.mean(axis=0)))) for side in (after, before))
+    draws = _drawn(after, before, lambda one, other: (entropy(one) / np.maximum(entropy(other), 1e-12))[None])[0]
     return own, history, interval(own / max(history, 1e-12), draws)
 
 
@@ -97,10 +97,10 @@ def _resampled(values: np.ndarray, seed: int) -> np.ndarray:
     return resampled_means(values[None], RESAMPLES, seed)[0]
 
 
-def _drawn(given: np.ndarray, before: np.ndarray, ratio: Callable) -> np.ndarray:
+def _drawn(after: np.ndarray, before: np.ndarray, ratio: Callable) -> np.ndarray:
     """A ratio of shares in each resample of the users. Shape (any, R)."""
-    count = given.shape[1]
-    means = resampled_means(np.concatenate([given, before], axis=1).T, RESAMPLES)
+    count = after.shape[1]
+    means = resampled_means(np.concatenate([after, before], axis=1).T, RESAMPLES)
     return ratio(_shares(means[:count]), _shares(means[count:]))
 
 

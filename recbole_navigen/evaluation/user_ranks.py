@@ -111,7 +111,7 @@ def rank_users(config: Config, test_data: AbstractDataLoader, model: AbstractRec
     rank, rank_unseen = full_sort_ranks(model, test_data)
     if min(rank.min(), rank_unseen.min()) < 0:
         raise InputError(
-            f"the test part of {config['dataset']} leaves out the last item of some users; check its filters"
+            f"the test part of {data.dataset_name} leaves out the last item of some users; check its filters"
         )
     targets = timeline.items[last]
     return UserRanks(

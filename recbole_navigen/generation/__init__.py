@@ -6,9 +6,10 @@ __getattr__, __dir__, __all__ = face(
     __name__,
     {
         "records": "InstructionRecord read_records write_records",
-        "settings": "generation_settings",
+        "settings": "GenerationSettings generation_settings",
         "interfaces": "Catalogue item_images",
-        "make": "Generated build_encoder build_generators generate score",
+        "media_folder": "Generated",
+        "make": "build_encoder build_generators generate score",
         "media_head": "MadeMedia MediaHead",
     },
 )

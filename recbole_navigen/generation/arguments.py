@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.generation.pipelines import UNKNOWN, Family, family_of
+from recbole_navigen.generation.settings import GenerationSettings
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -36,12 +37,12 @@ def frame_rate(pipe: "DiffusionPipeline", fps: int | None) -> int:
 
 
 def arguments_of(
-    pipe: "DiffusionPipeline", media: str, settings: Mapping[str, Any], start: "Image | None" = None
+    pipe: "DiffusionPipeline", media: str, settings: GenerationSettings, start: "Image | None" = None
 ) -> dict[str, Any]:
     """The arguments of a pipeline's calls beside prompts and generators; a setting that would not act is refused.
 
     Args:
-        pipe: loaded. media: `image` or `video`. settings: from `generation_settings`.
+        pipe: loaded. media: `image` or `video`.
         start: a PIL image to begin from; None: text alone.
     """
     family, accepted, name = family_of(pipe), accepted_by(pipe), type(pipe).__name__
@@ -67,15 +68,16 @@ def arguments_of(
 
     # 2. Settings that are one argument each.
     frames = next((key for key in _FRAMES if key in accepted), _FRAMES[0])
-    names = {f"{media}_steps": "num_inference_steps", f"{media}_frames": frames}
-    wanted |= {argument: settings[key] for key, argument in names.items() if settings.get(key) is not None}
-    if settings[f"{media}_size"]:
-        wanted |= dict(zip(("height", "width"), settings[f"{media}_size"], strict=True))
-    keys = {argument: key for key, argument in names.items()} | dict.fromkeys(("height", "width"), f"{media}_size")
+    names = {"steps": "num_inference_steps", "frames": frames}
+    wanted |= {argument: value for key, argument in names.items() if (value := settings.of(media, key)) is not None}
+    if settings.of(media, "size"):
+        wanted |= dict(zip(("height", "width"), settings.of(media, "size"), strict=True))
+    keys = {argument: f"{media}_{key}" for key, argument in names.items()}
+    keys |= dict.fromkeys(("height", "width"), f"{media}_size")
     if start is not None:
         wanted["image"], keys["image"] = start, "image_to_image" if media == "image" else "reference_image"
-        if media == "image" and settings["strength"] is not None:
-            wanted["strength"], keys["strength"] = settings["strength"], "strength"
+        if media == "image" and settings.strength is not None:
+            wanted["strength"], keys["strength"] = settings.strength, "strength"
         # Most pipelines that start from a picture take its size and no other.
         wanted = {key: value for key, value in wanted.items() if key not in ("height", "width") or key in accepted}
     unknown = sorted({keys[argument] for argument in wanted if argument not in accepted})
@@ -96,12 +98,12 @@ def arguments_of(
     # 5. What a family needs so that the above acts.
     rate = next((key for key in _RATES if key in accepted), None)
     if media == "video" and rate is not None:
-        wanted[rate] = frame_rate(pipe, settings["video_fps"])
+        wanted[rate] = frame_rate(pipe, settings.video_fps)
     if family.binned and pipe.transformer.config.sample_size not in family.binned:
         wanted["use_resolution_binning"] = False
     if "intermediate_timesteps" in accepted and steps not in (None, 2):
         wanted["intermediate_timesteps"] = None  # SanaSprint has them for two steps only
-    if "max_area" in accepted and settings[f"{media}_size"]:
+    if "max_area" in accepted and settings.of(media, "size"):
         # FLUX.1 Kontext makes pictures of a million pixels whatever it is asked for.
         wanted |= {"max_area": wanted["height"] * wanted["width"], "_auto_resize": False}
     return wanted
@@ -116,13 +118,13 @@ def reads_picture(pipe: "DiffusionPipeline") -> bool:
 def _guidance(
     pipe: "DiffusionPipeline",
     media: str,
-    settings: Mapping[str, Any],
+    settings: GenerationSettings,
     family: Family,
     accepted: Mapping[str, inspect.Parameter],
 ) -> dict[str, Any]:
     """Arguments of guidance and of the negative prompt."""
     name, key = type(pipe).__name__, f"{media}_guidance"
-    value, negative = settings[key], settings["negative_prompt"]
+    value, negative = settings.of(media, "guidance"), settings.negative_prompt
     argument, embedded = family.guidance, family.embedded
     if embedded is None:
         embedded = bool(pipe.transformer.config.get("guidance_embeds"))
@@ -177,8 +179,8 @@ def set_guider(pipe: "DiffusionPipeline", value: float | None) -> None:
         pipe.guider = pipe.guider.new(guidance_scale=value)
 
 
-def _refuse_rounded(pipe: "DiffusionPipeline", media: str, settings: Mapping[str, Any], family: Family) -> None:
-    name, size, frames = type(pipe).__name__, settings[f"{media}_size"], settings.get(f"{media}_frames")
+def _refuse_rounded(pipe: "DiffusionPipeline", media: str, settings: GenerationSettings, family: Family) -> None:
+    name, size, frames = type(pipe).__name__, settings.of(media, "size"), settings.of(media, "frames")
     sides = family.sides if isinstance(family.sides, int) else family.sides(pipe)
     if size and any(side % sides for side in size):
         near = "x".join(str(max(1, round(side / sides)) * sides) for side in size)

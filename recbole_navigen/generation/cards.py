@@ -6,7 +6,7 @@ import numpy as np
 
 from recbole_navigen.evaluation.media_scores import METRICS, MediaScores
 from recbole_navigen.generation.interfaces import Catalogue
-from recbole_navigen.generation.make import Generated
+from recbole_navigen.generation.media_folder import Generated
 from recbole_navigen.generation.page import Picture, UserCard, picture
 from recbole_navigen.generation.records import InstructionRecord
 
@@ -37,19 +37,23 @@ def user_cards(
 
     cards = []
     for place, entry in enumerate(instructions[:users]):
-        own, lines, medium, key = values.get(entry.media, {}), [], None, None
+        by_metric, lines, medium, key = values.get(entry.media, {}), [], None, None
         if generated is not None:
             record = generated.records[place]
-            medium = picture(generated.file(place), f"made by {record['model']}, seed {record['seed']}")
-            lines = [f"{name} {found:.3f}" for name in own if np.isfinite(found := own[name].get(entry.user, np.nan))]
+            numbers = {metric: of_users.get(entry.user, np.nan) for metric, of_users in by_metric.items()}
+            lines = [f"{metric} {number:.3f}" for metric, number in numbers.items() if np.isfinite(number)]
+            words = f"made by {record['model']}, seed {record['seed']}"
             if record["status"] != "done":
-                lines.append(f"{record['status']}: {record['reason']}")
+                words = f"{record['status']}: {record['reason']}"
             else:
                 key = {"user": entry.user, "media": entry.media, "sha256": record["sha256"]}
-        roles = (("held out: ", entry.target), ("written for: ", entry.aim))
+                if "item" in record:
+                    words = f"nearest in the catalogue: {catalogue.texts.get(record['item'], record['item'])}"
+            medium = picture(generated.file(place), words)
+        roles = (("held out: ", entry.target), ("stands for what is expected: ", entry.aim))
         cards.append(
             UserCard(
-                f"{entry.user}, {entry.media}",
+                f"User {entry.user}, {entry.media}",
                 entry.instruction,
                 entry.reasoning or "",
                 tuple(item(raw) for raw in entry.history[-history:]),

@@ -1,12 +1,12 @@
 """Any diffusers pipeline: loading it, and calling it with what it understands."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.generation.arguments import accepted_by, arguments_of, frame_rate, reads_picture, set_guider
 from recbole_navigen.generation.pipelines import family_of, loader_of, whole_parts
-from recbole_navigen.generation.settings import device_of
+from recbole_navigen.generation.settings import GenerationSettings, device_of
 from recbole_navigen.generation.user_pictures import first_picture, opened
 from recbole_navigen.sources import SAFE, find_source
 
@@ -20,13 +20,13 @@ _UNBOUNDED = 10**6  # tokenizers without a limit say 10^30
 class Pipeline:
     """A loaded text-to-image, image-to-image or text-to-video pipeline."""
 
-    def __init__(self, media: str, settings: Mapping[str, Any], start: "Image | None" = None):
+    def __init__(self, media: str, settings: GenerationSettings, start: "Image | None" = None):
         """
         Args:
-            media: `image` or `video`. settings: from `generation_settings`.
+            media: `image` or `video`.
             start: a PIL image to begin from, of the size that is set; None: text alone.
         """
-        path, self.media = settings[f"{media}_model"], media
+        path, self.media = settings.of(media, "model"), media
         try:
             import diffusers
             import torch
@@ -34,16 +34,16 @@ class Pipeline:
         except ImportError as error:
             raise InputError("generation needs diffusers; pip install 'recbole-navigen[generate]'.") from error
         device = device_of(settings)
-        dtype = settings["generation_dtype"]
+        dtype = settings.generation_dtype
         dtype = ("bfloat16" if device.startswith("cuda") else "float32") if dtype == "auto" else dtype
         try:
-            source = find_source(path, settings[f"{media}_revision"], "model_index.json")
+            source = find_source(path, settings.of(media, "revision"), "model_index.json")
             class_name = diffusers.DiffusionPipeline.load_config(path, revision=source.revision)["_class_name"]
             whole = whole_parts(class_name) if dtype != "float32" else ()
             dtypes = {"default": getattr(torch, dtype), **dict.fromkeys(whole, torch.float32)}
             kind = diffusers.DiffusionPipeline if media == "video" else loader_of(class_name, start is not None)
             self.pipe = kind.from_pretrained(path, revision=source.revision, dtype=dtypes, **SAFE)
-            place(self.pipe, device, settings["offload"])
+            place(self.pipe, device, settings.offload)
         except InputError:
             raise
         except Exception as error:  # malformed files make diffusers raise whatever there is
@@ -55,7 +55,7 @@ class Pipeline:
         self.safety_checker = "none in the pipeline"
         if getattr(self.pipe, "safety_checker", None) is not None:
             self.safety_checker = "on"
-            if not settings["safety_checker"]:
+            if not settings.safety_checker:
                 self.pipe.safety_checker = None
                 self.safety_checker = "off, as set"
 
@@ -65,14 +65,14 @@ class Pipeline:
         self.start = start
         self._accepted = accepted_by(self.pipe)
         self.arguments = arguments_of(self.pipe, media, settings, start)
-        set_guider(self.pipe, settings[f"{media}_guidance"])
-        self.fps = frame_rate(self.pipe, settings["video_fps"])
+        set_guider(self.pipe, settings.of(media, "guidance"))
+        self.fps = frame_rate(self.pipe, settings.video_fps)
         # Most pipelines that start from a picture keep its size.
-        size = settings[f"{media}_size"] if start is None or "height" in self.arguments else None
-        self.asked = (*(size or (None, None)), settings["video_frames"] if media == "video" else None)
+        size = settings.of(media, "size") if start is None or "height" in self.arguments else None
+        self.asked = (*(size or (None, None)), settings.video_frames if media == "video" else None)
         arguments = {name: value for name, value in self.arguments.items() if name != "image"}
-        if getattr(self.pipe, "guider", None) is not None and settings[f"{media}_guidance"] is not None:
-            arguments["guidance_scale"] = settings[f"{media}_guidance"]
+        if getattr(self.pipe, "guider", None) is not None and settings.of(media, "guidance") is not None:
+            arguments["guidance_scale"] = settings.of(media, "guidance")
         self.identity = {
             "model": source.name,
             "weights": source.weights,

@@ -45,14 +45,14 @@ def add_feedback(
         wrong = "edit needs the text that should have been; give --instruction" if verdict == "edit" else None
         raise InputError(f"{wrong or f'{verdict} takes no instruction; say edit to change one'}.")
     done = made_media(folder)
-    own = [line for line in done if str(line.get("user")) == str(user) and media in (None, line.get("media"))]
-    if not own:
+    choice = [line for line in done if str(line.get("user")) == str(user) and media in (None, line.get("media"))]
+    if not choice:
         known = [str(line.get("user")) for line in done]
         close = f"; the nearest of {len(known)} users is {nearest(str(user), known)!r}" if known else ""
         raise InputError(f"{folder} has no {media or 'medium'} of user {user!r}{close}.")
-    if len(own) > 1:
+    if len(choice) > 1:
         raise InputError(f"user {user!r} has an image and a video in {folder}; say which by --media.")
-    medium = own[0]
+    medium = choice[0]
 
     # 2. One line, one call.
     line = _line(medium, _records(folder), verdict, instruction if edits else None, time.time())
@@ -74,22 +74,24 @@ def add_page_feedback(folder: str | Path, file: str | Path) -> list[dict[str, An
         InputError: a line is none, or of a medium that is not in the folder; then nothing is appended.
     """
     folder, made, records = Path(folder), made_media(Path(folder)), _records(Path(folder))
-    media = {(str(own.get("user")), own.get("media"), own.get("sha256")): own for own in made}
+    media = {(str(entry.get("user")), entry.get("media"), entry.get("sha256")): entry for entry in made}
     lines = []
     for said in json_lines(file, f"{file} cannot be read; name the file that the page of {folder} saved"):
-        own = checked_line({"terms": [], "edited": None, **said}, file)
-        medium = media.get((own["user"], own["media"], own["sha256"]))
+        entry = checked_line({"terms": [], "edited": None, **said}, file)
+        medium = media.get((entry["user"], entry["media"], entry["sha256"]))
         if medium is None:
             raise InputError(
-                f"{file}: user {own['user']!r} has no such {own['media']} in {folder}; it was made anew since the page "
-                "was opened, or the page is of another folder."
+                f"{file}: user {entry['user']!r} has no such {entry['media']} in {folder}; it was made anew since the "
+                "page was opened, or the page is of another folder."
             )
-        edits = own["edited"] is not None and bool(own["edited"].strip())
-        if edits != (own["verdict"] == "edit"):
+        edits = entry["edited"] is not None and bool(entry["edited"].strip())
+        if edits != (entry["verdict"] == "edit"):
             raise InputError(
-                f"{file}: {own['verdict']} of user {own['user']!r} {'has a' if edits else 'lacks its'} text."
+                f"{file}: {entry['verdict']} of user {entry['user']!r} {'has a' if edits else 'lacks its'} text."
             )
-        lines.append(_line(medium, records, own["verdict"], own["edited"] if edits else None, own.get("time", 0.0)))
+        lines.append(
+            _line(medium, records, entry["verdict"], entry["edited"] if edits else None, entry.get("time", 0.0))
+        )
     known = set()
     if (folder / FEEDBACK).is_file():
         known = {json.dumps(line) for line in json_lines(folder / FEEDBACK, f"{folder / FEEDBACK} cannot be read")}

@@ -30,7 +30,7 @@ class Generator(Protocol):
     """Makes one kind of media.
 
     One that starts from pictures of users has `start_of(record)`, which gives the file for a record or None, and takes
-    the files as a third argument.
+    the files as a third argument. One that shows pictures of the catalogue has `items(instructions)`, their raw ids.
     """
 
     media: str

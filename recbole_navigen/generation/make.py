@@ -8,101 +8,73 @@ generated = generate(read_records(FILE), generators, "saved/RUN/media", settings
 scores = score(generated, catalogue, encoder, settings)
 """
 
-import json
 import logging
 import re
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from recbole_navigen.artefacts import content_hash, file_hash, plain, write_bytes
 from recbole_navigen.bars import tqdm
 from recbole_navigen.encoders.clip import ClipEncoder
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.media_scores import MediaCase, MediaScores, score_media
+from recbole_navigen.evaluation.media_pairs import MediaCase, score_media
+from recbole_navigen.evaluation.media_scores import MediaScores
 from recbole_navigen.generation.arguments import DEFAULT_FPS
 from recbole_navigen.generation.interfaces import Catalogue, Generator
-from recbole_navigen.generation.records import METADATA, InstructionRecord, text_lines
-from recbole_navigen.generation.settings import RETRIEVAL, device_of
+from recbole_navigen.generation.media_folder import Generated, file_name, is_whole, metadata_line, metadata_of
+from recbole_navigen.generation.records import METADATA, InstructionRecord
+from recbole_navigen.generation.settings import RETRIEVAL, GenerationSettings, device_of
 from recbole_navigen.language.tags import MEDIA
 from recbole_navigen.leftovers import remove_leftovers
 from recbole_navigen.redaction import hide
 
-_FOLDERS = {"image": ("images", ".png"), "video": ("videos", ".mp4")}
-_LONGEST_NAME = 120
 # Of a generator's identity, what each record repeats; None where it says nothing.
 _TOLD = ("revision", "weights", "pipeline", "dtype", "safety_checker", "arguments")
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Generated:
-    """The media of instructions, with a record of what happened to each.
-
-    Attributes:
-        folder: where everything is. instructions: as given.
-        records: one line of `metadata.jsonl` each, in the same order: user, media, status (`done`, `failed` or
-            `blocked`), file, sha256, instruction, seed, model, what the generator's identity says of it (`_TOLD`),
-            seconds, tokens (by tokenizer: of the instruction, and how many are read), cut (whether no tokenizer reads
-            all of it), unmeasured (whether there was no tokenizer to ask), reason (of what is not done), blocked_by
-            (`checker` or `block_list`).
-        counts: of statuses, of what was there already (`kept`), and of instructions that were cut or unmeasured.
-    """
-
-    folder: Path
-    instructions: tuple[InstructionRecord, ...]
-    records: tuple[dict[str, Any], ...]
-    counts: dict[str, int]
-
-    def file(self, place: int) -> Path | None:
-        """The medium of one instruction; None: there is none."""
-        name = self.records[place].get("file")
-        return None if name is None else self.folder / name
-
-
 def build_encoder(
-    settings: Mapping[str, Any], cache: str | Path | None = None, show_progress: bool = False
+    settings: GenerationSettings, cache: str | Path | None = None, show_progress: bool = False
 ) -> ClipEncoder | None:
     """The CLIP-like model of the settings; None if they name none.
 
     Args:
-        settings: from `generation_settings`. cache: folder for vectors, shared by runs.
+        cache: folder for vectors, shared by runs.
         show_progress: whether bars are shown.
     """
-    if settings["clip_model"] is None:
+    if settings.clip_model is None:
         return None
     return ClipEncoder(
-        settings["clip_model"],
-        settings["clip_revision"],
+        settings.clip_model,
+        settings.clip_revision,
         device_of(settings),
-        settings["clip_batch_size"],
-        settings["long_text"],
-        settings["clip_framing"],
+        settings.clip_batch_size,
+        settings.long_text,
+        settings.clip_framing,
         None if cache is None else Path(cache) / "clip",
         show_progress,
-        settings["clip_processor"],
+        settings.clip_processor,
     )
 
 
 def build_generators(
-    kinds: Collection[str], settings: Mapping[str, Any], catalogue: Catalogue, encoder: ClipEncoder | None
+    kinds: Collection[str], settings: GenerationSettings, catalogue: Catalogue, encoder: ClipEncoder | None
 ) -> dict[str, Generator]:
     """Load what some kinds of media need: media -> generator.
 
     Args:
-        kinds: of MEDIA, those that will be asked for. settings: from `generation_settings`.
+        kinds: of MEDIA, those that will be asked for.
         catalogue, encoder: for `retrieval`.
     """
     generators: dict[str, Generator] = {}
     for media in MEDIA:
         if media not in kinds:
             continue
-        model = settings[f"{media}_model"]
+        model = settings.of(media, "model")
         if model is None:
             raise InputError(
                 f"{media}s are asked for and there is no {media}_model; set --{media}_model=FOLDER_OR_HUB_ID."
@@ -110,8 +82,8 @@ def build_generators(
         if model == RETRIEVAL:
             from recbole_navigen.generation.retrieval import RetrievalGenerator
 
-            frames = settings["video_frames"] or settings["clip_frames"]
-            fps = settings["video_fps"] or DEFAULT_FPS
+            frames = settings.video_frames or settings.clip_frames
+            fps = settings.video_fps or DEFAULT_FPS
             generators[media] = RetrievalGenerator(media, encoder, catalogue, frames, fps)
         elif media == "image":
             from recbole_navigen.generation.image import ImageGenerator
@@ -133,7 +105,7 @@ def generate(
     instructions: Sequence[InstructionRecord],
     generators: Mapping[str, Generator],
     folder: str | Path,
-    settings: Mapping[str, Any],
+    settings: GenerationSettings,
     show_progress: bool = False,
 ) -> Generated:
     """Make what is not there yet.
@@ -141,7 +113,7 @@ def generate(
     Args:
         instructions: at most one a user and kind of medium. generators: from `build_generators`.
         folder: gets `images/USER.png`, `videos/USER.mp4` and `metadata.jsonl`.
-        settings: from `generation_settings`. show_progress: whether a bar is shown.
+        show_progress: whether a bar is shown.
 
     A file is kept if its record has the same hash (generator, instruction, seed) and its content is what the record
     says; so is the refusal of a safety checker. An instruction that ends without a file leaves none from earlier calls.
@@ -155,7 +127,7 @@ def generate(
         raise InputError("a user has two instructions for one kind of medium; keep one of them.")
 
     # 1. What each instruction comes to: blocked, there already, or to be made.
-    known = _read_records(folder / METADATA)
+    known = metadata_of(folder / METADATA)
     identities = {media: plain(generator.identity) for media, generator in generators.items()}
     records: list[dict[str, Any]] = []
     starts: list[Path | None] = []
@@ -163,7 +135,7 @@ def generate(
     reused = 0
     for place, entry in enumerate(instructions):
         generator, identity = generators[entry.media], identities[entry.media]
-        seed = user_seed(settings["generation_seed"], entry.user)
+        seed = user_seed(settings.generation_seed, entry.user)
         start = generator.start_of(entry) if hasattr(generator, "start_of") else None
         starts.append(start)
         key = content_hash(identity, entry.instruction, seed, *([] if start is None else [file_hash(start)]))
@@ -182,13 +154,13 @@ def generate(
             **({} if start is None else {"start": str(start)}),
             "hash": key,
         }
-        word = blocked_by(entry.instruction, settings["block_list"])
+        word = blocked_by(entry.instruction, settings.block_list)
         old = known.get((entry.user, entry.media), {})
         if word:
             reason = f"the instruction holds {word!r} of the block list"
             record |= {"status": "blocked", "blocked_by": "block_list", "reason": reason}
         # What the list blocked before may pass now; what the checker refused would be refused again.
-        elif old.get("hash") == key and (old.get("blocked_by") == "checker" or _is_whole(folder, old)):
+        elif old.get("hash") == key and (old.get("blocked_by") == "checker" or is_whole(folder, old)):
             record, reused = {**record, **old}, reused + 1
         else:
             todo.add(place)
@@ -202,12 +174,12 @@ def generate(
         for media, generator in generators.items():
             # Cut without regard to what is there: noise is each user's own, but rounding is a batch's, and a call that
             # goes on after a kill is to make what one call would have made.
-            own = [
+            queue = [
                 place
                 for place, record in enumerate(records)
                 if record["media"] == media and record.get("blocked_by") != "block_list"
             ]
-            batches = [own[i : i + generator.batch_size] for i in range(0, len(own), generator.batch_size)]
+            batches = [queue[i : i + generator.batch_size] for i in range(0, len(queue), generator.batch_size)]
             batches = [left for batch in batches if (left := [place for place in batch if place in todo])]
             while batches:
                 batch = batches.pop(0)
@@ -217,6 +189,9 @@ def generate(
                     begins = [starts[place] for place in batch if starts[place] is not None]
                     more = [begins] if begins else []
                     contents = generator(texts, [records[place]["seed"] for place in batch], *more)
+                    if hasattr(generator, "items"):
+                        for place, item in zip(batch, generator.items(texts), strict=True):
+                            records[place]["item"] = item
                 except Exception as error:  # whatever a pipeline raises must not cost the other users their media
                     if len(batch) > 1:
                         batches[:0] = [[place] for place in batch]
@@ -235,7 +210,7 @@ def generate(
                     write_bytes(folder / name, content)
                     records[place] |= {"status": "done", "file": name, "sha256": file_hash(folder / name)}
                 for place in batch:
-                    log.write(_line(records[place]))
+                    log.write(metadata_line(records[place]))
                 log.flush()
                 bar.update(len(batch))
                 bar.set_postfix(failed=sum(record["status"] == "failed" for record in records))
@@ -246,7 +221,7 @@ def generate(
         if "file" not in record:
             (folder / file_name(record["user"], record["media"])).unlink(missing_ok=True)
     mine = {(record["user"], record["media"]): record for record in records}
-    write_bytes(metadata, b"".join(map(_line, ({**known, **mine}).values())))
+    write_bytes(metadata, b"".join(map(metadata_line, ({**known, **mine}).values())))
     counts = Counter(record["status"] for record in records)
     counts |= {"kept": reused, **{name: sum(record[name] for record in records) for name in ("cut", "unmeasured")}}
     if counts["cut"]:
@@ -258,22 +233,22 @@ def generate(
 
 
 def score(
-    generated: Generated, catalogue: Catalogue, encoder: ClipEncoder, settings: Mapping[str, Any], media: str = "image"
+    generated: Generated, catalogue: Catalogue, encoder: ClipEncoder, settings: GenerationSettings, media: str = "image"
 ) -> MediaScores:
     """Score the media of one kind.
 
     Args:
         generated: from `generate`. catalogue: texts and pictures of items. encoder: from `build_encoder`.
-        settings: from `generation_settings`. media: `image` or `video`.
+        media: `image` or `video`.
 
     What failed or was blocked counts as a failure.
     """
     return score_media(
         encoder,
-        media_cases(generated, catalogue, settings["history_items"], media),
-        settings["clip_frames"],
-        settings["control_users"],
-        settings["generation_seed"],
+        media_cases(generated, catalogue, settings.history_items, media),
+        settings.clip_frames,
+        settings.control_users,
+        settings.generation_seed,
     )
 
 
@@ -307,35 +282,3 @@ def blocked_by(instruction: str, words: Sequence[str]) -> str | None:
     """The first word of a block list that an instruction holds as a word of its own, whatever its case."""
     lower = instruction.lower()
     return next((word for word in words if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", lower)), None)
-
-
-def file_name(user: str, media: str) -> str:
-    """Where a user's medium goes: `images/USER.png`, with ids that are no file names made ones."""
-    folder, suffix = _FOLDERS[media]
-    name = quote(user, safe=" ").replace(".", "%2E") if user.startswith(".") else quote(user, safe=" ")
-    if len(name) > _LONGEST_NAME:
-        name = f"{name[:60]}-{content_hash(user)[:16]}"
-    return f"{folder}/{name}{suffix}"
-
-
-def _read_records(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """Lines of an earlier call by user and medium, the newest of each; a line cut short by a kill is passed over."""
-    records = {}
-    for line in text_lines(path) if path.is_file() else ():
-        try:
-            record = json.loads(line)
-            records[record["user"], record["media"]] = record
-        except (json.JSONDecodeError, KeyError, TypeError):
-            continue
-    return records
-
-
-def _is_whole(folder: Path, record: Mapping[str, Any]) -> bool:
-    if record.get("status") != "done":
-        return False
-    file = folder / record["file"]
-    return file.is_file() and file_hash(file) == record["sha256"]
-
-
-def _line(record: Mapping[str, Any]) -> bytes:
-    return (json.dumps(plain(dict(record)), ensure_ascii=False) + "\n").encode()

@@ -14,7 +14,7 @@ from recbole_navigen.evaluation.media_scores import MediaScores
 from recbole_navigen.generation.interfaces import Catalogue, item_images
 from recbole_navigen.generation.make import Generated, build_encoder, build_generators, generate, media_cases, score
 from recbole_navigen.generation.records import InstructionRecord
-from recbole_navigen.generation.settings import device_of
+from recbole_navigen.generation.settings import GenerationSettings, device_of
 from recbole_navigen.generation.user_pictures import (
     PictureContext,
     ShownTerms,
@@ -32,7 +32,7 @@ class MediaHead:
     """Encoder and catalogue of one call, loaded before anything is written.
 
     Args:
-        titles: a name for each raw item id. cache: folder of what runs share. settings: from `generation_settings`.
+        titles: a name for each raw item id. cache: folder of what runs share.
         kinds: of media that will be asked for. show_progress: whether bars are shown.
     """
 
@@ -40,17 +40,17 @@ class MediaHead:
         self,
         titles: Mapping[str, str],
         cache: Path,
-        settings: Mapping[str, Any],
+        settings: GenerationSettings,
         kinds: Sequence[str],
         show_progress: bool,
     ):
         self.settings, self.cache, self.show_progress = settings, cache, show_progress
-        pictures = settings["item_images"]
+        pictures = settings.item_images
         self.catalogue = Catalogue(titles, item_images(pictures, list(titles)) if pictures else {})
-        if settings["reference_image"]:
-            opened(settings["reference_image"], settings)  # refused here, before anything is written
+        if settings.reference_image:
+            opened(settings.reference_image, settings)  # refused here, before anything is written
         self.encoder: ClipEncoder | None = build_encoder(settings, self.cache, show_progress)
-        self.measures = load_extras(settings["extra_metrics"], device_of(settings))
+        self.measures = load_extras(settings.extra_metrics, device_of(settings))
         self.generators = build_generators(kinds, settings, self.catalogue, self.encoder)
 
     def contexts(self, recommender: Recommender, histories: Mapping[str, Sequence[str]]) -> dict[str, PictureContext]:
@@ -60,24 +60,24 @@ class MediaHead:
         histories: raw item ids of each user.
         """
         known: dict[tuple[tuple[Path, ...], tuple[float, ...]], PictureContext] = {}
-        found: dict[str, PictureContext] = {}
+        of_users: dict[str, PictureContext] = {}
         brought = {user: files for user in histories if (files := tuple(pictures_of(self.settings, user)))}
         if not brought:
-            return found
+            return of_users
         vectors = {files: picture_vectors(self.encoder, files) for files in dict.fromkeys(brought.values())}
         shown = ShownTerms(self.encoder, recommender.table.known_terms, list(self.catalogue.images.values()))
         for user, files in brought.items():
-            texts = [self.catalogue.texts[item] for item in histories[user][-self.settings["history_items"] :]]
+            texts = [self.catalogue.texts[item] for item in histories[user][-self.settings.history_items :]]
             weights = weighed(self.encoder, vectors[files], texts if len(files) > 1 else ())
             key = (files, tuple(weights.round(6).tolist()))
             if key not in known:
-                words = tuple(term for term, _ in shown(vectors[files], weights, self.settings["reference_terms"]))
+                words = tuple(term for term, _ in shown(vectors[files], weights, self.settings.reference_terms))
                 names = (name_of(file, self.settings) for file in files)
                 known[key] = PictureContext(
                     recommender.item_of_terms(words), words, dict(zip(names, key[1], strict=True))
                 )
-            found[user] = known[key]
-        return found
+            of_users[user] = known[key]
+        return of_users
 
     def make(self, records: Sequence[InstructionRecord], folder: str | Path) -> "MadeMedia":
         """Make the media of instructions, and score them where every one of them has a target.
@@ -93,8 +93,8 @@ class MediaHead:
                 scores[media].save(Path(folder) / f"scores-{media}")
         extras = {}
         for media in scores if self.measures else ():
-            cases = media_cases(generated, self.catalogue, self.settings["history_items"], media)
-            extras[media] = extra_scores(self.measures, cases, self.settings["clip_frames"])
+            cases = media_cases(generated, self.catalogue, self.settings.history_items, media)
+            extras[media] = extra_scores(self.measures, cases, self.settings.clip_frames)
         checkers = {media: generator.identity["safety_checker"] for media, generator in self.generators.items()}
         return MadeMedia(generated, scores, extras, checkers)
 

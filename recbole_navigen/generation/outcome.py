@@ -23,6 +23,13 @@ from recbole_navigen.supervision.roles import build_roles, search_settings
 from recbole_navigen.supervision.settings import settings_of
 
 PAGE = "report.html"
+# What the page calls the counts of media.
+_COUNTED = {
+    "done": "media made",
+    "kept": "of them kept from an earlier call",
+    "cut": "longer than the model reads",
+    "unmeasured": "of unknown length in tokens",
+}
 # Of the metrics of a run, where there is no run: all that are known of media.
 _NO_RUN = {"metrics": [], "metric_decimal_place": 4}
 
@@ -53,7 +60,8 @@ def write_outcome(
     result["test_result"] = {} if media is None else media.result(settings, tested)
     write_record(folder / RESULT, result)
 
-    facts = {**({} if name is None else {"run": name}), **{key: str(count) for key, count in counts.items()}}
+    facts = {} if name is None else {"run": name}
+    facts |= {_COUNTED.get(key, key): str(count) for key, count in counts.items() if count}
     folded = ([], []) if run is None else run_sections(run, _trace(recommender, records[0]))
     tables: list[Table] = []
     if media is not None:
@@ -76,7 +84,7 @@ def _trace(recommender: Recommender, record: InstructionRecord) -> Mapping[str, 
     Only the offline teacher is asked: a language model would have to be paid, or waited for.
     """
     settings = settings_of(recommender.settings)
-    if settings["teacher"] != "template" or settings["judge"] not in (None, "template"):
+    if settings.teacher != "template" or settings.judge not in (None, "template"):
         return None
     table = recommender.table
     index = {item: place for place, item in enumerate(table.item_tokens)}
@@ -88,9 +96,9 @@ def _trace(recommender: Recommender, record: InstructionRecord) -> Mapping[str, 
         record.user,
         tuple(table.terms[item] for item in history),
         table.terms[aim],
-        record.domain or settings["domain"],
+        record.domain or settings.domain,
         record.media,
-        settings["name_terms"],
+        settings.name_terms,
         planner.training_brief(history, aim, record.media, table.terms[aim]),
     )
     roles = build_roles(settings, table.terms, cache_folder(recommender.settings), facts=planner.facts)

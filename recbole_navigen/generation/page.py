@@ -44,10 +44,10 @@ class UserCard:
     """One user on the page.
 
     Attributes:
-        user: raw id. instruction, reasoning: texts; the reasoning may be empty.
-        history: oldest first. media: what was made; None: nothing was asked for.
-        items: the held-out item and the one that was written for, where there are such.
-        scores: lines such as "CLIPScore 0.31".
+        user: a heading with the raw id. instruction, reasoning: texts; the reasoning may be empty.
+        history: oldest first. media: what was made, or in words why there is none; None: nothing was asked for.
+        items: the held-out item and the one that stands for what is expected, where there are such.
+        scores: lines such as "CLIPScore 0.31"; the first is shown, and the others when they are asked for.
         medium: user, media and sha256 of a medium that can be kept, edited or discarded; None: there is none.
     """
 

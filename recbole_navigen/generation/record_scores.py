@@ -3,10 +3,9 @@
 import importlib.util
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from recbole_navigen.bars import tqdm
 from recbole_navigen.config.locate import cache_folder
@@ -23,6 +22,7 @@ from recbole_navigen.evaluation.fluency import (
 from recbole_navigen.evaluation.instruction_scores import raw_answer, score_instructions
 from recbole_navigen.evaluation.simple_writers import TOP, Items, item_kinds, simple_answers
 from recbole_navigen.generation.records import InstructionRecord
+from recbole_navigen.generation.settings import GenerationSettings
 from recbole_navigen.generation.written_scores import WrittenScores, writer_intervals
 from recbole_navigen.language.answer import InvalidAnswer, parse_answer
 from recbole_navigen.serving.popularity import training_counts
@@ -33,13 +33,13 @@ logger = logging.getLogger(__name__)
 
 
 def score_records(
-    recommender: Recommender, records: Sequence[InstructionRecord], settings: Mapping[str, Any], show_progress: bool
+    recommender: Recommender, records: Sequence[InstructionRecord], settings: GenerationSettings, show_progress: bool
 ) -> WrittenScores | None:
     """Score instructions whose targets are known, beside simple writers; None, with a warning, for a single user.
 
     Args:
         recommender: of the run; it ranks the five best and knows texts, terms and popularity.
-        records: each with a target and a history. settings: from `generation_settings`.
+        records: each with a target and a history.
         show_progress: whether bars are shown.
     """
     if len(records) < 2:
@@ -58,7 +58,7 @@ def score_records(
     histories, targets = [list(entry.history) for entry in records], [entry.target for entry in records]
     simple = simple_writers(recommender, histories, targets)
     items = simple.items
-    name, space = text_space(settings["similarity_model"], list(items.texts.values()))
+    name, space = text_space(settings.similarity_model, list(items.texts.values()))
     media = [entry.media for entry in records]
     titles = [
         [items.titles[item] for item in dict.fromkeys((*entry.items(), *named)) if item in known]
@@ -144,10 +144,10 @@ def text_space(source: str, texts: Sequence[str]) -> tuple[str, TextSpace]:
 
 
 def _fluency(
-    recommender: Recommender, records: Sequence[InstructionRecord], settings: Mapping[str, Any], show_progress: bool
+    recommender: Recommender, records: Sequence[InstructionRecord], settings: GenerationSettings, show_progress: bool
 ) -> tuple[Fluency | None, str]:
     """Fluency, or why it is not measured."""
-    source = settings["fluency_model"]
+    source = settings.fluency_model
     if source is None:
         return None, "fluency_model is None"
     if source == "auto":
@@ -156,10 +156,10 @@ def _fluency(
         source = "smollm2"
     name, model, tokenizer = language_model(source, cache_folder(recommender.settings))
     supervision = settings_of(recommender.settings)
-    options = [own for role in ("teacher_model", "judge_model") if (own := supervision[role] or {}).get("path")]
+    options = [own for own in (supervision.teacher_model, supervision.judge_model or {}) if own.get("path")]
     authors = [Path(recommender.author.settings["backbone"])]
     authors += [Path(own["path"]) / (own.get("gguf_file") or "") for own in options]
     if (author := wrote_it(model, authors)) is not None:
         return None, f"{name} is no judge of what {author.name} wrote, a model of its kind and size"
     texts = [entry.instruction for entry in records]
-    return measure_fluency(texts, name, model, tokenizer, settings["generation_seed"], show_progress), ""
+    return measure_fluency(texts, name, model, tokenizer, settings.generation_seed, show_progress), ""

@@ -46,7 +46,7 @@ class InstructionRecord:
         target: raw id of the held-out item, which scores compare with; None: nothing was held out.
         history: raw ids of the items that were read, oldest first.
         reasoning: why this instruction; None without a thought.
-        aim: raw id of the item that the instruction is for; None: it is bound to none, or nobody said.
+        aim: raw id of the item that stands for what is expected next, see `Recommender.instruct`; None: there is none.
         aim_terms, aim_probability: the item's own terms, and how probable the model held it to be next.
         terms: what the model expects of the next item.
         domain: the kind of catalogue that was written for.

@@ -32,6 +32,7 @@ class RetrievalGenerator:
         if not catalogue.images:
             raise InputError(f"{media}_model=retrieval needs pictures of the items; set --item_images=FOLDER.")
         self.media, self.encoder, self.frames, self.fps = media, encoder, frames, fps
+        self.tokens = list(catalogue.images)
         self.files = [Path(file) for file in catalogue.images.values()]
         self.vectors = encoder.images(self.files).means
         self.identity: dict[str, Any] = {
@@ -40,7 +41,7 @@ class RetrievalGenerator:
             "weights": encoder.identity["weights"],
             "safety_checker": "none in retrieval",
             "encoder": encoder.identity,
-            "catalogue": content_hash(list(catalogue.images), self.vectors),
+            "catalogue": content_hash(self.tokens, self.vectors),
             "arguments": {"frames": frames, "fps": fps} if media == "video" else {},
         }
 
@@ -48,10 +49,17 @@ class RetrievalGenerator:
         """The encoder's reading; longer texts are read in chunks if it is set to."""
         return self.encoder.lengths(instruction)
 
+    def items(self, instructions: Sequence[str]) -> list[str]:
+        """Raw ids of the items whose pictures are nearest."""
+        return [self.tokens[place] for place in self._nearest(instructions)]
+
+    def _nearest(self, instructions: Sequence[str]) -> np.ndarray:
+        """Places of the nearest pictures. Shape (B,)."""
+        return (self.encoder.texts(instructions).means @ self.vectors.T).argmax(1)
+
     def __call__(self, instructions: Sequence[str], seeds: Sequence[int]) -> list[bytes | None]:
         """Files of the nearest pictures; seeds change nothing."""
-        nearest = (self.encoder.texts(instructions).means @ self.vectors.T).argmax(1)
-        pictures = [open_picture(self.files[place]) for place in nearest]
+        pictures = [open_picture(self.files[place]) for place in self._nearest(instructions)]
         if self.media == "image":
             return [png(picture) for picture in pictures]
         return [mp4(np.stack([np.asarray(picture)] * self.frames), self.fps) for picture in pictures]

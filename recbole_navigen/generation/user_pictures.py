@@ -19,6 +19,7 @@ from recbole_navigen.encoders.pictures import open_picture
 from recbole_navigen.errors import InputError
 from recbole_navigen.generation.interfaces import IMAGE_SUFFIXES
 from recbole_navigen.generation.records import InstructionRecord
+from recbole_navigen.generation.settings import GenerationSettings
 
 SHARP = 0.05  # cosines of CLIP-like models lie near each other
 
@@ -42,42 +43,40 @@ class PictureContext:
         return {"pictures": dict(self.weights), "picture_terms": list(self.terms), "picture_item": self.item}
 
 
-def pictures_of(settings: Mapping[str, Any], user: str) -> list[Path]:
+def pictures_of(settings: GenerationSettings, user: str) -> list[Path]:
     """The pictures of one user: FOLDER/USER.png, or all of FOLDER/USER/, in the order of their names; else those that
     are for everybody, `reference_image`.
-
-    settings: from `generation_settings`.
     """
-    found: list[Path] = []
-    if settings["user_images"] is not None and Path(user).name == user != "..":  # an id is never a path
-        folder = Path(settings["user_images"])
+    files: list[Path] = []
+    if settings.user_images is not None and Path(user).name == user != "..":  # an id is never a path
+        folder = Path(settings.user_images)
         inside = sorted((folder / user).iterdir()) if (folder / user).is_dir() else []
-        found = [file for file in inside if file.suffix.lower() in IMAGE_SUFFIXES]
+        files = [file for file in inside if file.suffix.lower() in IMAGE_SUFFIXES]
         alone = (folder / f"{user}{suffix}" for suffix in IMAGE_SUFFIXES)
-        found += [file for file in alone if file.is_file()]
-    if not found and settings["reference_image"] is not None:
-        found = [Path(settings["reference_image"])]
-    return found
+        files += [file for file in alone if file.is_file()]
+    if not files and settings.reference_image is not None:
+        files = [Path(settings.reference_image)]
+    return files
 
 
-def first_picture(settings: Mapping[str, Any]) -> Path | None:
+def first_picture(settings: GenerationSettings) -> Path | None:
     """Any picture that media may start from, to build a pipeline with; None where there is none."""
-    if settings["reference_image"] is not None:
-        return Path(settings["reference_image"])
-    if settings["user_images"] is None:
+    if settings.reference_image is not None:
+        return Path(settings.reference_image)
+    if settings.user_images is None:
         return None
-    files = (file for file in sorted(Path(settings["user_images"]).rglob("*")) if file.suffix.lower() in IMAGE_SUFFIXES)
+    files = (file for file in sorted(Path(settings.user_images).rglob("*")) if file.suffix.lower() in IMAGE_SUFFIXES)
     if (first := next(files, None)) is None:
-        raise InputError(f"user_images={settings['user_images']} holds no picture; add USER.png or USER/NAME.png.")
+        raise InputError(f"user_images={settings.user_images} holds no picture; add USER.png or USER/NAME.png.")
     return first
 
 
-def start_of(settings: Mapping[str, Any], record: InstructionRecord) -> Path:
+def start_of(settings: GenerationSettings, record: InstructionRecord) -> Path:
     """The picture that a user's medium starts from: the one that weighs most, or else the first."""
     files = pictures_of(settings, record.user)
     if not files:
         raise InputError(
-            f"user {record.user} has no picture in user_images={settings['user_images']}; add one, or set "
+            f"user {record.user} has no picture in user_images={settings.user_images}; add one, or set "
             "--reference_image=FILE for those who have none."
         )
     weights = record.more.get("pictures")
@@ -85,15 +84,15 @@ def start_of(settings: Mapping[str, Any], record: InstructionRecord) -> Path:
     return max(files, key=lambda file: (weights.get(name_of(file, settings), 0.0), -files.index(file)))
 
 
-def name_of(file: Path, settings: Mapping[str, Any]) -> str:
+def name_of(file: Path, settings: GenerationSettings) -> str:
     """How records name a picture: within `user_images`, or as it was given."""
-    folder = settings["user_images"]
+    folder = settings.user_images
     return str(file.relative_to(folder)) if folder is not None and file.is_relative_to(folder) else str(file)
 
 
-def opened(file: str | Path, settings: Mapping[str, Any]) -> Image.Image:
+def opened(file: str | Path, settings: GenerationSettings) -> Image.Image:
     """A picture that media start from. What it cannot be read as is said of the setting, if one names it."""
-    is_reference = str(file) == settings["reference_image"]
+    is_reference = str(file) == settings.reference_image
     return open_picture(file, f"reference_image={file}" if is_reference else None)
 
 

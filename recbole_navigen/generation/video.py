@@ -1,9 +1,8 @@
 """Videos from a diffusers pipeline, written as H.264 in MP4."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from recbole_navigen.encoders.pictures import open_picture
 from recbole_navigen.errors import InputError
 from recbole_navigen.generation.diffusers_pipeline import Pipeline, refuse_other_size
 from recbole_navigen.generation.records import InstructionRecord
+from recbole_navigen.generation.settings import GenerationSettings
 from recbole_navigen.generation.user_pictures import start_of
 
 
@@ -20,22 +20,19 @@ class VideoGenerator:
 
     media = "video"
 
-    def __init__(self, settings: Mapping[str, Any]):
-        """
-        Args:
-            settings: from `generation_settings`, with `video_model`.
-        """
+    def __init__(self, settings: GenerationSettings):
+        """The settings name `video_model`."""
         self._settings, self.pipeline = settings, Pipeline("video", settings)
-        self.batch_size = settings["generation_batch_size"]
+        self.batch_size = settings.generation_batch_size
         self.fps = self.pipeline.fps
         self.identity = {**self.pipeline.identity, "fps": self.fps}
-        if self.pipeline.start is not None and settings["user_images"] is None:
+        if self.pipeline.start is not None and settings.user_images is None:
             self.identity["start"] = content_hash(np.asarray(self.pipeline.start))
         self.lengths = self.pipeline.lengths
 
     def start_of(self, record: InstructionRecord) -> Path | None:
         """The picture of its user that a medium starts from; None: what all start from, or nothing."""
-        return start_of(self._settings, record) if self.pipeline.start and self._settings["user_images"] else None
+        return start_of(self._settings, record) if self.pipeline.start and self._settings.user_images else None
 
     def __call__(
         self, instructions: Sequence[str], seeds: Sequence[int], starts: Sequence[Path] = ()

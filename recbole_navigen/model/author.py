@@ -8,7 +8,7 @@ from typing import Any
 from recbole_navigen.language.rendering import Renderer
 from recbole_navigen.network.text_model import TextModel
 from recbole_navigen.supervision.facts import ItemFacts
-from recbole_navigen.supervision.planner import Planner, planner_of
+from recbole_navigen.supervision.planner import Planner
 
 
 @dataclass(frozen=True)
@@ -31,5 +31,7 @@ class Author:
         """Knows the facts of the items, where plans are written; None for free text. Made when it is first asked for:
         its lexicons take a second, and who only wants recommendations needs none.
         """
-        facts = self.settings.get("facts")
-        return None if facts is None else planner_of(self.settings, list(map(ItemFacts.of_row, facts)))
+        if self.settings.get("facts") is None:
+            return None
+        known = (self.settings[name] for name in ("domain", "instruction_budget", "name_terms"))
+        return Planner(list(map(ItemFacts.of_row, self.settings["facts"])), *known)

@@ -80,14 +80,14 @@ def plan_chunks(trie: CatalogueTrie, size: int) -> list[Chunk]:
         scored, depth, where = [], [], {}
         start = 0
         for number in range(1, trie.levels):
-            own = part_node[part_level == number]
+            of_level = part_node[part_level == number]
             above = path[part_level > number, number - 1]
-            nodes = np.union1d(own, above)
+            nodes = np.union1d(of_level, above)
             if not len(nodes):
                 continue
             where[number] = (start, nodes)
             rows.append((number, start, start + len(nodes), torch.from_numpy(nodes)))
-            keep = np.isin(nodes, own) & (trie.n_children(number)[nodes] > 1)
+            keep = np.isin(nodes, of_level) & (trie.n_children(number)[nodes] > 1)
             scored.append(torch.from_numpy(np.flatnonzero(keep)))
             depth.append(np.full(len(nodes), number))
             start += len(nodes)

@@ -16,7 +16,7 @@ from recbole_navigen.config import Config
 from recbole_navigen.config.reinforcement import reinforces_items
 from recbole_navigen.config.settings import RunSettings
 from recbole_navigen.config.shipped import dataset_arguments
-from recbole_navigen.config.teachers import asks_teachers, models_of
+from recbole_navigen.config.teachers import SupervisionSettings, asks_teachers
 from recbole_navigen.data import NaviGenDataset, create_dataset, data_preparation, read_item_text
 from recbole_navigen.encoders.sentences import SentenceSpace
 from recbole_navigen.errors import InputError
@@ -77,15 +77,11 @@ def refuse_bad_data(configs: Sequence[Config]) -> None:
             refuse_unfit_navigen(config_copy, train_data.dataset, valid_data)
 
 
-def refuse_broken_teachers(supervision: Mapping[str, Any]) -> None:
-    """Refuse local language models that could not be loaded when they are asked.
-
-    Args:
-        supervision: from `supervision_settings`, of a run that asks them.
-    """
-    for role, kind in models_of(supervision).items():
+def refuse_broken_teachers(supervision: SupervisionSettings) -> None:
+    """Refuse local language models that could not be loaded when a run asks them."""
+    for kind, options in supervision.language_models.values():
         if kind == "transformers":
-            LocalChat(LocalSettings(**supervision[f"{role}_model"])).refuse_broken()
+            LocalChat(LocalSettings(**options)).refuse_broken()
 
 
 def _body(source: str, revision: str | None, settings: Mapping[str, Any]) -> PreTrainedModel:

@@ -41,8 +41,8 @@ def collaborative_vectors(config: Config, train_part: NaviGenDataset) -> tuple[n
         texts = read_item_text(config, train_part).text[1:]
         sentences = sentence_vectors(config["text_vectors"], texts)
         return (text_embeddings(texts, config["seed"]) if sentences is None else sentences), False, 0.0
-    name, own = config["collaborative_model"], collaborative_config(config)
-    settings = {key: value for key, value in own.items() if key != "steps"}
+    name, section = config["collaborative_model"], collaborative_config(config)
+    settings = {key: value for key, value in section.items() if key != "steps"}
     settings["data_path"] = str(Path(config["data_path"]).parent)
     try:
         with alone():  # its device is this process's own already
@@ -52,7 +52,7 @@ def collaborative_vectors(config: Config, train_part: NaviGenDataset) -> tuple[n
     inputs = {
         **trained_by(sub),
         "seed": sub["seed"],
-        "steps": own.get("steps"),
+        "steps": section.get("steps"),
         "train": train_part.sequences.content_hash(),
         "items": content_hash([str(token) for token in train_part.field2id_token[train_part.iid_field]]),
     }
@@ -63,8 +63,8 @@ def collaborative_vectors(config: Config, train_part: NaviGenDataset) -> tuple[n
         if list(data.field2id_token[data.iid_field]) != list(train_part.field2id_token[train_part.iid_field]):
             raise InputError(f"collaborative_model={name} loads other items than NaviGen; give both the same filters.")
         train_data, _, _ = data_preparation(sub, data)
-        if "steps" in own:
-            sub["epochs"] = math.ceil(own["steps"] / len(train_data))
+        if "steps" in section:
+            sub["epochs"] = math.ceil(section["steps"] / len(train_data))
         init_seed(sub["seed"], sub["reproducibility"])
         model = build_model(sub, train_data._dataset)
         refuse_without_embeddings(model)
@@ -81,7 +81,7 @@ def collaborative_vectors(config: Config, train_part: NaviGenDataset) -> tuple[n
 def collaborative_config(config: Config) -> dict[str, Any]:
     """Settings of the collaborative model: `collaborative_config` for it, and what it must share with NaviGen."""
     name = config["collaborative_model"]
-    given = (config["collaborative_config"] or {}).get(name, {})
-    rows = ("autocast",) if given.get("train_rows") == "user" else ()
+    section = (config["collaborative_config"] or {}).get(name, {})
+    rows = ("autocast",) if section.get("train_rows") == "user" else ()
     own = {key: config[key] for key in (*dataset_arguments(), *_SHARED, *rows) if key in config}
-    return {**own, **given}
+    return {**own, **section}

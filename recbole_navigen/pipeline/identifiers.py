@@ -35,8 +35,8 @@ def table_inputs(config: Config, part: NaviGenDataset, vectors: np.ndarray, text
         "items": content_hash([str(token) for token in part.field2id_token[part.iid_field]]),
         "settings": {key: config[key] for key in ("levels", "codes", "seed", "balanced", "text_vectors")},
         "encoder": encoder_weights(config["text_vectors"]),
-        "supervision": made_of(supervision) if supervision["tid_source"] == "teacher" else None,
-        "roles": config["item_text_roles"] if supervision["tid_source"] == "teacher" else None,
+        "supervision": made_of(supervision) if supervision.tid_source == "teacher" else None,
+        "roles": config["item_text_roles"] if supervision.tid_source == "teacher" else None,
         "versions": versions(),
     }
 
@@ -57,7 +57,7 @@ def build_table(
             items[first],
             texts[first][:60],
         )
-    if settings_of(config)["tid_source"] == "teacher":
+    if settings_of(config).tid_source == "teacher":
         terms = terms_by_teacher(config, texts, terms, facts_of(config, part, terms.terms))
     return DualIdentifierTable(
         item_tokens=items,

@@ -13,7 +13,7 @@ from torch.nn.functional import logsigmoid
 
 from recbole_navigen.artefacts import write_record
 from recbole_navigen.bars import tqdm
-from recbole_navigen.config import Config
+from recbole_navigen.config import Config, ReinforceSettings
 from recbole_navigen.config.reinforcement import reinforce_settings
 from recbole_navigen.errors import InputError
 from recbole_navigen.interruption import heed
@@ -76,37 +76,41 @@ class Learned:
 
 
 def learn_beside(
-    run: str | Path, file: str | Path, given: Mapping[str, Any] | None = None, show_progress: bool = True
+    run: str | Path, file: str | Path, section: Mapping[str, Any] | None = None, show_progress: bool = True
 ) -> Learned:
     """Let the writer of a finished run learn from a file of feedback.
 
     Args:
         run: the run's folder; its writer changes if that helps. file: `feedback.jsonl`.
-        given: settings of properties/reinforce.yaml: `steps`, `eval_every`, `feedback_batch`, ...
+        section: settings of properties/reinforce.yaml: `steps`, `eval_every`, `feedback_batch`, ...
         show_progress: whether a bar is shown.
     """
     lines = read_feedback(file)
     trained = load_trained(run)
     if trained.writer is None:
         raise InputError(f"{run} has no writer; run_generate --run={run} trains one.")
-    return learn_feedback(trained, lines, reinforce_settings(given), run, show_progress)
+    settings = ReinforceSettings(seed=trained.settings["seed"], **reinforce_settings(section))
+    return learn_feedback(trained, lines, settings, run, show_progress)
 
 
 def learn_feedback(
     trained: TrainedModel,
     lines: Sequence[Mapping[str, Any]],
-    settings: Mapping[str, Any],
+    settings: ReinforceSettings,
     run: str | Path,
     show_progress: bool,
 ) -> Learned:
     """Train a run's writer on feedback, and save it if it is better on the feedback of users it did not learn from.
 
     Args:
-        trained: with the writer. lines: from `read_feedback`. settings: from `reinforce_settings`. run: the folder.
+        trained: with the writer. lines: from `read_feedback`. run: the folder.
     """
     # 1. What there is to learn, and what it is validated on.
-    author, seed = trained.writer, trained.settings["seed"]
-    learned, kept_out = (feedback_of(author, trained.table, own, seed) for own in split_users(lines, HELD_OUT, seed))
+    author, seed, table = trained.writer, settings.seed, trained.table
+    learned, kept_out = (
+        feedback_of(author, table.item_tokens, table.known_terms, own, seed)
+        for own in split_users(lines, HELD_OUT, seed)
+    )
     left_out = dict(learned.left_out + kept_out.left_out)
     if not learned.pairs or not kept_out.pairs:
         why = "".join(f"; {count} lines: {reason}" for reason, count in left_out.items())
@@ -115,52 +119,52 @@ def learn_feedback(
             f"validate on, and needs some of both; collect more{why}."
         )
     model = author.model.eval()
-    parameters, batch = body_parameters(model), settings["feedback_batch"]
+    parameters, batch = body_parameters(model), settings.feedback_batch
     start = [_log_probs(author, learned.pairs, side)[0] for side in (0, 1)]
     before = _validate(author, kept_out.pairs)
-    best, values, weights, kept = before, before, copy.deepcopy(model.state_dict()), False
+    best, values, weights, improved = before, before, copy.deepcopy(model.state_dict()), False
 
     # 2. Steps, of which those are kept that validate best.
-    optimizer = torch.optim.AdamW(parameters, lr=settings["instruction_learning_rate"], weight_decay=0.0)
-    draws, steps = np.random.default_rng(seed), settings["steps"]
-    warmup = int(settings["warmup_ratio"] * steps)
+    optimizer = torch.optim.AdamW(parameters, lr=settings.instruction_learning_rate, weight_decay=0.0)
+    draws, steps = np.random.default_rng(seed), settings.steps
+    warmup = int(settings.warmup_ratio * steps)
     with tqdm(total=steps, desc="learn feedback", ncols=100, disable=not show_progress) as bar:
         for step in range(steps):
             for group in optimizer.param_groups:
-                group["lr"] = settings["instruction_learning_rate"] * rate(step, steps, warmup, "cosine")
+                group["lr"] = settings.instruction_learning_rate * rate(step, steps, warmup, "cosine")
             rows = draws.integers(len(learned.pairs), size=batch)
             accepted, rejected = (
                 answer_log_probs(author, model, [learned.pairs[row][side] for row in rows])[0] for side in (0, 1)
             )
-            loss = preference_loss(accepted, rejected, tuple(side[rows] for side in start), settings["feedback_beta"])
-            if learned.edits and settings["feedback_sft"]:
+            loss = preference_loss(accepted, rejected, tuple(side[rows] for side in start), settings.feedback_beta)
+            if learned.edits and settings.feedback_sft:
                 edits = [learned.edits[row] for row in draws.integers(len(learned.edits), size=batch)]
                 totals, tokens = answer_log_probs(author, model, edits)
-                loss = loss - settings["feedback_sft"] * totals.sum() / tokens.sum()
+                loss = loss - settings.feedback_sft * totals.sum() / tokens.sum()
             optimizer.zero_grad()
             loss.backward(inputs=parameters)
-            torch.nn.utils.clip_grad_norm_(parameters, settings["clip_grad_norm"])
+            torch.nn.utils.clip_grad_norm_(parameters, settings.clip_grad_norm)
             optimizer.step()
             heed()
             bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
             bar.update()
-            if (step + 1) % settings["eval_every"] == 0 or step + 1 == steps:
+            if (step + 1) % settings.eval_every == 0 or step + 1 == steps:
                 model.eval()  # what was cached of other weights is forgotten
                 values = _validate(author, kept_out.pairs)
                 sure = paired_gain(values[0], before[0])[1] > 0 and values[1].mean() >= before[1].mean()
                 if sure and values[0].mean() > best[0].mean():
-                    best, weights, kept = values, copy.deepcopy(model.state_dict()), True
+                    best, weights, improved = values, copy.deepcopy(model.state_dict()), True
 
     # 3. The outcome.
     model.load_state_dict(weights)
     model.eval()
-    if kept:
+    if improved:
         save_weights(run, model)
     outcome = Learned(
-        kept,
+        improved,
         (float(before[0].mean()), float(best[0].mean())),
         (float(before[1].mean()), float(best[1].mean())),
-        paired_gain((best if kept else values)[0], before[0])[1],
+        paired_gain((best if improved else values)[0], before[0])[1],
         len(learned.pairs),
         len(learned.edits),
         len(kept_out.pairs),
@@ -177,8 +181,8 @@ def feedback_stage(config: Config, model: NaviGen, stages: Stages) -> None:
     Args:
         config: of the run. model: the ranking model at its best epoch. stages: records what it took.
     """
-    settings = reinforce_settings(config["reinforce"])
-    run, lines = Path(config["run_dir"]), read_feedback(settings["feedback"])
+    settings = ReinforceSettings.of(config)
+    run, lines = Path(config["run_dir"]), read_feedback(settings.feedback)
     if (run / FEEDBACK_LEARNED).exists():
         return
     with stages("feedback") as stage:

@@ -11,6 +11,7 @@ from typing import Any
 from recbole_navigen.artefacts import content_hash, stage_is_current
 from recbole_navigen.config import Config
 from recbole_navigen.config.locate import cache_folder
+from recbole_navigen.config.teachers import SupervisionSettings
 from recbole_navigen.data import NaviGenDataset
 from recbole_navigen.data.sequences import UserSequences
 from recbole_navigen.errors import InputError
@@ -68,7 +69,7 @@ def terms_by_teacher(
         InputError: questions got no answer and no item has terms by the teacher.
     """
     roles = roles_of(config, by_text.terms, facts)
-    result = teacher_terms(texts, roles.teacher, by_text, settings_of(config)["tid_reading"])
+    result = teacher_terms(texts, roles.teacher, by_text, settings_of(config).tid_reading)
     report = {**result.report, **roles.report()}
     if report["unanswered"] and not report["items_by_teacher"]:
         raise InputError(f"the teacher gave terms to none of {len(texts)} items: {_failures(report)}; {AGAIN}.")
@@ -99,9 +100,8 @@ def supervision_of(
         InputError: no row was made.
     """
     settings = settings_of(config)
-    made = {key: value for key, value in settings.items() if key not in CHOICES}
     inputs = {
-        **made_of(made),
+        **made_of(settings, CHOICES),
         "train": sequences.content_hash(),
         "terms": content_hash([list(terms) for terms in item_terms]),
         "facts": content_hash([asdict(item) for item in facts]),
@@ -117,11 +117,11 @@ def supervision_of(
         sequences,
         item_terms,
         user_tokens,
-        settings["domain"],
-        settings["media"],
-        settings["moments_per_user"],
-        settings["name_terms"],
-        settings["samples"],
+        settings.domain,
+        settings.media,
+        settings.moments_per_user,
+        settings.name_terms,
+        settings.samples,
         planner_of(settings, facts),
     )
     supervision = supervise(
@@ -130,7 +130,7 @@ def supervision_of(
         roles.judge,
         roles.reasoner,
         search_settings(settings),
-        traces=entry.with_name(entry.name.replace("supervision", "traces")) if settings["traces"] else None,
+        traces=entry.with_name(entry.name.replace("supervision", "traces")) if settings.traces else None,
         show_progress=config["show_progress"],
     )
     # As with embeddings: a model that finds its instructions in the cache was not trained in less time.
@@ -151,14 +151,14 @@ def supervision_of(
     return _taught(supervision, settings), False
 
 
-def _taught(supervision: Supervision, settings: Mapping[str, Any]) -> Supervision:
+def _taught(supervision: Supervision, settings: SupervisionSettings) -> Supervision:
     """The rows to learn from, with the `thought` that is asked for; without `teach_terms` all have one term, which says
     nothing, and no reasoning.
     """
     rows = supervision.rows
-    if not settings["teach_terms"]:
+    if not settings.teach_terms:
         rows = tuple(replace(row, target_tid=(NO_TERM,), reasoning=None, plan=None) for row in rows)
-    elif settings["thought"] == "identifier":
+    elif settings.thought == "identifier":
         rows = tuple(replace(row, reasoning=row.identifier_reasoning) for row in rows)
     return replace(supervision, rows=rows)
 

@@ -13,6 +13,7 @@ from recbole_navigen.artefacts import write_bytes, write_json
 from recbole_navigen.bars import tqdm
 from recbole_navigen.config.calls import checks
 from recbole_navigen.config.reading import nearest
+from recbole_navigen.config.settings import DataSettings
 from recbole_navigen.data.reader import AtomicFile
 from recbole_navigen.devices import AUTO
 from recbole_navigen.errors import InputError
@@ -107,11 +108,11 @@ def run_fairness(
                 before.append(np.bincount([third[item] for item in history], minlength=3) / len(history))
                 target.append(third[wanted])
             bar.update(len(part))
-    given, histories, quality = exposure(np.array(top), 3), np.array(before), ndcg(ranks, k)
+    after, histories, quality = exposure(np.array(top), 3), np.array(before), ndcg(ranks, k)
 
     # 3. Tables.
-    tables = [_items_table(k, quality, given, histories, np.array(target), np.array(list(third.values())))]
-    tables += [_users_table(column, own, k, quality, given, histories) for column, own in groups.items()]
+    tables = [_items_table(k, quality, after, histories, np.array(target), np.array(list(third.values())))]
+    tables += [_users_table(column, own, k, quality, after, histories) for column, own in groups.items()]
     if records:
         tables += _instruction_tables(recommender, records)
     console = Console(highlight=False)
@@ -128,24 +129,24 @@ def run_fairness(
 
 def user_groups(recommender: CatalogueRecommender, name: str, column: str, users: Sequence[str]) -> list[str]:
     """The group of each user by a column of the user file. name: of the data set."""
-    config = recommender._data[0]
-    path = Path(config["data_path"]) / f"{name}.user"
+    settings = DataSettings.of(recommender._data[0])
+    path = Path(settings.data_path) / f"{name}.user"
     if not path.is_file():
         raise InputError(f"columns={column} needs {path}, which is not there; leave columns out.")
-    file = AtomicFile(path, config["field_separator"], config["encoding"])
+    file = AtomicFile(path, settings.field_separator, settings.encoding)
     if column not in file.header:
         raise InputError(f"{path} has no column {column!r}; the nearest is {nearest(column, file.header)!r}.")
-    keyed = config["USER_ID_FIELD"]
-    table = file.texts([keyed, column])[[keyed, column]]
+    columns = [settings.USER_ID_FIELD, column]
+    table = file.texts(columns)[columns]
     values = dict(table.itertuples(index=False, name=None))
-    own = [str(values.get(user, "")).strip() or "unknown" for user in users]
-    if len(set(own)) <= MOST_GROUPS:
-        return own
+    groups = [str(values.get(user, "")).strip() or "unknown" for user in users]
+    if len(set(groups)) <= MOST_GROUPS:
+        return groups
     try:
-        numbers = np.array([float(value) for value in own])
+        numbers = np.array([float(value) for value in groups])
     except ValueError:
-        common = {value for value, _ in Counter(own).most_common(MOST_GROUPS - 1)}
-        return [value if value in common else RARE for value in own]
+        common = {value for value, _ in Counter(groups).most_common(MOST_GROUPS - 1)}
+        return [value if value in common else RARE for value in groups]
     place = thirds(numbers, np.ones(len(numbers)))
     spans = [numbers[place == number] for number in range(3)]
     labels = [f"{span.min():g} to {span.max():g}" if len(span) else "" for span in spans]
@@ -153,16 +154,16 @@ def user_groups(recommender: CatalogueRecommender, name: str, column: str, users
 
 
 def _items_table(
-    k: int, quality: np.ndarray, given: np.ndarray, before: np.ndarray, target: np.ndarray, third: np.ndarray
+    k: int, quality: np.ndarray, after: np.ndarray, before: np.ndarray, target: np.ndarray, third: np.ndarray
 ) -> Table:
     """Thirds of items. quality: NDCG@k (B,), given and before (B, 3), target third (B,), third of each item (N,)."""
-    ratios = amplification(given, before)
+    ratios = amplification(after, before)
     rows = tuple(
         (
             Cell(label),
             Cell(str(int((third == number).sum())), numbers={"": int((third == number).sum())}),
             interval_cell(mean_interval(before[:, number])),
-            interval_cell(mean_interval(given[:, number])),
+            interval_cell(mean_interval(after[:, number])),
             interval_cell(ratios[number]),
             interval_cell(mean_interval(quality[target == number])),
         )
@@ -173,17 +174,17 @@ def _items_table(
 
 
 def _users_table(
-    column: str, own: Sequence[str], k: int, quality: np.ndarray, given: np.ndarray, before: np.ndarray
+    column: str, groups: Sequence[str], k: int, quality: np.ndarray, after: np.ndarray, before: np.ndarray
 ) -> Table:
     """Groups of users by one column. quality: NDCG@k (B,)."""
-    labels = np.array(own)
-    names = sorted(set(own), key=lambda name: (name == RARE, _first_number(name), name))
+    labels = np.array(groups)
+    names = sorted(set(groups), key=lambda name: (name == RARE, _first_number(name), name))
     rows = []
     for name in names:
         members = labels == name
-        ratio = amplification(given[members], before[members]) if members.sum() > 1 else None
+        ratio = amplification(after[members], before[members]) if members.sum() > 1 else None
         cells = [interval_cell(mean_interval(quality[members]))]
-        cells += [interval_cell(mean_interval(given[members, number])) for number in range(3)]
+        cells += [interval_cell(mean_interval(after[members, number])) for number in range(3)]
         cells.append(interval_cell(ratio[2]) if ratio else Cell("-"))
         rows.append((Cell(name), Cell(str(int(members.sum())), numbers={"": int(members.sum())}), *cells))
     gap = largest_gap(quality, np.unique(labels, return_inverse=True)[1])
@@ -204,18 +205,18 @@ def _instruction_tables(recommender: Recommender, records: Sequence[InstructionR
     read = [[known[item] for item in record.history if item in known] for record in records]
 
     # 1. Subjects: kinds of the lexicon.
-    masses = space.kind_mass(space.encode([" ".join(own) for own in terms]))
+    masses = space.kind_mass(space.encode([" ".join(bits) for bits in terms]))
     before = np.stack([masses[items].mean(axis=0) for items in read])
-    given = space.kind_mass(space.encode(texts))
-    own, history, ratio = diversity_ratio(given, before)
+    after = space.kind_mass(space.encode(texts))
+    bits, history, ratio = diversity_ratio(after, before)
     order = np.argsort(-before.mean(axis=0), kind="stable")[:KINDS_SHOWN]
-    ratios = amplification(given, before)
-    rows = [(Cell("entropy, bits"), _cell(history), _cell(own), interval_cell(ratio))]
+    ratios = amplification(after, before)
+    rows = [(Cell("entropy, bits"), _cell(history), _cell(bits), interval_cell(ratio))]
     rows += [
         (
             Cell(space.kinds[kind]),
             _cell(before[:, kind].mean()),
-            _cell(given[:, kind].mean()),
+            _cell(after[:, kind].mean()),
             interval_cell(ratios[kind]),
         )
         for kind in order
@@ -225,18 +226,18 @@ def _instruction_tables(recommender: Recommender, records: Sequence[InstructionR
     tables = [Table("Subjects of instructions", "subjects", columns, tuple(rows), NOTES)]
 
     # 2. Attributes of persons, by the words that name them.
-    item_texts = recommender.item_text.text[1:] if not recommender.new_items else [" ".join(own) for own in terms]
+    item_texts = recommender.item_text.text[1:] if not recommender.new_items else [" ".join(bits) for bits in terms]
     rows = []
     for attribute, values in PERSONS.items():
         by_item = mentions(item_texts, values)
         before = np.stack([by_item[items].sum(axis=0) for items in read])
-        given = mentions(texts, values)
-        if before.sum() and given.sum():
-            own, history, ratio = diversity_ratio(given, before)
-            rows.append((Cell(f"{attribute}: entropy, bits"), _cell(history), _cell(own), interval_cell(ratio)))
-        ratios = amplification(given, before)
+        after = mentions(texts, values)
+        if before.sum() and after.sum():
+            bits, history, ratio = diversity_ratio(after, before)
+            rows.append((Cell(f"{attribute}: entropy, bits"), _cell(history), _cell(bits), interval_cell(ratio)))
+        ratios = amplification(after, before)
         for number, value in enumerate(values):
-            counts = (int(before[:, number].sum()), int(given[:, number].sum()))
+            counts = (int(before[:, number].sum()), int(after[:, number].sum()))
             rows.append((Cell(f"{attribute}: {value}"), *map(_cell, counts), interval_cell(ratios[number])))
     notes = (
         "How often texts of items in the histories, and instructions, name a person so; the ratio is of shares within "
@@ -259,7 +260,7 @@ def _cell(value: float) -> Cell:
 
 def _numbers(table: Table, row: Sequence[Cell]) -> dict[str, Any]:
     """A row as numbers, and as text where it has none."""
-    found: dict[str, Any] = {}
+    numbers: dict[str, Any] = {}
     for column, cell in zip(table.columns, row, strict=True):
-        found |= {f"{column}{end}": value for end, value in cell.numbers.items()} or {column: cell.text}
-    return found
+        numbers |= {f"{column}{end}": value for end, value in cell.numbers.items()} or {column: cell.text}
+    return numbers

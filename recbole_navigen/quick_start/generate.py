@@ -3,15 +3,12 @@
 import inspect
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
-from recbole_navigen.bars import tqdm
-from recbole_navigen.config import Config
+from recbole_navigen.config import Config, RunSettings
 from recbole_navigen.config.calls import SETTINGS, checks
 from recbole_navigen.config.locate import cache_folder
 from recbole_navigen.config.raw_ids import ALL, Id, asked_users, chosen_users
@@ -24,9 +21,9 @@ from recbole_navigen.generation.interfaces import Catalogue
 from recbole_navigen.generation.records import FILE, InstructionRecord, read_records, write_records
 from recbole_navigen.generation.settings import (
     RETRIEVAL,
+    GenerationSettings,
     device_of,
     generation_settings,
-    reads_pictures,
     refuse_absent,
     split_generation,
 )
@@ -36,25 +33,17 @@ from recbole_navigen.pipeline.write import add_writer, has_writer
 from recbole_navigen.presentation.tables import to_terminal
 from recbole_navigen.quick_start.recommend import SOMEBODY
 from recbole_navigen.quick_start.run import find_run, finished_run, require_writable
+from recbole_navigen.quick_start.user_instructions import show_records, user_instructions
 from recbole_navigen.runs.layout import STARTED, WRITER
 from recbole_navigen.runs.load import run_config
 from recbole_navigen.runs.result import read_result
 from recbole_navigen.runs.summary import titles_of
-from recbole_navigen.serving.answers import Instruction
-from recbole_navigen.serving.contexts import thought_with
 from recbole_navigen.serving.preferences import Preferences
 from recbole_navigen.serving.recommender import Recommender
 from recbole_navigen.supervision.feedback_lines import read_feedback
 from recbole_navigen.supervision.settings import learns_instructions, settings_of
-from recbole_navigen.visible import visible
-
-if TYPE_CHECKING:
-    from recbole_navigen.generation.media_head import MediaHead
-    from recbole_navigen.generation.user_pictures import PictureContext
 
 USERS = 5
-USERS_AT_ONCE = 64  # between two movements of the progress bar
-SHOWN_HISTORY = 5
 MOST_PRINTED = 20
 
 logger = logging.getLogger(__name__)
@@ -121,10 +110,10 @@ def run_generate(
         One record an instruction.
     """
     # 1. What cannot be meant is refused.
-    own, argv = split_generation(argv)
+    media_settings, argv = split_generation(argv)
     if run is not None and argv:
         raise InputError(f"a finished run is written from as it is; leave out {' '.join(argv)}.")
-    generation = generation_settings({**(generation or {}), **own})
+    generation = generation_settings({**(generation or {}), **media_settings})
     refuse_absent(generation)
     records: list[InstructionRecord] = []
     new = preferences is not None and users is None and n_users is None and instructions is None
@@ -134,11 +123,11 @@ def run_generate(
     said = [] if feedback is None else read_feedback(feedback)
     if users is None and n_users is None:
         users, n_users = (ALL, None) if instructions is not None else (None, 1 if new else USERS)
-    asked = asked_users(users, n_users)
+    choice = asked_users(users, n_users)
     draws = {"think": think, "temperature": temperature, "top_p": top_p, "drafts": drafts, "seed": seed}
     draws |= {"calibrate": calibrate} if calibrate else {}
     if instructions is not None:
-        given = {
+        ways = {
             "media": media,
             **draws,
             "calibrate": calibrate,
@@ -146,43 +135,44 @@ def run_generate(
             "preferences": preferences,
             "feedback": feedback,
         }
-        defaults = {name: inspect.signature(run_generate).parameters[name].default for name in given}
-        unread = [f"{name}={value}" for name, value in given.items() if value != defaults[name]]
+        defaults = {name: inspect.signature(run_generate).parameters[name].default for name in ways}
+        unread = [f"{name}={value}" for name, value in ways.items() if value != defaults[name]]
         refuse_unread(unread, (dataset, config_file_list, config_dict, *argv), generation)
-        records = chosen_records(read_records(instructions), asked, instructions)
+        records = chosen_records(read_records(instructions), choice, instructions)
         held_out = all(record.target is not None for record in records)
-    makes = generation["image_model"] is not None or generation["video_model"] is not None
-    if makes and output is None:
-        named = "image_model" if generation["image_model"] is not None else "video_model"
-        raise InputError(f"{named} makes media, which need a folder; set --output=DIR.")
-    if instructions is not None and not makes and run is None:
+    if generation.models and output is None:
+        raise InputError(f"{next(iter(generation.models))}_model makes media, which need a folder; set --output=DIR.")
+    if instructions is not None and not generation.models and run is None:
         raise InputError(
             f"instructions={instructions} are written already; set --image_model or --video_model to make media of "
             "them, or --run=DIR to score them."
         )
-    if generation["image_to_image"] and (media == "video" or {record.media for record in records} == {"video"}):
+    if generation.image_to_image and (media == "video" or {record.media for record in records} == {"video"}):
         raise InputError("image_to_image starts images and only videos are asked for; leave it out.")
-    _refuse_unscored(generation, makes, held_out)
+    _refuse_unscored(generation, held_out)
     if output is not None:
-        _refuse_runs(output, run)
+        place = Path(output).resolve()
+        for folder in (place, *place.parents):
+            if (folder / STARTED).is_file() or (run is not None and folder == Path(run).resolve()):
+                raise InputError(f"output={output} is in the folder of a run, {folder}; name one outside of it.")
         require_writable(output, "output")
 
     # 2. The run, and the models of media, all of them loaded before anything is written.
     progress = True
     if instructions is None:
-        run, progress = _run(run, (dataset, config_file_list, config_dict, argv), asked, media, generation, makes)
+        run, progress = _run(run, (dataset, config_file_list, config_dict, argv), choice, media, generation)
     if run is not None and (model := read_result(run)["model"]) != "NaviGen":
         raise InputError(f"{run} holds a {model}, which writes no instructions; name a run of NaviGen.")
     recommender = None if run is None else Recommender.load(run, device_of(generation))
-    chosen = [] if instructions is not None else [SOMEBODY] if new else chosen_users(recommender.users, asked)
+    chosen = [] if instructions is not None else [SOMEBODY] if new else chosen_users(recommender.users, choice)
     kinds = _kinds(media, len(chosen)) or [record.media for record in records]
-    catalogue = Catalogue(titles_of_records(records, generation, makes) if recommender is None else recommender.titles)
+    catalogue = Catalogue(titles_of_records(records, generation) if recommender is None else recommender.titles)
     head = None
-    if makes or reads_pictures(generation):
+    if generation.models or generation.reads_pictures:
         from recbole_navigen.generation.media_head import MediaHead
 
         cache = cache_folder({"checkpoint_dir": "saved"} if recommender is None else recommender.settings)
-        head = MediaHead(catalogue.texts, cache, generation, kinds if makes else (), progress)
+        head = MediaHead(catalogue.texts, cache, generation, kinds if generation.models else (), progress)
         catalogue = head.catalogue
 
     # 3. Instructions, and what they are worth.
@@ -190,10 +180,10 @@ def run_generate(
         learned = said_preferences(said, recommender.table.known_terms)
         space = recommender.preference_space if said else None
         tastes = [stated + space.matched(learned[user]) if user in learned else stated for user in chosen]
-        records = _written(recommender, chosen, kinds, held_out, head, tastes, draws, progress)
+        records = user_instructions(recommender, chosen, kinds, held_out, head, tastes, draws, progress)
     if output is not None:  # before anything else can fail
         write_records(Path(output) / FILE, records)
-    _show(records[:MOST_PRINTED])
+    show_records(records[:MOST_PRINTED])
     console = Console(highlight=False)
     if changed := [record.more["calibration"] for record in records if "calibration" in record.more]:
         means = {name: sum(own[name] for own in changed) / len(changed) for name in changed[0]}
@@ -214,10 +204,10 @@ def run_generate(
     if output is not None:
         from recbole_navigen.generation.outcome import PAGE, write_outcome
 
-        made = head.make(records, output) if makes else None
-        write_outcome(output, records, catalogue, run, recommender, scores, made)
-        if made is not None:
-            console.print(f"media: {made.generated.counts}", markup=False, soft_wrap=True)
+        new_media = head.make(records, output) if generation.models else None
+        write_outcome(output, records, catalogue, run, recommender, scores, new_media)
+        if new_media is not None:
+            console.print(f"media: {new_media.generated.counts}", markup=False, soft_wrap=True)
     if len(records) > MOST_PRINTED:
         console.print(f"the first {MOST_PRINTED} of {len(records)} users are shown", markup=False)
     places = [] if run is None else [f"run {run}"]
@@ -230,10 +220,9 @@ def run_generate(
 def _run(
     run: str | Path | None,
     settings: tuple[Any, ...],
-    asked: int | list[str] | None,
+    choice: int | list[str] | None,
     media: str,
-    generation: Mapping[str, Any],
-    makes: bool,
+    generation: GenerationSettings,
 ) -> tuple[Path, bool]:
     """The folder of a finished run that has learned to write, and whether bars are shown: the run that is named, or the
     newest of the settings (as `run_navigen` takes them). What is missing is trained.
@@ -250,12 +239,12 @@ def _run(
             raise InputError(
                 f"model={named} writes no instructions; run_generate takes NaviGen alone, so leave it out."
             )
-        finished, progress = find_run(config), config["show_progress"]
+        finished, progress = find_run(config), RunSettings.of(config).show_progress
     refuse_absent_teachers(settings_of(config))  # the writer's; the ranking model is trained before it
     apart = not learns_instructions(config)
     if finished is None or (apart and not has_writer(config, finished)):
         refuse_broken_teachers(settings_of(config))
-        _try(config, asked, media, generation, makes)
+        _try(config, choice, media, generation)
     if run is None:
         finished = finished_run(*settings)
     if apart:
@@ -270,60 +259,16 @@ def _run(
     return finished, progress
 
 
-def _written(
-    recommender: Recommender,
-    users: Sequence[str],
-    kinds: Sequence[str],
-    held_out: bool,
-    head: "MediaHead | None",
-    said: Sequence[Preferences],
-    draws: Mapping[str, Any],
-    progress: bool,
-) -> list[InstructionRecord]:
-    """What a run writes for some users.
-
-    Args:
-        recommender: of the run. users: raw ids. kinds: of media, one a user.
-        held_out: whether the last item is kept out. head: knows the pictures of users; None: there are none.
-        said: preferences, one a user. draws: arguments of `Recommender.instruct`. progress: whether a bar is shown.
-    """
-    records: list[InstructionRecord] = []
-    with tqdm(total=len(users), desc="instructions", ncols=100, disable=not progress) as bar:
-        for begin in range(0, len(users), USERS_AT_ONCE):
-            part = slice(begin, begin + USERS_AT_ONCE)
-            whole = [[] if user == SOMEBODY else recommender.history_of(user) for user in users[part]]
-            histories = [history[:-1] if held_out else history for history in whole]
-            contexts = (
-                {} if head is None else head.contexts(recommender, dict(zip(users[part], histories, strict=True)))
-            )
-            items = [[contexts[user].item] if user in contexts else [] for user in users[part]]
-            read = [[*history, *own] for history, own in zip(histories, items, strict=True)]
-            written = recommender.instruct(read, kinds[part], preferences=said[part], **draws)
-            rows = zip(users[part], histories, whole, said[part], written, strict=True)
-            for user, history, all_items, own, instruction in rows:
-                target = all_items[-1] if held_out else None
-                records.append(_record(recommender, user, history, target, own, instruction, contexts.get(user)))
-            bar.update(len(written))
-    return records
-
-
-def _refuse_runs(output: str | Path, run: str | Path | None) -> None:
-    place = Path(output).resolve()
-    for folder in (place, *place.parents):
-        if (folder / STARTED).is_file() or (run is not None and folder == Path(run).resolve()):
-            raise InputError(f"output={output} is in the folder of a run, {folder}; name one outside of it.")
-
-
-def _refuse_unscored(generation: Mapping[str, Any], makes: bool, held_out: bool) -> None:
+def _refuse_unscored(generation: GenerationSettings, held_out: bool) -> None:
     """Refuse extra scores that nothing could be scored with, and say that a CLIP-like model has nothing to do."""
-    if makes and held_out:
+    if generation.models and held_out:
         return
-    if generation["extra_metrics"]:
-        names = ", ".join(generation["extra_metrics"])
+    if generation.extra_metrics:
+        names = ", ".join(generation.extra_metrics)
         raise InputError(f"extra_metrics ({names}) score media against held-out items; make media with --held_out.")
-    used = RETRIEVAL in (generation["image_model"], generation["video_model"]) or generation["reference_image"]
-    if generation["clip_model"] and not used:
-        logger.warning("clip_model=%s scores nothing; make media with --held_out", generation["clip_model"])
+    used = RETRIEVAL in generation.models.values() or generation.reference_image
+    if generation.clip_model and not used:
+        logger.warning("clip_model=%s scores nothing; make media with --held_out", generation.clip_model)
 
 
 def _kinds(media: str, count: int) -> list[str]:
@@ -331,68 +276,14 @@ def _kinds(media: str, count: int) -> list[str]:
     return [MEDIA[place % 2] if media == "mixed" else media for place in range(count)]
 
 
-def _try(config: Config, asked: int | list[str] | None, media: str, generation: Mapping[str, Any], makes: bool) -> None:
+def _try(config: Config, choice: int | list[str] | None, media: str, generation: GenerationSettings) -> None:
     """Refuse before anything is trained what would only be seen after it: users that are unknown, and models of media
     and pictures that cannot be loaded. What was loaded is let go, since training needs the memory.
     """
     data = create_dataset(config)
-    chosen_users(data.field2id_token[data.uid_field][1:].tolist(), asked)
-    if makes or reads_pictures(generation):
+    chosen_users(data.field2id_token[data.uid_field][1:].tolist(), choice)
+    if generation.models or generation.reads_pictures:
         from recbole_navigen.generation.media_head import MediaHead
 
-        kinds = _kinds(media, 2) if makes else ()
+        kinds = _kinds(media, 2) if generation.models else ()
         MediaHead(titles_of(config, data), cache_folder(config), generation, kinds, config["show_progress"])
-
-
-def _record(
-    recommender: Recommender,
-    user: str,
-    history: list[str],
-    target: str | None,
-    said: Preferences,
-    written: Instruction,
-    pictures: "PictureContext | None",
-) -> InstructionRecord:
-    titles, aim = recommender.titles, written.aim
-    more = {"preferences": dict(said.weights)} if said else {}
-    more |= {} if pictures is None else pictures.more
-    more |= {} if written.calibration is None else {"calibration": asdict(written.calibration)}
-    return InstructionRecord(
-        user,
-        written.media,
-        written.instruction,
-        target=target,
-        history=tuple(history),
-        reasoning=thought_with(written.reasoning, Preferences(), () if pictures is None else pictures.terms),
-        aim=aim.item,
-        aim_terms=aim.terms,
-        aim_probability=aim.probability,
-        terms=written.terms,
-        plan=written.plan,
-        domain=written.domain,
-        history_titles=tuple(titles[item] for item in history),
-        target_title=None if target is None else titles[target],
-        aim_title=titles[aim.item],
-        answer=written.answer,
-        more=more,
-    )
-
-
-def _show(records: Sequence[InstructionRecord]) -> None:
-    """Print users in words. Titles are printed as Text: square brackets in them are not markup."""
-    console = Console(highlight=False)
-    for record in records:
-        titles = (record.history_titles or record.history)[-SHOWN_HISTORY:]
-        earlier = len(record.history) - len(titles)
-        lines = [f"User {record.user}" + (f"  ({earlier} items before)" if earlier else "")]
-        lines += [f"  read    {title}" for title in titles]
-        if record.aim is not None:
-            chance = "" if record.aim_probability is None else f"  ({record.aim_probability:.1%})"
-            lines.append(f"  for     {record.aim_title or record.aim}{chance}")
-            lines.append(f"          {', '.join(record.aim_terms)}")
-        if record.reasoning:
-            lines.append(f"  thinks  {record.reasoning}")
-        if record.terms:
-            lines.append(f"  terms   {', '.join(record.terms)}")
-        lines.append(f"  {record.media}   {record.instruction}")
-        console.print(Text("\n".join(map(visible, lines)) + "\n"), soft_wrap=True)

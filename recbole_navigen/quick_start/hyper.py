@@ -132,11 +132,11 @@ def run_hyper(
     # A choice among models may name one that is not there.
     named = [{p.name: value} for p in space if p.kind == "choice" and p.name in SOURCES for value in p.values]
     others = ({**(config_dict or {}), **nested(value, config)} for value in named)
-    refuse_bad_data([config, *(Config(model, dataset, config_file_list, own, argv) for own in others)])
+    refuse_bad_data([config, *(Config(model, dataset, config_file_list, first, argv) for first in others)])
     objectives = [run.metric, LATENCY] if sampler == "nsga2" else [run.metric]
     directions = ["maximize" if run.valid_metric_bigger else "minimize", "maximize"][: len(objectives)]
     origin = identity(config)
-    found = open_study(
+    trials = open_study(
         study or run.name,
         directions,
         space,
@@ -153,18 +153,18 @@ def run_hyper(
     # stored study, trials that were interrupted come before new ones.
     if sampler == "grid":
         n_trials = min(n_trials, math.prod(len(parameter.grid()) for parameter in space))
-    put_up_again(found)
-    if sampler != "grid" and not is_drawn(found, own := defaults(space, config)):
-        found.enqueue_trial(own)
+    put_up_again(trials)
+    if sampler != "grid" and not is_drawn(trials, first := defaults(space, config)):
+        trials.enqueue_trial(first)
 
     # 3. Trials, until the study has enough of them. A worker waits for the others' last ones, to redo those that die.
     heartbeats = has_heartbeats(storage)
     with progress_bar(n_trials, run.show_progress) as (say, bar), SeparateRuns() as separately:
         objective = Objective(config, space, len(objectives), separately, bar)
-        while (done := len(ended(found))) < n_trials and spent_seconds(found) < (max_seconds or math.inf):
-            if done + (running := others_running(found, heartbeats)) < n_trials:
+        while (done := len(ended(trials))) < n_trials and spent_seconds(trials) < (max_seconds or math.inf):
+            if done + (running := others_running(trials, heartbeats)) < n_trials:
                 try:
-                    found.optimize(
+                    trials.optimize(
                         objective, n_trials=1, catch=(RunFailed,), callbacks=[_tell(say, run.metric, n_trials)]
                     )
                 except ValueError as error:
@@ -175,8 +175,8 @@ def run_hyper(
             else:
                 bar(done, f"waiting for {running} trials of other workers")
                 time.sleep(_WAITING)
-        sweep = Sweep(found, config, space, objectives, params_file, origin)
-        best, confirmation = best_trial(found), None
+        sweep = Sweep(trials, config, space, objectives, params_file, origin)
+        best, confirmation = best_trial(trials), None
         if confirm and best is not None and not sweep.is_default(best):
             values = nested(sweep.values(best), config)
             confirmation = confirm_best(config, values, confirm, separately, lambda line: bar(n_trials, line))

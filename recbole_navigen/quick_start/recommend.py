@@ -27,6 +27,10 @@ from recbole_navigen.serving.recommender import Recommender
 from recbole_navigen.serving.top_k_file import refuse_format, write_top_k
 
 NOTHING_STATED = "nothing is stated and there is no history: items are ranked by their popularity in training"
+SAID_ONCE = (
+    "What is stated moves items as far as it tells what people take next. For a list of what was asked for, say it "
+    "louder: {}:2"
+)
 SOMEBODY = "(new)"  # the user of whom nothing but preferences is known
 PRINTED = 5  # users, where neither they nor a file are named
 
@@ -83,7 +87,7 @@ def run_recommend(
     if new and held_out:
         raise InputError("held_out needs users with a history; name some beside preferences.")
     stated = None if preferences is None else Preferences.of(preferences)
-    asked = asked_users(users, PRINTED if users is None and n_users is None and output is None else n_users)
+    choice = asked_users(users, PRINTED if users is None and n_users is None and output is None else n_users)
     if output is not None:
         output = refuse_format(output)
         require_writable(output.parent, "output")
@@ -94,7 +98,7 @@ def run_recommend(
     recommender = Recommender.load(run, device)
     if new and not isinstance(recommender, Recommender):
         raise InputError(f"{run} holds no NaviGen, which alone knows terms and preferences; name users instead.")
-    chosen = [SOMEBODY] if new else chosen_users(recommender.users, asked)
+    chosen = [SOMEBODY] if new else chosen_users(recommender.users, choice)
     if ask is not None:
         if len(chosen) > 1 or not isinstance(recommender, Recommender):
             raise InputError(
@@ -130,6 +134,8 @@ def run_recommend(
     console = Console(highlight=False)
     if new and not stated:
         console.print(NOTHING_STATED, soft_wrap=True)
+    if preferences is not None and stated and max(map(abs, stated.weights.values())) <= 1:
+        console.print(SAID_ONCE.format(next(iter(stated.weights))), markup=False, soft_wrap=True)
     if output is not None:
         console.print(f"{len(chosen)} users with {k} items each are in {output}", markup=False, soft_wrap=True)
         return output
@@ -149,10 +155,10 @@ def _rows(
     """The lines of some users."""
     more = {} if stated is None else {"preferences": stated}
     if users == [SOMEBODY]:
-        found = [recommender.recommend((), k, **more)]
+        lists = [recommender.recommend((), k, **more)]
     else:
-        found = recommender.recommend_users(users, k, exclude_history=exclude_history, held_out=int(held_out), **more)
-    for user, best in zip(users, found, strict=True):
+        lists = recommender.recommend_users(users, k, exclude_history=exclude_history, held_out=int(held_out), **more)
+    for user, best in zip(users, lists, strict=True):
         for rank, each in enumerate(best, start=1):
             line = {"user": user, "rank": rank, "item": each.item, "title": recommender.titles[each.item]}
             line["score"] = each.score
@@ -165,8 +171,8 @@ def _rows(
 
 def _table(user: str, rows: Sequence[dict[str, Any]]) -> Table:
     """What is printed of a user."""
-    own = [row for row in rows if row["user"] == user]
-    share = "probability" in own[0]
+    lines_of_user = [row for row in rows if row["user"] == user]
+    share = "probability" in lines_of_user[0]
     lines = tuple(
         (
             Cell(str(row["rank"])),
@@ -174,6 +180,6 @@ def _table(user: str, rows: Sequence[dict[str, Any]]) -> Table:
             Cell(row["title"], mark="  <- the true next item" if row.get("target") == row["item"] else ""),
             Cell(f"{row['probability']:.2%}" if share else f"{row['score']:.4f}"),
         )
-        for row in own
+        for row in lines_of_user
     )
     return Table(f"User {user}", user, ("rank", "item", "title", "probability" if share else "score"), lines)

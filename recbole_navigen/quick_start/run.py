@@ -7,15 +7,13 @@ import platform
 import resource
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import colorama.initialise
 import numpy as np
 from recbole.data.dataloader import AbstractDataLoader
 from recbole.model.abstract_recommender import AbstractRecommender
-from recbole.utils import ModelType, init_logger, init_seed, set_color
+from recbole.utils import ModelType, init_seed, set_color
 
 import recbole_navigen
 from recbole_navigen import processes
@@ -34,11 +32,11 @@ from recbole_navigen.leftovers import remove_whole
 from recbole_navigen.pipeline.check import refuse_deep_topk
 from recbole_navigen.presentation.html_result import HtmlResult
 from recbole_navigen.presentation.tables import prints
-from recbole_navigen.redaction import HiddenSecrets
 from recbole_navigen.runs.folder import common_folder
 from recbole_navigen.runs.identity import evaluation_protocol, identity
 from recbole_navigen.runs.layout import RECODING, RESULT, TRAINED
 from recbole_navigen.runs.result import finished_folders
+from recbole_navigen.runs.run_log import start_logging
 from recbole_navigen.runs.stages import Stages
 from recbole_navigen.runs.summary import SampleUser, metrics_table, sample_users, show
 from recbole_navigen.sources import installed
@@ -47,7 +45,6 @@ from recbole_navigen.training.trainer import SafeCheckpoint
 _VERSIONS_OF = ("recbole", "torch", "numpy", "pandas", "scipy", "scikit-learn", "transformers", "tokenizers", "peft")
 
 logger = logging.getLogger(__name__)
-_log_handlers: list[logging.Handler] = []
 
 
 @checks(**SETTINGS, callback="function or None")
@@ -88,7 +85,7 @@ def run_navigen(
     require_writable(run.checkpoint_dir, "checkpoint_dir")
     use_bars(run.progress)
     if processes.is_main():
-        _start_logging(config)
+        start_logging(config)
     init_seed(run.seed, run.reproducibility)
     logger.info(config)
 
@@ -244,43 +241,6 @@ def require_writable(folder: str, key: str) -> None:
         raise InputError(
             f"{key} {Path(folder).resolve()} cannot be written ({error.strerror}); choose another with --{key}=FOLDER"
         ) from error
-
-
-def _start_logging(config: Config) -> None:
-    """Log as RecBole does: coloured on the console, plain in `log/MODEL/`.
-
-    RecBole adds its handlers only to a root logger without any. So those of an earlier run in this process are closed,
-    and those of the program around us stand aside for a moment: every run gets a log file of its own.
-    """
-    root = logging.getLogger()
-    while _log_handlers:
-        handler = _log_handlers.pop()
-        root.removeHandler(handler)
-        handler.close()
-    # RecBole wraps the streams by colorama each time. Undone only where they are still the ones it put there: a program
-    # that has redirected its output since must not get the old one back.
-    if (sys.stdout, sys.stderr) == (colorama.initialise.wrapped_stdout, colorama.initialise.wrapped_stderr):
-        colorama.deinit()
-    others, root.handlers = root.handlers, []
-    try:
-        init_logger(config)
-    except OSError as error:
-        raise InputError(
-            f"the folder {Path('log').resolve()} for log files cannot be written ({error.strerror}); "
-            "run from a folder that can"
-        ) from error
-    finally:
-        for handler in root.handlers:
-            handler.setFormatter(HiddenSecrets(handler.formatter))
-            handler.handleError = partial(_pass_over, handler)
-        _log_handlers.extend(root.handlers)
-        root.handlers = others + root.handlers
-
-
-def _pass_over(handler: logging.Handler, record: logging.LogRecord) -> None:
-    """A line that finds no space on the disk, or nobody to read it, is no reason for a traceback beside the log."""
-    if not isinstance(sys.exc_info()[1], OSError):
-        logging.Handler.handleError(handler, record)
 
 
 def _costs(trainer: SafeCheckpoint, test_data: AbstractDataLoader, stages: Stages) -> dict[str, Any]:

@@ -96,8 +96,8 @@ def run_serve(
     recommender = Recommender.load(run, device)
     limits = Limits(history=max_history, k=max_k, batch=max_batch, waiting=max_waiting)
     writes = getattr(recommender, "author", None) is not None
-    kept = None if feedback is None else FeedbackFolder(feedback, recommender)
-    app = create_app(recommender, Path(run).resolve().name, limits, writes, kept)
+    folder = None if feedback is None else FeedbackFolder(feedback, recommender)
+    app = create_app(recommender, Path(run).resolve().name, limits, writes, folder)
     place = f"http://{host}:{listening.getsockname()[1]}"
     console = Console(highlight=False)
     if check:
@@ -116,8 +116,8 @@ def run_serve(
     )
     Server(config).run(sockets=[listening])
     lost = app.state.lost
-    kept = "every request that it took was answered" if not lost else f"{lost} requests found no time to be answered"
-    console.print(f"the server has ended; {kept}", markup=False)
+    outcome = "every request that it took was answered" if not lost else f"{lost} requests found no time to be answered"
+    console.print(f"the server has ended; {outcome}", markup=False)
 
 
 class FeedbackFolder:

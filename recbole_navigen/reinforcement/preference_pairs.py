@@ -25,7 +25,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recbole_navigen.data.sequences import padded
-from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.answer_grammar import MAX_TERMS
 from recbole_navigen.language.choices import Choices
 from recbole_navigen.language.rendering import Origin, Rendered
@@ -83,47 +82,52 @@ def split_users(lines: Sequence[Mapping[str, Any]], share: float, seed: int) -> 
     return [line for line in lines if line["user"] not in held], [line for line in lines if line["user"] in held]
 
 
-def feedback_of(author: Author, table: DualIdentifierTable, lines: Sequence[Mapping[str, Any]], seed: int) -> Feedback:
+def feedback_of(
+    author: Author,
+    item_tokens: Sequence[str],
+    known: Sequence[str],
+    lines: Sequence[Mapping[str, Any]],
+    seed: int,
+) -> Feedback:
     """Lines of feedback as pairs and edits.
 
     Args:
-        author: whose instructions were judged. table: of its items.
+        author: whose instructions were judged. item_tokens: raw ids by item index. known: terms of the catalogue.
         lines: from `read_feedback`. seed: draws whom a discarded answer is set against.
     """
-    found, index = Feedback(), {token: place + 1 for place, token in enumerate(table.item_tokens)}
-    known = table.known_terms
+    feedback, index = Feedback(), {token: place + 1 for place, token in enumerate(item_tokens)}
     accepted: dict[str, list[JudgedAnswer]] = {}
     discarded = []
     for line in lines:
         place = _place(author, index, line)
         if isinstance(place, str):
-            found.left_out[place] += 1
+            feedback.left_out[place] += 1
             continue
         before, edited = _answers(author, line, place, known)
         if before is None:
-            found.left_out["too long, or without terms"] += 1
+            feedback.left_out["too long, or without terms"] += 1
         elif line["verdict"] == "discard":
             discarded.append(before)
         elif line["verdict"] == "keep":
             accepted.setdefault(before.tags[1], []).append(before)
         elif edited is None:
-            found.left_out["the edit is what no plan can say, or too long"] += 1
+            feedback.left_out["the edit is what no plan can say, or too long"] += 1
         else:
-            found.pairs.append((edited, _beside(author, before, edited)))
-            found.edits.append(edited)
+            feedback.pairs.append((edited, _beside(author, before, edited)))
+            feedback.edits.append(edited)
             accepted.setdefault(edited.tags[1], []).append(edited)
     draws = np.random.default_rng(seed)
     for answer in discarded:
         others = accepted.get(answer.tags[1], [])
         own = [other for other in others if other.user == answer.user]
         if own:
-            found.pairs.append((own[-1], _beside(author, answer, own[-1])))
+            feedback.pairs.append((own[-1], _beside(author, answer, own[-1])))
         elif others:
             other = others[draws.integers(len(others))]
-            found.pairs.append((other, _beside(author, answer, other)))
+            feedback.pairs.append((other, _beside(author, answer, other)))
         else:
-            found.left_out["discarded, and nothing was kept"] += 1
-    return found
+            feedback.left_out["discarded, and nothing was kept"] += 1
+    return feedback
 
 
 def _place(author: Author, index: Mapping[str, int], line: Mapping[str, Any]) -> tuple[list[int], int] | str:
@@ -155,20 +159,20 @@ def _answers(
             if tokens is not None and renderer.grammar.accepts([tokens])[0]:
                 spelt[number] = tokens, None
     elif line.get("plan"):
-        items = [own - 1 for own in history]
+        items = [each - 1 for each in history]
         brief = author.planner.training_brief(items, item - 1, line["media"], terms)
         plan = brief.fitted(line["plan"], lambda phrases: phrases[0])
         plans = [plan, None if texts[1] is None else edited_plan(brief, plan, texts[1])]
-        for number, own in enumerate(plans):
-            if own is not None and (number == 0 or own != plan):
+        for number, each in enumerate(plans):
+            if each is not None and (number == 0 or each != plan):
                 choices = Choices(renderer.vocabulary, brief, renderer.answer_terms(terms), False, {})
-                spelt[number] = choices.spell(own)
+                spelt[number] = choices.spell(each)
     tags = (line["domain"], line["media"])
     before, edited = (
         None
-        if own is None
-        else JudgedAnswer(line["user"], tuple(history), item, tags, *own, about[number], texts[number])
-        for number, own in enumerate(spelt)
+        if pair is None
+        else JudgedAnswer(line["user"], tuple(history), item, tags, *pair, about[number], texts[number])
+        for number, pair in enumerate(spelt)
     )
     return before, edited
 

@@ -39,7 +39,9 @@ class Parts:
 def parts(text: str, task: str) -> Parts:
     """Read format, thought and penalty from a raw answer. task: cid2cid or cid2ins."""
     raw = _unfenced(text)
-    return Parts(_format(raw, task), _think(raw), _penalty(raw, task))
+    thought = re.search(r"<think>(.*?)</think>", raw, flags=re.DOTALL)
+    thinks = float(thought is not None and len(re.sub(r"\s", "", thought.group(1))) > 10)
+    return Parts(_format(raw, task), thinks, _penalty(raw, task))
 
 
 def cid2ins_reward(text: str, scores: dict[str, float] | None) -> float:
@@ -115,11 +117,6 @@ def _objects(text: str) -> list[tuple[dict, int, int]]:
             end = place + 1
         place = text.find("{", end)
     return objects
-
-
-def _think(raw: str) -> float:
-    found = re.search(r"<think>(.*?)</think>", raw, flags=re.DOTALL)
-    return float(found is not None and len(re.sub(r"\s", "", found.group(1))) > 10)
 
 
 def _format(raw: str, task: str) -> float:

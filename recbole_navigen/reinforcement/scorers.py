@@ -28,7 +28,7 @@ def _facts(config: Config, terms: Sequence[Sequence[str]]) -> tuple[ItemFacts, .
 # Name -> what makes the scorer from the settings of the run and the TIDs by item index.
 SCORERS: dict[str, Callable[[Config, Sequence[Sequence[str]]], Scorer]] = {
     "embedding": lambda config, terms: JudgeScorer(
-        TemplateJudge(TermSpace(terms, _facts(config, terms), settings_of(config)["domain"]))
+        TemplateJudge(TermSpace(terms, _facts(config, terms), settings_of(config).domain))
     ),
     "terms": lambda config, terms: TermScorer(),
     "judge": lambda config, terms: JudgeScorer(roles_of(config, terms, _facts(config, terms)).judge),

@@ -11,7 +11,7 @@ from recbole_navigen.config.models import parts_of
 from recbole_navigen.config.own_metrics import metric_classes
 from recbole_navigen.config.reading import added_settings
 from recbole_navigen.config.reinforcement import reinforce_settings
-from recbole_navigen.config.settings import RunSettings
+from recbole_navigen.config.settings import NaviGenSettings, RunSettings, TrainingSettings
 from recbole_navigen.encoders.sentences import encoder_folder
 from recbole_navigen.errors import InputError
 from recbole_navigen.language.adapters import LORA_KEYS
@@ -31,18 +31,18 @@ def identity(config: Config) -> dict[str, Any]:
         config: settings as they are before the run.
     """
     run = RunSettings.of(config)
-    own, leave_out = {}, ("item_text_roles",)  # only instructions know of them
+    hashes, leave_out = {}, ("item_text_roles",)  # only instructions know of them
     if (of_model := parts_of(run.model).identity) is not None:
-        own, leave_out = of_model(config)
+        hashes, leave_out = of_model(config)
     if run.metrics_file is not None:
-        own["metrics_hash"] = code_hash(*metric_classes(run.metrics_file).values())
+        hashes["metrics_hash"] = code_hash(*metric_classes(run.metrics_file).values())
     files = sorted(Path(run.data_path).glob(f"{glob.escape(run.dataset)}.*"))
     return plain(
         {
             **trained_by(config, leave_out),
             "files_hash": content_hash({file.name: file_hash(file) for file in files}),
             "seed": run.seed,
-            **own,
+            **hashes,
         }
     )
 
@@ -53,11 +53,11 @@ def trained_by(config: Config, leave_out: Sequence[str] = ()) -> dict[str, Any]:
     Args:
         config: settings as they are before the run. leave_out: settings that do not matter to it.
     """
-    run = RunSettings.of(config)
+    run = TrainingSettings.of(config)
     known = {"model": run.model, "versions": versions()}
     # `auto` is another precision on another machine; and models on RecBole's own rows do not know the setting at all.
     if run.user_rows:
-        known["autocast"] = use_bf16(config["autocast"], run.device)
+        known["autocast"] = use_bf16(run.autocast, run.device)
     known["settings_hash"] = config.settings_hash((*leave_out, "autocast"))
     if (code := code_hash(config.model_class)) is not None:
         known["code_hash"] = code
@@ -72,33 +72,32 @@ def navigen_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
     from recbole_navigen.supervision.roles import made_of
     from recbole_navigen.supervision.settings import WRITING_KEYS, learns_instructions, settings_of
 
-    own, leave_out = {}, ("reinforce", "collaborative_config")
+    run, supervision = NaviGenSettings.of(config), settings_of(config)
+    hashes, leave_out = {}, ("reinforce", "collaborative_config")
     # A model that learns to rank alone is the same whatever a writer beside it may learn.
-    supervision, stages = settings_of(config), config["training_stages"]
-    if learns_instructions(config) or "write" in stages or supervision["tid_source"] == "teacher":
-        own["supervision_hash"] = content_hash(made_of(supervision))
+    if learns_instructions(config) or "write" in run.training_stages or supervision.tid_source == "teacher":
+        hashes["supervision_hash"] = content_hash(made_of(supervision))
     else:
         leave_out += WRITING_KEYS
-    if "reinforce" in stages:
+    if "reinforce" in run.training_stages:
         reinforced = reinforce_settings(config["reinforce"])
         rewards = filter(None, (SCORERS.get(reinforced["scorer"]), CODE_REWARDS.get(reinforced["reward"])))
         if (file := reinforced["feedback"]) is None:
             reinforced = {key: value for key, value in reinforced.items() if not key.startswith("feedback")}
         said = [] if file is None else [file_hash(file)]
-        own["reinforce_hash"] = content_hash(reinforced, code_hash(*rewards), *said)
+        hashes["reinforce_hash"] = content_hash(reinforced, code_hash(*rewards), *said)
     # Of the settings of collaborative models, those of the one that is used.
-    name = config["collaborative_model"]
-    used = (config["collaborative_config"] or {}).get(name, {})
-    own["collaborative_hash"] = content_hash({**added_settings(f"model/{name}"), **used})
-    if (encoder := encoder_weights(config["text_vectors"])) is not None:
-        own["encoder_hash"] = encoder
-    if config["backbone"] != "scratch":
+    used = (run.collaborative_config or {}).get(run.collaborative_model, {})
+    hashes["collaborative_hash"] = content_hash({**added_settings(f"model/{run.collaborative_model}"), **used})
+    if (encoder := encoder_weights(run.text_vectors)) is not None:
+        hashes["encoder_hash"] = encoder
+    if run.backbone != "scratch":
         from recbole_navigen.language.backbone import weights_of
 
-        own["backbone_hash"] = weights_of(config["backbone"], config["backbone_revision"])
-    if not config["lora"]:
+        hashes["backbone_hash"] = weights_of(run.backbone, run.backbone_revision)
+    if not run.lora:
         leave_out += LORA_KEYS
-    return own, leave_out
+    return hashes, leave_out
 
 
 def text_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -111,12 +110,12 @@ def released_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
     """As `navigen_identity`, of a released checkpoint: its weights and its codes, wherever they lie."""
     from recbole_navigen.language.backbone import weights_of
 
-    own = {}
-    if config["backbone"] is not None:
-        own["backbone_hash"] = weights_of(config["backbone"], config["backbone_revision"])
-    if config["codes_from"] is not None and Path(config["codes_from"]).is_file():
-        own["codes_hash"] = file_hash(Path(config["codes_from"]))
-    return own, ("item_text_roles", "codes_from")
+    hashes, source, codes = {}, config["backbone"], config["codes_from"]
+    if source is not None:
+        hashes["backbone_hash"] = weights_of(source, config["backbone_revision"])
+    if codes is not None and Path(codes).is_file():
+        hashes["codes_hash"] = file_hash(Path(codes))
+    return hashes, ("item_text_roles", "codes_from")
 
 
 def ensemble_identity(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from recbole_navigen.artefacts import read_json, read_record, verify_manifest
-from recbole_navigen.config import Config
+from recbole_navigen.config import Config, NaviGenSettings
 from recbole_navigen.data import NaviGenDataset
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
@@ -30,12 +30,12 @@ def load_navigen(config: Config, dataset: NaviGenDataset, run_dir: str | Path) -
     Args:
         config: settings of that run. dataset: any part of its data set. run_dir: `saved/RUN`.
     """
-    run_dir = Path(run_dir)
+    run_dir, settings = Path(run_dir), NaviGenSettings.of(config)
     if (begun := run_dir / STARTED).is_file():
         begun = read_record(begun, f"delete {run_dir} and run again")
-        refuse_other_backbone(begun, config["backbone"], run_dir, revision_of(config))
+        refuse_other_backbone(begun, settings.backbone, run_dir, settings.backbone_revision)
     table = DualIdentifierTable.load(run_dir / IDENTIFIERS)
-    model = NaviGen(config, dataset, table, saved_tokenizer(run_dir)).to(config["device"])
+    model = NaviGen(config, dataset, table, saved_tokenizer(run_dir)).to(settings.device)
     model.load_state_dict(load_checkpoint(run_dir / CHECKPOINT)["state_dict"])
     return model.eval()
 

@@ -18,8 +18,8 @@ from recbole_navigen.runs.layout import CHECKPOINT, STARTED
 from recbole_navigen.runs.load import refuse_other_data, run_config
 from recbole_navigen.runs.result import read_result
 from recbole_navigen.runs.user_code import code_hash
-from recbole_navigen.training.checkpoint import load_checkpoint
-from recbole_navigen.training.trainer import build_model, take_state
+from recbole_navigen.training.checkpoint import load_checkpoint, take_state
+from recbole_navigen.training.trainer import build_model
 
 logger = logging.getLogger(__name__)
 

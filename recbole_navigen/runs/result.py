@@ -110,11 +110,9 @@ def own_settings(record: dict[str, Any]) -> dict[str, Any]:
     model, config = record["model"], record["config"]
     elsewhere = {*NOT_LEARNED, *NAMES, *dataset_arguments(), *_SET_BY_ITSELF}
     known = described(model if model in model_names() else None)
-    return {
-        name: _differing(config[name], plain(setting.default))
-        for name, setting in known.items()
-        if name in config and name not in elsewhere and config[name] != plain(setting.default)
-    }
+    names = [name for name in known if name in config and name not in elsewhere]
+    pairs = {name: (config[name], plain(known[name].default)) for name in names}
+    return {name: _differing(value, default) for name, (value, default) in pairs.items() if value != default}
 
 
 def _differing(value: Any, default: Any) -> Any:

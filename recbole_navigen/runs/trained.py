@@ -33,5 +33,5 @@ class TrainedModel:
         """The author of instructions: the writer, or a ranking model that learned to write; else None."""
         if self.writer is not None or not learns_instructions(self.settings):
             return self.writer
-        settings = {**self.settings, "domain": settings_of(self.settings)["domain"]}
+        settings = {**self.settings, "domain": settings_of(self.settings).domain}
         return Author(self.lm, self.renderer, settings)

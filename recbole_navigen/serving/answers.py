@@ -63,7 +63,7 @@ class Recommendations(Sequence[Recommendation]):
 
 
 class Aim(NamedTuple):
-    """The item that an instruction is for, and the pool of probable next items that it is from.
+    """The pool of probable next items that an instruction is written from, and the item that stands for them.
 
     Attributes:
         best: the item. index: its own in the catalogue. items: indices of the pool, C. probabilities: theirs, C.
@@ -80,7 +80,7 @@ class Instruction:
     """What the model wrote for one history.
 
     Attributes:
-        aim: the item that it is for.
+        aim: the item that stands for what is expected next, see `Recommender.instruct`.
         domain, media: what it was told to write for.
         reasoning: its thought, None if it was asked for none.
         terms: what it expects of the next item. instruction: the text for an image or video model.

@@ -44,12 +44,12 @@ def calibrated(
         texts: drafts, R texts for each. scores: theirs, see `draft_scores`. (B, R).
     """
     chosen, changed = scores.argmax(axis=1), []
-    for row, (history, own) in enumerate(zip(histories, texts, strict=True)):
+    for row, (history, drafts) in enumerate(zip(histories, texts, strict=True)):
         if not history:
             changed.append(Calibration(0.0, 0.0, 0.0))
             continue
         read = space.kind_mass(space.encode([" ".join(terms) for terms in history])).sum(axis=0)
-        divergences = divergence(read / max(read.sum(), 1e-12), space.kind_mass(space.encode(own)))
+        divergences = divergence(read / max(read.sum(), 1e-12), space.kind_mass(space.encode(drafts)))
         best = int(chosen[row])
         chosen[row] = int(((1 - SHARE) * scores[row] / 10 - SHARE * divergences).round(8).argmax())
         price = float(scores[row, best] - scores[row, chosen[row]])

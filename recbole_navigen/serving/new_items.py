@@ -22,6 +22,7 @@ from recbole_navigen.config.calls import checked
 from recbole_navigen.config.raw_ids import raw_id
 from recbole_navigen.encoders.sentences import SentenceSpace
 from recbole_navigen.errors import InputError
+from recbole_navigen.identifiers.free_codes import free_codes
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.identifiers.terms import terms_of_new
 from recbole_navigen.language.rendering import Renderer
@@ -34,7 +35,6 @@ from recbole_navigen.serving.text_regression import TextRegression
 from recbole_navigen.supervision.facts import catalogue_facts
 
 NEW = "new_items"  # in the report of a table: raw id -> its text by field, of items that no training saw
-BEAM = 64  # prefixes of codes that are followed at once
 LISTS = {"terms": "list of str", "vector": "list of float"}
 
 
@@ -215,39 +215,6 @@ def without_items(trained: TrainedModel, indices: Iterable[int]) -> TrainedModel
         None if lm.sentence_map is None else lm.sentences[rows],
         lambda facts: [facts[index] for index in remaining],
     )
-
-
-def free_codes(targets: np.ndarray, code_rows: np.ndarray, taken: np.ndarray) -> np.ndarray:
-    """Codes that no item has, each the nearest to its target that a beam finds: the sum of a code's rows is near it.
-
-    Args:
-        targets: (M, D). code_rows: (L, K, D). taken: codes of the items there are, (N, L).
-
-    Returns:
-        Shape (M, L), int64, no two rows alike and none of them taken.
-    """
-    levels, size, _ = code_rows.shape
-    used = set(map(tuple, taken.tolist()))
-    if len(used) + len(targets) > size**levels:
-        raise InputError(f"{levels} levels of {size} codes have no room for {len(targets)} more items; train again.")
-    result = []
-    for target in targets.astype(np.float64):
-        beam, new_code = BEAM, None
-        while new_code is None:
-            prefixes, rest = np.zeros((1, 0), dtype=np.int64), target[None]
-            for level in range(levels):
-                missed = rest[:, None] - code_rows[level]
-                order = np.square(missed).sum(axis=2).ravel().argsort(kind="stable")
-                if level < levels - 1:
-                    order = order[:beam]
-                rows, codes = np.divmod(order, size)
-                prefixes = np.concatenate([prefixes[rows], codes[:, None]], axis=1)
-                rest = missed[rows, codes]
-            new_code = next((code for code in map(tuple, prefixes.tolist()) if code not in used), None)
-            beam *= 8
-        used.add(new_code)
-        result.append(new_code)
-    return np.array(result, dtype=np.int64)
 
 
 def _dense_text(

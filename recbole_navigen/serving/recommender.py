@@ -246,9 +246,10 @@ class Recommender(AskingRecommender):
     ) -> list[Instruction]:
         """An instruction for what comes next after each history.
 
-        A single guess at the next item is mostly wrong. So the instruction is for that one of the `pool` most probable
-        items which is expected to agree with the next one the most beyond what any item would (see `Agreement`). Of
-        several drafts the best is handed out (see `draft_scores`).
+        A single guess at the next item is mostly wrong. So the instruction is written from what is expected of the
+        `pool` most probable items together. One of them stands for it in the prompt and in the answer's `aim`: that
+        which is expected to agree with the next one the most beyond what any item would (see `Agreement`). Of several
+        drafts the best is handed out (see `draft_scores`).
 
         Args:
             histories: raw item ids, oldest first; an empty one stands for somebody new.
@@ -323,7 +324,7 @@ class Recommender(AskingRecommender):
         # 4. The best draft of each.
         best, changed = [0] * len(indices), [None] * len(indices)
         if drafts > 1:
-            catalogue, may_name = self.table.terms, supervision_settings(settings["supervision"])["name_terms"]
+            catalogue, may_name = self.table.terms, supervision_settings(settings["supervision"]).name_terms
             cases = zip(indices, terms, media, briefs, strict=True)
             samples = [
                 Sample("", tuple(catalogue[index] for index in read), expected, domain, medium, may_name, brief)
@@ -359,7 +360,7 @@ class Recommender(AskingRecommender):
     def aims(
         self, histories: Histories, pool: int = POOL, exclude_history: bool = True, preferences: AllStated = None
     ) -> list[Recommendation]:
-        """The item that each instruction is for, see `instruct`; of a small catalogue the pool is what is left."""
+        """The items that stand for what is expected, see `instruct`; of a small catalogue the pool is what is left."""
         indices = self._all_indices(histories, empty=True)
         return [aim.best for aim in self.aimed(indices, pool, exclude_history, preferences)]
 

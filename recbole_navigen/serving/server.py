@@ -125,7 +125,7 @@ def create_app(
         media: str
         terms: list[str]
         reasoning: str | None
-        aim: Item = Field(description="The item that it was written for.")
+        aim: Item = Field(description="The likely item that stands for what is expected.")
 
     def item_of(each: Recommendation) -> Item:
         return Item(item=each.item, title=titles[each.item], score=each.score, probability=each.probability)

@@ -6,7 +6,7 @@ Beside FILE stands the folder FILE.parts, one Parquet file a batch, until all ba
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +87,4 @@ def _join(files: Sequence[Path], path: Path, ending: str) -> None:
                 text = csv_text(table.column_names, table.to_pylist())
                 file.write(text if number == 0 else text.partition("\n")[2])
             else:
-                file.writelines(_json_lines(table))
-
-
-def _json_lines(table: pa.Table) -> Iterator[str]:
-    for line in table.to_pylist():
-        yield json.dumps(line, ensure_ascii=False) + "\n"
+                file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in table.to_pylist())

@@ -21,4 +21,4 @@ def facts_of(
     text = read_item_text(config, dataset)
     fields = {field: texts[1:] for field, texts in text.fields.items()}
     terms = extract_terms(text.text[1:]).terms if terms is None else terms
-    return catalogue_facts(fields, config["item_text_roles"], settings_of(config)["domain"], terms)
+    return catalogue_facts(fields, config["item_text_roles"], settings_of(config).domain, terms)

@@ -34,6 +34,7 @@ _EDITION = re.compile(
     r"(?:edition|version|bundle|jewel case|greatest hits|japan import|bulk packaging|online game code|download)\b.*$",
     re.IGNORECASE,
 )
+_HANGING = frozenset("a an and at by for from in of on or the to with & + -".split())  # no end of a name that was cut
 _ARTICLE = re.compile(r"^(.*), (The|A|An|Il|La|Le|Les|El|Das|Der|Die|L')$")
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9'&.+-]*")
 
@@ -192,5 +193,9 @@ def _name(title: str, domain: str, gear: bool) -> str:
     words = name.split()
     if gear or domain == "product":  # "Stereo Headset Headset" is a slip; "Liar Liar" is a title
         words = [word for word, before in zip(words, ["", *words], strict=False) if word.lower() != before.lower()]
-    name = " ".join(words[:LONGEST_NAME]).strip(" -:,;/&()[]")
+    if len(words) > LONGEST_NAME:
+        words = words[:LONGEST_NAME]
+        while words and words[-1].lower() in _HANGING:  # "Lightning McQueen and"
+            words.pop()
+    name = " ".join(words).strip(" -:,;/&()[]")
     return name if _PLAIN.search(name) and name.isprintable() else ""

@@ -36,11 +36,10 @@ def read_feedback(path: str | Path) -> list[dict[str, Any]]:
     """
     latest: dict[tuple[str, str], dict[str, Any]] = {}
     lines = json_lines(path, f"feedback={path} cannot be read; name a {FEEDBACK} that navigen-feedback wrote")
-    for line in sorted(lines, key=lambda line: _time(line.get("time"))):
-        own = checked_line(line, path)
-        key = (own["user"], own["sha256"])
+    for line in (checked_line(line, path) for line in sorted(lines, key=lambda line: _time(line.get("time")))):
+        key = (line["user"], line["sha256"])
         latest.pop(key, None)
-        latest[key] = own
+        latest[key] = line
     return list(latest.values())
 
 
@@ -59,15 +58,15 @@ def json_lines(path: str | Path, sentence: str) -> list[dict[str, Any]]:
         texts = Path(path).read_text("utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{sentence}.") from error
-    found = []
+    lines = []
     for text in filter(str.strip, texts):
         try:
             line = json.loads(text)
         except (json.JSONDecodeError, RecursionError):
             continue
         if isinstance(line, dict):
-            found.append(line)
-    return found
+            lines.append(line)
+    return lines
 
 
 def stated_terms(line: Mapping[str, Any], known: Sequence[str]) -> dict[str, float]:

@@ -16,10 +16,10 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 from re import Pattern
-from typing import Any
 
 import numpy as np
 
+from recbole_navigen.config.teachers import SupervisionSettings
 from recbole_navigen.language.budget import CLIP_LENGTH
 from recbole_navigen.supervision.facts import ItemFacts
 from recbole_navigen.supervision.naming import term_pattern
@@ -266,13 +266,9 @@ class Planner:
         return words if words.endswith(("gear", "mouse")) else words + "s"
 
 
-def planner_of(settings: Mapping[str, Any], facts: Sequence[ItemFacts]) -> Planner:
-    """Return the planner of a run's settings.
-
-    Args:
-        settings: from `settings_of`, or of a writer. facts: of all items.
-    """
-    return Planner(facts, settings["domain"], settings["instruction_budget"], settings["name_terms"])
+def planner_of(settings: SupervisionSettings, facts: Sequence[ItemFacts]) -> Planner:
+    """Return the planner of a run that knows the facts of all items."""
+    return Planner(facts, settings.domain, settings.instruction_budget, settings.name_terms)
 
 
 def _plain(name: str) -> str:

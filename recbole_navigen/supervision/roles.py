@@ -1,13 +1,14 @@
 """From settings to teacher, judge and reasoner. Defaults stand in properties/supervision.yaml."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recbole_navigen.config.locate import cache_folder
-from recbole_navigen.config.teachers import teacher_options
+from recbole_navigen.config.settings import RunSettings
+from recbole_navigen.config.teachers import SupervisionSettings, teacher_options
 from recbole_navigen.redaction import without_secrets
 from recbole_navigen.sources import versions
 from recbole_navigen.supervision.chat.model_teacher import Chat, LanguageModel, ModelTeacher
@@ -45,41 +46,36 @@ class Roles:
         return {"models": [model.report() for model in self.models], "unanswered": dict(unanswered)}
 
 
-def search_settings(settings: Mapping[str, Any]) -> SearchSettings:
+def search_settings(settings: SupervisionSettings) -> SearchSettings:
     """Return the settings of the search among those of the supervision."""
-    return SearchSettings(**{entry.name: settings[entry.name] for entry in fields(SearchSettings)})
+    return SearchSettings(**{entry.name: getattr(settings, entry.name) for entry in fields(SearchSettings)})
 
 
-def asked_models(settings: Mapping[str, Any]) -> dict[str, tuple[str, Mapping[str, Any]]]:
-    """Kind and settings of the `teacher` and of the `judge`, who is the teacher unless said otherwise."""
-    kind, options = settings["judge"] or settings["teacher"], settings["judge_model"]
-    if options is None:
-        options = settings["teacher_model"] if kind == settings["teacher"] else {}
-    return {"teacher": (settings["teacher"], settings["teacher_model"]), "judge": (kind, options)}
-
-
-def local_weights(settings: Mapping[str, Any]) -> dict[str, str]:
+def local_weights(settings: SupervisionSettings) -> dict[str, str]:
     """Return the hashes of the weights of teacher and judge, where these are models on this machine."""
-    chats = {role: _chat(*asked) for role, asked in asked_models(settings).items() if asked[0] == "transformers"}
+    chats = {role: _chat(*model) for role, model in settings.roles.items() if model[0] == "transformers"}
     return {role: chat.identity["weights"] for role, chat in chats.items()}
 
 
-def made_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+def made_of(settings: SupervisionSettings, leave_out: Collection[str] = ()) -> dict[str, Any]:
     """Return what decides the rows of a supervision beside its data: settings, weights of local models, and versions.
 
     Args:
-        settings: from `settings_of`, or some of them.
+        settings: from `settings_of`. leave_out: names of those that decide nothing here.
     """
-    return {"settings": without_secrets(settings), "weights": local_weights(settings), "versions": versions()}
+    counted = {name: value for name, value in asdict(settings).items() if name not in leave_out}
+    return {"settings": without_secrets(counted), "weights": local_weights(settings), "versions": versions()}
 
 
 def roles_of(config: "Config", item_terms: Sequence[Sequence[str]], facts: Sequence[ItemFacts]) -> Roles:
     """Teacher, judge and reasoner of a run; answers of language models are kept beside the runs."""
-    return build_roles(settings_of(config), item_terms, cache_folder(config), config["show_progress"], facts)
+    return build_roles(
+        settings_of(config), item_terms, cache_folder(config), RunSettings.of(config).show_progress, facts
+    )
 
 
 def build_roles(
-    settings: Mapping[str, Any],
+    settings: SupervisionSettings,
     item_terms: Sequence[Sequence[str]],
     folder: str | Path,
     show_progress: bool = False,
@@ -92,10 +88,10 @@ def build_roles(
         folder: where answers of language models are kept, shared by runs; `saved/cache` is a good place.
         show_progress: whether language models show bars. facts: of the same items; None: what their terms say.
     """
-    chats = asked_models(settings)
+    chats = settings.roles
     judge_kind = chats["judge"][0]
-    local = "template" in (settings["teacher"], judge_kind)
-    space = TermSpace(item_terms, facts, settings["domain"] or "generic") if local else None
+    local = "template" in (settings.teacher, judge_kind)
+    space = TermSpace(item_terms, facts, settings.domain or "generic") if local else None
     models: list[LanguageModel] = []
 
     def model_teacher(kind: str, options: Mapping[str, Any]) -> ModelTeacher:
@@ -106,8 +102,8 @@ def build_roles(
         models.append(LanguageModel(chat, AnswerStore(Path(folder) / STORE_FILE), show_progress))
         return ModelTeacher(models[-1])
 
-    if settings["teacher"] == "template":
-        teacher: Any = TemplateTeacher(space, settings["supervision_seed"], settings["instruction_budget"])
+    if settings.teacher == "template":
+        teacher: Any = TemplateTeacher(space, settings.supervision_seed, settings.instruction_budget)
         reasoner: Any = TemplateReasoner()
     else:
         teacher = reasoner = model_teacher(*chats["teacher"])

@@ -1,9 +1,10 @@
 """The settings of a run's supervision, and which models learn to write."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from recbole_navigen.config.teachers import supervision_settings
+from recbole_navigen.config.teachers import SupervisionSettings, supervision_settings
 from recbole_navigen.language.tags import SCRATCH
 
 NO_TERM = "item"  # names an answer whose terms are not taught, and says nothing
@@ -15,11 +16,10 @@ WRITING_KEYS = (
 )
 
 
-def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(config: Mapping[str, Any]) -> SupervisionSettings:
     """properties/supervision.yaml with the run's own `supervision` above it; `domain` is the data set's if unset."""
     settings = supervision_settings(config["supervision"])
-    settings["domain"] = settings["domain"] or settings["domains"].get(config["dataset"], "generic")
-    return settings
+    return replace(settings, domain=settings.domain or settings.domains.get(config["dataset"], "generic"))
 
 
 def learns_instructions(config: Mapping[str, Any]) -> bool:
@@ -36,7 +36,7 @@ def writes_plans(config: Mapping[str, Any]) -> bool:
     """Whether the writer of a run plans: as `instruction_form` says, or else with a backbone from scratch and the
     template teacher, whose drafts are plans.
     """
-    if config["instruction_form"] is not None:
-        return config["instruction_form"] == "plan"
+    if (form := config["instruction_form"]) is not None:
+        return form == "plan"
     settings = settings_of(config)
-    return writer_body(config) == SCRATCH and settings["teacher"] == "template" and settings["teach_terms"]
+    return writer_body(config) == SCRATCH and settings.teacher == "template" and settings.teach_terms

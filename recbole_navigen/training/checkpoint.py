@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from recbole_navigen.artefacts import atomic_directory, restore, verify_manifest, write_manifest
 from recbole_navigen.errors import InputError
@@ -167,3 +167,21 @@ def _decode(value: object, tensors: dict[str, Tensor]) -> Any:
         data, indices, indptr = (_decode(body[name], tensors) for name in ("data", "indices", "indptr"))
         matrix = maker((data, indices, indptr), shape=tuple(body["shape"]))
     return matrix.asformat(body["format"])
+
+
+def take_state(model: nn.Module, state: dict[str, Any], directory: str | Path) -> None:
+    """Put what a checkpoint holds into a model: its weights, and what it keeps beside them.
+
+    Args:
+        model: of the same settings and data. state: as `load_checkpoint` reads it. directory: of the checkpoint.
+    """
+    try:
+        model.load_state_dict(state["state_dict"])
+    except RuntimeError as error:
+        raise InputError(
+            f"the checkpoint {directory} does not fit the model: it was trained with other settings or data "
+            f"({str(error).splitlines()[-1].strip()})"
+        ) from error
+    other, device = state["other_parameter"].items(), model.device
+    other = {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in other}
+    model.load_other_parameter(other)

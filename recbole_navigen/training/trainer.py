@@ -22,10 +22,11 @@ from torch import nn
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.bars import tqdm
 from recbole_navigen.config.models import parts_of
+from recbole_navigen.config.settings import RunSettings
 from recbole_navigen.errors import InputError
 from recbole_navigen.interruption import heed
 from recbole_navigen.processes import is_main
-from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
+from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint, take_state
 from recbole_navigen.training.generators import random_states, set_random_states
 from recbole_navigen.training.loader_bar import LoaderBar
 from recbole_navigen.training.outside import changed, marks, put_back
@@ -48,14 +49,15 @@ def build_model(config: Config, part: Dataset) -> torch.nn.Module:
     Raises:
         InputError: a model of RecBole's refuses its settings.
     """
+    run = RunSettings.of(config)
     try:
-        return config.model_class(config, part).to(config["device"])
+        return config.model_class(config, part).to(run.device)
     except (ValueError, NotImplementedError, TypeError, KeyError, RuntimeError, AssertionError) as error:
         if not config.model_class.__module__.startswith(("recbole.", "recbole_navigen.baselines.")) or isinstance(
             error, InputError
         ):
             raise
-        raise InputError(f"model {config['model']} cannot be built with these settings: {error}") from error
+        raise InputError(f"model {run.model} cannot be built with these settings: {error}") from error
 
 
 def build_stock(
@@ -74,7 +76,8 @@ def get_trainer(config: Config, model: nn.Module) -> type[Trainer]:
         model: the model, or its class.
     """
     name = model.__name__ if isinstance(model, type) else type(model).__name__
-    return parts_of(name, config["train_rows"] == "user").trainer or safe_trainer(config["MODEL_TYPE"], name)
+    run = RunSettings.of(config)
+    return parts_of(name, run.train_rows == "user").trainer or safe_trainer(run.MODEL_TYPE, name)
 
 
 def safe_trainer(model_type: ModelType, name: str) -> type[Trainer]:
@@ -373,24 +376,6 @@ class SafeCheckpoint(DataParallel):
     def _refuse_other_model(self, state: dict[str, Any], directory: str | Path) -> None:
         if state["model"] != (model := self.settings.model):
             raise InputError(f"{directory} holds a {state['model']}, not a {model}; name another checkpoint")
-
-
-def take_state(model: nn.Module, state: dict[str, Any], directory: str | Path) -> None:
-    """Put what a checkpoint holds into a model: its weights, and what it keeps beside them.
-
-    Args:
-        model: of the same settings and data. state: as `load_checkpoint` reads it. directory: of the checkpoint.
-    """
-    try:
-        model.load_state_dict(state["state_dict"])
-    except RuntimeError as error:
-        raise InputError(
-            f"the checkpoint {directory} does not fit the model: it was trained with other settings or data "
-            f"({str(error).splitlines()[-1].strip()})"
-        ) from error
-    other, device = state["other_parameter"].items(), model.device
-    other = {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in other}
-    model.load_other_parameter(other)
 
 
 def _last_beside(checkpoint: str | Path) -> Path:

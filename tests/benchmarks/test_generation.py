@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from small_media import FEW_STEPS, Painter, small_clip, tiny_models, tiny_world
 from tiny_settings import NAVIGEN
@@ -91,6 +92,24 @@ def test_a_failure_is_read_as_wholly_wrong(media: str, tmp_path: Path) -> None:
     assert (found[1] == -1).all() and ((found == scenes)[[0, 2]].all() or media == "image")
     nothing = generate(requests[1:2], {media: painter}, tmp_path, generation_settings())
     assert (generation.read_media(nothing) == -1).all()
+
+
+def test_motion_modules_begin_with_the_number_of_their_frame() -> None:
+    torch.manual_seed(0)
+    unet = tiny_models._video_unet(tiny_models._image_unet(FEW_STEPS), FEW_STEPS)
+    blocks = [part for name, part in unet.named_modules() if "motion" in name and name.endswith("transformer_blocks.0")]
+    still = torch.randn(20, 1, FEW_STEPS.channels).expand(-1, tiny_world.FRAMES, -1)
+
+    def change_over_frames() -> torch.Tensor:
+        with torch.no_grad():
+            added = torch.stack([block(still) - still for block in blocks])
+        return (added - added.mean(2, keepdim=True)).norm() / added.norm()
+
+    begun = change_over_frames()
+    for block in blocks:
+        block.attn1.to_q.reset_parameters()
+        block.attn1.to_k.reset_parameters()
+    assert begun > 5 * change_over_frames()
 
 
 def test_what_models_learn_from_is_in_their_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,11 +11,21 @@ from synthetic import make_config
 
 from recbole_navigen.config import shipped
 from recbole_navigen.config.description import Kind, Setting
-from recbole_navigen.config.settings import DataSettings, ReinforceSettings, RunSettings, TrainingSettings
+from recbole_navigen.config.settings import (
+    DataSettings,
+    NaviGenSettings,
+    ReinforceSettings,
+    RunSettings,
+    TrainingSettings,
+)
+from recbole_navigen.config.teachers import SupervisionSettings
+from recbole_navigen.generation.settings import GenerationSettings
 
-SECTIONS = (RunSettings, DataSettings, TrainingSettings)
-# What RecBole makes of other settings or reads from the environment, and what a run sets itself.
-DERIVED = {"MODEL_TYPE", "device", "local_rank", "run_dir"}
+SECTIONS = (RunSettings, DataSettings, TrainingSettings, NaviGenSettings)
+# Sections with a yaml file of their own.
+FILES = {ReinforceSettings: "reinforce", SupervisionSettings: "supervision", GenerationSettings: "generation"}
+# What RecBole makes of other settings or reads from the environment, what a run sets itself, and words of a file.
+DERIVED = {"MODEL_TYPE", "device", "local_rank", "run_dir", "block_list"}
 # Words of the yaml files that are no texts -> types of Python.
 TYPES = {"int": int, "float": float, "bool": bool, "list": list, "pair": list, "empty list": list}
 TYPES |= dict.fromkeys(("dict", "whole dict", "open dict", "settings of", "settings by model"), Mapping)
@@ -28,11 +38,12 @@ def types_of(kind: Kind) -> set[type]:
     return {TYPES.get(kind.word, str)}
 
 
-@pytest.mark.parametrize("section", [*SECTIONS, ReinforceSettings])
+@pytest.mark.parametrize("section", [*SECTIONS, *FILES])
 def test_fields_have_the_names_and_types_of_the_yaml_files(section: type) -> None:
     described: tuple[Mapping[str, Setting], ...] = (shipped.described("NaviGen"), shipped.described("SASRec"))
-    if section is ReinforceSettings:
-        described = (shipped.section("reinforce"), {"seed": described[0]["seed"]})
+    if section in FILES:
+        described = (shipped.section(FILES[section]), {"seed": described[0]["seed"]})
+        described = described[: 1 + (section is ReinforceSettings)]
         assert {entry.name for entry in dataclasses.fields(section)} == set().union(*described)
     for entry in dataclasses.fields(section):
         if entry.name in DERIVED:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.extras import SIDE, extra_scores, load_extras
-from recbole_navigen.evaluation.media_scores import MediaCase
+from recbole_navigen.evaluation.media_pairs import MediaCase
 from recbole_navigen.generation.video import mp4
 
 

@@ -14,7 +14,8 @@ from recbole_navigen.config import Config
 from recbole_navigen.config.media_metrics import NAMES, media_result
 from recbole_navigen.encoders.clip import ClipEncoder
 from recbole_navigen.errors import InputError
-from recbole_navigen.evaluation.media_scores import KINDS, METRICS, ROLES, TEXTS, MediaCase, MediaScores, score_media
+from recbole_navigen.evaluation.media_pairs import MediaCase, score_media
+from recbole_navigen.evaluation.media_scores import KINDS, METRICS, ROLES, TEXTS, MediaScores
 from recbole_navigen.generation.page import media_tables, summaries
 from recbole_navigen.generation.video import mp4
 from recbole_navigen.presentation.tables import Table

@@ -19,6 +19,7 @@ from small_media import FEW_STEPS, tiny_models, tiny_world
 from recbole_navigen.encoders.clip import ClipEncoder
 from recbole_navigen.encoders.frames import read_frames
 from recbole_navigen.errors import InputError
+from recbole_navigen.generation.cards import user_cards
 from recbole_navigen.generation.diffusers_pipeline import Pipeline
 from recbole_navigen.generation.image import ImageGenerator
 from recbole_navigen.generation.interfaces import Catalogue, item_images
@@ -317,7 +318,10 @@ def test_retrieval_needs_no_generator(models: Path, catalogue: Catalogue, tmp_pa
     nearest = (encoder.images(list(catalogue.images.values())).means @ encoder.texts(["star"]).means[0]).argmax()
     with Image.open(made.file(0)) as found, Image.open(catalogue.images[items[nearest]]) as meant:
         assert (np.asarray(found) == np.asarray(meant)).all()
-    assert len(read_frames(made.file(1))) == settings["clip_frames"]
+    assert len(read_frames(made.file(1))) == settings.clip_frames
+    assert [record["item"] for record in made.records] == [items[nearest]] * 2
+    cards = user_cards(made.instructions, catalogue, made)
+    assert cards[0].media.words == f"nearest in the catalogue: {catalogue.texts[items[nearest]]}"
     with pytest.raises(InputError, match="needs pictures of the items"):
         build_generators({request.media for request in requests}, settings, Catalogue(catalogue.texts), encoder)
 

@@ -59,7 +59,7 @@ def test_the_page_in_a_browser(tmp_path: Path) -> None:
             absent: page.querySelectorAll(".absent").length,
             tables: page.querySelectorAll("table").length,
             folded: page.querySelectorAll("details.more table").length,
-            order: [...page.querySelectorAll("h2, summary")].map(each => each.innerText).filter(text => text),
+            order: [...page.querySelectorAll("h2, .more summary")].map(each => each.innerText).filter(text => text),
         })""",
     )
     for frame, width in zip(found, WIDTHS, strict=True):
@@ -69,12 +69,13 @@ def test_the_page_in_a_browser(tmp_path: Path) -> None:
         assert frame["videos"] == [32, 32] and frame["absent"] == 6 + 2 and len(frame["cards"]) == 6
         # One table of all metrics below the cards; one of each metric when it is asked for.
         assert frame["tables"] == 1 + 7 and frame["folded"] == 7
-        assert [text for text in frame["order"] if text != "Reasoning"][:2] == [
+        assert frame["order"][:2] == [
             "Users: history, instruction, and what was made of it",
             "What the media are worth",
         ]
         assert "blocked: the instruction holds 'nude'" in frame["cards"][0] and NASTY in frame["cards"][1]
         assert "CLIPScore" in frame["cards"][4] and "CLIPScore" not in frame["cards"][3]
+        assert "User u1, video" in frame["cards"][4] and "CLIPImage" not in frame["cards"][4]  # until it is asked for
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome is installed")

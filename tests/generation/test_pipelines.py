@@ -7,6 +7,7 @@ import logging
 import re
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import diffusers
 import numpy as np
 import pytest
 import small_pipelines
+import small_scorers
 import torch
 from PIL import Image
 from places import ROOT
@@ -42,7 +44,6 @@ REFUSED = {
     "flux2-klein": {"negative_prompt"},
     "flux2-klein-distilled": {"negative_prompt", "image_guidance"},
     "hunyuan-video": {"negative_prompt"},
-    "flux-kontext": {"negative_prompt"},
 }
 FPS = {"wan": 16, "ltx": 25, "cogvideox": 8, "hunyuan": 24, "animatediff": 8, "mochi": 30}
 
@@ -139,6 +140,18 @@ def test_every_family_runs_and_each_setting_acts(name: str, run: Path, tmp_path:
     wide = generation_settings({**own, f"{media}_size": [32, 64]})
     pipeline.arguments = arguments_of(pipeline.pipe, media, wide)
     assert pixels(pipeline, [text], [seed])[0].shape[-3:] == (32, 64, 3)
+
+
+def test_the_docs_count_the_zoo() -> None:
+    page = (ROOT / "docs" / "media.md").read_text("utf-8")
+    texts, pictures = [*small_pipelines.IMAGES, *small_pipelines.VIDEOS], list(small_pipelines.STARTED)
+    families = {re.sub("-(schnell|distilled)$", "", name) for name in texts}
+    asking = sum(medium(name) == "video" for name in pictures)
+    counts = f"| {len(texts) + len(pictures)} of {len(families)} families: {len(texts)} from text, {len(pictures)} "
+    assert f"{counts}from a picture |" in page
+    assert f"| {sum(map(len, REFUSED.values()))} settings of {len(REFUSED)} pipelines" in page
+    assert f"; {asking} image-to-video pipelines without a picture |" in page
+    assert f"{len(small_scorers.SCORERS)} layouts of scorers" in page
 
 
 @pytest.mark.parametrize("name", list(small_pipelines.STARTED))
@@ -238,10 +251,10 @@ def test_presets_fill_what_is_not_set_and_are_named_for_known_weights(caplog: py
     for name, preset in PRESETS.items():
         assert name in described[preset.media].help + str(described[preset.media])
         settings = generation_settings({f"{preset.media}_preset": name})
-        assert settings[f"{preset.media}_model"] == preset.model
-        assert all(settings[f"{preset.media}_{key}"] == value for key, value in preset.settings.items())
+        assert settings.of(preset.media, "model") == preset.model
+        assert all(settings.of(preset.media, key) == value for key, value in preset.settings.items())
     own = generation_settings({"image_preset": "z-image-turbo", "image_model": "folder", "image_steps": 9})
-    assert (own["image_model"], own["image_steps"], own["image_guidance"]) == ("folder", 9, 0.0)
+    assert (own.image_model, own.image_steps, own.image_guidance) == ("folder", 9, 0.0)
     with caplog.at_level(logging.WARNING):
         generation_settings({"image_model": "stabilityai/sd-turbo", "image_steps": 1})
         assert not caplog.messages
@@ -277,7 +290,7 @@ def test_classes_out_of_the_table_run_by_their_signature() -> None:
     assert arguments_of(Other(), "video", both) == {"true_cfg_scale": 3.0, "negative_prompt": "x"}
     for key, value in {"video_guidance": 3.0, "negative_prompt": "x", "video_size": [8, 8]}.items():
         with pytest.raises(InputError, match=key):
-            arguments_of(Unknown(), "video", {**settings, key: value})
+            arguments_of(Unknown(), "video", replace(settings, **{key: value}))
 
     class Editor(Unknown):
         def __call__(self, prompt, video, mask):
@@ -295,9 +308,9 @@ def test_the_documented_lines_are_accepted_and_say_what_the_presets_set() -> Non
         own, others = split_generation(shlex.split(line)[2:])
         assert {other.partition("=")[0] for other in others} <= {"--n_users", "--output", "--media"}
         settings = generation_settings(own)
-        media = "image" if settings["image_model"] else "video"
-        name = preset_of(settings[f"{media}_model"])
-        assert settings == {**generation_settings({f"{media}_preset": name}), f"{media}_preset": None}
+        media = "image" if settings.image_model else "video"
+        name = preset_of(settings.of(media, "model"))
+        assert settings == replace(generation_settings({f"{media}_preset": name}), **{f"{media}_preset": None})
         documented.add(name)
     assert len(documented) == 7
     for name, preset in PRESETS.items():

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -80,7 +81,7 @@ def test_whose_pictures_are_whose(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no picture"):
         first_picture(of(tmp_path / "empty"))
     with pytest.raises(InputError, match="user_images=nowhere is no"):
-        refuse_absent({**of(folder), "clip_model": None, "user_images": "nowhere"})
+        refuse_absent(replace(of(folder), clip_model=None, user_images="nowhere"))
     with pytest.raises(InputError, match="user_images=x reads pictures with a CLIP-like model"):
         generation_settings({"user_images": "x"})
     with pytest.raises(InputError, match="set --reference_image=FILE or --user_images=FOLDER"):

@@ -82,6 +82,19 @@ def test_each_entry_mends_something(tmp_path: Path) -> None:
     assert sine_detects_anomalies, "RecBole mended SINE: delete the entry"
 
 
+def test_what_recbole_needs_in_training_alone_is_imported_by_a_training(tmp_path: Path) -> None:
+    probe = """
+import logging, sys
+import recbole_navigen.compat
+assert not {"tensorboard", "sklearn"} & sys.modules.keys()
+from recbole.utils import get_tensorboard
+get_tensorboard(logging.getLogger()).add_scalar("loss", 1.0, 0)
+assert "tensorboard" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", probe], cwd=tmp_path, check=True)
+    assert [*tmp_path.glob("log_tensorboard/*/events.*")]
+
+
 def test_applying_twice_changes_nothing() -> None:
     from recbole.evaluator.collector import Collector
 

@@ -69,7 +69,7 @@ def test_the_writer_learns_from_feedback(runs, form: str, tmp_path: Path, capsys
     assert all(line["history"] and line["aim"] for line in lines)
     author = Recommender.load(runs[form], device="cpu").author
     table = Recommender.load(runs[form], device="cpu").table
-    found = feedback_of(author, table, lines, 0)
+    found = feedback_of(author, table.item_tokens, table.known_terms, lines, 0)
     # Every answer is what its user was shown, and what was accepted stands before what was rejected.
     verdicts = {line["user"]: line["verdict"] for line in lines}
     assert found.pairs
@@ -139,7 +139,8 @@ def test_an_edit_stands_behind_the_terms_that_it_says(runs) -> None:
     line = {"user": "u1", "verdict": "edit", "media": "image", "sha256": "1", "domain": "generic", "plan": None}
     line |= {"history": recommender.item_tokens[:2], "aim": recommender.item_tokens[3], "terms": [one, "kept"]}
     line |= {"instruction": f"a picture of {one}", "edited": f"a picture of {other}"}
-    found = feedback_of(recommender.author, recommender.table, [line], 0)
+    table = recommender.table
+    found = feedback_of(recommender.author, table.item_tokens, table.known_terms, [line], 0)
     ((accepted, rejected),) = found.pairs
     assert accepted.terms == rejected.terms == (other, "kept") and found.edits == [accepted]
     assert (accepted.text, rejected.text) == (line["edited"], line["instruction"])

@@ -54,7 +54,7 @@ def test_a_run_is_trained_once_and_writes_for_anyone(tiny, capsys, monkeypatch):
         assert (list(answer.target_tid), answer.target_ins) == (row["terms"], row["instruction"])
         assert row["aim"] not in row["history"] and row["aim_title"].startswith("Tale") and row["target"] is None
     page = Path("out/report.html").read_text()
-    assert "written for: Tale" in page and rows[0]["instruction"] in html.unescape(page)
+    assert "stands for what is expected: Tale" in page and rows[0]["instruction"] in html.unescape(page)
 
     # The same settings find the run; a run can be named; writing alone trains nothing.
     monkeypatch.setattr("recbole_navigen.quick_start.run.run_navigen", None)
@@ -180,7 +180,8 @@ def test_instructions_become_media_that_are_scored_against_held_out_items(tiny, 
     assert generate(no) == 2 and "make media with --held_out" in capsys.readouterr().err and not Path("no").exists()
     assert generate([*no[:2], "--output=guess", *given]) == 0
     page = Path("guess/report.html").read_text()
-    assert "written for: Tale" in page and "held out: Tale" not in page and not Path("guess/scores-image").exists()
+    assert "stands for what is expected: Tale" in page and "held out: Tale" not in page
+    assert not Path("guess/scores-image").exists()
     assert json.loads(Path("guess/result.json").read_text())["test_result"] == {}
 
     # One user of a kind is scored, too; a mean of one has no interval.

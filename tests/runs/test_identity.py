@@ -251,8 +251,9 @@ def test_the_content_of_a_sentence_encoder_counts(tiny):
 
 def test_the_weights_of_a_local_teacher_count_whatever_their_size(tiny, tiny_model):
     options = {"path": str(tiny_model)}
-    settings = supervision_settings({"teacher": "transformers", "teacher_model": options})
-    config = make_config("NaviGen", tiny, training_stages=["finetune", "write"], supervision=settings)
+    own = {"teacher": "transformers", "teacher_model": options}
+    settings = supervision_settings(own)
+    config = make_config("NaviGen", tiny, training_stages=["finetune", "write"], supervision=own)
 
     def named() -> tuple:
         chat = LocalChat(LocalSettings(**options)).identity

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from small_recommender import GENRES, NOUNS, small_recommender
 
 from recbole_navigen.errors import InputError
+from recbole_navigen.identifiers.free_codes import free_codes
 from recbole_navigen.identifiers.terms import terms_of_new
 from recbole_navigen.serving import new_items
-from recbole_navigen.serving.new_items import free_codes
 from recbole_navigen.serving.recommender import Recommender
 from recbole_navigen.serving.text_regression import TextRegression
 

@@ -25,6 +25,13 @@ def test_a_film_is_its_genres_and_never_words_of_its_title():
     [
         ("Call of Duty: Modern Warfare 3 Hardened Edition", "Call of Duty: Modern Warfare 3", "shooter", "", False),
         ("Assassin&rsquo;s Creed - Gold Edition - Xbox One", "Assassin\u2019s Creed", None, "Xbox One", False),
+        (
+            "Disney Infinity Cars Playset Pack Lightning McQueen and Holley - Wii",
+            "Disney Infinity Cars Playset Pack Lightning McQueen",
+            None,
+            "Wii",
+            False,
+        ),
         ("Mario Kart Wii with Wheel", None, "racing", "Wii", False),
         ("PS2 Wireless Controller", "PS2 Wireless Controller", "controller", "PlayStation 2", True),
         ("Stereo Gaming Headset Headset for PC", "Stereo Gaming Headset", "headset", "PC", True),

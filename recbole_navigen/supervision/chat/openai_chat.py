@@ -6,28 +6,26 @@ at that moment and goes nowhere but into the request's header.
 
 import asyncio
 import contextlib
-import email.utils
 import logging
 import os
 import queue
 import random
 import threading
-import time
 import urllib.parse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.redaction import HIDDEN, hide, hide_known, remember, without_secrets
+from recbole_navigen.redaction import HIDDEN, hide, remember, without_secrets
 from recbole_navigen.supervision.chat.model_teacher import Failure
 from recbole_navigen.supervision.chat.prompts import Messages
+from recbole_navigen.supervision.chat.responses import read_response, retry_after
 from recbole_navigen.supervision.chat.store import Answer
 
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 REFUSED = frozenset({401, 403, 404, 405})  # no other question would fare better
 UNREADABLE = "unreadable response"
-MOST_TOKENS = 1 << 40  # of one response; a greater number is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +203,7 @@ class OpenAIChat:
                         f"check base_url, model and api_key_env."
                     )
                 if response.status_code == 200:
-                    text, *tokens = _read(response)
+                    text, *tokens = read_response(response)
                     spent = tuple(map(sum, zip(spent, tokens, strict=True)))
                     if text is not None:
                         return Answer(text, *spent)
@@ -246,58 +244,3 @@ def _server(base_url: str) -> str:
     except ValueError:  # no address; a sentence says so when the first question is asked
         return base_url
     return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}{parts.path.rstrip('/')}?{parts.query}"
-
-
-def retry_after(value: str | None) -> float:
-    """Seconds to wait by a Retry-After header, which holds seconds or a date; 0 if there is none or it is neither."""
-    if not value:
-        return 0.0
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError):
-        return 0.0
-
-
-def _read(response: object) -> tuple[str | None, int, int]:
-    """What a response says, None if it is cut, of another shape or no text that UTF-8 holds; and its tokens in and out.
-
-    Content that is null (a refusal, or thoughts up to the last token) is an answer, of no letters: it was paid for, and
-    the same question would cost the same again.
-    """
-    try:
-        body = response.json()
-    except (ValueError, RecursionError):
-        return None, 0, 0
-    usage = body.get("usage") if isinstance(body, dict) else None
-    tokens = [_count(usage, name) for name in ("prompt_tokens", "completion_tokens")]
-    try:
-        content = body["choices"][0]["message"]["content"]
-        text = "" if content is None else _joined(content) if isinstance(content, list) else content
-        text.encode()
-        text = hide_known(text)  # a server may repeat what it was sent, and answers are kept
-    except (LookupError, TypeError, AttributeError, UnicodeEncodeError):
-        text = None
-    return text, *tokens
-
-
-def _joined(parts: list[Any]) -> str:
-    """The text of content that comes as a list of parts; thoughts and other kinds of parts are none of it."""
-    texts = []
-    for part in parts:
-        if isinstance(part, dict):
-            if part.get("type", "text") not in ("text", "output_text"):
-                continue
-            part = part["text"]
-            part = part["value"] if isinstance(part, dict) else part
-        texts.append(part)
-    return "".join(texts)
-
-
-def _count(usage: object, name: str) -> int:
-    """Tokens by a response's `usage`; 0 where it holds no number that can be one."""
-    value = usage.get(name) if isinstance(usage, dict) else None
-    return int(value) if isinstance(value, int | float) and 0 <= value < MOST_TOKENS else 0

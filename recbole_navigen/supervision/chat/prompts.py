@@ -62,21 +62,17 @@ def _case(sample: Sample) -> str:
     )
 
 
-def _naming(sample: Sample) -> str:
-    if sample.name_terms:
-        return "The prompt may name the target's terms."
-    return "Never write, quote or copy any of the target's terms; convey them through what can be seen."
-
-
 def drafts_prompt(task: Task) -> tuple[Messages, tuple[str, ...]]:
     """Ask for all drafts of a task at once. Returns the messages and the keys that the answer must have."""
     names = tuple(f"{number}_{order.operator}" for number, order in enumerate(task.orders, start=1))
     motion = "movement, " if task.sample.media == "video" else ""
+    naming = "Never write, quote or copy any of the target's terms; convey them through what can be seen."
+    naming = "The prompt may name the target's terms." if task.sample.name_terms else naming
     system = (
         "You write prompts for image and video models from what a person likes. The target decides the content; the "
         "history only colours it. Every prompt is ready to run and speaks of subject, scene, style, composition, "
         f"camera, lighting, palette, {motion}mood and details, each once and without contradictions, in at most 45 "
-        f"words; it names at most three works of the history. {_naming(task.sample)} "
+        f"words; it names at most three works of the history. {naming} "
         f'For each key give {{"prompt": "...", "reasoning": "why, in at most 200 characters"}}. {JSON_ONLY}'
     )
     lines = []

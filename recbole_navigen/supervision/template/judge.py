@@ -54,8 +54,8 @@ class TemplateJudge:
         judged, known = [], {}
         begins = np.cumsum(sizes) - sizes
         for review, begin in zip(reviews, begins.tolist(), strict=True):
-            own = {draft.prompt: set(words[begin + place]) for place, draft in enumerate(review.drafts)}
-            known |= own
+            words_of = {draft.prompt: set(words[begin + place]) for place, draft in enumerate(review.drafts)}
+            known |= words_of
             row = []
             for place, draft in enumerate(review.drafts):
                 at = begin + place
@@ -64,8 +64,8 @@ class TemplateJudge:
                     other = known.get(rival.prompt)
                     if other is None:
                         other = known[rival.prompt] = set(content_words(rival.prompt))
-                    distances.append(len(own[draft.prompt] - other) / max(len(own[draft.prompt]), 1))
-                alone = FULL_DISTANCE if own[draft.prompt] else 0.0
+                    distances.append(len(words_of[draft.prompt] - other) / max(len(words_of[draft.prompt]), 1))
+                alone = FULL_DISTANCE if words_of[draft.prompt] else 0.0
                 distance = min(1.0, min(distances, default=alone) / FULL_DISTANCE)
                 video = review.sample.media == "video"
                 missing, aesthetic = self._aesthetic(words[at], video)

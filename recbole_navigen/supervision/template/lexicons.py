@@ -77,14 +77,14 @@ class Lexicons:
     @cached_property
     def scenes(self) -> dict[str, dict[str, dict[str, tuple[str, ...]]]]:
         """Domain -> subject -> each of SCENE -> phrases of the kinds that have the subject."""
-        found: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {}
+        by_domain: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {}
         for domain, kinds in self.kinds.items():
-            own = found[domain] = {}
+            by_subject = by_domain[domain] = {}
             for kind in kinds.values():
                 for subject in kind.phrases["subject"]:
-                    before = own.get(subject, {})
-                    own[subject] = {aspect: (*before.get(aspect, ()), *kind.phrases[aspect]) for aspect in SCENE}
-        return found
+                    before = by_subject.get(subject, {})
+                    by_subject[subject] = {aspect: (*before.get(aspect, ()), *kind.phrases[aspect]) for aspect in SCENE}
+        return by_domain
 
     @cached_property
     def written_machines(self) -> tuple[re.Pattern, dict[str, str]]:

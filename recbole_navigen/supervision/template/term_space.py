@@ -60,8 +60,8 @@ class TermSpace:
         # 1. Which item holds which word, and how rare the word is.
         self._counter = CountVectorizer(analyzer=list, binary=True, dtype=np.float64)
         self._counter.fit([*documents, *labels, *phrases])
-        held = self._counter.transform(documents)  # (N, W)
-        df = np.asarray(held.sum(axis=0)).ravel()
+        incidence = self._counter.transform(documents)  # (N, W)
+        df = np.asarray(incidence.sum(axis=0)).ravel()
         # The root keeps the order by rarity and halves its reach: a category weighs about half of a word of one item.
         self._weight = sp.diags(np.sqrt(1 + np.log((1 + len(documents)) / (1 + df))))
 
@@ -74,13 +74,13 @@ class TermSpace:
         for item, own in enumerate(facts):
             borne[item, [places[name] for name in own.kinds]] = 1 / max(len(own.kinds), 1)
         usual = borne.mean(axis=0) + 1e-3
-        lift = np.maximum((held.T @ borne) / np.maximum(df, 1)[:, None] / usual - 1, 0)
+        lift = np.maximum((incidence.T @ borne) / np.maximum(df, 1)[:, None] / usual - 1, 0)
         lift *= (df / (df + SUPPORT))[:, None] / np.maximum(lift.sum(axis=1, keepdims=True), 1e-9)
         certain = np.where(named.any(axis=1), 1.0, np.where(df >= 2, 0.5, 1.0))[:, None]
         self._profiles = certain * said + np.where(named.any(axis=1), 0.0, 1.0)[:, None] * lift
 
         # 3. The latent part.
-        weighted = held @ self._weight
+        weighted = incidence @ self._weight
         _, _, latent = randomized_svd(weighted, min(WIDTH, min(weighted.shape)), random_state=0)
         self._latent = latent.T
 
