@@ -106,9 +106,10 @@ def learn_feedback(
         trained: with the writer. lines: from `read_feedback`. run: the folder.
     """
     # 1. What there is to learn, and what it is validated on.
-    author, seed = trained.writer, settings.seed
+    author, seed, table = trained.writer, settings.seed, trained.table
     learned, kept_out = (
-        feedback_of(author, trained.table.item_tokens, own, seed) for own in split_users(lines, HELD_OUT, seed)
+        feedback_of(author, table.item_tokens, table.known_terms, own, seed)
+        for own in split_users(lines, HELD_OUT, seed)
     )
     left_out = dict(learned.left_out + kept_out.left_out)
     if not learned.pairs or not kept_out.pairs:

@@ -7,9 +7,13 @@ The first part is direct preference optimisation (Rafailov et al., 2023, arXiv:2
 text that it replaced, at the same place. What was discarded is set against what the same user kept or edited; of a user
 who did neither, against what another one did. Of each answer only the instruction counts: its terms were given to it.
 
+A writer of free text says its terms, and a text that says others than were asked for must not teach it to say what it
+likes. So an edit stands behind the terms that it says, and both texts of a pair stand at the place of the accepted one.
+
 Symbols: M answers, A tokens of all answers.
 """
 
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +31,7 @@ from recbole_navigen.language.rendering import Origin, Rendered
 from recbole_navigen.language.vocabulary import INSTRUCTION
 from recbole_navigen.model.author import Author
 from recbole_navigen.network.text_model import TextModel
+from recbole_navigen.supervision.feedback_lines import CHANGED, stated_terms
 from recbole_navigen.supervision.plans import Brief
 from recbole_navigen.supervision.template.lexicons import phrase_words
 
@@ -42,6 +47,7 @@ class JudgedAnswer:
         user: raw id. history: internal item ids that were read, the oldest first. item: internal id of what it is for,
             0 for none. tags: domain and medium.
         tokens: of the answer. options: of a plan, what each token was chosen from; None for free text.
+        terms, text: of free text; what it is for, and what it says.
     """
 
     user: str
@@ -50,6 +56,8 @@ class JudgedAnswer:
     tags: tuple[str, str]
     tokens: list[int]
     options: list[list[int]] | None
+    terms: tuple[str, ...] = ()
+    text: str = ""
 
 
 @dataclass
@@ -74,11 +82,17 @@ def split_users(lines: Sequence[Mapping[str, Any]], share: float, seed: int) -> 
     return [line for line in lines if line["user"] not in held], [line for line in lines if line["user"] in held]
 
 
-def feedback_of(author: Author, item_tokens: Sequence[str], lines: Sequence[Mapping[str, Any]], seed: int) -> Feedback:
+def feedback_of(
+    author: Author,
+    item_tokens: Sequence[str],
+    known: Sequence[str],
+    lines: Sequence[Mapping[str, Any]],
+    seed: int,
+) -> Feedback:
     """Lines of feedback as pairs and edits.
 
     Args:
-        author: whose instructions were judged. item_tokens: raw ids by item index.
+        author: whose instructions were judged. item_tokens: raw ids by item index. known: terms of the catalogue.
         lines: from `read_feedback`. seed: draws whom a discarded answer is set against.
     """
     feedback, index = Feedback(), {token: place + 1 for place, token in enumerate(item_tokens)}
@@ -89,7 +103,7 @@ def feedback_of(author: Author, item_tokens: Sequence[str], lines: Sequence[Mapp
         if isinstance(place, str):
             feedback.left_out[place] += 1
             continue
-        before, edited = _answers(author, line, place)
+        before, edited = _answers(author, line, place, known)
         if before is None:
             feedback.left_out["too long, or without terms"] += 1
         elif line["verdict"] == "discard":
@@ -99,7 +113,7 @@ def feedback_of(author: Author, item_tokens: Sequence[str], lines: Sequence[Mapp
         elif edited is None:
             feedback.left_out["the edit is what no plan can say, or too long"] += 1
         else:
-            feedback.pairs.append((edited, before))
+            feedback.pairs.append((edited, _beside(author, before, edited)))
             feedback.edits.append(edited)
             accepted.setdefault(edited.tags[1], []).append(edited)
     draws = np.random.default_rng(seed)
@@ -107,9 +121,10 @@ def feedback_of(author: Author, item_tokens: Sequence[str], lines: Sequence[Mapp
         others = accepted.get(answer.tags[1], [])
         own = [other for other in others if other.user == answer.user]
         if own:
-            feedback.pairs.append((own[-1], answer))
+            feedback.pairs.append((own[-1], _beside(author, answer, own[-1])))
         elif others:
-            feedback.pairs.append((others[draws.integers(len(others))], answer))
+            other = others[draws.integers(len(others))]
+            feedback.pairs.append((other, _beside(author, answer, other)))
         else:
             feedback.left_out["discarded, and nothing was kept"] += 1
     return feedback
@@ -127,16 +142,20 @@ def _place(author: Author, index: Mapping[str, int], line: Mapping[str, Any]) ->
 
 
 def _answers(
-    author: Author, line: Mapping[str, Any], place: tuple[list[int], int]
+    author: Author, line: Mapping[str, Any], place: tuple[list[int], int], known: Sequence[str]
 ) -> tuple[JudgedAnswer | None, JudgedAnswer | None]:
-    """The answer that was judged, and what it was edited to; None for what the author could not have written."""
+    """The answer that was judged, and what it was edited to; None for what the author could not have written.
+
+    known: terms of the catalogue.
+    """
     renderer, (history, item) = author.renderer, place
     terms = tuple(line["terms"][:MAX_TERMS])
     texts = [line["instruction"], line["edited"]]
+    about = [terms, _edited_terms(terms, stated_terms(line, known)) if texts[1] else terms]
     spelt: list[tuple[list[int], list[list[int]] | None] | None] = [None, None]
     if author.planner is None:
         for number, text in enumerate(texts):
-            tokens = renderer.answer(terms, text) if text and terms else None
+            tokens = renderer.answer(about[number], text) if text and about[number] else None
             if tokens is not None and renderer.grammar.accepts([tokens])[0]:
                 spelt[number] = tokens, None
     elif line.get("plan"):
@@ -150,9 +169,35 @@ def _answers(
                 spelt[number] = choices.spell(each)
     tags = (line["domain"], line["media"])
     before, edited = (
-        None if pair is None else JudgedAnswer(line["user"], tuple(history), item, tags, *pair) for pair in spelt
+        None
+        if pair is None
+        else JudgedAnswer(line["user"], tuple(history), item, tags, *pair, about[number], texts[number])
+        for number, pair in enumerate(spelt)
     )
     return before, edited
+
+
+def _edited_terms(terms: Sequence[str], said: Mapping[str, float]) -> tuple[str, ...]:
+    """What an edited text is for: terms that it takes away give their places to those that it brings in.
+
+    said: from `stated_terms`.
+    """
+    new = [term for term, weight in said.items() if weight == CHANGED and term not in terms]
+    about = []
+    for term in terms:
+        if said.get(term, 0.0) >= 0:
+            about.append(term)
+        elif new:
+            about.append(new.pop(0))
+    return tuple([*about, *new][:MAX_TERMS])
+
+
+def _beside(author: Author, rejected: JudgedAnswer, accepted: JudgedAnswer) -> JudgedAnswer:
+    """A rejected answer at the place of the accepted one; a plan, which has other choices there, stays at its own."""
+    if rejected.options is not None:
+        return rejected
+    tokens = author.renderer.answer(accepted.terms, rejected.text)
+    return dataclasses.replace(accepted, user=rejected.user, tokens=tokens, text=rejected.text)
 
 
 def edited_plan(brief: Brief, plan: Mapping[str, str], text: str) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """How much a statement tells of the items that somebody takes, counted over the histories of training users.
 
-The first events of each training user, at most FIRST and half of all, are what a new user does; those behind
+The first events of each training user, FIRST of them but no more than half, are what a new user does; those behind
 them are the user's taste. A user is taken to like a phrase whose match m (see `PreferenceSpace`) has a higher mean over
 the taste than it has with all users together. With n_i events on item i among the first ones, y_i of them by users who
 like the phrase:

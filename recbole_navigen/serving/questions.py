@@ -8,8 +8,8 @@ somebody who wants item i, who says yes with the probability a(i):
 
 a_t(i) is counted over training histories (see `Evidence`): an answer on "drama" says little of the next film, one on
 "horror" more. The answer goes back in as a preference of weight 1 or -1, which multiplies p_i by the same a_t(i), or by
-1 - a_t(i): what a question promises is what its answer does. u is the
-agreement of two items (see `Agreement`). A question is worth the mutual information of Y and the next item
+1 - a_t(i): what a question promises is what its answer does. u is the agreement of two items (see `Agreement`). A
+question is worth the mutual information of Y and the next item
 
     I(Y; i) = H(sum_i p_i a(i)) - sum_i p_i H(a(i))
 

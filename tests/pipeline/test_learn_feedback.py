@@ -68,8 +68,8 @@ def test_the_writer_learns_from_feedback(runs, form: str, tmp_path: Path, capsys
     lines = said(runs[form], tmp_path)
     assert all(line["history"] and line["aim"] for line in lines)
     author = Recommender.load(runs[form], device="cpu").author
-    tokens = Recommender.load(runs[form], device="cpu").item_tokens
-    found = feedback_of(author, tokens, lines, 0)
+    table = Recommender.load(runs[form], device="cpu").table
+    found = feedback_of(author, table.item_tokens, table.known_terms, lines, 0)
     # Every answer is what its user was shown, and what was accepted stands before what was rejected.
     verdicts = {line["user"]: line["verdict"] for line in lines}
     assert found.pairs
@@ -77,7 +77,13 @@ def test_the_writer_learns_from_feedback(runs, form: str, tmp_path: Path, capsys
         assert verdicts[accepted.user] in ("keep", "edit") and verdicts[rejected.user] in ("edit", "discard")
         assert accepted.tokens != rejected.tokens or accepted.user != rejected.user
     assert sum(verdicts[one.user] == "discard" for _, one in found.pairs) + found.left_out.total() >= 8
-    if form == "text":
+    if form == "text":  # both texts of a pair stand at one place, and say other things there
+        for accepted, rejected in found.pairs:
+            assert (accepted.history, accepted.item, accepted.terms) == (
+                rejected.history,
+                rejected.item,
+                rejected.terms,
+            )
         assert len(found.edits) == 8 and author.renderer.vocabulary.raw_answer(found.edits[0].tokens).endswith(
             'dusk."}'
         )
@@ -125,6 +131,19 @@ def test_an_edit_becomes_the_plan_that_says_most_of_it(runs) -> None:
     aspect = next(name for name in brief.aspects if len(brief.candidates(name, {**plan})) > 1 and name == "mood")
     other = next(phrase for phrase in brief.candidates(aspect, plan) if phrase != plan[aspect])
     assert edited_plan(brief, plan, f"all of it {other}, please")[aspect] == other
+
+
+def test_an_edit_stands_behind_the_terms_that_it_says(runs) -> None:
+    recommender = Recommender.load(runs["text"], device="cpu")
+    one, other = list(dict.fromkeys(own[0] for own in recommender.table.terms))[:2]
+    line = {"user": "u1", "verdict": "edit", "media": "image", "sha256": "1", "domain": "generic", "plan": None}
+    line |= {"history": recommender.item_tokens[:2], "aim": recommender.item_tokens[3], "terms": [one, "kept"]}
+    line |= {"instruction": f"a picture of {one}", "edited": f"a picture of {other}"}
+    table = recommender.table
+    found = feedback_of(recommender.author, table.item_tokens, table.known_terms, [line], 0)
+    ((accepted, rejected),) = found.pairs
+    assert accepted.terms == rejected.terms == (other, "kept") and found.edits == [accepted]
+    assert (accepted.text, rejected.text) == (line["edited"], line["instruction"])
 
 
 def test_the_loss_is_that_of_the_paper() -> None:
