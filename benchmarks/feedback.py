@@ -1,6 +1,6 @@
 """Feedback on the tiny world: what users keep, edit and discard makes the next instructions more their own.
 
-    python benchmarks/feedback.py [--users=2000] [--speakers=150] [--silent=150] [--seed=0]
+    python benchmarks/feedback.py [--users=400] [--speakers=80] [--silent=80] [--seed=0]
 
 NaviGen learns to rank and to write from some users. Others, whom no training saw, are written for after the first half
 of what they did. The second half is their taste: the commonest value of each attribute. Speakers judge every
@@ -96,9 +96,9 @@ def line_of(user: str, history: Sequence[str], own: Instruction, taste: np.ndarr
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--users", type=int, default=2000, help="that are learned from")
-    parser.add_argument("--speakers", type=int, default=150)
-    parser.add_argument("--silent", type=int, default=150)
+    parser.add_argument("--users", type=int, default=400, help="that are learned from")
+    parser.add_argument("--speakers", type=int, default=80)
+    parser.add_argument("--silent", type=int, default=80)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(argv)
 

@@ -92,10 +92,18 @@ async def load(server: int, place: str, path: str, users: list[str], clients: in
 
 async def stopped(server: subprocess.Popen, place: str, path: str, users: list[str], clients: int) -> dict[str, Any]:
     """SIGTERM while each client waits for an answer. New connections are refused from then on, which is no failure."""
-    rng = np.random.default_rng(0)
+    rng, sent = np.random.default_rng(0), 0
+
+    async def trace(event: str, _: Any) -> None:
+        nonlocal sent
+        sent += event == "http11.send_request_body.complete"
+
     async with httpx.AsyncClient(base_url=place, timeout=120) as client:
-        asked = [asyncio.create_task(client.post(path, json=question(path, users, rng))) for _ in range(clients)]
-        await asyncio.sleep(0.1)
+        asks = (client.post(path, json=question(path, users, rng), extensions={"trace": trace}) for _ in range(clients))
+        asked = [asyncio.create_task(ask) for ask in asks]
+        while sent < clients and not all(task.done() for task in asked):
+            await asyncio.sleep(0.01)
+        await client.get("/health")  # connections are accepted in turn, so the server has all of theirs by then
         server.send_signal(signal.SIGTERM)
         answers = await asyncio.gather(*asked, return_exceptions=True)
     answered = sum(isinstance(answer, httpx.Response) and answer.status_code == 200 for answer in answers)
