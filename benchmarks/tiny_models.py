@@ -45,7 +45,7 @@ SPECIAL = ("<|startoftext|>", "<|endoftext|>")
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How large the models are and how many steps each trains; these take minutes on two cores."""
+    """How large the models are and how many steps each trains; these take half an hour on two cores."""
 
     width: int = 64
     layers: int = 3
@@ -55,11 +55,11 @@ class Sizes:
     pairs: int = 128  # pictures with captions in a batch of CLIP
     frames: int = 32  # pictures, half of them of clips, in a batch of the autoencoder
     pictures: int = 16  # in a batch of the image model
-    clips: int = 4  # in a batch of the video model
+    clips: int = 8  # in a batch of the video model
     clip_steps: int = 1500
     autoencoder_steps: int = 700
     image_steps: int = 1000
-    video_steps: int = 1000
+    video_steps: int = 2500
 
 
 # Sizes that a part does not depend on, so that more steps for one model do not train them all again.
