@@ -4,6 +4,7 @@ pip install pylint && python benchmarks/hygiene.py
 python benchmarks/hygiene.py --counts [FOLDER]      (the counts alone, of this tree or of another one)
 """
 
+import argparse
 import ast
 import json
 import re
@@ -70,8 +71,11 @@ def counts(root: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--counts"]:
-        print(json.dumps(counts(Path(sys.argv[2]) if sys.argv[2:] else ROOT), indent=2))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--counts", nargs="?", const=ROOT, type=Path, help="count alone, in this tree or in a folder")
+    arguments = parser.parse_args()
+    if arguments.counts is not None:
+        print(json.dumps(counts(arguments.counts), indent=2))
         return
     lint = run("ruff", "check", ".").returncode + run("ruff", "format", "--check", ".").returncode
     similar = run(
