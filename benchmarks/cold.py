@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from common import Bar, write_results
 from sklearn.decomposition import TruncatedSVD
@@ -113,6 +114,14 @@ def control_run(name: str, smaller: Path, whole: dict[str, list[str]], cold: set
     (folder / f"{name}.inter").write_text("".join(f"{line}\n" for line in lines), "utf-8")
     columns = {"load_col": {"inter": ["user_id", "item_id", "timestamp"]}}
     return finished_run(name, config_dict={**columns, **settings, "data_path": str(folder.parent)})
+
+
+def item_table(config: Config, source: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The text columns of every item of a data set, and raw id -> all of its text. source: folder of the data set."""
+    file = AtomicFile(source / f"{source.name}.item", config["field_separator"], config["encoding"])
+    columns = [config["ITEM_ID_FIELD"], *config["item_text_fields"]]
+    table = file.texts(columns)[columns].drop_duplicates(columns[0])
+    return table, dict(zip(table[columns[0]], table[columns[1:]].agg(". ".join, axis=1), strict=True))
 
 
 def cases(whole: dict[str, list[str]], cold: set[str]) -> list[tuple[str, list[str], str]]:
@@ -240,12 +249,9 @@ def main(argv: list[str] | None = None) -> int:
 
     # 2. Warm items before and after, cold ones after.
     before = ndcg_of(navigen(recommender), warm_cases, warm_items)
-    file = AtomicFile(source / f"{name}.item", config["field_separator"], config["encoding"])
-    columns = [config["ITEM_ID_FIELD"], *config["item_text_fields"]]
-    table = file.texts(columns)[columns].drop_duplicates(columns[0])
-    added = recommender.add_items(table[table[columns[0]].isin(cold)], arguments.exposure)
+    table, texts = item_table(config, source)
+    added = recommender.add_items(table[table[config["ITEM_ID_FIELD"]].isin(cold)], arguments.exposure)
     items = list(recommender.item_tokens)
-    texts = dict(zip(table[columns[0]], table[columns[1:]].agg(". ".join, axis=1), strict=True))
     near, rows, index = neighbours([texts[item] for item in items], items)
     rankers = {
         "NaviGen": navigen(recommender),

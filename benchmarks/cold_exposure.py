@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cold import AT_ONCE, HELD_OUT, RUNS, SHARE, cases, content, navigen, ndcg_of, neighbours, withhold
+from cold import AT_ONCE, HELD_OUT, RUNS, SHARE, cases, content, item_table, navigen, ndcg_of, neighbours, withhold
 from common import write_results
 
 from recbole_navigen.config import Config
 from recbole_navigen.config.locate import dataset_folder
 from recbole_navigen.data import create_dataset
 from recbole_navigen.data.histories import histories_of
-from recbole_navigen.data.reader import AtomicFile
 from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.quick_start import Recommender
 from recbole_navigen.quick_start.run import finished_run
@@ -50,10 +49,8 @@ def curve(name: str, source: Path, smaller: Path, settings: dict[str, Any], draw
     recommender = Recommender.load(run, device="cpu")
     old, asked = len(recommender.item_tokens), cases(whole, cold)
     of_cold, of_warm = ([case for case in asked if (case[2] in cold) == new] for new in (True, False))
-    file = AtomicFile(source / f"{name}.item", config["field_separator"], config["encoding"])
-    columns = [config["ITEM_ID_FIELD"], *config["item_text_fields"]]
-    table = file.texts(columns)[columns].drop_duplicates(columns[0])
-    recommender.add_items(table[table[columns[0]].isin(cold)], exposure=0)
+    table, texts = item_table(config, source)
+    recommender.add_items(table[table[config["ITEM_ID_FIELD"]].isin(cold)], exposure=0)
     items, rank = list(recommender.item_tokens), navigen(recommender)
 
     def scores(part: Sequence[Case]) -> np.ndarray:
@@ -64,7 +61,6 @@ def curve(name: str, source: Path, smaller: Path, settings: dict[str, Any], draw
 
     warm, new = scores(of_warm), scores(of_cold)
     before = np.mean(list(ndcg_in(warm[:, :old].copy(), of_warm, items[:old]).values()))
-    texts = dict(zip(table[columns[0]], table[columns[1:]].agg(". ".join, axis=1), strict=True))
     near, rows, index = neighbours([texts[item] for item in items], items)
     train = {user: [item for item in events if item not in cold][:-HELD_OUT] for user, events in whole.items()}
     rivals = {"text neighbours": near, "content only": content(train, rows, index, settings["seed"])}
