@@ -2,6 +2,8 @@
 
 from recbole.data.dataset import Dataset
 
+import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
+
 
 def histories_of(dataset: Dataset) -> dict[str, list[str]]:
     """Everything that each user did, as raw item ids, oldest first; in the order of the data where it has no times.

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from recbole.data.interaction import Interaction
 
+import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.network.repeats import distinct, fit_log_factor
 
 FIT_USERS = 2048  # at most so many users of the split are looked at

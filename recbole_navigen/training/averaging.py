@@ -8,6 +8,8 @@ import torch
 from recbole.data.dataloader import AbstractDataLoader
 from torch import Tensor, nn
 
+import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
+
 
 class WeightAverage:
     """Average of a model's trainable weights over about the last `horizon` steps.

@@ -5,6 +5,7 @@ from typing import Any
 
 from recbole.data.dataloader import AbstractDataLoader
 
+import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
 from recbole_navigen.bars import tqdm
 
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from recbole.trainer import Trainer
 from torch import Tensor
 
+import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
+
 
 class Telemetry:
     """Numbers of each epoch, such as loss/cid2cid, rate and seconds, and of each validation, such as valid/ndcg@10."""

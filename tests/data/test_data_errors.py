@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from synthetic import make_config, write_atomic, write_files
 
-from recbole_navigen.config.locate import bundled_folder
-from recbole_navigen.data import create_dataset, data_preparation, dataset_folder
+from recbole_navigen.config.locate import bundled_folder, dataset_folder
+from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
 
 HEADER = "user_id:token\titem_id:token\ttimestamp:float"
