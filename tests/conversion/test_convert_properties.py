@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole_navigen.conversion.convert_source import convert
@@ -22,6 +22,7 @@ from recbole_navigen.conversion.numbers import Numbers
 from recbole_navigen.conversion.options import Columns, Options
 from recbole_navigen.conversion.text import clean, film_title, film_year, listed, price
 from recbole_navigen.data.reader import AtomicFile
+from recbole_navigen.errors import InputError
 
 ROW = st.tuples(st.integers(0, 7), st.integers(0, 7), st.integers(0, 9), st.integers(1, 5))
 ROWS = st.lists(ROW, min_size=1, max_size=60)
@@ -76,10 +77,13 @@ def test_rows_are_those_of_brute_force(rows, of_user, of_item, repeats, random) 
                 best[row[:2]] = row
         kept = [row for row in kept if best[row[:2]] == row]
     core = peeled(kept, of_user, of_item)
-    assume(core)
+    options = {"user_core": of_user, "item_core": of_item, "repeats": repeats}
+    if not core:
+        with pytest.raises(InputError, match="core"):
+            converted([csv(rows)], **options)
+        return
     order = sorted(core, key=lambda row: (str(row[0]), row[2]))
     expected = [[str(u), str(i), str(r), str(t)] for u, i, t, r in order]
-    options = {"user_core": of_user, "item_core": of_item, "repeats": repeats}
     result, report = converted([csv(rows)], **options)
     assert result == expected
     assert report["core_dropped"] == len(kept) - len(core) and report["interactions"] == len(core)

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from recbole_navigen.encoders.pictures import as_rgb, open_picture
 from recbole_navigen.errors import InputError
 from recbole_navigen.generation.image import ImageGenerator
 from recbole_navigen.generation.page import picture
+from recbole_navigen.generation.settings import generation_settings
 from recbole_navigen.generation.video import mp4
 
 
@@ -132,7 +134,7 @@ def test_what_is_no_picture_is_named(write, message: str, tmp_path: Path) -> Non
         open_picture(tmp_path / "bad.png")
     with pytest.raises(InputError, match=r"bad\.png cannot be read|" + message):
         picture(tmp_path / "bad.png", "words")
-    settings = {"image_to_image": True, "reference_image": str(tmp_path / "bad.png")}
+    settings = replace(generation_settings(), image_to_image=True, reference_image=str(tmp_path / "bad.png"))
     with pytest.raises(InputError, match="^reference_image=.*" + message):
         ImageGenerator(settings)
 

@@ -30,6 +30,7 @@ from recbole_navigen.quick_start import Recommender, run_navigen
 from recbole_navigen.quick_start.serve import FeedbackFolder
 from recbole_navigen.serving.batching import Batcher, Busy
 from recbole_navigen.serving.server import Limits, create_app
+from recbole_navigen.supervision.feedback_lines import DISCARDED
 
 QUIET = {"state": "ERROR", "show_progress": False, "epochs": 1, "use_gpu": False, "MAX_ITEM_LIST_LENGTH": 8}
 STAGES = {"training_stages": ["align", "finetune", "write"]}
@@ -84,7 +85,8 @@ def test_feedback_is_kept_and_counts_at_once(recommender: Recommender, made: Pat
         assert codes == [200] * 24
         lines = [json.loads(line) for line in (made / "feedback.jsonl").read_text().splitlines()]
         assert {line["edited"] for line in lines if line["edited"]} == {f"text {number}" for number in range(24)}
-        assert best() == plain  # the last word counts
+        less = recommender.recommend_users(["u3"], 9, preferences={"western": DISCARDED})[0]
+        assert best() == [each.item for each in less] != western  # the last word counts
         written = client.post("/instruct", json={"user": "u3", "temperature": 0, "preferences": "western"}).json()
         (own,) = recommender.instruct([recommender.history_of("u3")], temperature=0, preferences="western")
         assert written["instruction"] == own.instruction
