@@ -5,8 +5,10 @@ So a room that needs torch costs nothing until something of it is used, and `--h
 
 import contextlib
 import gc
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
+from importlib.util import resolve_name
 from typing import Any
 
 
@@ -21,8 +23,9 @@ def face(room: str, names: Mapping[str, str]) -> tuple[Callable[[str], Any], Cal
     def attribute(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {room!r} has no attribute {name!r}")
-        with _without_collections():
-            return getattr(import_module(f".{homes[name]}", room), name)
+        module = resolve_name(f".{homes[name]}", room)
+        with contextlib.nullcontext() if module in sys.modules else _without_collections():
+            return getattr(import_module(module), name)
 
     return attribute, lambda: [*homes], [*homes]
 

@@ -198,11 +198,11 @@ class Backbone(nn.Module):
         behind it. The residual it is added to has all tokens, and is right at that one.
         """
         last = (lengths - 1)[:, None, None].expand(-1, 1, self.width)
-        with contextlib.ExitStack() as stack:
-            if not torch.is_grad_enabled():  # a layer that is checkpointed would run again without the hook
-                hook = self.layers[-1].mlp.register_forward_pre_hook(lambda _, inputs: (inputs[0].gather(1, last),))
-                stack.callback(hook.remove)
+        if torch.is_grad_enabled():  # a layer that is checkpointed would run again without the hook
             hidden, _ = self.run_context(embeddings, lengths)
+        else:
+            with self.layers[-1].mlp.register_forward_pre_hook(lambda _, inputs: (inputs[0].gather(1, last),)):
+                hidden, _ = self.run_context(embeddings, lengths)
         return hidden.gather(1, last)[:, 0]
 
     def run_nodes(self, embeddings: Tensor, positions: Tensor, tree: Tree) -> Tensor:

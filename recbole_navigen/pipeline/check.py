@@ -29,8 +29,16 @@ from recbole_navigen.supervision.chat.local_chat import LocalChat, LocalSettings
 from recbole_navigen.supervision.settings import settings_of
 
 # What decides beside the reading of data whether a run can be made of them.
-_ALSO_READ = ("shuffle_ties", "item_text_fields", "topk", "text_vectors", "levels", "codes")
-_ALSO_READ += ("backbone", "writer_backbone")
+_ALSO_READ = (
+    "shuffle_ties",
+    "item_text_fields",
+    "topk",
+    "text_vectors",
+    "levels",
+    "codes",
+    "backbone",
+    "writer_backbone",
+)
 SMALL_CATALOGUE, SMALL_K, LARGE_K = 5_000, 64, 512
 
 
