@@ -22,55 +22,20 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor
 
 from recbole_navigen.baselines.untrained import Untrained
-from recbole_navigen.data import NaviGenDataset, UserSequences, read_item_text
+from recbole_navigen.data import NaviGenDataset, read_item_text
 from recbole_navigen.errors import InputError
+from recbole_navigen.identifiers.neighbours import nearest, transitions
 
 
-def cooccurrences(sequences: UserSequences, n_items: int, steps: int) -> sparse.csr_matrix:
-    """Pairs of items at most `steps` places apart, each counted one over its distance, in both directions.
-
-    Args:
-        sequences: of the training split. n_items: N + 1, with the padding item. steps: K.
-
-    Returns:
-        Symmetric, without a diagonal. Shape (N + 1, N + 1), float64.
+def title_vectors(titles: Sequence[str]) -> sparse.csr_matrix:
+    """TF-IDF vectors of unit length of titles by internal item id, "" where there is none. (N + 1, V); empty where no
+    title has a word.
     """
-    users = np.repeat(np.arange(len(sequences.users)), sequences.lengths)
-    counts = sparse.csr_matrix((n_items, n_items))
-    for distance in range(1, steps + 1):
-        together = (users[distance:] == users[:-distance]) & (sequences.items[distance:] != sequences.items[:-distance])
-        one, other = sequences.items[:-distance][together], sequences.items[distance:][together]
-        weights = np.full(len(one), 1 / distance)
-        counts = counts + sparse.csr_matrix((weights, (one, other)), shape=counts.shape)
-    return (counts + counts.T).tocsr()
-
-
-def nearest_titles(titles: Sequence[str], count: int, chunk: int = 1024) -> sparse.csr_matrix:
-    """Cosines of TF-IDF vectors between each title and its nearest others.
-
-    Args:
-        titles: by internal item id, "" where there is none. N + 1 strings. count: of the nearest.
-        chunk: titles that are compared with all at once.
-
-    Returns:
-        Shape (N + 1, N + 1), float64; empty where no title has a word.
-    """
-    shape = (len(titles), len(titles))
+    words = TfidfVectorizer(sublinear_tf=True, stop_words="english", token_pattern=r"(?u)\b\w+\b")
     try:
-        words = TfidfVectorizer(sublinear_tf=True, stop_words="english", token_pattern=r"(?u)\b\w+\b")
-        vectors = words.fit_transform(titles).tocsr()
+        return words.fit_transform(titles).tocsr()
     except ValueError:  # what scikit-learn says of no words
-        return sparse.csr_matrix(shape)
-    parts = []
-    for begin in range(0, len(titles), chunk):
-        likeness = (vectors[begin : begin + chunk] @ vectors.T).toarray()
-        place = np.arange(len(likeness))
-        likeness[place, begin + place] = 0
-        best = np.argpartition(-likeness, min(count, len(titles) - 1) - 1, axis=1)[:, :count]
-        values = np.take_along_axis(likeness, best, axis=1)
-        rows = np.repeat(place, best.shape[1])
-        parts.append(sparse.csr_matrix((values.ravel(), (rows, best.ravel())), shape=(len(likeness), len(titles))))
-    return sparse.vstack(parts, format="csr")
+        return sparse.csr_matrix((len(titles), 1))
 
 
 class Transitions(Untrained):
@@ -86,12 +51,11 @@ class Transitions(Untrained):
         if not hasattr(dataset, "sequences"):
             raise InputError("Transitions are counted over user rows; set train_rows: user.")
         self._history, self._decay = config["history_items"], config["history_decay"]
-        popularity = np.bincount(dataset.sequences.items, minlength=self.n_items)
-        counts = cooccurrences(dataset.sequences, self.n_items, config["transition_steps"])
-        self._follows = counts @ sparse.diags(1 / np.sqrt(popularity + config["popularity_smoothing"]))
+        rows, smoothing = dataset.sequences, config["popularity_smoothing"]
+        self._follows = transitions(rows.items, rows.offsets, self.n_items, config["transition_steps"], smoothing)
         if (weight := config["title_weight"]) and config["item_text_fields"]:
             titles = read_item_text(config, dataset).title
-            self._follows = self._follows + weight * nearest_titles(titles, config["title_neighbours"])
+            self._follows = self._follows + weight * nearest(title_vectors(titles), config["title_neighbours"])
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Scores of all items by internal id, shape (B, N + 1), float32."""

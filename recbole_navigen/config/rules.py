@@ -54,7 +54,7 @@ NOT_LEARNED = frozenset(
 )
 # Settings younger than the first runs, with the value under which a run is what it was before them: at that value they
 # take no part in its name.
-AS_BEFORE = {"select_on": None, "fir_taps": 0}
+AS_BEFORE = {"select_on": None, "fir_taps": 0, "memory_share": 0.0}
 WITHOUT_K = frozenset({"gauc", "auc", "mae", "rmse", "logloss"})
 # What NaviGen has its own of, and what to set instead.
 NOT_OF_NAVIGEN = {

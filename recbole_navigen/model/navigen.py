@@ -94,8 +94,8 @@ class NaviGen(SequentialRecommender):
         return self.ranking.top_k(self._rendered(histories, lengths), k, histories, banned)
 
     def scalars(self) -> dict[str, float]:
-        """Fitted numbers that are worth watching, for TensorBoard: the factor of repeats."""
-        return {"factor": float(self.lm.repeats.log_factor.exp())}
+        """Fitted numbers that are worth watching, for TensorBoard: factor of repeats, share of the memory."""
+        return {"factor": float(self.lm.repeats.log_factor.exp()), "memory": float(self.lm.memory.share)}
 
     def history(self, interaction: Interaction) -> Rendered:
         """The histories of a batch as the model reads them."""

@@ -1,7 +1,8 @@
 """The exact ranking of the catalogue: one vector of log-probabilities a user, from which everything is read.
 
-Full ranking, top-k, validation and rollouts of reinforcement see the same numbers: the decoder's, with the factor of
-repeats, normalised over all items. Users are ranked in blocks that fit into `scoring_memory`.
+Full ranking, top-k and validation see the same numbers: the decoder's, mixed with those of the memory, with the factor
+of repeats, normalised over all items. Rollouts of reinforcement, whose histories are of the training split that the
+memory knows by heart, leave the memory out. Users are ranked in blocks that fit into `scoring_memory`.
 
 Symbols: B users, N items, H items of a history.
 """
@@ -84,24 +85,26 @@ class Ranking:
         return [slice(begin, begin + size) for begin in range(0, len(rendered.tokens), size)]
 
     @torch.no_grad()
-    def log_probs(self, rendered: Rendered, histories: Tensor | None = None) -> Tensor:
+    def log_probs(self, rendered: Rendered, histories: Tensor | None = None, memory: bool = True) -> Tensor:
         """Log-probability of every item after each context.
 
         Args:
             rendered: contexts as `Renderer` makes them for inference, B rows.
-            histories: internal ids, padded with 0, for the factor of repeats; None leaves it out. Shape (B, H).
+            histories: internal ids, oldest first, right-padded with 0, for the memory and the factor of repeats; None
+                leaves both out. Shape (B, H).
+            memory: False leaves the memory out.
 
         Returns:
             (B, N) by item index, float32; each row's exponentials sum to 1.
         """
-        return self.log_probs_by_id(rendered, histories)[:, 1:]
+        return self.log_probs_by_id(rendered, histories, memory)[:, 1:]
 
     @torch.no_grad()
-    def log_probs_by_id(self, rendered: Rendered, histories: Tensor | None = None) -> Tensor:
+    def log_probs_by_id(self, rendered: Rendered, histories: Tensor | None = None, memory: bool = True) -> Tensor:
         """`log_probs` by internal id, with -inf for the padding item. Shape (B, N + 1), float32."""
         result = torch.empty(len(rendered.tokens), self.n_items + 1, device=rendered.tokens.device)
         for rows in self.blocks(rendered):
-            self._fill(result[rows], rendered.rows(rows), None if histories is None else histories[rows])
+            self._fill(result[rows], rendered.rows(rows), None if histories is None else histories[rows], memory)
         return result
 
     @torch.no_grad()
@@ -131,10 +134,12 @@ class Ranking:
             parts.append(best(scores, k, None if banned is None else banned[rows]))
         return joined(parts)
 
-    def _fill(self, result: Tensor, rendered: Rendered, histories: Tensor | None) -> None:
+    def _fill(self, result: Tensor, rendered: Rendered, histories: Tensor | None, memory: bool = True) -> None:
         """Write the log-probabilities of a block by internal id. Every step is in place: a catalogue is much memory."""
         result[:, 0] = -torch.inf
         self.lm.decoder.write_scores(self.lm, rendered, result[:, 1:])
+        if memory and histories is not None and self.lm.memory.used:
+            self.lm.memory.mix(torch.log_softmax(result, dim=1, out=result), histories)
         if histories is not None and (log_factor := float(self.lm.repeats.log_factor)):
             seen = distinct(histories)  # a copy becomes the padding item, which stays at -inf
             result.scatter_add_(1, seen, result.new_full(seen.shape, log_factor))

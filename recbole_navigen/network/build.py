@@ -56,6 +56,7 @@ def build_lm(
         trained=trained,
         reads_terms=settings["text_vectors"] != "none",
         fir_taps=settings["fir_taps"] if "fir_taps" in settings else 0,  # noqa: SIM401 (a Config has no `get`)
+        memory_share=settings["memory_share"] if "memory_share" in settings else 0.0,  # noqa: SIM401
     )
     return model, renderer
 

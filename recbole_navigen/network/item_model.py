@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,6 +17,7 @@ from recbole_navigen.language.backbone import Backbone
 from recbole_navigen.language.rendering import Rendered
 from recbole_navigen.language.vocabulary import text_row_start
 from recbole_navigen.network.causal_filter import CausalFilter
+from recbole_navigen.network.memory import Memory
 from recbole_navigen.network.repeats import RepeatFactor
 from recbole_navigen.network.starts import collaborative_start, sentence_start
 from recbole_navigen.network.text_model import TextModel
@@ -47,6 +49,7 @@ class DualIdentifierLM(TextModel):
         fir_taps: of a causal filter on pooled items in the input, 0 for none.
         reads_terms: False to leave the TIDs out of the vectors of items.
         sentences: an embedding of each item's whole text, (N, any), float32; None for TIDs alone.
+        memory_share: of the probabilities that the memory gives, None to have it fitted.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class DualIdentifierLM(TextModel):
         trained: bool = False,
         fir_taps: int = 0,
         reads_terms: bool = True,
+        memory_share: float | None = None,
     ):
         text = backbone.text_rows
         if start_text:
@@ -93,6 +97,7 @@ class DualIdentifierLM(TextModel):
         self.reads_terms = reads_terms
         self.filter = CausalFilter(fir_taps) if fir_taps else None
         self.repeats = RepeatFactor()
+        self.memory = Memory(len(codes) - 1, memory_share)
         self._catalogue: tuple[tuple[int, ...], Tensor] | None = None
         self._step_vectors: Tensor | None = None
 
@@ -111,13 +116,14 @@ class DualIdentifierLM(TextModel):
         decoder: TreeDecoder | TokenDecoder,
         item_rows: Tensor | None,
         sentences: Tensor | None,
+        neighbours: csr_matrix,
     ) -> None:
         """Take another catalogue; all that is not of single items stays as it is.
 
         Args:
             codes, term_tokens, decoder: as of the constructor; the decoder takes the weights of the one before.
             item_rows: by internal id, (N + 1, D), where items have rows. sentences: components by internal id, (N + 1,
-                any), where items have text embeddings.
+                any), where items have text embeddings. neighbours: the table of the memory, (N + 1, N + 1).
         """
         device = self.code_rows.device
         decoder.load_state_dict(self.decoder.state_dict())
@@ -127,6 +133,7 @@ class DualIdentifierLM(TextModel):
             self.item_rows = nn.Parameter(item_rows, requires_grad=self.item_rows.requires_grad)
         if self.sentence_map is not None:
             self.sentences = sentences
+        self.memory.take(neighbours)
         self.to(device).train(self.training)
 
     # ---- embeddings -------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from recbole_navigen.evaluation.instruction_scores import diversity
 from recbole_navigen.evaluation.ranks import METRICS, metric_values
 from recbole_navigen.language.answer import parse_answer
 from recbole_navigen.model.author import Author
-from recbole_navigen.model.calibration import fit_repeats, validation_targets
+from recbole_navigen.model.calibration import calibrate, validation_targets
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.pipeline.learn_feedback import feedback_stage
 from recbole_navigen.pipeline.supervision import supervision_stage
@@ -132,13 +132,13 @@ def reinforce(
 
 
 def save_learned(run_dir: Path, policy: Policy, trainer: NaviGenTrainer, valid_data: AbstractDataLoader) -> None:
-    """Put the weights of a policy's module into a run; those of the ranking model with the factor of repeats fitted and
+    """Put the weights of a policy's module into a run; those of the ranking model calibrated and
     validated anew, as the trainer and the checkpoint then say.
     """
     if policy.name == "cid2ins":
         save_weights(run_dir, policy.module)
         return
-    fit_repeats(trainer.model, validation_targets(valid_data))
+    calibrate(trainer.model, validation_targets(valid_data))
     trainer.best_valid_result = trainer.evaluate(valid_data, load_best_model=False)
     trainer.best_valid_score = trainer.exact_result[trainer.valid_metric]
     learned = {
@@ -161,9 +161,9 @@ def _validate_items(trainer: NaviGenTrainer, valid_data: AbstractDataLoader) -> 
     lm = trainer.model.lm
 
     def validate() -> tuple[np.ndarray, dict[str, float]]:
-        # The factor is fitted for the score alone: what is drawn from keeps its own until the stage ends.
+        # It is calibrated for the score alone: what is drawn from keeps its own until the stage ends.
         buffers = {name: value.clone() for name, value in lm.named_buffers() if name in lm.state_dict()}
-        fit_repeats(trainer.model, validation_targets(valid_data))
+        calibrate(trainer.model, validation_targets(valid_data))
         values, result = _user_values(trainer, valid_data)
         for name, value in lm.named_buffers():
             if name in buffers:

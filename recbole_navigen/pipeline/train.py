@@ -88,6 +88,11 @@ def build_net(
     model = NaviGen(config, part, table, tokenizer).to(config["device"])
     if config["recode_epochs"]:
         start_from(model, config["run_dir"])
+    if config["memory_share"] != 0:
+        with stages("memory") as stage:
+            terms = table.terms if model.lm.reads_terms else [()] * table.n_items
+            model.lm.memory.learn(part.sequences.items, part.sequences.offsets, terms)
+            stage.metric = f"{len(model.lm.memory.weights):,} pairs of items"
     if learns_instructions(config):
         model.instruction_rows = InstructionRows(
             rows, part.sequences, model.renderer, model.max_seq_length, config["think_share"], config["choose_item"]

@@ -78,7 +78,8 @@ class Policy(Protocol):
 
 
 class ItemPolicy:
-    """Next items, drawn from the distribution that is recommended from, factor of repeats included: one action an item.
+    """Next items, drawn from the distribution that is recommended from, factor of repeats included, but for the memory,
+    which knows the training split by heart: one action an item.
 
     Args:
         model: in evaluation mode, so that what is drawn and what is learned are one distribution.
@@ -108,7 +109,7 @@ class ItemPolicy:
         histories = [self.sequences.items[first:place] for first, place in zip(firsts, drawn, strict=True)]
         read, lengths = padded(histories)
         rendered, read = model.renderer.cid2cid(read, lengths).to(model.device), read.to(model.device)
-        every = model.ranking.log_probs(rendered, read)
+        every = model.ranking.log_probs(rendered, read, memory=False)
         items = 1 + torch.multinomial(every.exp(), group, replacement=True, generator=draws)
         # What the factor of repeats is normalised by is read along: the history's own items.
         targets = torch.cat([items, distinct(read)], dim=1) if float(lm.repeats.log_factor) else items

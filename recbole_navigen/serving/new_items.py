@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from recbole_navigen.config.calls import checked
@@ -181,6 +182,7 @@ def with_items(trained: TrainedModel, rows: Sequence[_Row], exposure: float) -> 
         wider,
         None if lm.item_rows is None else torch.cat([lm.item_rows, left]),
         None if components is None else torch.cat([lm.sentences, components]),
+        lm.memory.with_items(table.terms, terms),
         lambda facts: [*facts, *_facts(rows, terms, settings, trained.writer)],
     )
     about = (None, None, None) if model is None else (model.explained, model.strength, boost)
@@ -213,6 +215,7 @@ def without_items(trained: TrainedModel, indices: Iterable[int]) -> TrainedModel
         narrower,
         None if lm.item_rows is None else lm.item_rows[rows],
         None if lm.sentence_map is None else lm.sentences[rows],
+        lm.memory.table[rows.tolist()][:, rows.tolist()],
         lambda facts: [facts[index] for index in remaining],
     )
 
@@ -251,13 +254,16 @@ def _replaced(
     table: DualIdentifierTable,
     item_rows: Tensor | None,
     sentences: Tensor | None,
+    neighbours: csr_matrix,
     changed_facts: Callable[[list], list],
 ) -> TrainedModel:
-    """A model with another table. item_rows (N + 1, D) and sentences (N + 1, any) by internal id, or None."""
+    """A model with another table. item_rows (N + 1, D) and sentences (N + 1, any) by internal id, or None; neighbours:
+    the table of the memory, (N + 1, N + 1).
+    """
     lm, settings = trained.lm, trained.settings
     renderer = _renderer(trained.renderer, table)
     decoder = new_decoder(settings, table.trie, lm.code_rows.shape[1])
-    lm.set_items(codes_by_id(table), renderer.term_tokens, decoder, item_rows, sentences)
+    lm.set_items(codes_by_id(table), renderer.term_tokens, decoder, item_rows, sentences, neighbours)
     writer = trained.writer
     if writer is not None:
         writer_settings = dict(writer.settings)

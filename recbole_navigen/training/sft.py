@@ -19,7 +19,7 @@ from recbole.trainer import Trainer
 from torch import Tensor
 
 import recbole_navigen.compat  # noqa: F401 (applies itself to RecBole)
-from recbole_navigen.model.calibration import fit_repeats, last_training_targets, validation_targets
+from recbole_navigen.model.calibration import calibrate, last_training_targets, validation_targets
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.training.averaging import AveragedTraining
 from recbole_navigen.training.instruction_rows import InstructionRows
@@ -135,18 +135,18 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
         return loss
 
     def _valid_epoch(self, *args: object, **kwargs: object) -> tuple[float, dict[str, float]]:
-        with self.model.lm.decoder.one_reading():  # the factor of repeats is fitted on users who are then ranked
+        with self.model.lm.decoder.one_reading():  # shares and factors are fitted on users who are then ranked
             return super()._valid_epoch(*args, **kwargs)
 
     def before_validation(self, valid_data: AbstractDataLoader) -> None:
-        """Fit the factor of repeats."""
-        fit_repeats(self.model, validation_targets(valid_data))
+        """Fit the share of the memory and the factor of repeats."""
+        calibrate(self.model, validation_targets(valid_data))
 
     def _save_checkpoint(self, epoch: int, *args: object, **kwargs: object) -> None:
         # Nothing was fitted if there is no validation, and the last epoch is then the one that is kept.
         if not self.validations and epoch == self.epochs - 1:
             with self.averaged():
-                fit_repeats(self.model, last_training_targets(self._train_data))
+                calibrate(self.model, last_training_targets(self._train_data), held_out=False)
         super()._save_checkpoint(epoch, *args, **kwargs)
 
     def extra_state(self) -> dict[str, Any]:

@@ -8,9 +8,8 @@ import torch
 from synthetic import make_config, write_files
 from torch.nn import functional as F
 
-from recbole_navigen.baselines.transitions import cooccurrences, nearest_titles
 from recbole_navigen.config.models import get_model
-from recbole_navigen.data import UserSequences, create_dataset, data_preparation
+from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.errors import InputError
 from recbole_navigen.quick_start import Recommender, compare_runs, run_navigen
 from recbole_navigen.runs.loaded import load_run
@@ -63,16 +62,6 @@ def test_transitions_learn_the_ring_and_train_nothing(tiny: Path) -> None:
     # The items of `tiny` follow each other in a ring in four of five steps.
     ranks = compare_runs([result["run_dir"]])["comparison"].contenders[0].runs[0].ranks
     assert (ranks.rank_unseen < 3).mean() > 0.5
-
-
-def test_cooccurrences_by_hand() -> None:
-    # Users 1 and 2 took 1 2 3 and 3 1; pairs of one user at most two places apart count 1 / distance.
-    sequences = UserSequences(np.array([1, 2]), np.array([1, 2, 3, 3, 1]), np.array([0, 3, 5]))
-    counts = cooccurrences(sequences, 4, 2).toarray()
-    expected = np.zeros((4, 4))
-    expected[1, 2] = expected[2, 3] = 1
-    expected[1, 3] = 1 / 2 + 1
-    assert (counts == expected + expected.T).all()
 
 
 def test_titles_find_what_no_transition_reaches(own_folder: Path) -> None:
@@ -183,14 +172,3 @@ def test_user_rows_train_by_the_trainer_of_user_rows(tiny: Path) -> None:
     for model in ("HSTU", "SASRecText", "GRU4Rec", "BERT4Rec"):
         net, config, _ = prepared(model, tiny)
         assert get_trainer(config, net).__name__ == "UserRowTrainer"
-
-
-def test_nearest_titles_are_those_of_a_plain_comparison() -> None:
-    titles = ["", "red ball", "red house", "a blue ball of wool", "red ball", "sea", "wool"]
-    every = nearest_titles(titles, 7).toarray()
-    assert (every == every.T).all() and (np.diag(every) == 0).all() and not every[0].any() and not every[5].any()
-    assert every[1, 4] == pytest.approx(1) and 0 < every[1, 2] < every[1, 4] and every[2, 6] == 0
-    two = nearest_titles(titles, 2, chunk=3).toarray()
-    for full, kept in zip(every, two, strict=True):
-        assert sorted(kept)[-2:] == pytest.approx(sorted(full)[-2:]) and (kept > 0).sum() <= 2
-    assert nearest_titles(["", "-"], 1).nnz == 0

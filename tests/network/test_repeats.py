@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from small_navigen import build
 
 from recbole_navigen.errors import InputError
-from recbole_navigen.model.calibration import fit_repeats, last_training_targets, validation_targets
+from recbole_navigen.model.calibration import calibrate, last_training_targets, validation_targets
 from recbole_navigen.network.repeats import RepeatFactor, distinct, fit_log_factor
 from recbole_navigen.training.checkpoint import load_checkpoint
 
@@ -65,7 +65,7 @@ def test_the_factor_is_fitted_on_true_targets_whatever_the_evaluation_mode(tiny,
     for (history, length, _), items in zip(rows, expected, strict=True):
         assert history[:length] == items[:-1][-8:] and not any(history[length:])
 
-    fit_repeats(model, last_training_targets(train))
+    calibrate(model, last_training_targets(train), held_out=False)
     assert torch.isfinite(model.lm.repeats.log_factor)
 
 
@@ -78,7 +78,7 @@ def test_without_a_validation_split_the_factor_that_is_kept_is_fitted_too(tiny):
     assert float(kept) != 0
     trainer.evaluate(test, load_best_model=True)
     fitted = float(model.lm.repeats.log_factor)
-    fit_repeats(model, last_training_targets(train))
+    calibrate(model, last_training_targets(train), held_out=False)
     assert float(model.lm.repeats.log_factor) == pytest.approx(fitted, rel=1e-4)
     with pytest.raises(InputError, match="leave no validation split"):
         build(tiny, training_stages=["finetune", "reinforce"], reinforce={"tasks": ["cid2cid"]}, **split)
