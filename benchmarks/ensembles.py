@@ -1,10 +1,12 @@
-"""Finished runs together: two SASRecs of different seeds, and TIGER's layout with a SASRec that reranks it.
+"""Finished runs together: two SASRecs of different seeds, SASRec with what Transitions count, and TIGER's layout with a
+SASRec that reranks it.
 
     python benchmarks/ensembles.py --dataset=ml-100k [--data_path=FOLDER] [--seed=2020]
 
-What any gain of a single model has to be told from: two SASRecs together, and LIGER's way (arXiv:2411.18814). Members
-have the settings of `tuned.yaml` and `ablations.yaml`, and are found in runs/quality/saved or trained now. All are
-ranked among unseen items beside their members and NaviGen.
+What any gain of a single model has to be told from: two SASRecs together, a SASRec beside a memory such as that of
+NaviGen, half and half, and LIGER's way (arXiv:2411.18814). Members have the settings of `tuned.yaml` and
+`ablations.yaml`, and are found in runs/quality/saved or trained now. All are ranked among unseen items beside their
+members and NaviGen.
 """
 
 import argparse
@@ -23,6 +25,7 @@ from recbole_navigen.runs.result import Run
 HERE = Path(__file__).resolve().parent
 GENERATOR, RANKER = "TIGER's layout", "SASRec + text"
 TWO, FUSED = "two SASRecs", f"{GENERATOR} nominates 20, {RANKER} ranks"
+MEMORY = "SASRec and Transitions"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -36,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
 
     # 1. The members, and NaviGen.
     found: dict[str, list[Run]] = {}
-    for labels, seeds in ((["NaviGen", GENERATOR, RANKER], [seed]), (["SASRec"], [seed, seed + 1])):
+    for labels, seeds in ((["NaviGen", "Transitions", GENERATOR, RANKER], [seed]), (["SASRec"], [seed, seed + 1])):
         comparison, failed = compared(labels, arguments.dataset, seeds, known, words)
         if failed or comparison is None:
             return 1
@@ -51,13 +54,16 @@ def main(argv: list[str] | None = None) -> int:
 
     found["SASRec"], second = found["SASRec"][:1], found["SASRec"][1]
     found[TWO] = [together("mean", *found["SASRec"], second)]
+    found[MEMORY] = [together("mean", *found["SASRec"], *found["Transitions"])]
     found[FUSED] = [together("rerank", *found[GENERATOR], *found[RANKER])]
     contenders = [Contender(label, tuple(runs)) for label, runs in found.items()]
     comparison = report(contenders, ["ndcg@10", "recall@10"], RUNS / "saved")["comparison"]
     table = rows(comparison)
-    over = ratio(found["NaviGen"], found[TWO], "rank_unseen")
-    bar = Bar(f"NaviGen / {TWO}, NDCG@10 among unseen items", over.mean, "above 1", over.low > 1)
-    write_results(f"ensembles-{arguments.dataset}", [bar], {"table": table, "metric": METRIC})
+    bars = []
+    for label in (TWO, MEMORY):
+        over = ratio(found["NaviGen"], found[label], "rank_unseen")
+        bars.append(Bar(f"NaviGen / {label}, NDCG@10 among unseen items", over.mean, "above 1", over.low > 1))
+    write_results(f"ensembles-{arguments.dataset}", bars, {"table": table, "metric": METRIC})
     return 0
 
 

@@ -26,6 +26,8 @@ from recbole_navigen.data import NaviGenDataset, read_item_text
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.neighbours import nearest, transitions
 
+FLOOR = 1e-6
+
 
 def title_vectors(titles: Sequence[str]) -> sparse.csr_matrix:
     """TF-IDF vectors of unit length of titles by internal item id, "" where there is none. (N + 1, V); empty where no
@@ -58,11 +60,14 @@ class Transitions(Untrained):
             self._follows = self._follows + weight * nearest(title_vectors(titles), config["title_neighbours"])
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
-        """Scores of all items by internal id, shape (B, N + 1), float32."""
+        """Logarithm of each item's share of the scores, which orders items as the scores do and lets an `Ensemble` mix
+        them with probabilities, by internal id. Items without a score share FLOOR. Shape (B, N + 1), float32.
+        """
         histories = interaction[self.ITEM_SEQ].cpu().numpy()
         ages = interaction[self.ITEM_SEQ_LEN].cpu().numpy()[:, None] - 1 - np.arange(histories.shape[1])
         rows, columns = np.nonzero((histories > 0) & (ages >= 0) & (ages < self._history))
         weights = self._decay ** ages[rows, columns]
         profile = sparse.csr_matrix((weights, (rows, histories[rows, columns])), shape=(len(histories), self.n_items))
-        scores = (profile @ self._follows).toarray()
-        return torch.from_numpy(scores.astype(np.float32)).to(self.device)
+        scores = torch.from_numpy((profile @ self._follows).toarray().astype(np.float32)).to(self.device)
+        shares = scores / scores.sum(dim=1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
+        return ((1 - FLOOR) * shares + FLOOR / (self.n_items - 1)).log()

@@ -78,7 +78,9 @@ def test_titles_find_what_no_transition_reaches(own_folder: Path) -> None:
     batch["item_id_list"][:, 0] = test._dataset.token2id("item_id", "i0")
     target = test._dataset.token2id("item_id", "i9")
     without, *_ = prepared("Transitions", own_folder, item_text_fields=["title"], title_weight=0.0)
-    assert model.full_sort_predict(batch)[0, target] > 0.4 and without.full_sort_predict(batch)[0, target] == 0
+    found, nothing = (net.full_sort_predict(batch)[0].exp() for net in (model, without))
+    assert found[target] > 0.05 and nothing[target] == nothing[1:].min() < 1e-6
+    assert float(found[1:].sum()) == pytest.approx(1, abs=1e-4)
 
 
 @pytest.mark.parametrize("model", ["HSTU", "GRU4Rec", "SASRecText"])

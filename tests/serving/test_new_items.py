@@ -74,6 +74,9 @@ def test_a_copy_ranks_beside_its_original(item: int) -> None:
     found = scores(recommender)
     between = np.sort(found.numpy(), axis=1)
     for row, values in enumerate(found.numpy()):
+        if f"i{item}" in HISTORIES[row]:  # who has the original is likelier to take what is called the same
+            assert values[40] > values[item]
+            continue
         assert values[40] == pytest.approx(values[item], abs=1e-4)
         places = np.searchsorted(between[row], sorted((values[item], values[40])))
         assert places[1] - places[0] <= 1

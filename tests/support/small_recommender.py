@@ -50,4 +50,6 @@ def small_recommender(n_items: int = 40, sentences: int = 0, **own: Any) -> Reco
     with torch.no_grad():
         for parameter in lm.decoder.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.2)
+    lm.memory.learn(rng.integers(1, n_items + 1, 120), np.arange(0, 121, 6), terms)
+    lm.memory.share.fill_(0.4)
     return Recommender(TrainedModel(table, lm, renderer, settings, "hash"))
