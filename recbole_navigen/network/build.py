@@ -20,6 +20,8 @@ from recbole_navigen.network.softmax import softmax_size
 from recbole_navigen.network.token_decoder import TokenDecoder
 from recbole_navigen.network.tree_decoder import TreeDecoder
 
+TAPS = 16
+
 
 def build_lm(
     settings: Mapping[str, Any],
@@ -55,10 +57,16 @@ def build_lm(
         sentences=table.sentences,
         trained=trained,
         reads_terms=settings["text_vectors"] != "none",
-        fir_taps=settings["fir_taps"] if "fir_taps" in settings else 0,  # noqa: SIM401 (a Config has no `get`)
+        fir_taps=filter_taps(settings),
         memory_share=settings["memory_share"] if "memory_share" in settings else 0.0,  # noqa: SIM401
     )
     return model, renderer
+
+
+def filter_taps(settings: Mapping[str, Any]) -> int:
+    """Taps of the causal filter: as set, or TAPS where items are pooled; none in runs of before it was there."""
+    taps = settings["fir_taps"] if "fir_taps" in settings else 0  # noqa: SIM401 (a Config has no `get`)
+    return TAPS * (settings["history"] == "pooled") if taps is None else taps
 
 
 def new_decoder(settings: Mapping[str, Any], trie: CatalogueTrie, width: int) -> TreeDecoder | TokenDecoder:

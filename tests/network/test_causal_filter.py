@@ -8,6 +8,7 @@ from tiny_settings import NAVIGEN
 from torch.nn import functional as F
 
 from recbole_navigen.errors import InputError
+from recbole_navigen.network.build import filter_taps
 from recbole_navigen.network.causal_filter import CausalFilter
 from recbole_navigen.quick_start import Recommender, run_navigen
 from recbole_navigen.runs.loaded import load_run
@@ -48,5 +49,7 @@ def test_a_run_learns_its_taps_and_is_read_back(tiny: Path) -> None:
     assert [found.item for found in read] == [model.table.item_tokens[item] for item in ours.items[0]]
     model.lm.filter.taps.data.zero_()
     assert not torch.allclose(model.recommend(histories, lengths, 5).log_probs, ours.log_probs)
+    own = [filter_taps({**chosen, "fir_taps": None}) for chosen in ({"history": "pooled"}, {"history": "dual"})]
+    assert own == [16, 0] and filter_taps({"history": "pooled"}) == 0
     with pytest.raises(InputError, match="fir_taps filters pooled items, and history=dual"):
         run_navigen("NaviGen", "tiny", config_dict={**settings, "history": "dual"})
