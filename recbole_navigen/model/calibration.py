@@ -82,7 +82,7 @@ def calibrate(model: "NaviGen", targets: Iterable[Interaction], held_out: bool =
         interaction = batch[: FIT_USERS - users].to(model.device)
         histories, target = interaction[model.ITEM_SEQ], interaction[model.ITEM_ID][:, None]
         of_network = model.ranking.log_probs_by_id(model.history(interaction)).exp()
-        of_memory = memory.mass(histories)
+        of_memory = torch.from_numpy(memory.known(histories).toarray()).to(model.device)
         of_memory = torch.where(of_memory.any(dim=1, keepdim=True), of_memory, of_network)
         seen = distinct(histories)
         masses.append(torch.stack([part.gather(1, seen).sum(dim=1) for part in (of_network, of_memory)]))

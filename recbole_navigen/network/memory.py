@@ -9,7 +9,7 @@ T are transitions of the training split (`identifiers/neighbours.py`), terms tho
 an item cannot hold what was seen two or three times; a table of counts can, and knows little else. The share a is
 fitted on validation. The result is an exact distribution over all items.
 
-Symbols: B users, W items of a window, N items, M pairs of neighbours.
+Symbols: B users, W items of a window, N items.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,10 +29,13 @@ _BUFFERS = ("starts", "neighbours", "weights")
 
 
 class Memory(nn.Module):
-    """The table M, packed by rows, and the share.
+    """The table M and the share.
 
     Args:
         n_items: N. share: a, None to have it fitted.
+
+    Attributes:
+        table: M by internal ids, (N + 1, N + 1), float32; the same as the buffers, which travel with the weights.
     """
 
     def __init__(self, n_items: int, share: float | None = None):
@@ -40,12 +43,6 @@ class Memory(nn.Module):
         self.given = share
         self.register_buffer("share", torch.tensor(0.0 if share is None else float(share)))
         self.take(sparse.csr_matrix((n_items + 1, n_items + 1), dtype=np.float32))
-
-    @property
-    def table(self) -> sparse.csr_matrix:
-        """M by internal ids, (N + 1, N + 1), float32."""
-        starts, neighbours, weights = (getattr(self, name).cpu().numpy() for name in _BUFFERS)
-        return sparse.csr_matrix((weights, neighbours, starts), shape=(len(starts) - 1,) * 2)
 
     @property
     def used(self) -> bool:
@@ -58,6 +55,7 @@ class Memory(nn.Module):
         parts = (table.indptr.astype(np.int64), table.indices.astype(np.int32), table.data.astype(np.float32))
         for name, part in zip(_BUFFERS, parts, strict=True):
             self.register_buffer(name, torch.from_numpy(part).to(self.share.device))
+        self.table = sparse.csr_matrix((parts[2], parts[1], parts[0]), shape=table.shape)
 
     def learn(self, items: np.ndarray, offsets: np.ndarray, terms: Sequence[Sequence[str]]) -> None:
         """Fill it.
@@ -74,40 +72,40 @@ class Memory(nn.Module):
         """The table with new items, see `extended`. terms: of the items there are. new: of those to come."""
         return extended(self.table, *term_vectors(terms, new), WEIGHT)
 
-    def mass(self, histories: Tensor) -> Tensor:
-        """m of every item, by internal id; a row of zeros behind a history of which nothing is known.
+    def known(self, histories: Tensor) -> sparse.csr_matrix:
+        """m behind some histories, by internal id; an empty row where nothing is known of the history.
 
         Args:
             histories: internal ids, oldest first, right-padded with 0. Shape (B, W).
 
         Returns:
-            (B, N + 1), float32.
+            (B, N + 1), float32, computed on the processor; all entries are above 0.
         """
-        size = len(self.starts) - 1
-        ages = (histories > 0).sum(dim=1, keepdim=True) - 1 - torch.arange(histories.shape[1], device=histories.device)
-        rows, places = ((ages >= 0) & (ages < HISTORY)).nonzero(as_tuple=True)
-        items = histories[rows, places]
-        begins, counts = self.starts[items], self.starts[items + 1] - self.starts[items]
-        entries = (begins - counts.cumsum(0) + counts).repeat_interleave(counts)
-        entries += torch.arange(len(entries), device=entries.device)
-        flat = (rows * size).repeat_interleave(counts) + self.neighbours[entries]
-        values = self.weights[entries] * (DECAY ** ages[rows, places].float()).repeat_interleave(counts)
-        result = torch.zeros(len(histories) * size, device=histories.device).index_add_(0, flat, values)
-        result = result.view(len(histories), size)
-        return result.div_(result.sum(dim=1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny))
+        items = histories.cpu().numpy()
+        ages = (items > 0).sum(axis=1, keepdims=True) - 1 - np.arange(items.shape[1])
+        rows, places = np.nonzero((ages >= 0) & (ages < HISTORY))
+        counts = (DECAY ** ages[rows, places]).astype(np.float32)
+        shape = (len(items), self.table.shape[0])
+        found = sparse.csr_matrix((counts, (rows, items[rows, places])), shape=shape) @ self.table
+        found.data /= np.repeat(np.asarray(found.sum(axis=1)).ravel(), np.diff(found.indptr))
+        return found
 
     def mix(self, log_probs: Tensor, histories: Tensor) -> None:
-        """Turn log p into log p', in place. log_probs: by internal id, normalised, (B, N + 1). histories: (B, W)."""
-        mass = self.mass(histories)
-        known = mass.any(dim=1, keepdim=True)
-        log_probs += torch.where(known, torch.log1p(-self.share), 0.0)
-        flat = mass.flatten().nonzero()[:, 0]
-        values, every = (mass.flatten()[flat] * self.share).log(), log_probs.view(-1)
-        every[flat] = torch.logaddexp(every[flat], values)
+        """Turn log p into log p', but for a constant of each user, in place.
+
+        log_probs: by internal id, normalised, (B, N + 1), float32. histories: (B, W).
+        """
+        found, device = self.known(histories), log_probs.device
+        rows = np.repeat(np.arange(found.shape[0]), np.diff(found.indptr))
+        places = torch.from_numpy(rows * found.shape[1] + found.indices).to(device)
+        added = (torch.from_numpy(found.data).to(device) * (self.share / (1 - self.share))).log()
+        every = log_probs.view(-1)
+        every[places] = torch.logaddexp(every[places], added)
 
     def _load_from_state_dict(self, state: Mapping[str, Tensor], prefix: str, *args: object) -> None:
         # The table of the run is as long as its data made it; runs of before there was a memory have none.
         for name in (*_BUFFERS, "share"):
-            self.register_buffer(name, state.get(prefix + name, getattr(self, name)).to(self.share.device))
             state.setdefault(prefix + name, getattr(self, name))
+        starts, neighbours, weights = (state[prefix + name].cpu().numpy() for name in _BUFFERS)
+        self.take(sparse.csr_matrix((weights, neighbours, starts), shape=(len(starts) - 1,) * 2))
         super()._load_from_state_dict(state, prefix, *args)
