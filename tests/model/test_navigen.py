@@ -55,6 +55,7 @@ def test_a_run_learns_and_leaves_everything_behind(tiny, capsys, history):
         "collaborative",
         "identifiers",
         "supervision",
+        "memory",
         "train",
         "test",
         "ranks",

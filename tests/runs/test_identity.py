@@ -119,11 +119,13 @@ def test_a_setting_that_came_later_leaves_the_names_of_runs_alone(tiny):
     def named(**settings: object) -> str:
         return identity(Config("NaviGen", "tiny", config_dict={**QUIET, **settings}))["settings_hash"]
 
-    # The name of the runs of 2026-11-28, from before any of these settings.
-    public = Config("NaviGen", "tiny", config_dict=QUIET).public()
-    old = {key: value for key, value in public.items() if key not in {*rules.NOT_LEARNED, *rules.AS_BEFORE}}
-    assert Config("NaviGen", "tiny", config_dict=QUIET).settings_hash() == content_hash(old)
-    assert named(select_on="unseen") != named()
+    # The name of the runs of 2026-11-28, from before any of these settings, which did what these values do.
+    before = rules.AS_BEFORE
+    config = Config("NaviGen", "tiny", config_dict={**QUIET, **before})
+    old = {key: value for key, value in config.public().items() if key not in {*rules.NOT_LEARNED, *before}}
+    assert config.settings_hash() == content_hash(old)
+    changes = ({}, {"select_on": "unseen"}, {"memory_share": None}, {"fir_taps": 4})
+    assert len({named(**{**before, **change}) for change in changes}) == 4
 
 
 def test_a_result_of_other_versions_is_not_reused_and_a_table_says_so(tiny, in_this_process, monkeypatch):
