@@ -111,8 +111,8 @@ def export_transformers(trained: TrainedModel, folder: str | Path) -> Path:
     """Write a model as a plain causal LM with its tokenizer: `AutoModelForCausalLM.from_pretrained(folder)`.
 
     Adapters are merged. Special tokens and codes become rows of the vocabulary, behind the text, with the numbers they
-    have here. What a plain LM has no place for is left out: the bias and the legality of codes and the rows of single
-    items; so probabilities differ from NaviGen's.
+    have here. What a plain LM has no place for is left out: the bias and the legality of codes, the rows of single items and
+    the memory; so probabilities differ from NaviGen's.
     """
     history, decoder = (trained.settings[key] for key in ("history", "decoder"))
     if history != "tokens" or decoder != "tokens":
@@ -214,8 +214,8 @@ def _card(trained: TrainedModel, about: Mapping[str, Any], plain_lm: bool = Fals
         "and the habits of the users in them. Instructions it writes are not checked for truth.",
         *(
             [
-                "As a plain language model it may write codes that no item has, and it lacks the bias of codes and the "
-                "rows of single items that NaviGen has."
+                "As a plain language model it may write codes that no item has, and it lacks the bias of codes, the "
+                "rows of single items and the memory that NaviGen has."
             ]
             if plain_lm
             else []
