@@ -27,14 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from recbole_navigen.artefacts import (
-    atomic_directory,
-    content_hash,
-    read_json,
-    stage_is_current,
-    write_json,
-    write_manifest,
-)
+from recbole_navigen.artefacts import atomic_directory, content_hash, read_json, stage_is_current, write_json
 
 JITTER = (0.02, 0.02, 0.01)
 LATENTS, FACTOR = 8, 4  # channels of a latent, pixels of its side
@@ -355,10 +348,9 @@ def build(
         if not stage_is_current(folder / name, inputs):
             torch.manual_seed(seed)
             begin = time.perf_counter()
-            with atomic_directory(folder / name) as path:
+            with atomic_directory(folder / name, inputs) as path:
                 loss = train(path, Drawings(np.random.default_rng(seed)))
                 write_json(path / TRAINING, {"loss": loss, "seconds": time.perf_counter() - begin})
-                write_manifest(path, inputs)
         report.update({f"{name} {key}": value for key, value in read_json(folder / name / TRAINING).items()})
 
     def autoencoder(path: Path, drawings: Drawings) -> float:

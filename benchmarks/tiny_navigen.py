@@ -12,13 +12,7 @@ import numpy as np
 import tiny_world as world
 from quality import ranking_run
 
-from recbole_navigen.artefacts import (
-    atomic_directory,
-    content_hash,
-    file_hash,
-    stage_is_current,
-    write_manifest,
-)
+from recbole_navigen.artefacts import Stage, content_hash, file_hash
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.generation.records import FILE, InstructionRecord, read_records, write_records
@@ -111,21 +105,23 @@ def instructions(
     read = {user: list(histories[user]) for user in users}
     weights = [file_hash(file) for file in sorted((run / WRITER).rglob("*.safetensors"))]
     inputs = {"run": run.name, "writer": content_hash(weights), "histories": content_hash(read), "media": media}
-    stored = folder / "instructions" / media
-    if not stage_is_current(stored, inputs):
+
+    def make() -> list[InstructionRecord]:
         recommender = Recommender.load(run)
         before = _readable(recommender, read, users)
-        found = recommender.instruct(before, media, think=False, temperature=0.0, pool=POOL)
-        records = [
-            InstructionRecord(
-                user, media, written.instruction, read[user][-1], tuple(read[user][:-1]), written.reasoning
-            )
-            for user, written in zip(users, found, strict=True)
+        answers = recommender.instruct(before, media, think=False, temperature=0.0, pool=POOL)
+        return [
+            InstructionRecord(user, media, answer.instruction, read[user][-1], tuple(read[user][:-1]), answer.reasoning)
+            for user, answer in zip(users, answers, strict=True)
         ]
-        with atomic_directory(stored) as path:
-            write_records(path / FILE, records)
-            write_manifest(path, inputs)
-    return read_records(stored / FILE)
+
+    return Stage(
+        folder / "instructions" / media,
+        inputs,
+        make,
+        save=lambda place, records: write_records(place / FILE, records),
+        load=lambda place: read_records(place / FILE),
+    ).run()
 
 
 def single_items(run: Path, histories: Mapping[str, Sequence[str]], users: Sequence[str]) -> list[str]:

@@ -1,8 +1,8 @@
 """Artefacts on disk: content hashes, atomic writes, records and manifests. NumPy and the standard library only.
 
-A stage writes its files into `atomic_directory`, closes with `write_manifest`, and asks `stage_is_current` on the next
-run whether the work can be skipped. A reader therefore sees a whole artefact or none. A single file of facts is a
-record, which holds a checksum of its own.
+A `Stage` is work that is done once: it writes its files into an `atomic_directory` with a manifest, and the next run
+asks `stage_is_current` whether it can be skipped. A reader therefore sees a whole artefact or none. A single file of
+facts is a record, which holds a checksum of its own.
 """
 
 import contextlib
@@ -14,9 +14,10 @@ import math
 import os
 import shutil
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -28,6 +29,7 @@ MANIFEST = "manifest.json"
 CHECKSUM = "checksum"  # key of a record
 FORMAT_VERSION = 1
 _BLOCK = 1 << 20
+Made, Value = TypeVar("Made"), TypeVar("Value")
 
 logger = logging.getLogger(__name__)
 
@@ -113,11 +115,12 @@ def plain(value: object) -> Any:
 
 
 @contextlib.contextmanager
-def atomic_directory(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_directory(path: str | os.PathLike, inputs: dict | None = None) -> Iterator[Path]:
     """Fill a directory that appears under its name only when it is complete.
 
     Args:
         path: the directory to make; an older one is replaced. Its parents are made.
+        inputs: what it is computed from, in plain values, for the manifest that closes it; None: it gets none.
 
     Yields:
         A temporary directory beside `path`. It is synced and renamed when the block ends, removed when it raises.
@@ -133,6 +136,8 @@ def atomic_directory(path: str | os.PathLike) -> Iterator[Path]:
     replaced = []
     try:
         yield temporary
+        if inputs is not None:
+            _write_manifest(temporary, inputs)
         for folder, _, names in os.walk(temporary):
             for name in names:
                 _sync(Path(folder, name))
@@ -234,14 +239,8 @@ def read_record(path: str | os.PathLike, remedy: str = "delete it and run again"
     raise DamagedArtefact(f"{path} is damaged: its checksum does not fit; {remedy}")
 
 
-def write_manifest(directory: str | os.PathLike, inputs: dict) -> None:
-    """Close an artefact: record the size and sha256 of each of its files.
-
-    Args:
-        directory: where the files already are; usually the one that `atomic_directory` yields.
-        inputs: what the artefact was computed from (hashes, settings, seeds). Plain values.
-    """
-    directory = Path(directory)
+def _write_manifest(directory: Path, inputs: dict) -> None:
+    """Close an artefact: record the size and sha256 of each of its files."""
     files = {
         file.relative_to(directory).as_posix(): {"size": file.stat().st_size, "sha256": file_hash(file)}
         for file in sorted(directory.rglob("*"))
@@ -289,12 +288,37 @@ def stage_is_current(directory: str | os.PathLike, inputs: dict) -> bool:
 
     A damaged artefact counts as not current, with a warning in the log: the caller builds it again.
     """
-    directory = Path(directory)
-    restore(directory)
-    if not directory.exists():
+    if not restore(Path(directory)):
         return False
     try:
         return verify_manifest(directory)["inputs"] == hide_known(plain(inputs))
     except DamagedArtefact as error:
         logger.warning("%s; building it again", error)
         return False
+
+
+@dataclass(slots=True)
+class Stage(Generic[Made, Value]):
+    """Work whose result is kept as an artefact: it is done once and read from then on.
+
+    Attributes:
+        folder: of the artefact. inputs: all that the result depends on; with other inputs it is made again.
+        make: does the work. save: writes what was made into a new folder. load: reads the result from the folder.
+        cached: after `run`, whether the result was there already.
+    """
+
+    folder: Path
+    inputs: dict[str, Any]
+    make: Callable[[], Made]
+    save: Callable[[Path, Made], object]
+    load: Callable[[Path], Value]
+    cached: bool = False
+
+    def run(self) -> Value:
+        """Return the result, made now unless it is there."""
+        self.cached = stage_is_current(self.folder, self.inputs)
+        if not self.cached:
+            made = self.make()
+            with atomic_directory(self.folder, self.inputs) as folder:
+                self.save(folder, made)
+        return self.load(self.folder)

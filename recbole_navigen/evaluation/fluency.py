@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from recbole_navigen.artefacts import atomic_directory, file_hash, stage_is_current, write_manifest
+from recbole_navigen.artefacts import Stage, file_hash
 from recbole_navigen.bars import tqdm
 from recbole_navigen.errors import InputError
 from recbole_navigen.sources import SAFE, SAFE_CODE, refuse_pickles
@@ -76,14 +76,13 @@ def packaged_model(dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
 
 def packaged_folder(cache: str | Path) -> Path:
     """The packaged model as a folder of safetensors in a cache (float16, 270 MB), made once."""
+
+    def save(path: Path, parts: tuple[Any, Any]) -> None:
+        for part in parts:
+            part.save_pretrained(path)
+
     folder, inputs = Path(cache) / "smollm2-135m", {"file": file_hash(packaged_file())}
-    if not stage_is_current(folder, inputs):
-        model, tokenizer = packaged_model(torch.float16)
-        with atomic_directory(folder) as path:
-            model.save_pretrained(path)
-            tokenizer.save_pretrained(path)
-            write_manifest(path, inputs)
-    return folder
+    return Stage(folder, inputs, lambda: packaged_model(torch.float16), save, load=Path).run()
 
 
 def language_model(source: str, cache: str | Path) -> tuple[str, Any, Any]:

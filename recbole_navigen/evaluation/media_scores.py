@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recbole_navigen.artefacts import atomic_directory, verify_manifest, write_manifest
+from recbole_navigen.artefacts import atomic_directory, verify_manifest
 from recbole_navigen.errors import InputError
 from recbole_navigen.evaluation.statistics import RESAMPLES, Interval, mean_interval
 
@@ -173,7 +173,7 @@ class MediaScores:
 
     def save(self, folder: str | Path) -> None:
         """Write `pairs.parquet`, `users.parquet` and a manifest."""
-        with atomic_directory(folder) as path:
+        with atomic_directory(folder, self.settings) as path:
             pairs = {name: getattr(self, name) for name in PAIR_COLUMNS}
             for name, names in (("kind", KINDS), ("role", ROLES)):
                 pairs[name] = np.array(names)[pairs[name]]
@@ -181,7 +181,6 @@ class MediaScores:
             users = {name: getattr(self, name) for name in _USER_COLUMNS}
             users |= {_TRUNCATED + kind: share for kind, share in self.truncated.items()}
             pq.write_table(pa.table(users), path / USERS_FILE)
-            write_manifest(path, self.settings)
 
     @classmethod
     def load(cls, folder: str | Path) -> "MediaScores":

@@ -15,7 +15,7 @@ from recbole.config import Config
 from recbole.data.dataloader import AbstractDataLoader
 from recbole.model.abstract_recommender import AbstractRecommender
 
-from recbole_navigen.artefacts import atomic_directory, content_hash, verify_manifest, write_manifest
+from recbole_navigen.artefacts import atomic_directory, content_hash, verify_manifest
 from recbole_navigen.data.timeline import Timeline
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.evaluation.ranks import full_sort_ranks
@@ -60,9 +60,9 @@ class UserRanks:
     def save(self, run_dir: str | Path) -> None:
         """Write them into the folder of a run."""
         columns = {name: getattr(self, name) for name in _COLUMNS}
-        with atomic_directory(Path(run_dir) / FOLDER) as folder:
+        inputs = {"catalogue": self.catalogue, "split_hash": self.split_hash}
+        with atomic_directory(Path(run_dir) / FOLDER, inputs) as folder:
             pq.write_table(pa.table(columns), folder / FILE)
-            write_manifest(folder, {"catalogue": self.catalogue, "split_hash": self.split_hash})
 
     @classmethod
     def load(cls, run_dir: str | Path) -> "UserRanks":

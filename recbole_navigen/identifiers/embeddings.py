@@ -9,14 +9,7 @@ import numpy as np
 from filelock import FileLock
 from safetensors.numpy import load_file, save_file
 
-from recbole_navigen.artefacts import (
-    atomic_directory,
-    content_hash,
-    read_json,
-    stage_is_current,
-    write_json,
-    write_manifest,
-)
+from recbole_navigen.artefacts import Stage, content_hash, read_json, write_json
 from recbole_navigen.errors import InputError
 
 EMBEDDINGS_FILE, CLOCK_FILE = "embeddings.safetensors", "seconds.json"
@@ -94,17 +87,19 @@ def cached_embeddings(
     entry = Path(folder) / f"collaborative-{content_hash(inputs)[:16]}"
     entry.parent.mkdir(parents=True, exist_ok=True)
     begun = entry.with_name(f"{entry.name}-in-training")
+
+    def save(folder: Path, trained: tuple[np.ndarray, float]) -> None:
+        save_file({"embeddings": trained[0]}, folder / EMBEDDINGS_FILE)
+        write_json(folder / CLOCK_FILE, {"seconds": round(trained[1], 3)})
+
+    def load(folder: Path) -> tuple[np.ndarray, float]:
+        return load_file(folder / EMBEDDINGS_FILE)["embeddings"], read_json(folder / CLOCK_FILE)["seconds"]
+
+    stage = Stage(entry, inputs, lambda: train(begun), save, load)
     with FileLock(f"{entry}.lock"):
-        if stage_is_current(entry, inputs):
-            shutil.rmtree(begun, ignore_errors=True)
-            return load_file(entry / EMBEDDINGS_FILE)["embeddings"], True, read_json(entry / CLOCK_FILE)["seconds"]
-        embeddings, seconds = train(begun)
-        with atomic_directory(entry) as temporary:
-            save_file({"embeddings": embeddings}, temporary / EMBEDDINGS_FILE)
-            write_json(temporary / CLOCK_FILE, {"seconds": round(seconds, 3)})
-            write_manifest(temporary, inputs)
+        embeddings, seconds = stage.run()
         shutil.rmtree(begun, ignore_errors=True)
-        return embeddings, False, 0.0
+    return embeddings, stage.cached, seconds if stage.cached else 0.0
 
 
 def nearest_items(vectors: np.ndarray, count: int, chunk: int = 2048) -> np.ndarray:

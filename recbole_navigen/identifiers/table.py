@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import load_file, save_file
 
-from recbole_navigen.artefacts import atomic_directory, read_json, verify_manifest, write_json, write_manifest
+from recbole_navigen.artefacts import atomic_directory, read_json, verify_manifest, write_json
 from recbole_navigen.config.calls import checked
 from recbole_navigen.errors import InputError
 from recbole_navigen.identifiers.trie import CatalogueTrie, lexicographic_order
@@ -207,14 +207,13 @@ class DualIdentifierTable:
             columns[f"code_{LEVEL_LETTERS[level]}"] = pa.array(self.codes[:, level])
         columns["terms"] = pa.array(self.terms, pa.list_(pa.string()))
         header = {"codebook_size": self.codebook_size, "levels": self.levels, "report": self.report}
-        with atomic_directory(directory) as folder:
+        with atomic_directory(directory, inputs) as folder:
             pq.write_table(pa.table(columns), folder / ITEMS_FILE)
             vectors = {"codebooks": self.codebooks, "residuals": self.residuals}
             if self.sentences is not None:
                 vectors["sentences"] = self.sentences
             save_file(vectors, folder / VECTORS_FILE)
             write_json(folder / HEADER_FILE, header)
-            write_manifest(folder, inputs)
 
     @classmethod
     def load(cls, directory: str | Path) -> "DualIdentifierTable":

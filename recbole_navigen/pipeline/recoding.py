@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
-from recbole_navigen.artefacts import atomic_directory, verify_manifest, write_manifest
+from recbole_navigen.artefacts import atomic_directory, verify_manifest
 from recbole_navigen.config import Config
 from recbole_navigen.data import UserRowLoader
 from recbole_navigen.identifiers.codes import residual_kmeans
@@ -51,9 +51,8 @@ def recode(config: Config, model: NaviGen, train_data: UserRowLoader, inputs: di
         weights = {name: value.cpu().numpy() for name, value in model.lm.state_dict().items() if name not in OF_CODES}
     new = recoded(model.table, vectors, config["seed"], config["balanced"])
     weights |= split_rows(vectors, new.codes, new.codebook_size)
-    with atomic_directory(folder) as place:
+    with atomic_directory(folder, inputs) as place:
         save_file({name: np.ascontiguousarray(value) for name, value in weights.items()}, place / FILE)
-        write_manifest(place, inputs)
     progress.remove()
     return new
 

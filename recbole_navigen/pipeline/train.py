@@ -6,7 +6,7 @@ from pathlib import Path
 from recbole.data.dataloader import AbstractDataLoader
 from recbole.utils import init_seed
 
-from recbole_navigen.artefacts import atomic_directory, stage_is_current, write_manifest
+from recbole_navigen.artefacts import atomic_directory, stage_is_current
 from recbole_navigen.config import Config
 from recbole_navigen.config.settings import RunSettings
 from recbole_navigen.data import NaviGenDataset, UserRowLoader, read_item_text
@@ -73,9 +73,8 @@ def build_net(
     init_seed(config["seed"], config["reproducibility"])
     if is_main():
         tokenizer = build_tokenizer(config, table, text, rows)
-        with atomic_directory(Path(config["run_dir"]) / TOKENIZER) as folder:
+        with atomic_directory(Path(config["run_dir"]) / TOKENIZER, {"kind": TOKENIZER}) as folder:
             tokenizer.save_pretrained(folder)
-            write_manifest(folder, {"kind": TOKENIZER})
     else:
         tokenizer = saved_tokenizer(config["run_dir"])
     if config["recode_epochs"]:

@@ -8,14 +8,7 @@ from typing import Any
 
 from recbole.utils import init_seed
 
-from recbole_navigen.artefacts import (
-    atomic_directory,
-    content_hash,
-    stage_is_current,
-    verify_manifest,
-    write_json,
-    write_manifest,
-)
+from recbole_navigen.artefacts import atomic_directory, content_hash, stage_is_current, verify_manifest, write_json
 from recbole_navigen.config import Config
 from recbole_navigen.config.reinforcement import holds_rows_out
 from recbole_navigen.data import NaviGenDataset, create_dataset, data_preparation, read_item_text
@@ -52,9 +45,9 @@ KEYS = (
 )
 
 
-def has_writer(config: Config, run_dir: str | Path) -> bool:
-    """Whether a finished run has the writer that these settings make."""
-    return stage_is_current(Path(run_dir) / WRITER, _inputs(config, None))
+def has_writer(config: Config, run_dir: str | Path, rows: Sequence[InstructionRow] | None = None) -> bool:
+    """Whether a finished run has the writer that these settings, and `rows` of one's own, make."""
+    return stage_is_current(Path(run_dir) / WRITER, _inputs(config, rows))
 
 
 def add_writer(config: Config, run_dir: str | Path, rows: Sequence[InstructionRow] | None = None) -> None:
@@ -65,7 +58,7 @@ def add_writer(config: Config, run_dir: str | Path, rows: Sequence[InstructionRo
         rows: what to learn from, such as `supervise` makes with a teacher of one's own from the training split; None:
             what the settings of the supervision make.
     """
-    if stage_is_current(Path(run_dir) / WRITER, _inputs(config, rows)):
+    if has_writer(config, run_dir, rows):
         return
     part = data_preparation(config, create_dataset(config))[0].dataset
     train_beside(config, run_dir, load_navigen(config, part, run_dir), part, Stages(), rows)
@@ -107,11 +100,10 @@ def train_beside(
         progress = Progress(run_dir / name, config["save_seconds"])
         loss = train_writer(writer, learned, config, progress, config["show_progress"])
         stage.metric = f"{config['writer_steps']} steps, {loss:.3f} nats a token"
-        with atomic_directory(run_dir / WRITER) as folder:
+        with atomic_directory(run_dir / WRITER, inputs) as folder:
             tokenizer.save_pretrained(folder / TOKENIZER)
             save_checkpoint(folder / CHECKPOINT, state_dict=writer.state_dict())
             write_json(folder / WRITER_SETTINGS, author.settings)
-            write_manifest(folder, inputs)
         progress.remove()
 
 
@@ -160,8 +152,6 @@ def _inputs(config: Config, rows: Sequence[InstructionRow] | None) -> dict[str, 
 def save_weights(run_dir: str | Path, writer: Writer) -> None:
     """Put other weights into the writer of a run."""
     folder = Path(run_dir) / WRITER
-    inputs = verify_manifest(folder)["inputs"]
-    with atomic_directory(folder) as new:
+    with atomic_directory(folder, verify_manifest(folder)["inputs"]) as new:
         shutil.copytree(folder, new, dirs_exist_ok=True)
         save_checkpoint(new / CHECKPOINT, state_dict=writer.state_dict())
-        write_manifest(new, inputs)

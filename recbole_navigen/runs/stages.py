@@ -10,7 +10,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Stage:
+class StageRow:
     """One step of a run. The step itself writes `metric`, a few words or numbers for the final table."""
 
     name: str
@@ -27,11 +27,11 @@ class Stages:
     """
 
     def __init__(self) -> None:
-        self.rows: list[Stage] = []
+        self.rows: list[StageRow] = []
 
     @contextlib.contextmanager
-    def __call__(self, name: str) -> Iterator[Stage]:
-        stage = Stage(name)
+    def __call__(self, name: str) -> Iterator[StageRow]:
+        stage = StageRow(name)
         logger.info("stage %s started", name)
         start = time.perf_counter()
         yield stage

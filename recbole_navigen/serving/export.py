@@ -15,7 +15,7 @@ from tokenizers import AddedToken
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 import recbole_navigen
-from recbole_navigen.artefacts import atomic_directory, plain, read_json, verify_manifest, write_json, write_manifest
+from recbole_navigen.artefacts import atomic_directory, plain, read_json, verify_manifest, write_json
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.identifiers.table import DualIdentifierTable
 from recbole_navigen.language.adapters import has_lora, merge_lora
@@ -53,7 +53,7 @@ def save_pretrained(trained: TrainedModel, folder: str | Path) -> Path:
         trained: the model. folder: to be made; an older model there is replaced, anything else is refused.
     """
     folder, about = _free(folder), _about(trained)
-    with atomic_directory(folder) as temporary:
+    with atomic_directory(folder, {"kind": _KIND}) as temporary:
         trained.table.save(temporary / IDENTIFIERS, {})
         _save_part(temporary, trained.lm, trained.renderer, about)
         if (writer := trained.writer) is not None:
@@ -61,7 +61,6 @@ def save_pretrained(trained: TrainedModel, folder: str | Path) -> Path:
             about_writer = {"settings": without_secrets(plain(writer.settings))}
             _save_part(temporary / WRITER, writer.model, writer.renderer, about_writer)
         (temporary / CARD).write_text(_card(trained, about), encoding="utf-8")
-        write_manifest(temporary, {"kind": _KIND})
     return folder
 
 
@@ -130,11 +129,10 @@ def export_transformers(trained: TrainedModel, folder: str | Path) -> Path:
         rows[vocabulary.text_size :] = new_rows
     body.config._attn_implementation = "sdpa"
     tokenizer = _extended(vocabulary)
-    with atomic_directory(folder) as temporary:
+    with atomic_directory(folder, {"kind": _KIND}) as temporary:
         body.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
         (temporary / CARD).write_text(_card(trained, _about(trained), plain_lm=True), encoding="utf-8")
-        write_manifest(temporary, {"kind": _KIND})
     return folder
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recbole_navigen.artefacts import atomic_directory, read_json, verify_manifest, write_json, write_manifest
+from recbole_navigen.artefacts import atomic_directory, read_json, verify_manifest, write_json
 from recbole_navigen.data.sequences import UserSequences
 from recbole_navigen.errors import InputError
 from recbole_navigen.supervision.chat.prompts import ITEMS_SHOWN
@@ -78,10 +78,9 @@ class Supervision:
         columns["plan"] = [None if plan is None else json.dumps(plan) for plan in columns["plan"]]
         types = {"row": pa.int64(), "target": pa.int64(), "overall": pa.float64(), "target_tid": pa.list_(pa.string())}
         table = pa.table({name: pa.array(columns[name], types.get(name, pa.string())) for name in names})
-        with atomic_directory(directory) as folder:
+        with atomic_directory(directory, inputs) as folder:
             pq.write_table(table, folder / ROWS_FILE)
             write_json(folder / REPORT_FILE, self.report)
-            write_manifest(folder, inputs)
 
     @classmethod
     def load(cls, directory: str | Path) -> "Supervision":

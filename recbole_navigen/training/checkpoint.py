@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from recbole_navigen.artefacts import atomic_directory, restore, verify_manifest, write_manifest
+from recbole_navigen.artefacts import atomic_directory, restore, verify_manifest
 from recbole_navigen.errors import InputError
 
 OBJECTS, TENSORS = "objects.json", "tensors.safetensors"
@@ -56,10 +56,9 @@ def save_checkpoint(directory: str | Path, **objects: object) -> None:
     tensors: dict[str, Tensor] = {}
     names: dict[tuple, str] = {}
     objects_json = json.dumps(_encode(objects, "", tensors, names))
-    with atomic_directory(directory) as temporary:
+    with atomic_directory(directory, {"kind": _KIND}) as temporary:
         (temporary / OBJECTS).write_text(objects_json, encoding="utf-8")
         save_file(tensors, temporary / TENSORS)
-        write_manifest(temporary, {"kind": _KIND})
 
 
 def load_checkpoint(directory: str | Path) -> dict[str, Any]:

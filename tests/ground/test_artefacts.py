@@ -1,5 +1,6 @@
 """Hashes tell values apart, writes are all or nothing, damage is found."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from places import ROOT
 
 from recbole_navigen.artefacts import (
     MANIFEST,
+    Stage,
     atomic_directory,
     content_hash,
     plain,
@@ -21,7 +23,6 @@ from recbole_navigen.artefacts import (
     stage_is_current,
     verify_manifest,
     write_json,
-    write_manifest,
     write_record,
 )
 from recbole_navigen.errors import DamagedArtefact
@@ -129,11 +130,10 @@ def test_a_damaged_record_is_named_whatever_its_shape(value, data) -> None:
 
 
 def fill(directory: Path, inputs: dict, text: str = "first") -> None:
-    with atomic_directory(directory) as temporary:
+    with atomic_directory(directory, inputs) as temporary:
         (temporary / "inner").mkdir()
         (temporary / "inner" / "one.txt").write_text(text)
         (temporary / "two.bin").write_bytes(b"\0" * 100)
-        write_manifest(temporary, inputs)
 
 
 def test_directory_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -182,6 +182,40 @@ def test_manifest_says_what_is_current(tmp_path: Path) -> None:
     manifest = verify_manifest(target)
     assert set(manifest["files"]) == {"inner/one.txt", "two.bin"}
     assert manifest["files"]["two.bin"]["size"] == 100
+
+
+def test_a_stage_is_made_once_from_its_inputs(tmp_path: Path) -> None:
+    target, made = tmp_path / "stage", []
+
+    def stage(seed: int) -> Stage:
+        def make() -> str:
+            made.append(seed)
+            return f"made {len(made)}"
+
+        return Stage(target, {"seed": seed}, make, lambda folder, text: (folder / "a").write_text(text), read)
+
+    def read(folder: Path) -> str:
+        return (folder / "a").read_text()
+
+    first, second = stage(1), stage(1)
+    assert (first.run(), first.cached) == ("made 1", False)
+    assert (second.run(), second.cached) == ("made 1", True)
+    assert stage(2).run() == "made 2" and stage(1).run() == "made 3"
+    (target / "a").write_text("changed")
+    assert stage(1).run() == "made 4" and made == [1, 2, 1, 1]
+
+
+def test_a_folder_of_an_earlier_version_is_still_current(tmp_path: Path) -> None:
+    """The layout on disk, spelled out: what runs and caches were closed with before there was a class for it."""
+    (tmp_path / "a").write_text("kept")
+    files = {"a": {"size": 4, "sha256": hashlib.sha256(b"kept").hexdigest()}}
+    write_record(tmp_path / MANIFEST, {"format": 1, "inputs": {"seed": 1}, "files": files})
+    old = (tmp_path / MANIFEST).read_bytes()
+    kept = Stage(tmp_path, {"seed": 1}, lambda: 1 / 0, lambda *_: None, lambda folder: (folder / "a").read_text())
+    assert kept.run() == "kept" and kept.cached
+    with atomic_directory(tmp_path / "new", {"seed": 1}) as folder:
+        (folder / "a").write_text("kept")
+    assert (tmp_path / "new" / MANIFEST).read_bytes() == old
 
 
 def cut(file: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from recbole_navigen.artefacts import atomic_directory, write_manifest
+from recbole_navigen.artefacts import atomic_directory
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.training.checkpoint import load_checkpoint, save_checkpoint
 
@@ -200,8 +200,7 @@ def test_other_things_are_refused(tmp_path: Path) -> None:
     (tmp_path / "SASRec.pth").write_bytes(b"\x80\x04")
     with pytest.raises(InputError, match=r"SASRec\.pth is a file, and checkpoints are folders"):
         load_checkpoint(tmp_path / "SASRec.pth")
-    with atomic_directory(tmp_path / "table") as folder:
+    with atomic_directory(tmp_path / "table", {"kind": "table"}) as folder:
         (folder / "x").write_text("x")
-        write_manifest(folder, {"kind": "table"})
     with pytest.raises(InputError, match="another kind of artefact"):
         load_checkpoint(tmp_path / "table")
