@@ -12,9 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common import RESULTS, Bar, write_results
-from quality import compared, ratio, settings_of
-
+from harness.common import RESULTS, Bar, write_results
+from harness.ranking_runs import compared, ratio, settings_of
 from recbole_navigen.artefacts import read_json
 from recbole_navigen.comparison.estimates import Comparison
 from recbole_navigen.config.reading import parse_value, read_settings

@@ -19,10 +19,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bad_input_kinds import all_inputs
-from bad_input_trials import COMMANDS, Outcome, apart, import_all, outcomes, through_commands, warm
-from bad_input_world import Input, World, build
-from common import Bar, write_results
+from bad_input.kinds import all_inputs
+from bad_input.trials import COMMANDS, Outcome, apart, import_all, outcomes, through_commands, warm
+from bad_input.world import Input, World, build
+from harness.common import Bar, write_results
 
 LONGEST = 400  # characters of a sentence
 SAMPLE = 4  # inputs of each command that go through the real one

@@ -12,10 +12,10 @@ import random
 from pathlib import Path
 
 import numpy as np
-from common import Bar, write_results
-from expectation import drawn_plan
 from transformers import CLIPTokenizer
 
+from expectation import drawn_plan
+from harness.common import Bar, write_results
 from recbole_navigen.config import Config
 from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.data import create_dataset, read_item_text

@@ -9,8 +9,7 @@ between rows: the collaborative embeddings come from the cache of `benchmarks/ru
 import argparse
 from pathlib import Path
 
-from common import Bar, write_results
-
+from harness.common import Bar, write_results
 from recbole_navigen.config import Config
 from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.data import create_dataset, data_preparation

@@ -13,9 +13,9 @@ those of the withheld items as well, for which these are items like any other. I
 when the withheld ones join the ranking: that part is the price of a larger catalogue. What it has above the model
 without them when both rank the other items alone is the part of the data that was withheld.
 
-    python benchmarks/cold.py --dataset=ml-100k --part=users    # new users: cold_users.py
-    python benchmarks/cold.py --dataset=ml-100k --part=choices  # how much statements weigh: cold_choices.py
-    python benchmarks/cold.py --dataset=ml-100k --part=exposure  # what new items cost the others: cold_exposure.py
+    python benchmarks/cold.py --dataset=ml-100k --part=users    # new users: cold_start/users.py
+    python benchmarks/cold.py --dataset=ml-100k --part=choices  # how much statements weigh: cold_start/choices.py
+    python benchmarks/cold.py --dataset=ml-100k --part=exposure  # what new items cost: cold_start/exposure.py
 
 Baselines rank the same catalogue for the same histories: popularity in training; text nearest neighbours (mean cosine
 of tf-idf to the last items); and a content-only model (ridge regression from the mean text of a history to that of the
@@ -25,67 +25,37 @@ next item, fitted to the training events).
 import argparse
 import importlib
 import shutil
-from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import scipy.sparse as sp
-from common import Bar, write_results
-from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
 
+from cold_start.items import (
+    HELD_OUT,
+    LEAST,
+    RUNS,
+    SHARE,
+    cases,
+    content,
+    item_table,
+    navigen,
+    ndcg_of,
+    neighbours,
+    popularity,
+    withhold,
+)
+from harness.common import Bar, write_results
 from recbole_navigen.config import Config
 from recbole_navigen.config.locate import dataset_folder
 from recbole_navigen.config.reading import parse_value
 from recbole_navigen.data import create_dataset
 from recbole_navigen.data.histories import histories_of
-from recbole_navigen.data.reader import AtomicFile
 from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.quick_start import Recommender
 from recbole_navigen.quick_start.run import finished_run
 from recbole_navigen.serving.growing import EXPOSURE
 
-RUNS = Path(__file__).resolve().parent / "runs" / "cold"
-SHARE = 0.1  # of the items, withheld
-LEAST = 3  # events that a user must have left
-HELD_OUT = 2  # of each user's last events that are not trained on
-RECENT = 10  # items of a history that its text is of
-CUT = 10
 WARM_LOSS = 0.01
-AT_ONCE = 256
-Ranker = Callable[[Sequence[Sequence[str]]], np.ndarray]  # histories to scores of all items, (B, N)
-
-
-def withhold(source: Path, folder: Path, share: float, seed: int) -> set[str]:
-    """Write a data set without some of its items.
-
-    Args:
-        source: folder of NAME.inter and NAME.item. folder: where the smaller one is written, under the same name.
-        share: of the items that have events. seed: of the draw.
-
-    Returns:
-        Raw ids of the items that were withheld.
-    """
-    name = source.name
-    header, *lines = (source / f"{name}.inter").read_text("utf-8").rstrip("\n").split("\n")
-    columns = [column.partition(":")[0] for column in header.split("\t")]
-    user, item = columns.index("user_id"), columns.index("item_id")
-    cells = [line.split("\t") for line in lines]
-    items = sorted({row[item] for row in cells})
-    drawn = np.random.default_rng(seed).permutation(len(items))[: max(1, round(share * len(items)))]
-    cold = {items[place] for place in drawn}
-    counts: dict[str, int] = {}
-    for row in cells:
-        counts[row[user]] = counts.get(row[user], 0) + (row[item] not in cold)
-    kept = [
-        line for line, row in zip(lines, cells, strict=True) if row[item] not in cold and counts[row[user]] >= LEAST
-    ]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.inter").write_text("".join(f"{line}\n" for line in [header, *kept]), "utf-8")
-    shutil.copyfile(source / f"{name}.item", folder / f"{name}.item")
-    return cold
 
 
 def run_settings(seed: int, given: list[str]) -> dict[str, Any]:
@@ -116,108 +86,9 @@ def control_run(name: str, smaller: Path, whole: dict[str, list[str]], cold: set
     return finished_run(name, config_dict={**columns, **settings, "data_path": str(folder.parent)})
 
 
-def item_table(config: Config, source: Path) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The text columns of every item of a data set, and raw id -> all of its text. source: folder of the data set."""
-    file = AtomicFile(source / f"{source.name}.item", config["field_separator"], config["encoding"])
-    columns = [config["ITEM_ID_FIELD"], *config["item_text_fields"]]
-    table = file.texts(columns)[columns].drop_duplicates(columns[0])
-    return table, dict(zip(table[columns[0]], table[columns[1:]].agg(". ".join, axis=1), strict=True))
-
-
-def cases(whole: dict[str, list[str]], cold: set[str]) -> list[tuple[str, list[str], str]]:
-    """User, history and target of every event of a withheld item behind what was trained on, and of the warm ones.
-
-    whole: what each user did, withheld items included.
-    """
-    found = []
-    for user, events in whole.items():
-        warm = [place for place, item in enumerate(events) if item not in cold]
-        if len(warm) < LEAST:
-            continue
-        first = warm[-HELD_OUT]
-        for place in range(first, len(events)):
-            history = [item for item in events[:place] if item not in cold]
-            found.append((user, history, events[place]))
-    return found
-
-
-def ndcg_of(
-    rank: Ranker, asked: Sequence[tuple[str, list[str], str]], items: Sequence[str], hidden: Iterable[str] = ()
-) -> dict[str, float]:
-    """NDCG@10 of each user, the mean over the user's targets. A tie counts for the worst place that it may mean.
-
-    rank, items: what ranks, and raw ids in its order. hidden: items that are left out of the ranking.
-    """
-    index, values = {item: place for place, item in enumerate(items)}, {}
-    for begin in range(0, len(asked), AT_ONCE):
-        part = asked[begin : begin + AT_ONCE]
-        scores = rank([history for _, history, _ in part])
-        scores[:, [index[item] for item in hidden]] = -np.inf
-        own = scores[np.arange(len(part)), [index[target] for _, _, target in part]]
-        ranks = (scores >= own[:, None]).sum(axis=1)
-        for (user, _, _), place in zip(part, ranks.tolist(), strict=True):
-            values.setdefault(user, []).append(1 / np.log2(1 + place) if place <= CUT else 0.0)
-    return {user: float(np.mean(own)) for user, own in values.items()}
-
-
 def mean_of(values: dict[str, float]) -> float:
     """Mean over users."""
     return float(np.mean(list(values.values())))
-
-
-def navigen(recommender: Recommender) -> Ranker:
-    def rank(histories: Sequence[Sequence[str]]) -> np.ndarray:
-        indices = recommender._all_indices(histories)
-        read, lengths = recommender._padded(indices)
-        return recommender.ranking.log_probs(recommender.renderer.cid2cid(read, lengths), read).numpy()
-
-    return rank
-
-
-def popularity(train: dict[str, list[str]], items: Sequence[str]) -> Ranker:
-    index = {item: place for place, item in enumerate(items)}
-    counts = np.bincount([index[item] for events in train.values() for item in events], minlength=len(items))
-    return lambda histories: np.tile(counts.astype(float), (len(histories), 1))
-
-
-def neighbours(texts: Sequence[str], items: Sequence[str]) -> tuple[Ranker, Ranker, np.ndarray]:
-    """Ranks by text: the mean cosine to the last items."""
-    index = {item: place for place, item in enumerate(items)}
-    rows = TfidfVectorizer(sublinear_tf=True, stop_words="english").fit_transform(texts)
-
-    def rank(histories: Sequence[Sequence[str]]) -> np.ndarray:
-        return (recent(histories, index) @ rows @ rows.T).toarray()
-
-    return rank, rows, index
-
-
-def recent(histories: Sequence[Sequence[str]], index: dict[str, int]) -> sp.csr_matrix:
-    """The mean over the last items of each history, as a matrix over items. (B, N)."""
-    last = [[index[item] for item in history[-RECENT:]] for history in histories]
-    rows = np.repeat(np.arange(len(last)), [len(own) for own in last])
-    values = np.concatenate([np.full(len(own), 1 / len(own)) for own in last])
-    return sp.csr_matrix((values, (rows, np.concatenate(last))), (len(last), len(index)))
-
-
-def content(train: dict[str, list[str]], rows: sp.csr_matrix, index: dict[str, int], seed: int) -> Ranker:
-    """Learns which text follows which: ridge from the mean text of the last items to the next one's, on training
-    events, in a latent space of the texts.
-    """
-    latent = TruncatedSVD(min(128, rows.shape[1] - 1), random_state=seed).fit_transform(rows)
-    pairs = [
-        (events[max(0, place - RECENT) : place], events[place])
-        for events in train.values()
-        for place in range(1, len(events))
-    ]
-    drawn = np.random.default_rng(seed).permutation(len(pairs))[:100_000]
-    read = recent([pairs[place][0] for place in drawn], index) @ latent
-    follows = latent[[index[pairs[place][1]] for place in drawn]]
-    mean = follows.mean(axis=0)
-    weights = np.linalg.solve(
-        read.T @ read + 1e-2 * len(drawn) * np.eye(read.shape[1]) * read.var(), read.T @ (follows - mean)
-    )
-    unit = latent / np.maximum(np.linalg.norm(latent, axis=1, keepdims=True), 1e-9)
-    return lambda histories: (recent(histories, index) @ latent @ weights + mean) @ unit.T
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -231,7 +102,7 @@ def main(argv: list[str] | None = None) -> int:
     name, seed = arguments.dataset, arguments.seed
     own = run_settings(seed, settings)
     if arguments.part != "items":
-        measure = importlib.import_module(f"cold_{arguments.part}").measure
+        measure = importlib.import_module(f"cold_start.{arguments.part}").measure
         return measure(name, arguments.data_path, own)
 
     # 1. The run, the whole histories, and what is asked.

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import Bar, write_results
 
+from harness.common import Bar, write_results
 from recbole_navigen.artefacts import file_hash
 
 try:

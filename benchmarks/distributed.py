@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from common import Bar, begin, part, write_results
+from harness.common import Bar, begin, part, write_results
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "benchmarks" / "runs" / "distributed"

@@ -13,9 +13,8 @@ import argparse
 from pathlib import Path
 
 from ablations import METRIC, rows
-from common import Bar, write_results
-from quality import RUNS, SELECT_ON, compared, ratio, settings_of
-
+from harness.common import Bar, write_results
+from harness.ranking_runs import RUNS, SELECT_ON, compared, ratio, settings_of
 from recbole_navigen.comparison.estimates import Contender
 from recbole_navigen.comparison.page import report
 from recbole_navigen.config.reading import read_settings

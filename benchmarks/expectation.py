@@ -17,10 +17,10 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from common import Bar, write_results
-from instructions import held_out_users
-from quality import ranking_run
 
+from harness.common import Bar, write_results
+from harness.ranking_runs import ranking_run
+from instructions import held_out_users
 from recbole_navigen.config import Config
 from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.data import create_dataset, read_item_text

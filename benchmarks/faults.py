@@ -5,8 +5,8 @@
 
 Each command runs once untouched. Then it is killed in one of its stages after the other, at a moment that is drawn from
 the time which that stage took, and given again after each kill; what it leaves at last is compared with the untouched
-one's, file by file (`fault_runner.contents`). ml-100k, users with at most 30 ratings, small models, one thread. It
-stands in benchmarks/runs/faults; a benchmark that was stopped goes on behind the last chain of kills.
+one's, file by file (`harness.fault_runner.contents`). ml-100k, users with at most 30 ratings, small models, one thread.
+It stands in benchmarks/runs/faults; a benchmark that was stopped goes on behind the last chain of kills.
 """
 
 import argparse
@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from common import Bar, begin, part, write_results
-from fault_runner import ROOT, Commands, Ended, Kill, contents, differing
 
+from harness.common import Bar, begin, part, write_results
+from harness.fault_runner import ROOT, Commands, Ended, Kill, contents, differing
 from recbole_navigen.artefacts import content_hash, read_json
 
 sys.path.append(str(ROOT / "tests" / "support"))
@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=2020, help="of the moments")
     given = parser.parse_args()
     begin(FOLDER, vars(given))
-    import tiny_models
+    from worlds import tiny_models
 
     # What they draw is nothing: that they draw the same is what counts.
     sizes = {"width": 32, "layers": 1, "latent_width": 8, "channels": 16, "pairs": 16, "frames": 16, "pictures": 4}

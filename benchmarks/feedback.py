@@ -22,11 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tiny_navigen
-import tiny_world as world
-from common import Bar, write_results
-from generation import sequences
 
+from generation import sequences
+from harness.common import Bar, write_results
 from recbole_navigen.artefacts import content_hash
 from recbole_navigen.evaluation.statistics import bootstrap
 from recbole_navigen.generation.feedback_file import append_lines, said_preferences
@@ -35,6 +33,8 @@ from recbole_navigen.quick_start import Recommender
 from recbole_navigen.serving.answers import Instruction
 from recbole_navigen.serving.preferences import Preferences
 from recbole_navigen.supervision.feedback_lines import FEEDBACK, read_feedback
+from worlds import tiny_navigen
+from worlds import tiny_world as world
 
 RUNS = Path(__file__).resolve().parent / "runs" / "feedback"
 ROUNDS = 3

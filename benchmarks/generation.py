@@ -33,14 +33,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import tiny_models
-import tiny_navigen
-import tiny_world as world
 import torch
-from common import Bar, write_results
 from PIL import Image
 from scipy.stats import spearmanr
 
+from harness.common import Bar, write_results
 from recbole_navigen.encoders.clip import ClipEncoder
 from recbole_navigen.encoders.frames import read_frames
 from recbole_navigen.evaluation.media_scores import METRICS, MediaScores
@@ -53,6 +50,8 @@ from recbole_navigen.generation.page import write_media_page
 from recbole_navigen.generation.records import InstructionRecord
 from recbole_navigen.generation.settings import GenerationSettings, generation_settings
 from recbole_navigen.runs.page import run_sections
+from worlds import tiny_models, tiny_navigen
+from worlds import tiny_world as world
 
 RUNS = Path(__file__).resolve().parent / "runs" / "generation"
 TRUTH, OURS, TERMS, LAST, POPULAR = "ground truth", "NaviGen", "history terms", "last item", "popular item"

@@ -3,8 +3,8 @@
     python benchmarks/gpu.py [--device=auto] [--parts=job,ranking,writer,lora,media,evaluator]
     python benchmarks/gpu.py --small --device=cpu  # tiny layouts, as the tests run it
 
-Large models have published layouts and random weights (`gpu_layouts.py`), so nothing is downloaded. A part that fails
-is reported and does not stop the others. Numbers go to results/gpu.json, those of --small to gpu-small.json.
+Large models have published layouts and random weights (`worlds/published_layouts.py`), so nothing is downloaded. A part
+that fails is reported and does not stop the others. Numbers go to results/gpu.json, those of --small to gpu-small.json.
 """
 
 import argparse
@@ -21,13 +21,11 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-import gpu_layouts as layouts
 import numpy as np
 import torch
-from common import RESULTS, Bar, write_results
 from recbole.model.sequential_recommender.sasrec import SASRec
-from synthetic_catalogue import model_over, random_codes, random_histories
 
+from harness.common import RESULTS, Bar, write_results
 from recbole_navigen.artefacts import read_json
 from recbole_navigen.config import Config
 from recbole_navigen.devices import peak_device_memory_mb, resolve_device
@@ -42,6 +40,8 @@ from recbole_navigen.language.adapters import add_lora
 from recbole_navigen.language.backbone import scratch_lm
 from recbole_navigen.model.decoding import write
 from recbole_navigen.model.ranking import Ranking
+from worlds import published_layouts as layouts
+from worlds.synthetic_catalogue import model_over, random_codes, random_histories
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH, LENGTH, CODES = 128, 50, 256

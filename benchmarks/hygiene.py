@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from common import Bar, write_results
+from harness.common import Bar, write_results
 
 ROOT = Path(__file__).parent.parent
 PARTICIPLES = {"found", "own", "told", "given", "kept", "asked", "made", "held"}  # names that say nothing of the domain

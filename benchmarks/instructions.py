@@ -29,9 +29,9 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
-from common import Bar, write_results
-from quality import ranking_run
 
+from harness.common import Bar, write_results
+from harness.ranking_runs import ranking_run
 from recbole_navigen.artefacts import file_hash
 from recbole_navigen.config import Config
 from recbole_navigen.config.reading import parse_argv

@@ -21,11 +21,11 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from common import RESULTS, Bar, commit, write_results
-from corrections import corrected, without_code_rows
 from recbole.data.dataset import SequentialDataset
 from recbole.data.interaction import Interaction
 
+from baselines.corrections import corrected, without_code_rows
+from harness.common import RESULTS, Bar, commit, write_results
 from recbole_navigen.artefacts import content_hash, read_json, write_json
 from recbole_navigen.config import Config
 from recbole_navigen.config.reading import read_yaml

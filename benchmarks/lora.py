@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import Bar, begin, part, write_results
 from recbole.utils import init_seed
 
+from harness.common import Bar, begin, part, write_results
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.evaluation.fluency import is_packaged, packaged_model

@@ -9,9 +9,8 @@ one seed, test NDCG@10 paired over users. The model without cid2ins is that of `
 
 import argparse
 
-from common import Bar, write_results
-from quality import ranking_run, ratio
-
+from harness.common import Bar, write_results
+from harness.ranking_runs import ranking_run, ratio
 from recbole_navigen.comparison.estimates import PROTOCOLS
 from recbole_navigen.config import Config
 from recbole_navigen.config.reading import parse_argv

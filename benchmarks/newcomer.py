@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from common import Bar, write_results
+from harness.common import Bar, write_results
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "benchmarks" / "runs" / "newcomer"

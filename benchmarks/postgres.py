@@ -22,8 +22,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
-from common import Bar, write_results
 from optuna.trial import TrialState
+
+from harness.common import Bar, write_results
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "benchmarks" / "runs" / "postgres"

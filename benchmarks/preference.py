@@ -11,8 +11,7 @@ part of this project; numbers go to results/preference.json.
 import argparse
 from pathlib import Path
 
-from common import Bar, write_results
-
+from harness.common import Bar, write_results
 from recbole_navigen.encoders.clip import ClipEncoder
 from recbole_navigen.evaluation.preference import (
     HISTORY,

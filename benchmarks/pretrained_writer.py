@@ -19,10 +19,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from common import Bar, write_results
+from harness.common import Bar, write_results
+from harness.ranking_runs import ranking_run
 from lora import BACKBONE, smollm2
-from quality import ranking_run
-
 from recbole_navigen.config import Config, SupervisionSettings
 from recbole_navigen.config.reading import parse_argv
 from recbole_navigen.data import create_dataset, data_preparation

@@ -13,7 +13,7 @@ reward uses (all-MiniLM-L6-v2, extra `offline`). Differences are paired over use
     paper             the released reward
     no triangle       the default without self-consistency
     no novelty        the default without what a sample says that no other does
-    released bugs     learned as the released loop does (`released_bugs.py`); next items with decoder: tokens alone
+    released bugs     learned as released (`baselines/released_bugs.py`); next items with decoder: tokens alone
 
 What does not validate better is not kept (`kept` tells), so a variant loses nothing on validation by construction. What
 it would have done stands beside it: `last weights` are those of the last step, whatever they are worth.
@@ -31,12 +31,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from beam_baselines import dictionary_trie, flat_tokens, plain_causal_lm
-from common import Bar, part, write_results
-from instructions import held_out_users
-from quality import ranking_run
-from released_bugs import with_bugs
 
+from baselines.beams import dictionary_trie, flat_tokens, plain_causal_lm
+from baselines.released_bugs import with_bugs
+from harness.common import Bar, part, write_results
+from harness.ranking_runs import ranking_run
+from instructions import held_out_users
 from recbole_navigen.artefacts import MANIFEST, atomic_directory, content_hash, file_hash, read_json
 from recbole_navigen.config import Config
 from recbole_navigen.config.reading import parse_argv
@@ -63,7 +63,7 @@ from recbole_navigen.training.sft import NaviGenTrainer
 
 HERE = Path(__file__).resolve().parent
 RUNS = HERE / "runs" / "reinforce"
-CODE = ("instructions.py", "released_bugs.py")  # beside this file, what a measurement runs through
+CODE = ("instructions.py", "baselines/released_bugs.py")  # beside this file, what a measurement runs through
 VARIANTS: dict[str, tuple[dict[str, Any], Any]] = {
     "prefix": ({}, None),
     "paper": ({"reward": "paper"}, None),

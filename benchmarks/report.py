@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common import RESULTS
-from quality import settings_of
+from harness.common import RESULTS
+from harness.ranking_runs import settings_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, README = ROOT / "docs" / "results.md", ROOT / "README.md"
@@ -201,11 +201,11 @@ def _boards(board: Mapping[str, list[Row]]) -> Iterator[str]:
 def _questions() -> Iterator[str]:
     yield "## What else is measured\n"
     yield "| benchmark | what it measures |\n|---|---|"
-    for file in sorted((ROOT / "benchmarks").glob("*.py")):
+    for file in sorted((ROOT / "benchmarks").rglob("*.py")):
         text = file.read_text("utf-8")
-        if re.search(r"^from common import .*write_results", text, re.MULTILINE):
+        if re.search(r"^from harness.common import .*write_results", text, re.MULTILINE):
             about = " ".join(ast.get_docstring(ast.parse(text)).split("\n\n")[0].split())
-            yield f"| `benchmarks/{file.name}` | {_cell(about)} |"
+            yield f"| `{file.relative_to(ROOT)}` | {_cell(about)} |"
     yield ""
 
 

@@ -4,7 +4,7 @@
 
 1. On each data set a NaviGen and RecBole's SASRec of equal width: users a second of `full_sort_predict`, in one run.
 2. On ml-100k the same histories under `decoder: tokens`: its exact engine, and two beam searches over it
-   (`beam_baselines.py`): Hugging Face `generate` with a prefix function over a dictionary, and a tensor-masked beam
+   (`baselines/beams.py`): Hugging Face `generate` with a prefix function over a dictionary, and a tensor-masked beam
    whose KV cache is repeated per beam.
 3. Catalogues of 10^3 to 10^6 items: users a second of both decoders, a training step, memory.
 
@@ -20,11 +20,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from beam_baselines import brute_force, dictionary_trie, generate_beam, plain_causal_lm, vectorised_beam
-from common import Bar, write_results
 from recbole.model.sequential_recommender.sasrec import SASRec
-from synthetic_catalogue import model_over, random_codes, random_histories
 
+from baselines.beams import brute_force, dictionary_trie, generate_beam, plain_causal_lm, vectorised_beam
+from harness.common import Bar, write_results
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation, read_item_text
 from recbole_navigen.language.backbone import scratch_lm
@@ -32,6 +31,7 @@ from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.model.ranking import Ranking
 from recbole_navigen.pipeline.identifiers import build_table
 from recbole_navigen.pipeline.tokenizer import build_tokenizer
+from worlds.synthetic_catalogue import model_over, random_codes, random_histories
 
 BEAM, BATCH, REPEATS = 50, 256, 3
 FEW = 32  # users of the slow baselines, and of brute force

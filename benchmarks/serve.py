@@ -21,7 +21,8 @@ from typing import Any
 import httpx
 import numpy as np
 import psutil
-from common import Bar, write_results
+
+from harness.common import Bar, write_results
 
 ROOT = Path(__file__).parent.parent
 CLIENTS = (1, 8, 64)

@@ -16,8 +16,8 @@ import argparse
 import time
 
 import numpy as np
-from common import Bar, write_results
 
+from harness.common import Bar, write_results
 from recbole_navigen.config import Config
 from recbole_navigen.config.teachers import supervision_settings
 from recbole_navigen.data import create_dataset, data_preparation, read_item_text

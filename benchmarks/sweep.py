@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from common import Bar, begin, part, write_results
 
+from harness.common import Bar, begin, part, write_results
 from recbole_navigen.config import Config
 from recbole_navigen.evaluation.ranks import ndcg
 from recbole_navigen.evaluation.statistics import bootstrap

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import optuna
-from common import Bar, part, write_results
 
+from harness.common import Bar, part, write_results
 from recbole_navigen.config.reading import read_settings
 from recbole_navigen.evaluation.ranks import full_sort_ranks, ndcg
 from recbole_navigen.evaluation.statistics import interval, resampled_choice, resampled_means

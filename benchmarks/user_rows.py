@@ -10,10 +10,10 @@ the wall time that took. Validation is outside the clock for both.
 import argparse
 import time
 
-from common import Bar, write_results
-from quality import TUNED
 from recbole.utils import init_seed
 
+from harness.common import Bar, write_results
+from harness.ranking_runs import TUNED
 from recbole_navigen.config import Config
 from recbole_navigen.config.reading import read_settings
 from recbole_navigen.data import create_dataset, data_preparation

@@ -15,7 +15,7 @@ them count less each. What is made for somebody (`instruct`) shows what was aske
 
 n is the number of events of the history. Without any, p is how often the items are among the first events of training
 users. TOGETHER, and SHRUNK of `Evidence`, were chosen on training users of ml-100k held out in turn
-(`benchmarks/cold_choices.py`).
+(`benchmarks/cold_start/choices.py`).
 
 Symbols: B users, N items, P phrases.
 """

@@ -7,11 +7,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from bad_input_trials import import_all, outcomes
-from bad_input_world import Input
-from bad_inputs import chosen, judged
 from places import ROOT
 
+from bad_input.trials import import_all, outcomes
+from bad_input.world import Input
+from bad_inputs import chosen, judged
 from recbole_navigen.errors import DamagedArtefact, InputError
 
 

@@ -19,9 +19,9 @@ from recbole_navigen.generation.video import mp4
 
 
 def test_the_benchmark_on_small_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import common
     import generation
-    import tiny_navigen
+    from harness import common
+    from worlds import tiny_navigen
 
     monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(tiny_models, "Sizes", lambda: FEW_STEPS)
@@ -126,8 +126,8 @@ def test_what_models_learn_from_is_in_their_name(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_benchmark_on_posters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import common
     import generation
+    from harness import common
 
     monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(tiny_models, "build", lambda folder, parts: small_clip(folder / parts[0]))

@@ -13,8 +13,8 @@ from tiny_settings import NAVIGEN
 
 
 def test_every_part_runs_small_on_a_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import common
     import gpu
+    from harness import common
 
     monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
     places = [f"--data_path={write_atomic(tmp_path / 'dataset', 'tiny', users=20, items=30)}", "--dataset=tiny"]
@@ -42,16 +42,17 @@ def test_every_part_runs_small_on_a_processor(tmp_path: Path, monkeypatch: pytes
 
 
 def test_layouts_are_those_that_are_published() -> None:
-    import gpu_layouts
     import transformers
     from diffusers import WanTransformer3DModel, ZImageTransformer2DModel
+
+    from worlds import published_layouts
 
     with torch.device("meta"):
         sizes = {
             6.0: ZImageTransformer2DModel(),
             1.4: WanTransformer3DModel(num_attention_heads=12, attention_head_dim=128, ffn_dim=8960, num_layers=30),
-            0.135: gpu_layouts.language_model("135M", "meta"),
-            1.7: gpu_layouts.language_model("1.7B", "meta"),
+            0.135: published_layouts.language_model("135M", "meta"),
+            1.7: published_layouts.language_model("1.7B", "meta"),
         }
     for billions, model in sizes.items():
         assert sum(weight.numel() for weight in model.parameters()) / 1e9 == pytest.approx(billions, rel=0.05)

@@ -28,8 +28,8 @@ SMALL = {
 
 @pytest.fixture
 def levers(monkeypatch: pytest.MonkeyPatch):
-    import common
     import levers
+    from harness import common
 
     monkeypatch.setattr(levers, "RUNS", Path("runs"))
     for module in (common, levers):
@@ -132,7 +132,7 @@ FORMS = [
 def test_a_correction_starts_at_the_softmax_and_stays_a_distribution(levers, form) -> None:
     lm, renderer = small_model(item_rows=True)
     plain = lm.decoder
-    corrected = sys.modules["corrections"].CorrectedTree(plain.trie, lm.backbone.width, **form)
+    corrected = sys.modules["baselines.corrections"].CorrectedTree(plain.trie, lm.backbone.width, **form)
     corrected.query.load_state_dict(plain.query.state_dict())
     histories, lengths = random_histories(30, 5, 6, 0)
     rendered = renderer.cid2cid(histories, lengths)

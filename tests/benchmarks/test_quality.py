@@ -16,8 +16,8 @@ from recbole_navigen.config.reading import read_settings
 def test_it_drives_the_comparison_and_writes_bars(
     tiny: Path, in_this_process: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import common
     import quality
+    from harness import common
 
     monkeypatch.setattr(quality, "RUNS", Path("runs"))
     monkeypatch.setattr(common, "RESULTS", Path("results"))

@@ -36,9 +36,9 @@ SETTINGS = {
 
 @pytest.fixture
 def benchmark(monkeypatch: pytest.MonkeyPatch):
-    import common
     import quality
     import reinforce
+    from harness import common
 
     monkeypatch.setattr(quality, "RUNS", Path("quality"))
     monkeypatch.setattr(reinforce, "RUNS", Path("runs"))
@@ -120,7 +120,7 @@ def test_bars_say_what_was_kept_and_pairs_what_differs(benchmark):
 @pytest.mark.parametrize("history", ["pooled", "tokens"])
 def test_the_released_bugs_train_on_each_samples_own_states(benchmark, history):
     """Below the stream the model leaves out nodes that decide nothing; forced codes are scored from just those."""
-    from released_bugs import with_bugs
+    from baselines.released_bugs import with_bugs
 
     policy, lm = item_policy(history=history, decoder="tokens")
     buggy = with_bugs(policy)

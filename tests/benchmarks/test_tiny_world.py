@@ -67,9 +67,8 @@ def test_who_is_held_out_does_not_depend_on_nor_change_the_others(tmp_path: Path
 
 
 def test_a_painter_says_what_the_terms_say() -> None:
-    from tiny_navigen import Painter
-
     from recbole_navigen.supervision.interfaces import FOUNDERS, Order, Sample, Task
+    from worlds.tiny_navigen import Painter
 
     terms = ("red", "striped ball", "left", "night", "rising")
     orders = tuple(map(Order, FOUNDERS))

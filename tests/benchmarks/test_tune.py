@@ -13,7 +13,7 @@ from tiny_settings import NAVIGEN, SASREC, WIDTH
 @pytest.fixture
 def results(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where results are written; the settings of both models are tiny ones."""
-    import common
+    from harness import common
 
     monkeypatch.setattr(common, "RESULTS", Path("results"))
     folder = Path("properties/model")

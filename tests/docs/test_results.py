@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 import report
-from quality import settings_of
+from harness.ranking_runs import settings_of
 
 
 @pytest.fixture(scope="module")

@@ -147,8 +147,8 @@ def test_files_are_read_and_bad_ones_refused(tmp_path: Path) -> None:
 
 
 def test_the_command_compares_scores_on_a_users_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import common
     import preference
+    from harness import common
 
     rng = np.random.default_rng(0)
     (tmp_path / "images").mkdir()

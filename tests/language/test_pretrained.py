@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lora import smollm2, train
 from small_language_models import ARCHITECTURES, make
 from small_model import WORDS, brute_force, random_codes, random_histories, small_model
 from synthetic import make_config
@@ -20,6 +19,7 @@ from transformers import (
     AutoTokenizer,
 )
 
+from lora import smollm2, train
 from recbole_navigen.config import Config, ReinforceSettings, reinforce_settings
 from recbole_navigen.config.reading import properties_folders, read_settings
 from recbole_navigen.errors import InputError

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 import yaml
 from browser import CHROMIUM, WIDTHS, look_at
-from fault_runner import Kill
 from forked_commands import ForkedCommands
 from places import ROOT
 from run_folders import change
 from synthetic import write_atomic
 from tiny_settings import SASREC, WIDTH
 
+from harness.fault_runner import Kill
 from recbole_navigen.cli.compare import compare as command
 from recbole_navigen.errors import DamagedArtefact, InputError
 from recbole_navigen.evaluation.ranks import metric_values

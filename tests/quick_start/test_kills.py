@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 import yaml
-from fault_runner import CONSOLE, Commands, Ended, Kill, contents, differing
 from small_endpoint import answer
 from small_media import FEW_STEPS, tiny_models
 from synthetic import write_atomic
 from tiny_settings import ENDPOINT, NAVIGEN
+
+from harness.fault_runner import CONSOLE, Commands, Ended, Kill, contents, differing
 
 KILL, TERM = signal.SIGKILL, signal.SIGTERM
 CODES = {KILL: -KILL, TERM: 128 + TERM}

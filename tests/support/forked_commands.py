@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-import fault_runner
+from harness import fault_runner
 
 SUPPORT = Path(__file__).resolve()
 

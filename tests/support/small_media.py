@@ -3,13 +3,15 @@
 from pathlib import Path
 
 import numpy as np
-import tiny_models
-import tiny_world  # noqa: F401 (for tests)
 import torch
 from PIL import Image
 
 from recbole_navigen.generation.image import png
 from recbole_navigen.generation.video import mp4
+from worlds import (
+    tiny_models,
+    tiny_world,  # noqa: F401 (for tests)
+)
 
 TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 FEW_STEPS = tiny_models.Sizes(

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tiny_models
 import torch
 import transformers
 from torch import nn
 
 from recbole_navigen.language.attention import ATTENTION
+from worlds import tiny_models
 
 CHAT = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"

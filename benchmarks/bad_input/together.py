@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bad_input_settings import equal
-from bad_input_world import BASE, DATASET, Input, World
+from bad_input.settings import equal
+from bad_input.world import BASE, DATASET, Input, World
 
 
 def together_inputs(world: World) -> Iterator[Input]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bad_input_world import BASE, DATASET, FEW, Input, World, answers
 
+from bad_input.world import BASE, DATASET, FEW, Input, World, answers
 from recbole_navigen.artefacts import read_json
 
 JSON = {"a list": "[]", "an empty mapping": "{}", "nothing": "null", "a number": "3", "a text": '"text"', "NaN": "NaN"}

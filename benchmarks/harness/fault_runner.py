@@ -19,7 +19,7 @@ from pathlib import Path
 from pkgutil import walk_packages
 from typing import Any, TextIO
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CONSOLE = "console.txt"  # of a command's folder: what the last one printed
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _WAIT = 0.005  # seconds between two looks at what a command prints

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bad_input_world import BASE, DATASET, FILES, SPACE, Input, World, write_lines
+from bad_input.world import BASE, DATASET, FILES, SPACE, Input, World, write_lines
 
 FILE = f"{DATASET}.{{}}"
 LOAD = {

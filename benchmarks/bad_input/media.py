@@ -5,8 +5,9 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from bad_input_world import BASE, DATASET, FEW, Input, World
 from PIL import Image
+
+from bad_input.world import BASE, DATASET, FEW, Input, World
 
 
 def media_inputs(world: World) -> Iterator[Input]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bad_input_world import Input, World
+from bad_input.world import Input, World
 
 NAN, INF = math.nan, math.inf
 # Values that a parameter of a type cannot take, by what they are; the first that fits a type is taken.

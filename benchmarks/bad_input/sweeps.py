@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from bad_input_commands import TRAINS
-from bad_input_world import Input, World
+from bad_input.commands import TRAINS
+from bad_input.world import Input, World
 
 # One space a line; a line end or a tab within is written as in Python.
 BAD = r"""

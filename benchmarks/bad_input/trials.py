@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from bad_input_world import Input, World, recommender
-from fault_runner import of_command
+from bad_input.world import Input, World, recommender
+from harness.fault_runner import of_command
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 COMMANDS = {"navigen": "run_navigen", "compare": "run_compare", "hyper": "run_hyper", "generate": "run_generate"}
 PATIENCE, PATIENCE_AFTER = 60, 90  # seconds until an input counts as hung, without and with training
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from bad_input_files import INTERVALS
-from bad_input_world import BASE, DATASET, FEW, SPACE, Input, World
 
+from bad_input.files import INTERVALS
+from bad_input.world import BASE, DATASET, FEW, SPACE, Input, World
 from recbole_navigen.errors import InputError
 
 # Models whose settings are attacked; what several know is attacked once.

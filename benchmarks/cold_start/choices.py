@@ -16,9 +16,9 @@ HORIZON events are to be found. What is counted is counted over the other parts.
 from typing import Any
 
 import numpy as np
-from cold_users import ASKED, CUT, HORIZON, LATER, RUNS, SHARE, Crowd, withhold_users
-from common import write_results
 
+from cold_start.users import ASKED, CUT, HORIZON, LATER, RUNS, SHARE, Crowd, withhold_users
+from harness.common import write_results
 from recbole_navigen.bars import tqdm
 from recbole_navigen.config.locate import dataset_folder
 from recbole_navigen.evaluation.statistics import bootstrap

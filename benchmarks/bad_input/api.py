@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bad_input_calls import Call, inputs_of
-from bad_input_world import BASE, DATASET, Input, World, recommender
+
+from bad_input.calls import Call, inputs_of
+from bad_input.world import BASE, DATASET, Input, World, recommender
 
 NAN, INF = math.nan, math.inf
 

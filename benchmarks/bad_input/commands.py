@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from bad_input_world import BASE, DATASET, FEW, SPACE, Input, World
+from bad_input.world import BASE, DATASET, FEW, SPACE, Input, World
 
 TRAINS = {
     "navigen": ("navigen", f"--dataset={DATASET}", "--config_files", BASE),

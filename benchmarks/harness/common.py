@@ -18,7 +18,8 @@ from rich.table import Table
 
 from recbole_navigen.artefacts import read_json, write_json
 
-RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
 PACKAGES = ("recbole", "torch", "transformers", "numpy", "pandas", "scikit-learn")
 
 
@@ -57,13 +58,12 @@ def machine() -> dict[str, Any]:
 
 def commit() -> str:
     """The commit measured, with `+` behind it if the tree had changes of code."""
-    root = Path(__file__).parent.parent
     head = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
     ).stdout.strip()
     code = ["recbole_navigen", "properties", "benchmarks/*.py"]
     dirty = subprocess.run(
-        ["git", "status", "--porcelain", "--", *code], cwd=root, capture_output=True, text=True
+        ["git", "status", "--porcelain", "--", *code], cwd=ROOT, capture_output=True, text=True
     ).stdout
     return head + ("+" if dirty.strip() else "")
 

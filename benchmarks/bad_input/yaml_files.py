@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bad_input_files import READERS
-from bad_input_world import BASE, DATASET, Input, World
+from bad_input.files import READERS
+from bad_input.world import BASE, DATASET, Input, World
 
 # What a yaml file can be: fault -> its content, and a word that the sentence must hold beside the file's name.
 YAML: dict[str, str | bytes] = {

@@ -3,18 +3,18 @@
 import itertools
 from collections.abc import Callable, Iterator
 
-from bad_input_api import call_inputs
-from bad_input_commands import command_inputs
-from bad_input_files import atomic_inputs
-from bad_input_folders import model_inputs, run_inputs
-from bad_input_good_files import good_files
-from bad_input_media import media_inputs
-from bad_input_settings import good_settings, settings_inputs
-from bad_input_sweeps import space_inputs
-from bad_input_tables import table_inputs
-from bad_input_together import together_inputs
-from bad_input_world import Input, World
-from bad_input_yaml import yaml_inputs
+from bad_input.api import call_inputs
+from bad_input.commands import command_inputs
+from bad_input.files import atomic_inputs
+from bad_input.folders import model_inputs, run_inputs
+from bad_input.good_files import good_files
+from bad_input.media import media_inputs
+from bad_input.settings import good_settings, settings_inputs
+from bad_input.sweeps import space_inputs
+from bad_input.tables import table_inputs
+from bad_input.together import together_inputs
+from bad_input.world import Input, World
+from bad_input.yaml_files import yaml_inputs
 
 SOURCES: tuple[Callable[[World], Iterator[Input]], ...] = (
     settings_inputs,

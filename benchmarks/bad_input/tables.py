@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bad_input_world import Input, World
+
+from bad_input.world import Input, World
 
 NAN = math.nan
 

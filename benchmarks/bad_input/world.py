@@ -197,11 +197,11 @@ def _export(folder: Path, run: str) -> None:
 
 
 def _build_models(folder: Path) -> None:
-    import tiny_models
     import torch
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
     from recbole_navigen.language.vocabulary import train_tokenizer
+    from worlds import tiny_models
 
     steps = {f"{part}_steps": 1 for part in ("clip", "autoencoder", "image", "video")}
     small = {"width": 32, "layers": 1, "latent_width": 8, "channels": 16, "pairs": 16, "frames": 16}

@@ -17,9 +17,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cold import AT_ONCE, HELD_OUT, RUNS, SHARE, cases, content, item_table, navigen, ndcg_of, neighbours, withhold
-from common import write_results
 
+from cold_start.items import (
+    AT_ONCE,
+    HELD_OUT,
+    RUNS,
+    SHARE,
+    cases,
+    content,
+    item_table,
+    navigen,
+    ndcg_of,
+    neighbours,
+    withhold,
+)
+from harness.common import write_results
 from recbole_navigen.config import Config
 from recbole_navigen.config.locate import dataset_folder
 from recbole_navigen.data import create_dataset

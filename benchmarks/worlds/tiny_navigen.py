@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tiny_world as world
-from quality import ranking_run
 
+from harness.ranking_runs import ranking_run
 from recbole_navigen.artefacts import Stage, content_hash, file_hash
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation
@@ -28,6 +27,7 @@ from recbole_navigen.supervision.rows import InstructionRow, samples_of, supervi
 from recbole_navigen.supervision.template.judge import TemplateJudge
 from recbole_navigen.supervision.template.reasoner import TemplateReasoner
 from recbole_navigen.supervision.template.term_space import TermSpace
+from worlds import tiny_world as world
 
 DATASET = "tiny-world"
 MOMENTS = 1  # of each of many training users that become instructions

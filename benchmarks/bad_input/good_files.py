@@ -4,8 +4,8 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from bad_input_files import LOAD, Lines, bytes_of, lines_of, nothing, one_row, with_cell
-from bad_input_world import BASE, DATASET, FILES, Input, World, write_lines
+from bad_input.files import LOAD, Lines, bytes_of, lines_of, nothing, one_row, with_cell
+from bad_input.world import BASE, DATASET, FILES, Input, World, write_lines
 
 
 def good_files(world: World) -> Iterator[Input]:

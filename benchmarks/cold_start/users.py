@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import Bar, write_results
 
+from cold_start.items import RUNS
+from harness.common import Bar, write_results
 from recbole_navigen.bars import tqdm
 from recbole_navigen.config import Config
 from recbole_navigen.config.locate import dataset_folder
@@ -39,7 +40,6 @@ from recbole_navigen.serving.popularity import training_counts
 from recbole_navigen.serving.preferences import Preferences
 from recbole_navigen.serving.questions import HOLDER_SHARE, HOLDERS, NO, YES, answerable, term_question
 
-RUNS = Path(__file__).resolve().parent / "runs" / "cold"
 SHARE = 0.3  # of the users, withheld
 EVENTS = (0, 1, 2, 3)
 HORIZON, LATER = 10, 5  # targets, and events behind them that a user must have
@@ -50,7 +50,7 @@ ARMS = ("nothing", "preferences", "questions", "random", "any term")
 
 
 def withhold_users(source: Path, folder: Path, share: float, seed: int) -> set[str]:
-    """Write a data set without some of its users, whose raw ids come back. Arguments: see `cold.withhold`."""
+    """Write a data set without some of its users, whose raw ids come back. Arguments: see `items.withhold`."""
     name = source.name
     header, *lines = (source / f"{name}.inter").read_text("utf-8").rstrip("\n").split("\n")
     user = [column.partition(":")[0] for column in header.split("\t")].index("user_id")
