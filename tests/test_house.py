@@ -173,6 +173,18 @@ def test_no_file_is_too_long() -> None:
     assert {name: lines for name, lines in long.items() if lines > LONGEST} == {}
 
 
+def test_rooms_of_the_benchmarks_import_no_script() -> None:
+    """A script stands in `benchmarks` and imports what it will; what several share lies in a room below."""
+    scripts = {file.stem for file in (ROOT / "benchmarks").glob("*.py")}
+    wrong = [
+        f"{file.relative_to(ROOT)} imports {name}"
+        for file in (ROOT / "benchmarks").glob("*/*.py")
+        for name in re.findall(r"^\s*(?:from|import) (\w+)\b", file.read_text("utf-8"), re.MULTILINE)
+        if name in scripts
+    ]
+    assert not wrong
+
+
 def test_no_two_rooms_have_a_file_of_the_same_name() -> None:
     files = [file for file in PACKAGE.rglob("*.py") if file.name not in ROLES]
     names = Counter(file.name for file in files if file.parent.name != "cli" or file.name not in COMMANDS)

