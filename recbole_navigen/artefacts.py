@@ -1,8 +1,8 @@
 """Artefacts on disk: content hashes, atomic writes, records and manifests. NumPy and the standard library only.
 
-A `Stage` is work that is done once: it writes its files into an `atomic_directory` with a manifest, and the next run
-asks `stage_is_current` whether it can be skipped. A reader therefore sees a whole artefact or none. A single file of
-facts is a record, which holds a checksum of its own.
+A stage writes its files into an `atomic_directory`, which closes them with a manifest, and asks `stage_is_current` on
+the next run whether the work can be skipped (`work.Stage` does both). A reader therefore sees a whole artefact or none.
+A single file of facts is a record, which holds a checksum of its own.
 """
 
 import contextlib
@@ -14,10 +14,9 @@ import math
 import os
 import shutil
 import struct
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -28,8 +27,6 @@ from recbole_navigen.redaction import hide_known
 MANIFEST = "manifest.json"
 CHECKSUM = "checksum"  # key of a record
 FORMAT_VERSION = 1
-_BLOCK = 1 << 20
-Made, Value = TypeVar("Made"), TypeVar("Value")
 
 logger = logging.getLogger(__name__)
 
@@ -94,11 +91,8 @@ def _header(digest: "hashlib._Hash", kind: bytes, body: bytes) -> None:
 
 def file_hash(path: str | os.PathLike) -> str:
     """Return the sha256 of a file's bytes, read in blocks."""
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def plain(value: object) -> Any:
@@ -295,30 +289,3 @@ def stage_is_current(directory: str | os.PathLike, inputs: dict) -> bool:
     except DamagedArtefact as error:
         logger.warning("%s; building it again", error)
         return False
-
-
-@dataclass(slots=True)
-class Stage(Generic[Made, Value]):
-    """Work whose result is kept as an artefact: it is done once and read from then on.
-
-    Attributes:
-        folder: of the artefact. inputs: all that the result depends on; with other inputs it is made again.
-        make: does the work. save: writes what was made into a new folder. load: reads the result from the folder.
-        cached: after `run`, whether the result was there already.
-    """
-
-    folder: Path
-    inputs: dict[str, Any]
-    make: Callable[[], Made]
-    save: Callable[[Path, Made], object]
-    load: Callable[[Path], Value]
-    cached: bool = False
-
-    def run(self) -> Value:
-        """Return the result, made now unless it is there."""
-        self.cached = stage_is_current(self.folder, self.inputs)
-        if not self.cached:
-            made = self.make()
-            with atomic_directory(self.folder, self.inputs) as folder:
-                self.save(folder, made)
-        return self.load(self.folder)

@@ -108,10 +108,9 @@ def folder_hash(folder: str | Path) -> str:
     """sha256 over names and contents of the files of a model's folder."""
     folder = Path(folder)
     files = sorted(file for file in folder.rglob("*") if file.suffix in _MODEL_FILES and file.is_file())
-    stats = [(file, file.stat()) for file in files]
-    return _hash_of(
-        tuple((file.relative_to(folder).as_posix(), str(file), stat.st_size, stat.st_mtime_ns) for file, stat in stats)
-    )
+    stats = ((file, file.stat()) for file in files)
+    names = ((file.relative_to(folder).as_posix(), str(file), at.st_size, at.st_mtime_ns) for file, at in stats)
+    return _hash_of(tuple(names))
 
 
 @lru_cache(maxsize=64)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from harness.ranking_runs import ranking_run
-from recbole_navigen.artefacts import Stage, content_hash, file_hash
+from recbole_navigen.artefacts import content_hash, file_hash
 from recbole_navigen.config import Config
 from recbole_navigen.data import create_dataset, data_preparation
 from recbole_navigen.generation.records import FILE, InstructionRecord, read_records, write_records
@@ -27,6 +27,7 @@ from recbole_navigen.supervision.rows import InstructionRow, samples_of, supervi
 from recbole_navigen.supervision.template.judge import TemplateJudge
 from recbole_navigen.supervision.template.reasoner import TemplateReasoner
 from recbole_navigen.supervision.template.term_space import TermSpace
+from recbole_navigen.work import Stage
 from worlds import tiny_world as world
 
 DATASET = "tiny-world"

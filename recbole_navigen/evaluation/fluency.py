@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from recbole_navigen.artefacts import Stage, file_hash
+from recbole_navigen.artefacts import file_hash
 from recbole_navigen.bars import tqdm
 from recbole_navigen.errors import InputError
 from recbole_navigen.sources import SAFE, SAFE_CODE, refuse_pickles
+from recbole_navigen.work import Stage
 
 if TYPE_CHECKING:
     from tqdm import tqdm as Bar

@@ -59,10 +59,9 @@ class UserRanks:
 
     def save(self, run_dir: str | Path) -> None:
         """Write them into the folder of a run."""
-        columns = {name: getattr(self, name) for name in _COLUMNS}
         inputs = {"catalogue": self.catalogue, "split_hash": self.split_hash}
         with atomic_directory(Path(run_dir) / FOLDER, inputs) as folder:
-            pq.write_table(pa.table(columns), folder / FILE)
+            pq.write_table(pa.table({name: getattr(self, name) for name in _COLUMNS}), folder / FILE)
 
     @classmethod
     def load(cls, run_dir: str | Path) -> "UserRanks":

@@ -9,8 +9,9 @@ import numpy as np
 from filelock import FileLock
 from safetensors.numpy import load_file, save_file
 
-from recbole_navigen.artefacts import Stage, content_hash, read_json, write_json
+from recbole_navigen.artefacts import content_hash, read_json, write_json
 from recbole_navigen.errors import InputError
+from recbole_navigen.work import Stage
 
 EMBEDDINGS_FILE, CLOCK_FILE = "embeddings.safetensors", "seconds.json"
 SIMILARITIES = 1 << 25  # that are held at once

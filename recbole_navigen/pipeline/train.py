@@ -54,9 +54,7 @@ def build_net(
     text = read_item_text(config, part).text[1:]
     with stages("collaborative") as stage:
         vectors, cached, stage.spared = collaborative_vectors(config, part)
-        stage.metric = f"{config['collaborative_model']}, {vectors.shape[1]} dimensions" + (
-            ", cached" if cached else ""
-        )
+        stage.metric = f"{config['collaborative_model']}, {vectors.shape[1]} dimensions" + ", cached" * cached
     with stages("identifiers") as stage:
         # Processes may compute on different machines, so all read what the main one made.
         # A run that goes on keeps the table it began with: a teacher may answer now what it did not answer then.

@@ -75,8 +75,7 @@ def load_checkpoint(directory: str | Path) -> dict[str, Any]:
         )
     if not restore(directory):
         raise InputError(f"there is no checkpoint {directory.absolute()}; train with saved=True or name another")
-    manifest = verify_manifest(directory)
-    if manifest["inputs"].get("kind") != _KIND:
+    if verify_manifest(directory)["inputs"].get("kind") != _KIND:
         raise InputError(
             f"{directory} is another kind of artefact, not a checkpoint; name the folder `checkpoint` of a run"
         )

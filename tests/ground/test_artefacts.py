@@ -14,7 +14,6 @@ from places import ROOT
 
 from recbole_navigen.artefacts import (
     MANIFEST,
-    Stage,
     atomic_directory,
     content_hash,
     plain,
@@ -27,6 +26,7 @@ from recbole_navigen.artefacts import (
 )
 from recbole_navigen.errors import DamagedArtefact
 from recbole_navigen.leftovers import OLD, beside
+from recbole_navigen.work import Stage
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
 values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
