@@ -17,9 +17,10 @@ def test_it_drives_the_comparison_and_writes_bars(
     tiny: Path, in_this_process: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import quality
-    from harness import common
+    from harness import common, ranking_runs
 
-    monkeypatch.setattr(quality, "RUNS", Path("runs"))
+    for module in (quality, ranking_runs):
+        monkeypatch.setattr(module, "RUNS", Path("runs"))
     monkeypatch.setattr(common, "RESULTS", Path("results"))
     monkeypatch.setattr(sys, "argv", ["quality.py"])
     monkeypatch.setitem(quality.YARDSTICK, "tiny", 0.9)

@@ -36,11 +36,10 @@ SETTINGS = {
 
 @pytest.fixture
 def benchmark(monkeypatch: pytest.MonkeyPatch):
-    import quality
     import reinforce
-    from harness import common
+    from harness import common, ranking_runs
 
-    monkeypatch.setattr(quality, "RUNS", Path("quality"))
+    monkeypatch.setattr(ranking_runs, "RUNS", Path("quality"))
     monkeypatch.setattr(reinforce, "RUNS", Path("runs"))
     monkeypatch.setattr(common, "RESULTS", Path("results"))
     monkeypatch.setattr(reinforce, "ROLLOUT_USERS", 4)

@@ -65,9 +65,9 @@ def test_a_row_of_ablations_stands_beside_navigen(
     results: Path, in_this_process: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import ablations
-    import quality
+    from harness import ranking_runs
 
-    monkeypatch.setattr(quality, "RUNS", Path("runs"))
+    monkeypatch.setattr(ranking_runs, "RUNS", Path("runs"))
     monkeypatch.setattr(ablations, "RESULTS", results)
     monkeypatch.setattr(ablations, "PAGE", Path("ablations.md"))
     monkeypatch.setattr(ablations, "SETS", ("tiny", "ml-100k"))
@@ -90,9 +90,9 @@ def test_ensembles_stand_beside_their_members(
     results: Path, in_this_process: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import ensembles
-    import quality
+    from harness import ranking_runs
 
-    for module in (quality, ensembles):
+    for module in (ranking_runs, ensembles):
         monkeypatch.setattr(module, "RUNS", Path("runs"))
     small = {**SASREC, "epochs": 2}
     own = {"SASRec": small, "SASRec + text": {**WIDTH, "model": "SASRecText", "epochs": 2, "text_vocabulary": 400}}
