@@ -110,8 +110,8 @@ def export_transformers(trained: TrainedModel, folder: str | Path) -> Path:
     """Write a model as a plain causal LM with its tokenizer: `AutoModelForCausalLM.from_pretrained(folder)`.
 
     Adapters are merged. Special tokens and codes become rows of the vocabulary, behind the text, with the numbers they
-    have here. What a plain LM has no place for is left out: the bias and the legality of codes, the rows of single items and
-    the memory; so probabilities differ from NaviGen's.
+    have here. What a plain LM has no place for is left out: the bias and the legality of codes, the rows of single
+    items and the memory; so probabilities differ from NaviGen's.
     """
     history, decoder = (trained.settings[key] for key in ("history", "decoder"))
     if history != "tokens" or decoder != "tokens":
