@@ -96,10 +96,12 @@ def test_ensembles_stand_beside_their_members(
         monkeypatch.setattr(module, "RUNS", Path("runs"))
     small = {**SASREC, "epochs": 2}
     own = {"SASRec": small, "SASRec + text": {**WIDTH, "model": "SASRecText", "epochs": 2, "text_vocabulary": 400}}
+    own |= {"Transitions": {"validation_users": 50}}
     monkeypatch.setattr(ensembles, "settings_of", lambda name: own)
     words = ["--dataset=tiny", "--item_text_fields=[title]", "--MAX_ITEM_LIST_LENGTH=8", "--state=ERROR"]
     assert ensembles.main(words) == 0
-    assert in_this_process == ["NaviGen", "NaviGen", "SASRecText", "SASRec", "SASRec"]
+    assert in_this_process == ["NaviGen", "Transitions", "NaviGen", "SASRecText", "SASRec", "SASRec"]
     table = json.loads((results / "ensembles-tiny.json").read_text())["table"]
-    assert list(table) == ["NaviGen", ensembles.GENERATOR, ensembles.RANKER, "SASRec", ensembles.TWO, ensembles.FUSED]
-    assert ensembles.main(words) == 0 and len(in_this_process) == 5
+    members = ["NaviGen", "Transitions", ensembles.GENERATOR, ensembles.RANKER, "SASRec"]
+    assert list(table) == [*members, ensembles.TWO, ensembles.MEMORY, ensembles.FUSED]
+    assert ensembles.main(words) == 0 and len(in_this_process) == 6
