@@ -61,6 +61,9 @@ def built(dataset: str, data_path: str, **settings):
     vectors = np.random.default_rng(0).standard_normal((data.item_num - 1, WIDTH)).astype(np.float32)
     table = build_table(config, data, vectors, texts)
     model = NaviGen(config, train._dataset, table, build_tokenizer(config, table, texts)).eval()
+    part = train._dataset.sequences
+    model.lm.memory.learn(part.items, part.offsets, table.terms)
+    model.lm.memory.share.fill_(0.5)
     model.lm.repeats.log_factor.fill_(-3.0)
     return config, test._dataset.inter_feat, train._dataset, model
 
