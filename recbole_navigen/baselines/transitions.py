@@ -24,7 +24,7 @@ from torch import Tensor
 from recbole_navigen.baselines.untrained import Untrained
 from recbole_navigen.data import NaviGenDataset, read_item_text
 from recbole_navigen.errors import InputError
-from recbole_navigen.identifiers.neighbours import nearest, transitions
+from recbole_navigen.identifiers.neighbours import behind, nearest, transitions
 
 FLOOR = 1e-6
 
@@ -64,10 +64,7 @@ class Transitions(Untrained):
         them with probabilities, by internal id. Items without a score share FLOOR. Shape (B, N + 1), float32.
         """
         histories = interaction[self.ITEM_SEQ].cpu().numpy()
-        ages = interaction[self.ITEM_SEQ_LEN].cpu().numpy()[:, None] - 1 - np.arange(histories.shape[1])
-        rows, columns = np.nonzero((histories > 0) & (ages >= 0) & (ages < self._history))
-        weights = self._decay ** ages[rows, columns]
-        profile = sparse.csr_matrix((weights, (rows, histories[rows, columns])), shape=(len(histories), self.n_items))
-        scores = torch.from_numpy((profile @ self._follows).toarray().astype(np.float32)).to(self.device)
+        scores = behind(histories, self._follows, self._history, self._decay).toarray()
+        scores = torch.from_numpy(scores.astype(np.float32)).to(self.device)
         shares = scores / scores.sum(dim=1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
         return ((1 - FLOOR) * shares + FLOOR / (self.n_items - 1)).log()

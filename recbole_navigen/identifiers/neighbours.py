@@ -69,6 +69,23 @@ def nearest(vectors: sparse.csr_matrix, count: int) -> sparse.csr_matrix:
     return sparse.vstack(parts, format="csr")
 
 
+def behind(histories: np.ndarray, table: sparse.csr_matrix, last: int, decay: float) -> sparse.csr_matrix:
+    """Rows of a table summed over the last items of each history, each weighed by decay^(items behind it).
+
+    Args:
+        histories: internal ids, oldest first, right-padded with 0. Shape (B, any). table: (N + 1, N + 1).
+        last: how many items count. decay: above 0, at most 1.
+
+    Returns:
+        (B, N + 1), of the table's type.
+    """
+    ages = (histories > 0).sum(axis=1, keepdims=True) - 1 - np.arange(histories.shape[1])
+    rows, places = np.nonzero((ages >= 0) & (ages < last))
+    weights = (decay ** ages[rows, places]).astype(table.dtype)
+    shape = (len(histories), table.shape[0])
+    return sparse.csr_matrix((weights, (rows, histories[rows, places])), shape=shape) @ table
+
+
 def extended(
     table: sparse.csr_matrix, vectors: sparse.csr_matrix, new: sparse.csr_matrix, weight: float
 ) -> sparse.csr_matrix:

@@ -19,7 +19,7 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from recbole_navigen.identifiers.neighbours import extended, nearest, term_vectors, transitions
+from recbole_navigen.identifiers.neighbours import behind, extended, nearest, term_vectors, transitions
 
 # The last items of a history that count, and what each counts by the number of those behind it.
 HISTORY, DECAY = 15, 0.7
@@ -81,12 +81,7 @@ class Memory(nn.Module):
         Returns:
             (B, N + 1), float32, computed on the processor; all entries are above 0.
         """
-        items = histories.cpu().numpy()
-        ages = (items > 0).sum(axis=1, keepdims=True) - 1 - np.arange(items.shape[1])
-        rows, places = np.nonzero((ages >= 0) & (ages < HISTORY))
-        counts = (DECAY ** ages[rows, places]).astype(np.float32)
-        shape = (len(items), self.table.shape[0])
-        found = sparse.csr_matrix((counts, (rows, items[rows, places])), shape=shape) @ self.table
+        found = behind(histories.cpu().numpy(), self.table, HISTORY, DECAY)
         found.data /= np.repeat(np.asarray(found.sum(axis=1)).ravel(), np.diff(found.indptr))
         return found
 
