@@ -95,7 +95,7 @@ class Memory(nn.Module):
         places = torch.from_numpy(rows * found.shape[1] + found.indices).to(device)
         added = (torch.from_numpy(found.data).to(device) * (self.share / (1 - self.share))).log()
         every = log_probs.view(-1)
-        every[places] = torch.logaddexp(every[places], added)
+        every.scatter_(0, places, torch.logaddexp(every.index_select(0, places), added))
 
     def _load_from_state_dict(self, state: Mapping[str, Tensor], prefix: str, *args: object) -> None:
         # The table of the run is as long as its data made it; runs of before there was a memory have none.
