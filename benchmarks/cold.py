@@ -11,7 +11,8 @@ future is known to any model. Its history is what the user did before, without w
 What the added items cost the others is compared with a control: a model that was trained on the same events and
 those of the withheld items as well, for which these are items like any other. Its NDCG@10 of the other items falls too
 when the withheld ones join the ranking: that part is the price of a larger catalogue. What it has above the model
-without them when both rank the other items alone is the part of the data that was withheld.
+without them when both rank the other items alone is the part of the data that was withheld. --without_control spares
+this second training.
 
     python benchmarks/cold.py --dataset=ml-100k --part=users    # new users: cold_start/users.py
     python benchmarks/cold.py --dataset=ml-100k --part=choices  # how much statements weigh: cold_start/choices.py
@@ -97,6 +98,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data_path", default="dataset")
     parser.add_argument("--seed", type=int, default=2020)
     parser.add_argument("--part", choices=("items", "users", "choices", "exposure"), default="items")
+    parser.add_argument("--without_control", action="store_true", help="spare the training of the second model")
     parser.add_argument("--exposure", type=float, default=EXPOSURE, help="of `Recommender.add_items`")
     arguments, settings = parser.parse_known_args(argv)
     name, seed = arguments.dataset, arguments.seed
@@ -134,10 +136,18 @@ def main(argv: list[str] | None = None) -> int:
     of_warm = {label: ndcg_of(rank, warm_cases, items) for label, rank in rankers.items()}
 
     # 3. The control, which knew them.
-    knew = Recommender.load(control_run(name, smaller, whole, cold, own), device="cpu")
-    also = [item for item in knew.item_tokens if item in cold]
-    alone = mean_of(ndcg_of(navigen(knew), warm_cases, knew.item_tokens, also))
-    beside = mean_of(ndcg_of(navigen(knew), warm_cases, knew.item_tokens))
+    control = None
+    if not arguments.without_control:
+        knew = Recommender.load(control_run(name, smaller, whole, cold, own), device="cpu")
+        also = [item for item in knew.item_tokens if item in cold]
+        alone = mean_of(ndcg_of(navigen(knew), warm_cases, knew.item_tokens, also))
+        beside = mean_of(ndcg_of(navigen(knew), warm_cases, knew.item_tokens))
+        control = {
+            "warm alone": alone,
+            "warm beside withheld": beside,
+            "lost to known items": 1 - beside / alone,
+            "lost to less data": 1 - mean_of(before) / alone,
+        }
 
     # 4. Bars.
     users = list(of_cold["NaviGen"])
@@ -165,12 +175,7 @@ def main(argv: list[str] | None = None) -> int:
         "cold": {"users": len(users), "targets": len(cold_cases)},
         "warm": {"users": len(before), "targets": len(warm_cases)},
         "ndcg@10": means | {"warm before": mean_of(before)},
-        "control": {
-            "warm alone": alone,
-            "warm beside withheld": beside,
-            "lost to known items": 1 - beside / alone,
-            "lost to less data": 1 - mean_of(before) / alone,
-        },
+        "control": control,
         "text_explains": added.explained,
         "ridge": added.strength,
         "exposure": arguments.exposure,
