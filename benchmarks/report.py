@@ -29,16 +29,21 @@ COSTS = ("seeds", "training min", "parameters")
 IN_README = ("NaviGen", "SASRec", "Transitions", "LightGCN", "ItemKNN", "Pop")
 _ROWS = ("data/order.py", "data/sequences.py", "data/loader.py", "training/user_rows.py", "evaluation/ranks.py")
 _NETWORK = ("blockwise", "build", "item_model", "legal_codes", "repeats", "softmax", "starts", "text_model")
-_NETWORK += ("tree_decoder", "causal_filter")
+_NETWORK += ("tree_decoder", "causal_filter", "memory")
+_TABLES = ("balanced", "codes", "embeddings", "neighbours", "table", "terms")
 FILES = {
     "every": tuple(f"recbole_navigen/{name}" for name in _ROWS),
-    "Transitions": ("properties/model/Transitions.yaml", "recbole_navigen/baselines/transitions.py"),
+    "Transitions": (
+        "properties/model/Transitions.yaml",
+        "recbole_navigen/baselines/transitions.py",
+        "recbole_navigen/identifiers/neighbours.py",
+    ),
     "HSTU": ("properties/model/HSTU.yaml", "recbole_navigen/baselines/hstu.py"),
     "SASRec + text": ("properties/model/SASRecText.yaml", "recbole_navigen/baselines/sasrec_text.py"),
     "NaviGen": (
         "properties/model/NaviGen.yaml",
         *(f"recbole_navigen/network/{name}.py" for name in _NETWORK),
-        *(f"recbole_navigen/identifiers/{name}.py" for name in ("balanced", "codes", "embeddings", "table", "terms")),
+        *(f"recbole_navigen/identifiers/{name}.py" for name in _TABLES),
         *(f"recbole_navigen/training/{name}.py" for name in ("averaging", "schedule", "sft")),
         *(f"recbole_navigen/model/{name}.py" for name in ("calibration", "navigen", "ranking")),
         *(f"recbole_navigen/pipeline/{name}.py" for name in ("collaborative", "recoding")),
