@@ -28,7 +28,7 @@ from recbole_navigen.serving.top_k_file import refuse_format, write_top_k
 
 NOTHING_STATED = "nothing is stated and there is no history: items are ranked by their popularity in training"
 SAID_ONCE = (
-    "What is stated moves items as far as it tells what people take next. For a list of what was asked for, say it "
+    "What is liked moves items as far as it tells what people take next. For a list of what was asked for, say it "
     "louder: {}:2"
 )
 SOMEBODY = "(new)"  # the user of whom nothing but preferences is known
@@ -134,8 +134,9 @@ def run_recommend(
     console = Console(highlight=False)
     if new and not stated:
         console.print(NOTHING_STATED, soft_wrap=True)
-    if preferences is not None and stated and max(map(abs, stated.weights.values())) <= 1:
-        console.print(SAID_ONCE.format(next(iter(stated.weights))), markup=False, soft_wrap=True)
+    likes = {phrase: weight for phrase, weight in stated.weights.items() if weight > 0}
+    if preferences is not None and likes and max(likes.values()) <= 1:
+        console.print(SAID_ONCE.format(next(iter(likes))), markup=False, soft_wrap=True)
     if output is not None:
         console.print(f"{len(chosen)} users with {k} items each are in {output}", markup=False, soft_wrap=True)
         return output

@@ -37,6 +37,7 @@ from recbole_navigen.supervision.template.term_space import TermSpace
 STRENGTH = 4.0  # of a wish: nats between an item that matches a phrase and one that does not, by weight
 FADED = 10  # events after which statements weigh half
 MOST = 6.0  # of wishes: what all weights add up to at most: who wishes for more wishes each thing less loudly
+REFUSED = -2.0  # weight of "not horror": a list that shows what somebody refused is wrong, even if they would take it
 TOGETHER = 2.0  # phrases of equal weight that count in full as evidence
 LEAST_COSINE = 0.25  # of text embeddings, below which a phrase matches nothing
 _SPLIT = re.compile(r"[,;\n]|\bbut\b", re.IGNORECASE)
@@ -62,8 +63,8 @@ class Preferences:
     def of(cls, value: "Preferences | str | Mapping[str, float] | None") -> "Preferences":
         """Preferences as they are given: text, or phrases with their weights.
 
-        Phrases of a text end at commas, semicolons and "but"; "not horror", "no horror" and "-horror" are not wanted;
-        "noir:2" has the weight 2.
+        Phrases of a text end at commas, semicolons and "but". "noir" has the weight 1, "noir:2" the weight 2; "not
+        horror", "no horror" and "-horror" have the weight REFUSED, and "not horror:1" has -1.
         """
         if value is None or isinstance(value, Preferences):
             return value or cls()
@@ -79,10 +80,12 @@ class Preferences:
             raise InputError(f'preferences must be a text such as "noir, not horror", not {value!r}.')
         weights = {}
         for part in filter(None, (" ".join(part.split()) for part in _SPLIT.split(value))):
-            weight = float(found[1]) if (found := _WEIGHT.search(part)) else 1.0
+            weight = float(found[1]) if (found := _WEIGHT.search(part)) else None
             phrase = _WEIGHT.sub("", part).strip()
             if unwanted := _NOT.match(phrase):
-                phrase, weight = phrase[unwanted.end() :].strip(), -weight
+                phrase, weight = phrase[unwanted.end() :].strip(), REFUSED if weight is None else -weight
+            elif weight is None:
+                weight = 1.0
             if not phrase:
                 raise InputError(f"preferences={value!r}: {part!r} names nothing; say what is meant, or leave it out.")
             weights[phrase] = weight

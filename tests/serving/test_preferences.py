@@ -28,9 +28,9 @@ def test_text_is_read_as_people_write() -> None:
     assert said.weights == {
         "slow noir": 1,
         "1950s": 1,
-        "horror": -1,
-        "war": -1,
-        "love": -1,
+        "horror": -2,
+        "war": -2,
+        "love": -2,
         "train": 2.5,
         "a robot": -2,
     }
