@@ -193,6 +193,8 @@ def test_random_order_needs_no_times(tmp_path: Path) -> None:
     random_order = {"order": "RO", "split": {"RS": [0.6, 0.2, 0.2]}}
     dataset = create_dataset(make_config("BPR", tmp_path, "plain", load_col=columns, eval_args=random_order))
     parts = dataset.build()
-    assert sum(map(len, parts)) == 30 and parts[0].inter_feat["item_id"].tolist()[:3] != [1, 2, 3]
+    users, items = (parts[0].inter_feat[column].numpy() for column in ("user_id", "item_id"))
+    trained = [items[users == user].tolist() for user in range(1, 6)]
+    assert sum(map(len, parts)) == 30 and trained != [sorted(own) for own in trained]
     with pytest.raises(InputError, match="has no column timestamp"):
         create_dataset(make_config("SASRec", tmp_path, "plain"))

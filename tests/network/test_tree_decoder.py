@@ -87,7 +87,7 @@ def test_training_and_ranking_use_the_same_log_probabilities(case):
         for last in range(1, int(lengths[user])):
             context = renderer.cid2cid(histories[user : user + 1, :last], torch.tensor([last]))
             nats.append(-float(ranking.log_probs(context)[0, histories[user, last] - 1]))
-    assert float(loss) == pytest.approx(np.mean(nats), abs=1e-4)
+    assert loss.item() == pytest.approx(np.mean(nats), abs=1e-4)
 
 
 @given(catalogues, st.data())
