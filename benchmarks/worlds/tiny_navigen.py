@@ -36,7 +36,6 @@ POOL = 200  # items whose terms are expected together
 SETTINGS: dict[str, Any] = {
     "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
     "item_text_fields": ["title", *world.NAMES],
-    "epochs": 3,
     # Here terms can be put together to a picture that no item shows, so no single item is written for.
     "choose_item": False,
     "writer_steps": 1500,
