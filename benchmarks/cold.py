@@ -1,12 +1,13 @@
 """New items: a tenth of the catalogue is withheld from training, added by text alone, and asked for among all items.
 
-    python benchmarks/cold.py --dataset=ml-100k
+    python benchmarks/cold.py --dataset=ml-100k --draws=3
     python benchmarks/cold.py --dataset=amazon-toys-2014 --data_path=FOLDER [--key=value]
 
-The items that are withheld are drawn by a seed. NaviGen is trained on what is left of every user (leave-one-out: the
-last two events are not trained on either), and the withheld items are added to it by `Recommender.add_items`. Each
-event of a withheld item behind the last event of its user that was trained on is a target, so nothing of the user's
-future is known to any model. Its history is what the user did before, without withheld items.
+The items that are withheld are drawn by a seed, with `--draws` from several, each with a training of its own; a user's
+value is then the mean over the draws. NaviGen is trained on what is left of every user (leave-one-out: the last two
+events are not trained on either), and the withheld items are added to it by `Recommender.add_items`. Each event of a
+withheld item behind the last event of its user that was trained on is a target, so nothing of the user's future is
+known to any model. Its history is what the user did before, without withheld items.
 
 What the added items cost the others is compared with a control: a model that was trained on the same events and
 those of the withheld items as well, for which these are items like any other. Its NDCG@10 of the other items falls too
@@ -57,6 +58,7 @@ from recbole_navigen.quick_start.run import finished_run
 from recbole_navigen.serving.growing import EXPOSURE
 
 WARM_LOSS = 0.01
+OURS, BEFORE, ALONE, BESIDE = "NaviGen", "warm before", "control, warm alone", "control, warm beside withheld"
 
 
 def run_settings(seed: int, given: list[str]) -> dict[str, Any]:
@@ -92,23 +94,11 @@ def mean_of(values: dict[str, float]) -> float:
     return float(np.mean(list(values.values())))
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--dataset", required=True)
-    parser.add_argument("--data_path", default="dataset")
-    parser.add_argument("--seed", type=int, default=2020)
-    parser.add_argument("--part", choices=("items", "users", "choices", "exposure"), default="items")
-    parser.add_argument("--without_control", action="store_true", help="spare the training of the second model")
-    parser.add_argument("--exposure", type=float, default=EXPOSURE, help="of `Recommender.add_items`")
-    arguments, settings = parser.parse_known_args(argv)
-    name, seed = arguments.dataset, arguments.seed
-    own = run_settings(seed, settings)
-    if arguments.part != "items":
-        measure = importlib.import_module(f"cold_start.{arguments.part}").measure
-        return measure(name, arguments.data_path, own)
-
+def measured(name: str, data_path: str, given: list[str], seed: int, exposure: float, with_control: bool) -> dict:
+    """One draw of withheld items: NDCG@10 of each user by ranker, and what is reported beside it."""
+    own = run_settings(seed, given)
     # 1. The run, the whole histories, and what is asked.
-    source, smaller = dataset_folder(arguments.data_path, name), RUNS / f"data-{seed}" / name
+    source, smaller = dataset_folder(data_path, name), RUNS / f"data-{seed}" / name
     cold = withhold(source, smaller, SHARE, seed)
     run = finished_run(name, config_dict={**own, "data_path": str(smaller.parent)})
     config = Config("NaviGen", name, config_dict={"data_path": str(source.parent), "state": "ERROR"})
@@ -123,64 +113,73 @@ def main(argv: list[str] | None = None) -> int:
     # 2. Warm items before and after, cold ones after.
     before = ndcg_of(navigen(recommender), warm_cases, warm_items)
     table, texts = item_table(config, source)
-    added = recommender.add_items(table[table[config["ITEM_ID_FIELD"]].isin(cold)], arguments.exposure)
+    added = recommender.add_items(table[table[config["ITEM_ID_FIELD"]].isin(cold)], exposure)
     items = list(recommender.item_tokens)
     near, rows, index = neighbours([texts[item] for item in items], items)
     rankers = {
-        "NaviGen": navigen(recommender),
+        OURS: navigen(recommender),
         "popularity": popularity(train, items),
         "text neighbours": near,
         "content only": content(train, rows, index, seed),
     }
-    of_cold = {label: ndcg_of(rank, cold_cases, items) for label, rank in rankers.items()}
-    of_warm = {label: ndcg_of(rank, warm_cases, items) for label, rank in rankers.items()}
+    values = {f"cold, {label}": ndcg_of(rank, cold_cases, items) for label, rank in rankers.items()}
+    values |= {f"warm, {label}": ndcg_of(rank, warm_cases, items) for label, rank in rankers.items()}
+    values[BEFORE] = before
 
     # 3. The control, which knew them.
-    control = None
-    if not arguments.without_control:
+    if with_control:
         knew = Recommender.load(control_run(name, smaller, whole, cold, own), device="cpu")
         also = [item for item in knew.item_tokens if item in cold]
-        alone = mean_of(ndcg_of(navigen(knew), warm_cases, knew.item_tokens, also))
-        beside = mean_of(ndcg_of(navigen(knew), warm_cases, knew.item_tokens))
-        control = {
-            "warm alone": alone,
-            "warm beside withheld": beside,
-            "lost to known items": 1 - beside / alone,
-            "lost to less data": 1 - mean_of(before) / alone,
-        }
+        values[ALONE] = ndcg_of(navigen(knew), warm_cases, knew.item_tokens, also)
+        values[BESIDE] = ndcg_of(navigen(knew), warm_cases, knew.item_tokens)
+    details = {"withheld items": len(cold), "cold targets": len(cold_cases), "warm targets": len(warm_cases)}
+    details |= {"text explains": added.explained, "ridge": added.strength, "boost": added.boost}
+    return {"values": values, "details": details}
 
-    # 4. Bars.
-    users = list(of_cold["NaviGen"])
-    ours = np.array([of_cold["NaviGen"][user] for user in users])
+
+def pooled(draws: list[dict]) -> dict[str, dict[str, float]]:
+    """Each user's mean over the draws of items in which there was something to ask, by what is measured."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for draw in draws:
+        for label, values in draw["values"].items():
+            for user, value in values.items():
+                found.setdefault(label, {}).setdefault(user, []).append(value)
+    return {label: {user: float(np.mean(own)) for user, own in users.items()} for label, users in found.items()}
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--data_path", default="dataset")
+    parser.add_argument("--seed", type=int, default=2020)
+    parser.add_argument("--draws", type=int, default=1, help="of withheld items, each with a training of its own")
+    parser.add_argument("--part", choices=("items", "users", "choices", "exposure"), default="items")
+    parser.add_argument("--without_control", action="store_true", help="spare the training of the second model")
+    parser.add_argument("--exposure", type=float, default=EXPOSURE, help="of `Recommender.add_items`")
+    arguments, given = parser.parse_known_args(argv)
+    name, seed = arguments.dataset, arguments.seed
+    if arguments.part != "items":
+        measure = importlib.import_module(f"cold_start.{arguments.part}").measure
+        return measure(name, arguments.data_path, run_settings(seed, given))
+
+    shared = (arguments.exposure, not arguments.without_control)
+    draws = [measured(name, arguments.data_path, given, seed + draw, *shared) for draw in range(arguments.draws)]
+    values = pooled(draws)
+    means = {label: mean_of(own) for label, own in values.items()}
+    users = list(values[f"cold, {OURS}"])
     bars = []
-    for label in list(rankers)[1:]:
-        lead = bootstrap(ours - np.array([of_cold[label][user] for user in users]))
-        bars.append(
-            Bar(
-                f"cold NDCG@10, NaviGen - {label}, interval {lead.low:.4f} to {lead.high:.4f}",
-                lead.mean,
-                "above 0",
-                lead.low > 0,
-            )
-        )
-    loss = 1 - mean_of(of_warm["NaviGen"]) / mean_of(before)
-    bars.append(Bar("warm NDCG@10 lost to the added items", float(loss), f"at most {WARM_LOSS}", loss <= WARM_LOSS))
-    means = {
-        kind: {label: mean_of(own) for label, own in found.items()}
-        for kind, found in (("cold", of_cold), ("warm", of_warm))
-    }
-    details = {
-        "dataset": name,
-        "withheld_items": len(cold),
-        "cold": {"users": len(users), "targets": len(cold_cases)},
-        "warm": {"users": len(before), "targets": len(warm_cases)},
-        "ndcg@10": means | {"warm before": mean_of(before)},
-        "control": control,
-        "text_explains": added.explained,
-        "ridge": added.strength,
-        "exposure": arguments.exposure,
-        "boost": added.boost,
-    }
+    for label in ("popularity", "text neighbours", "content only"):
+        differences = [values[f"cold, {OURS}"][user] - values[f"cold, {label}"][user] for user in users]
+        lead = bootstrap(np.array(differences))
+        text = f"cold NDCG@10, NaviGen - {label}, interval {lead.low:.4f} to {lead.high:.4f}"
+        bars.append(Bar(text, lead.mean, "above 0", lead.low > 0))
+    loss = 1 - means[f"warm, {OURS}"] / means[BEFORE]
+    bars.append(Bar("warm NDCG@10 lost to the added items", loss, f"at most {WARM_LOSS}", loss <= WARM_LOSS))
+    details = {"dataset": name, "exposure": arguments.exposure, "draws": [draw["details"] for draw in draws]}
+    details |= {"cold users": len(users), "warm users": len(values[BEFORE]), "ndcg@10": means}
+    if ALONE in means:
+        known, less = (1 - means[label] / means[ALONE] for label in (BESIDE, BEFORE))
+        details["control"] = {"lost to known items": known, "lost to less data": less}
     write_results(f"cold-{name}", bars, details)
     return 0
 
