@@ -134,8 +134,8 @@ def run_recommend(
     console = Console(highlight=False)
     if new and not stated:
         console.print(NOTHING_STATED, soft_wrap=True)
-    likes = {phrase: weight for phrase, weight in stated.weights.items() if weight > 0}
-    if preferences is not None and likes and max(likes.values()) <= 1:
+    likes = {} if preferences is None else {phrase: own for phrase, own in stated.weights.items() if own > 0}
+    if likes and max(likes.values()) <= 1:
         console.print(SAID_ONCE.format(next(iter(likes))), markup=False, soft_wrap=True)
     if output is not None:
         console.print(f"{len(chosen)} users with {k} items each are in {output}", markup=False, soft_wrap=True)
