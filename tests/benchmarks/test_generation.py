@@ -19,6 +19,7 @@ from recbole_navigen.generation.video import mp4
 
 
 def test_the_benchmark_on_small_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import card
     import generation
     from harness import common
     from worlds import tiny_navigen
@@ -63,6 +64,9 @@ def test_the_benchmark_on_small_models(tmp_path: Path, monkeypatch: pytest.Monke
     assert prompts["NaviGen"] == asked and sorted(prompts["random-user"].values()) == sorted(asked.values())
     page = (world / "report.html").read_text()
     assert page.count('<article class="card">') == 8 and "ground truth, image" in page and "Dual identifiers" in page
+    monkeypatch.setattr(card, "PICTURE", tmp_path / "card.png")
+    card.main([str(world)])
+    assert Image.open(tmp_path / "card.png").width > 1000
 
     # A second call trains nothing and makes nothing.
     before = {file: file.stat().st_mtime_ns for file in world.rglob("*.safetensors")}
