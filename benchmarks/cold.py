@@ -53,6 +53,7 @@ from recbole_navigen.config.reading import parse_value
 from recbole_navigen.data import create_dataset
 from recbole_navigen.data.histories import histories_of
 from recbole_navigen.evaluation.statistics import bootstrap
+from recbole_navigen.identifiers.terms import terms_of_new
 from recbole_navigen.quick_start import Recommender
 from recbole_navigen.quick_start.run import finished_run
 from recbole_navigen.serving.growing import EXPOSURE
@@ -105,15 +106,19 @@ def measured(name: str, data_path: str, given: list[str], seed: int, exposure: f
     whole = histories_of(create_dataset(config))
     recommender = Recommender.load(run, device="cpu")
     warm_items = list(recommender.item_tokens)
+    table, texts = item_table(config, source)
+    read = dict(
+        zip(sorted(cold), terms_of_new([texts[item] for item in sorted(cold)], recommender.table.terms), strict=True)
+    )
+    by_text = {item for item, terms in read.items() if terms}  # what has no word cannot be added by its text
     asked = cases(whole, cold)
-    cold_cases = [case for case in asked if case[2] in cold]
+    cold_cases = [case for case in asked if case[2] in by_text]
     warm_cases = [case for case in asked if case[2] not in cold]
     train = {user: [item for item in events if item not in cold][:-HELD_OUT] for user, events in whole.items()}
 
     # 2. Warm items before and after, cold ones after.
     before = ndcg_of(navigen(recommender), warm_cases, warm_items)
-    table, texts = item_table(config, source)
-    added = recommender.add_items(table[table[config["ITEM_ID_FIELD"]].isin(cold)], exposure)
+    added = recommender.add_items(table[table[config["ITEM_ID_FIELD"]].isin(by_text)], exposure)
     items = list(recommender.item_tokens)
     near, rows, index = neighbours([texts[item] for item in items], items)
     rankers = {
@@ -132,7 +137,12 @@ def measured(name: str, data_path: str, given: list[str], seed: int, exposure: f
         also = [item for item in knew.item_tokens if item in cold]
         values[ALONE] = ndcg_of(navigen(knew), warm_cases, knew.item_tokens, also)
         values[BESIDE] = ndcg_of(navigen(knew), warm_cases, knew.item_tokens)
-    details = {"withheld items": len(cold), "cold targets": len(cold_cases), "warm targets": len(warm_cases)}
+    details = {
+        "withheld items": len(cold),
+        "without a word": len(cold) - len(by_text),
+        "cold targets": len(cold_cases),
+        "warm targets": len(warm_cases),
+    }
     details |= {"text explains": added.explained, "ridge": added.strength, "boost": added.boost}
     return {"values": values, "details": details}
 
