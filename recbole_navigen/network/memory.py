@@ -86,14 +86,16 @@ class Memory(nn.Module):
         return found
 
     def mix(self, log_probs: Tensor, histories: Tensor) -> None:
-        """Turn log p into log p', but for a constant of each user, in place.
+        """Turn log p into log p' in place; where nothing is known of a history it stays log p.
 
         log_probs: by internal id, normalised, (B, N + 1), float32. histories: (B, W).
         """
         found, device = self.known(histories), log_probs.device
-        rows = np.repeat(np.arange(found.shape[0]), np.diff(found.indptr))
-        places = torch.from_numpy(rows * found.shape[1] + found.indices).to(device)
-        added = (torch.from_numpy(found.data).to(device) * (self.share / (1 - self.share))).log()
+        counts = np.diff(found.indptr)
+        places = torch.from_numpy(np.repeat(np.arange(len(counts)), counts) * found.shape[1] + found.indices).to(device)
+        known = torch.from_numpy(counts > 0).to(device)
+        log_probs.add_(torch.where(known, (1 - self.share).log(), 0.0)[:, None])
+        added = (torch.from_numpy(found.data).to(device) * self.share).log()
         every = log_probs.view(-1)
         every.scatter_(0, places, torch.logaddexp(every.index_select(0, places), added))
 

@@ -25,7 +25,7 @@ def random_table(n_items: int, seed: int, density: float = 0.2) -> sparse.csr_ma
     return sparse.csr_matrix(dense.astype(np.float32))
 
 
-@given(st.integers(2, 30), st.integers(0, 1000), st.floats(0.05, 0.99), st.sampled_from(["tree", "tokens"]))
+@given(st.integers(2, 30), st.integers(0, 1000), st.floats(0.05, 1.0), st.sampled_from(["tree", "tokens"]))
 @few
 def test_the_mixture_is_that_of_the_formula(n_items: int, seed: int, share: float, decoder: str) -> None:
     model, renderer = small_model(n_items=n_items, seed=seed, decoder=decoder)
