@@ -80,12 +80,13 @@ class Preferences:
             raise InputError(f'preferences must be a text such as "noir, not horror", not {value!r}.')
         weights = {}
         for part in filter(None, (" ".join(part.split()) for part in _SPLIT.split(value))):
-            weight = float(found[1]) if (found := _WEIGHT.search(part)) else None
+            loud = _WEIGHT.search(part)
             phrase = _WEIGHT.sub("", part).strip()
-            if unwanted := _NOT.match(phrase):
-                phrase, weight = phrase[unwanted.end() :].strip(), REFUSED if weight is None else -weight
-            elif weight is None:
-                weight = 1.0
+            unwanted = _NOT.match(phrase)
+            if unwanted:
+                phrase = phrase[unwanted.end() :].strip()
+            once, said = (-1.0, REFUSED) if unwanted else (1.0, 1.0)
+            weight = once * float(loud[1]) if loud else said
             if not phrase:
                 raise InputError(f"preferences={value!r}: {part!r} names nothing; say what is meant, or leave it out.")
             weights[phrase] = weight
