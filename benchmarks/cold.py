@@ -7,7 +7,8 @@ The items that are withheld are drawn by a seed, with `--draws` from several, ea
 value is then the mean over the draws. NaviGen is trained on what is left of every user (leave-one-out: the last two
 events are not trained on either), and the withheld items are added to it by `Recommender.add_items`. Each event of a
 withheld item behind the last event of its user that was trained on is a target, so nothing of the user's future is
-known to any model. Its history is what the user did before, without withheld items.
+known to any model. Its history is what the user did before, without withheld items. Withheld items whose text has no
+word cannot be added by it and are not asked for; how many these are is reported.
 
 What the added items cost the others is compared with a control: a model that was trained on the same events and
 those of the withheld items as well, for which these are items like any other. Its NDCG@10 of the other items falls too
@@ -107,17 +108,16 @@ def measured(name: str, data_path: str, given: list[str], seed: int, exposure: f
     recommender = Recommender.load(run, device="cpu")
     warm_items = list(recommender.item_tokens)
     table, texts = item_table(config, source)
-    read = dict(
-        zip(sorted(cold), terms_of_new([texts[item] for item in sorted(cold)], recommender.table.terms), strict=True)
-    )
-    by_text = {item for item, terms in read.items() if terms}  # what has no word cannot be added by its text
+    order = sorted(cold)
+    terms = terms_of_new([texts[item] for item in order], recommender.table.terms)
+    by_text = {item for item, own in zip(order, terms, strict=True) if own}  # without a word none is added by its text
     asked = cases(whole, cold)
     cold_cases = [case for case in asked if case[2] in by_text]
     warm_cases = [case for case in asked if case[2] not in cold]
     train = {user: [item for item in events if item not in cold][:-HELD_OUT] for user, events in whole.items()}
 
     # 2. Warm items before and after, cold ones after.
-    before = ndcg_of(navigen(recommender), warm_cases, warm_items)
+    values = {BEFORE: ndcg_of(navigen(recommender), warm_cases, warm_items)}
     added = recommender.add_items(table[table[config["ITEM_ID_FIELD"]].isin(by_text)], exposure)
     items = list(recommender.item_tokens)
     near, rows, index = neighbours([texts[item] for item in items], items)
@@ -127,9 +127,8 @@ def measured(name: str, data_path: str, given: list[str], seed: int, exposure: f
         "text neighbours": near,
         "content only": content(train, rows, index, seed),
     }
-    values = {f"cold, {label}": ndcg_of(rank, cold_cases, items) for label, rank in rankers.items()}
+    values |= {f"cold, {label}": ndcg_of(rank, cold_cases, items) for label, rank in rankers.items()}
     values |= {f"warm, {label}": ndcg_of(rank, warm_cases, items) for label, rank in rankers.items()}
-    values[BEFORE] = before
 
     # 3. The control, which knew them.
     if with_control:
