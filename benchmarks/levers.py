@@ -25,6 +25,7 @@ from recbole.data.dataset import SequentialDataset
 from recbole.data.interaction import Interaction
 
 from baselines.corrections import corrected, without_code_rows
+from baselines.published import ADDED, averaged_over_views
 from harness.common import RESULTS, Bar, commit, write_results
 from recbole_navigen.artefacts import content_hash, read_json, write_json
 from recbole_navigen.config import Config
@@ -69,6 +70,8 @@ def measured(arguments: argparse.Namespace, lever: dict) -> dict:
     file = RUNS / arguments.dataset / f"{content_hash([lever, arguments.epochs, arguments.seed, *several])[:16]}.json"
     if file.is_file():
         return read_json(file)
+    if "views" in lever:
+        return seen_anew(arguments, lever)
     own = {**shared_settings(arguments), **{key: value for key, value in lever.items() if key not in CHANGES}}
     changed = changes(lever)
     if changed or several:  # no setting tells these apart, so that one would go on where another was killed
@@ -91,6 +94,18 @@ def measured(arguments: argparse.Namespace, lever: dict) -> dict:
     }
     write_json(file, record)
     return record
+
+
+def seen_anew(arguments: argparse.Namespace, lever: dict) -> dict:
+    """The record of the defaults, with the ranks that their run gives by another way of reading it."""
+    record = measured(arguments, {})
+    several = arguments.targets > 1
+    own = shared_settings(arguments)
+    if several:
+        own["checkpoint_dir"] = apart(RUNS / f"saved-{content_hash([{}, arguments.targets])[:8]}")
+    model, valid_data = load(own, arguments.dataset, RUNS / record["run"])
+    with averaged_over_views(**lever["views"]):
+        return {**record, "settings": lever, "ranks": target_ranks(model, valid_data, arguments.targets).tolist()}
 
 
 def apart(folder: Path) -> str:
@@ -209,13 +224,15 @@ WITHOUT = {
     "all positions": without_all_positions,
     "code rows": without_code_rows,
 }
-CHANGES = ("without", "correction")
+CHANGES = ("without", "correction", "adds")
 
 
 def changes(lever: dict) -> contextlib.AbstractContextManager | None:
     """What a lever changes that no setting of the product does, None for nothing."""
     if "without" in lever:
         return WITHOUT[lever["without"]]()
+    if "adds" in lever:
+        return ADDED[lever["adds"]]()
     return corrected(**lever["correction"]) if "correction" in lever else None
 
 

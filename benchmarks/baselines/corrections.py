@@ -61,18 +61,18 @@ class CorrectedTree(TreeDecoder):
         super().__init__(trie, width, 0, label_smoothing)
         self.row_dropout = row_dropout
         self.by_queries = nn.ModuleList(
-            _zero(nn.Linear(width, width)) for _ in range(trie.levels - 1 if queries else 0)
+            zeroed(nn.Linear(width, width)) for _ in range(trie.levels - 1 if queries else 0)
         )
         self.node_smoothing, self.coarse, self.late, self.progress, self.off = smoothing, coarse, late, 0.0, False
         chosen = levels or range(1, trie.levels + 1)
         self.by_rows, self.gates, self.by_history = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
         for level in map(str, chosen):
             if rows:
-                self.by_rows[level] = _zero(nn.Linear(width, width, bias=False))
+                self.by_rows[level] = zeroed(nn.Linear(width, width, bias=False))
             if gate:
-                self.gates[level] = _zero(nn.Linear(width, width))
+                self.gates[level] = zeroed(nn.Linear(width, width))
             if history:
-                self.by_history[level] = _zero(nn.Linear(width, 1))
+                self.by_history[level] = zeroed(nn.Linear(width, 1))
         for level in range(1, trie.levels + 1):
             widths = np.diff(trie.leaf_start[level])
             self.register_buffer(f"widths{level}", torch.from_numpy(widths), persistent=False)
@@ -186,7 +186,7 @@ def _segment_logsumexp(values: Tensor, lengths: Tensor) -> Tensor:
     return sums.log() + largest
 
 
-def _zero(layer: nn.Linear) -> nn.Linear:
+def zeroed(layer: nn.Linear) -> nn.Linear:
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer

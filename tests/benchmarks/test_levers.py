@@ -4,11 +4,13 @@ import argparse
 import json
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from places import ROOT
+from recbole.data.interaction import Interaction
 from small_model import random_histories, small_model
 
 from recbole_navigen.config.reading import read_settings, read_yaml
@@ -44,15 +46,19 @@ def test_every_lever_is_measured_once(tiny: Path, levers, monkeypatch: pytest.Mo
         "another seed": {**SMALL, "seed": 7},
         "one code for all": {**SMALL, "decoder": "tokens", "without": "legal softmax"},
         "corrected": {**SMALL, "correction": {"rows": True, "late": 0.5}},
+        "parts": {**SMALL, "adds": "item parts"},
+        "cosines": {**SMALL, "adds": "cosines of item parts"},
+        "two trees": {**SMALL, "adds": "second tree"},
+        "backwards": {**SMALL, "adds": "reversed windows"},
     }
     monkeypatch.setattr(levers, "read_yaml", lambda file: some)
     monkeypatch.setattr(sys, "argv", ["levers.py", "--dataset=tiny", "--epochs=1"])
     levers.main()
     result = json.loads(Path("results/levers-tiny.json").read_text())
-    assert list(result["table"]) == list(some) and result["bars"][0]["value"] == 4
+    assert list(result["table"]) == list(some) and result["bars"][0]["value"] == 8
     assert result["table"]["defaults"]["less the defaults, unseen items"] == "0.0000 [0.0000, 0.0000]"
     records = [json.loads(file.read_text()) for file in Path("runs/tiny").glob("*.json")]
-    assert len({record["run"] for record in records}) == 5
+    assert len({record["run"] for record in records}) == 9
     arguments = argparse.Namespace(dataset="tiny", data_path="dataset/", epochs=1, seed=2020, targets=1)
     owners, tail = levers.in_tail(arguments)
     assert len(set(owners)) == 60
@@ -119,12 +125,20 @@ def test_without_code_rows_items_have_their_own_alone(levers) -> None:
     assert lm.code_rows.grad is None and (lm.item_rows.grad[1:] == 1).all()
 
 
+def decoders(form: dict | str):
+    """What makes a corrected decoder of a trie and a width."""
+    if isinstance(form, dict):
+        return partial(sys.modules["baselines.corrections"].CorrectedTree, **form)
+    return sys.modules["baselines.published"].PartedTree
+
+
 FORMS = [
     {"rows": True},
     {"rows": True, "gate": True, "levels": [2]},
     {"history": True},
     {"queries": True},
     {"smoothing": 0.1, "coarse": 0.5},
+    "item parts",
 ]
 
 
@@ -132,7 +146,7 @@ FORMS = [
 def test_a_correction_starts_at_the_softmax_and_stays_a_distribution(levers, form) -> None:
     lm, renderer = small_model(item_rows=True)
     plain = lm.decoder
-    corrected = sys.modules["baselines.corrections"].CorrectedTree(plain.trie, lm.backbone.width, **form)
+    corrected = decoders(form)(plain.trie, lm.backbone.width)
     corrected.query.load_state_dict(plain.query.state_dict())
     histories, lengths = random_histories(30, 5, 6, 0)
     rendered = renderer.cid2cid(histories, lengths)
@@ -154,7 +168,31 @@ def test_a_correction_starts_at_the_softmax_and_stays_a_distribution(levers, for
     assert float(loss) == pytest.approx(-float(corrected.log_probs(lm, before).gather(1, targets).mean()), abs=1e-4)
 
 
+def test_a_shortened_history_keeps_its_order_and_its_last_item(levers) -> None:
+    shortened = sys.modules["baselines.published"].shortened
+    histories, lengths = random_histories(30, 50, 9, 0)
+    given = Interaction({"items": histories, "length": lengths})
+    short = shortened(given, "items", "length", 0.5, torch.Generator().manual_seed(1))
+    for row, own, length in zip(histories.tolist(), short["items"].tolist(), short["length"].tolist(), strict=True):
+        before, after = [item for item in row if item], own[:length]
+        assert after[-1] == before[-1] and not any(own[length:])
+        places = iter(before)
+        assert all(item in places for item in after)  # a subsequence
+    assert short["length"].sum() < 0.8 * lengths.sum()
+    same = shortened(given, "items", "length", 0.0, torch.Generator())
+    assert torch.equal(same["items"], histories) and torch.equal(same["length"], lengths)
+
+
 def test_levers_change_settings_that_exist() -> None:
     file = read_settings(ROOT / "properties" / "model" / "NaviGen.yaml")
     for name, lever in read_yaml(ROOT / "benchmarks" / "levers.yaml").items():
-        assert set(lever) <= {*file, "without", "correction", "seed", "sampled_softmax", "eval_step"}, name
+        assert set(lever) <= {
+            *file,
+            "without",
+            "correction",
+            "adds",
+            "views",
+            "seed",
+            "sampled_softmax",
+            "eval_step",
+        }, name
