@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+from optuna.trial import TrialState
 
 from harness.common import Bar, part, write_results
 from recbole_navigen.config.reading import read_settings
@@ -24,6 +25,7 @@ from recbole_navigen.evaluation.statistics import interval, resampled_choice, re
 from recbole_navigen.quick_start.hyper import run_hyper
 from recbole_navigen.runs.loaded import load_run
 from recbole_navigen.runs.result import Run
+from recbole_navigen.tuning.study import ended
 
 HERE = Path(__file__).resolve().parent
 RUNS = HERE / "runs" / "tune"
@@ -40,20 +42,26 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=2020)
     arguments = parser.parse_args()
     settings = read_settings(HERE / "tune.yaml")
-    trials = {model: searched(model, settings, arguments) for model in MODELS}
+    begun, trials = {}, {}
+    for model in MODELS:
+        begun[model] = searched(model, settings, arguments)
+        trials[model] = [trial for trial in begun[model] if "valid" in trial]
     rows = estimates(trials)
+    for model, every in begun.items():
+        rows[TUNED.format(model)] |= {"begun": len(every), "seconds": sum(trial["seconds"] for trial in every)}
     ratio = rows.pop("ratio")
     table = {
         label: {
             "valid NDCG@10, unseen items": f"{row['valid']:.4f}",
             "NDCG@10, unseen items": str(row["test"]),
-            "trials": str(row["trials"]),
-            "minutes of all trials": f"{row['minutes']:.1f}",
+            "trials": str(row["begun"]),
+            "of these run to the end": str(row["trials"]),
+            "minutes of all trials": f"{row['seconds'] / 60:.1f}",
             "settings": ", ".join(f"{key}={value}" for key, value in row["settings"].items()) or "the defaults",
         }
         for label, row in rows.items()
     }
-    counts = {model: len(found) for model, found in trials.items()}
+    counts = {model: len(every) for model, every in begun.items()}
     equal = len(set(counts.values())) == 1
     bars = [
         Bar("trials of each contender", min(counts.values()), f"equal, {arguments.trials} if time allows", equal),
@@ -69,7 +77,10 @@ def main() -> None:
 
 
 def searched(model: str, settings: dict[str, Any], arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """The trials of a model that ran to their end, the default first: their settings, seconds and values of users."""
+    """The trials of a model, the default first: settings and seconds, and values of users where one ran to its end.
+
+    Trials that the sweep stopped early, below the median of those before them, are among them.
+    """
     RUNS.mkdir(parents=True, exist_ok=True)
     storage, study = f"sqlite:///{RUNS / arguments.dataset}.db", f"{model}-{arguments.seed}"
     own = {"seed": arguments.seed, "data_path": arguments.data_path, "checkpoint_dir": str(RUNS / "saved")}
@@ -84,14 +95,14 @@ def searched(model: str, settings: dict[str, Any], arguments: argparse.Namespace
         output=RUNS / f"{study}-{arguments.dataset}",
     )
     found = []
-    for trial in optuna.load_study(study_name=study, storage=storage).trials:
-        if trial.state == optuna.trial.TrialState.COMPLETE:
+    for trial in ended(optuna.load_study(study_name=study, storage=storage)):
+        own = {"number": trial.number, "settings": trial.params, "seconds": trial.user_attrs["seconds"]}
+        if trial.state == TrialState.COMPLETE:
             folder = Path(trial.user_attrs["folder"])
             ranks = part(folder / "valid_ranks.json", lambda at=folder: {"unseen": validation_ranks(at)})["unseen"]
             test = Run.load(folder).ranks.rank_unseen
-            values = {"valid": ndcg(np.array(ranks), 10), "test": ndcg(test, 10)}
-            seconds = trial.user_attrs["seconds"]
-            found.append({"number": trial.number, "settings": trial.params, "seconds": seconds, **values})
+            own |= {"valid": ndcg(np.array(ranks), 10), "test": ndcg(test, 10)}
+        found.append(own)
     return sorted(found, key=lambda trial: trial["number"])
 
 
@@ -113,8 +124,9 @@ def estimates(trials: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
         rows[label] = {
             "valid": valid[best].mean(),
             "test": interval(test[best].mean(), draws[label]),
+            "begun": len(of),
             "trials": len(of),
-            "minutes": sum(trial["seconds"] for trial in of) / 60,
+            "seconds": sum(trial["seconds"] for trial in of),
             "settings": of[best]["settings"] if len(of) > 1 else {},
         }
 

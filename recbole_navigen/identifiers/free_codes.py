@@ -4,7 +4,7 @@ import numpy as np
 
 from recbole_navigen.errors import InputError
 
-BEAM = 64  # prefixes of codes that are followed at once
+BEAM, LEAVES = 64, 16  # prefixes of codes that are followed at once, and how many whole codes for each of them
 
 
 def free_codes(targets: np.ndarray, code_rows: np.ndarray, taken: np.ndarray) -> np.ndarray:
@@ -20,21 +20,27 @@ def free_codes(targets: np.ndarray, code_rows: np.ndarray, taken: np.ndarray) ->
     used = set(map(tuple, taken.tolist()))
     if len(used) + len(targets) > size**levels:
         raise InputError(f"{levels} levels of {size} codes have no room for {len(targets)} more items; train again.")
+    rows = code_rows.astype(np.float64)
+    squares = np.square(rows).sum(axis=2)
     result = []
     for target in targets.astype(np.float64):
         beam, new_code = BEAM, None
         while new_code is None:
             prefixes, rest = np.zeros((1, 0), dtype=np.int64), target[None]
             for level in range(levels):
-                missed = rest[:, None] - code_rows[level]
-                order = np.square(missed).sum(axis=2).ravel().argsort(kind="stable")
-                if level < levels - 1:
-                    order = order[:beam]
-                rows, codes = np.divmod(order, size)
-                prefixes = np.concatenate([prefixes[rows], codes[:, None]], axis=1)
-                rest = missed[rows, codes]
+                missed = np.square(rest).sum(axis=1)[:, None] - 2 * rest @ rows[level].T + squares[level]
+                kept = beam if level < levels - 1 else beam * LEAVES
+                parents, codes = np.divmod(_smallest(missed.ravel(), kept), size)
+                prefixes = np.concatenate([prefixes[parents], codes[:, None]], axis=1)
+                rest = rest[parents] - rows[level, codes]
             new_code = next((code for code in map(tuple, prefixes.tolist()) if code not in used), None)
             beam *= 8
         used.add(new_code)
         result.append(new_code)
     return np.array(result, dtype=np.int64)
+
+
+def _smallest(values: np.ndarray, count: int) -> np.ndarray:
+    """Places of so many of the smallest values, in order. (any,)."""
+    some = np.argpartition(values, count)[:count] if count < len(values) else np.arange(len(values))
+    return some[np.lexsort((some, values[some]))]

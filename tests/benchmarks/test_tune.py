@@ -52,6 +52,7 @@ def test_both_get_the_same_trials_and_the_choice_is_in_the_interval(
     assert list(rows) == ["SASRec, tuned", "NaviGen, tuned", tune.DEFAULT]
     assert [row["trials"] for row in rows.values()] == ["3", "3", "1"] and found["bars"][0]["holds"]
     assert rows[tune.DEFAULT]["settings"] == "the defaults"
+    assert all(1 <= int(row["of these run to the end"]) <= int(row["trials"]) for row in rows.values())
     records = [json.loads(file.read_text()) for file in Path("runs/saved").glob("*/result.json")]
     assert {record["config"]["select_on"] for record in records} == {"unseen"}
     # The same command trains nothing; no time, no further trials.
