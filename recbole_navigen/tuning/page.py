@@ -266,7 +266,9 @@ def _plots(sweep: Sweep, trials: Sequence[Any]) -> dict[str, Plot]:
     stopped = [trial for trial in trials if trial.state == TrialState.PRUNED and trial.intermediate_values]
     if stopped:
         dots["stopped early"] = [(t.number, list(t.intermediate_values.values())[-1]) for t in stopped]
-    best = {place: better(v for n, v in dots["done"] if n <= place) for place, _ in sorted(dots["done"])}
+    first = min(number for number, _ in dots["done"])
+    places = sorted(number for parts in dots.values() for number, _ in parts if number >= first)
+    best = {place: better(v for n, v in dots["done"] if n <= place) for place in places}
     plots = {
         "history": points_plot(f"Valid {metric} by trial", "trial", f"valid {metric}", dots, ("best so far", best))
     }
