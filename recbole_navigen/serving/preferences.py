@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from recbole_navigen.config.reading import nearest
+from recbole_navigen.config.reading import nearest, parse_value
 from recbole_navigen.encoders.sentences import SentenceSpace
 from recbole_navigen.errors import InputError
 from recbole_navigen.serving.evidence import Evidence
@@ -64,7 +64,8 @@ class Preferences:
         """Preferences as they are given: text, or phrases with their weights.
 
         Phrases of a text end at commas, semicolons and "but". "noir" has the weight 1, "noir:2" the weight 2; "not
-        horror", "no horror" and "-horror" have the weight REFUSED, and "not horror:1" has -1.
+        horror", "no horror" and "-horror" have the weight REFUSED, and "not horror:1" has -1. A text in braces or
+        brackets is read by yaml's rules: '{noir: 2, horror: -1}', '[noir, not horror]'.
         """
         if value is None or isinstance(value, Preferences):
             return value or cls()
@@ -78,6 +79,13 @@ class Preferences:
             return cls(weights)
         if not isinstance(value, str):
             raise InputError(f'preferences must be a text such as "noir, not horror", not {value!r}.')
+        if value.strip()[:1] in ("{", "["):
+            read = parse_value("preferences", value.strip())
+            if isinstance(read, list):
+                if not all(isinstance(one, str) for one in read):
+                    raise InputError(f"preferences={value} must be a list of phrases, such as [noir, not horror].")
+                read = ", ".join(read)
+            return cls.of(read)
         weights = {}
         for part in filter(None, (" ".join(part.split()) for part in _SPLIT.split(value))):
             loud = _WEIGHT.search(part)

@@ -36,6 +36,8 @@ def test_text_is_read_as_people_write() -> None:
     }
     assert Preferences.of(str(said)) == said and Preferences.of(said) is said
     assert Preferences.of("noir") + Preferences.of({"noir": -1.0, "war": 2}) == Preferences({"noir": 0.0, "war": 2.0})
+    assert Preferences.of('{"noir": 2, horror: -1}').weights == {"noir": 2, "horror": -1}
+    assert Preferences.of("[noir, not war]") == Preferences.of("noir, not war")
     assert not Preferences.of(None) and not Preferences.of(" , ") and not Preferences.of("noir:0")
 
 
@@ -154,6 +156,9 @@ def test_years_are_those_of_titles(monkeypatch) -> None:
         ("not , noir", "'not' names nothing"),
         (5, 'must be a text such as "noir, not horror", not 5'),
         ({"noir": "much"}, "'noir': 'much' is none"),
+        ('{"noir": much}', "'noir': 'much' is none"),
+        ("[1, 2]", "must be a list of phrases"),
+        ("[noir", "is not valid yaml; quote it and close its brackets"),
         ({"noir": math.nan}, "phrases with a number each"),
         (["noir", "war"], "has 2 entries for 1 histories"),
     ],
