@@ -166,12 +166,20 @@ def _dict(kind: Kind, value: Mapping[Any, Any], setting: Setting, sections: Sect
     }
 
 
-def refuse_unknown(settings: Iterable[Any], known: Iterable[str], where: str) -> None:
-    """Refuse settings whose name nothing reads."""
+def refuse_unknown(
+    settings: Iterable[Any], known: Iterable[str], where: str, owners: Callable[[object], Sequence[str]] | None = None
+) -> None:
+    """Refuse settings whose name nothing reads.
+
+    Args:
+        settings, known: names. where: they stand, for the message. owners: what else a setting may belong to.
+    """
     known = set(known)
     for key in settings:
         if key not in known:
             near = f"; the nearest valid name is `{nearest(str(key), known)}`" if known else ""
+            if owners is not None and (models := owners(key)):
+                near = f"; it belongs to {', '.join(models[:3])}{' and others' if len(models) > 3 else ''}{near}"
             raise InputError(f"unknown setting `{key}` {where}{near}")
 
 

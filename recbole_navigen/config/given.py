@@ -129,7 +129,7 @@ def gather(
         place = f"{where} for {model}" if settings is line else where
         if not known.issuperset(settings):
             others = shipped.keys_of_all_models() | keys_of_own_models()
-            refuse_unknown(settings, known if alone else known | others, place)
+            refuse_unknown(settings, known if alone else known | others, place, shipped.models_with)
         checked.append(
             {
                 key: fitted(described.get(key) or shipped.anywhere(key), value, shipped.sections)

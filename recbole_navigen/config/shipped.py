@@ -209,9 +209,21 @@ def keys_in_code(model: str) -> frozenset[str]:
 @functools.cache
 def keys_of_all_models() -> frozenset[str]:
     """Names of the settings of all models that have a yaml file, RecBole's and ours."""
-    folders = [recbole_folder() / "properties", *properties_folders()]
-    files = [file for folder in folders for file in (folder / "model").glob("*.yaml")]
-    return frozenset(key for file in files for key in _TOP.findall(file.read_text("utf-8")))
+    return frozenset().union(*_keys_by_model().values())
+
+
+def models_with(key: object) -> list[str]:
+    """Models whose yaml file has a setting of this name, ours first."""
+    found = [model for model, keys in _keys_by_model().items() if key in keys]
+    return sorted(found, key=lambda model: (model not in (*OURS, *BASELINES), model.lower()))
+
+
+def _keys_by_model() -> dict[str, frozenset[str]]:
+    keys: dict[str, frozenset[str]] = {}
+    for folder in (recbole_folder() / "properties", *properties_folders()):
+        for file in (folder / "model").glob("*.yaml"):
+            keys[file.stem] = keys.get(file.stem, frozenset()).union(_TOP.findall(file.read_text("utf-8")))
+    return keys
 
 
 def _table() -> Mapping[str, Setting]:

@@ -46,6 +46,7 @@ REFUSED = {
     "generate": [
         (["--strength=0"], "strength"),
         (["--image_modell=x"], "unknown setting"),
+        (["--codes_from=x"], "for NaviGen; it belongs to ReleasedNaviGen; the nearest valid name is `codes`"),
         (["--image_model=./nowhere"], "image_model=./nowhere"),
         (["--reference_image=none.png", "--clip_model=x/y"], "none.png"),
         (["--n_users=3", "--hidden_size=31"], "n_heads"),
