@@ -13,8 +13,8 @@ Topics of clips are chosen by the same gain. Symbols: N items, C candidates of a
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import combinations, islice
 from re import Pattern
 
 import numpy as np
@@ -124,15 +124,7 @@ class Planner:
         foreign = self._borne[:, [self._places[kind] for kind in group]].sum(axis=1)[items] == 0
         order = np.argsort(-np.where(foreign, FOREIGN, 1) * weights, kind="stable")
         literal = {self.facts[item].name: self.facts[item].literal for item in items[order].tolist()}
-        names: dict[str, bool] = {}
-        plains: list[str] = []
-        for name in topics or literal:
-            plain = _plain(name)
-            # Of two editions of one work, one is enough.
-            if plain and not any(plain.startswith(other) or other.startswith(plain) for other in plains):
-                names[name] = literal.get(name, True)
-                plains.append(plain)
-        return names
+        return {name: literal.get(name, True) for name in _works(topics or literal)}
 
     def _shown(
         self,
@@ -247,12 +239,12 @@ class Planner:
         threads = {}
         for kind in sorted(often, key=lambda name: -lift[name])[:3]:
             of_kind = [self.facts[item].name for item in reversed(history) if kind in self.facts[item].kinds]
-            names = tuple(dict.fromkeys(name for name in of_kind if name))[:2]
+            names = tuple(islice(_works(of_kind), 2))
             threads[self.plural(kind)] = (counts[kind], names)
         if size <= NEWEST:  # all of it is new
             return Trail(size, lexicons().nouns[self.domain], threads, (), ())
         newest = history[-NEWEST:]
-        names = tuple(dict.fromkeys(self.facts[item].name for item in reversed(newest) if self.facts[item].name))
+        names = tuple(_works(self.facts[item].name for item in reversed(newest)))
         recent = Counter(kind for item in newest for kind in self.facts[item].kinds)
         turns = tuple(self.plural(kind) for kind, count in recent.most_common(2) if count > NEWEST / 2)
         return Trail(size, lexicons().nouns[self.domain], threads, names, turns)
@@ -271,5 +263,11 @@ def planner_of(settings: SupervisionSettings, facts: Sequence[ItemFacts]) -> Pla
     return Planner(facts, settings.domain, settings.instruction_budget, settings.name_terms)
 
 
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
+def _works(names: Iterable[str]) -> Iterator[str]:
+    """The names of different works, in order: of two editions, such as "Kombat: Deception (PS2)", one is enough."""
+    plains: list[str] = []
+    for name in names:
+        plain = "".join(letter for letter in name.casefold() if letter.isalnum())
+        if plain and not any(plain.startswith(other) or other.startswith(plain) for other in plains):
+            plains.append(plain)
+            yield name
