@@ -31,8 +31,11 @@ class ItemText:
 def item_file(config: Config, dataset: Dataset) -> AtomicFile:
     """The item file of a data set."""
     settings = DataSettings.of(config)
-    path = Path(settings.data_path) / f"{dataset.dataset_name}.item"
-    return AtomicFile(path, settings.field_separator, settings.encoding)
+    return AtomicFile(_path(settings, dataset), settings.field_separator, settings.encoding)
+
+
+def _path(settings: DataSettings, dataset: Dataset) -> Path:
+    return Path(settings.data_path) / f"{dataset.dataset_name}.item"
 
 
 def read_item_text(config: Config, dataset: Dataset) -> ItemText:
@@ -42,17 +45,28 @@ def read_item_text(config: Config, dataset: Dataset) -> ItemText:
         config: gives `item_text_fields`, `data_path`, `field_separator` and `encoding`.
         dataset: knows the items and their ids.
 
+    Returns:
+        Their text; "" of every item where no fields are named and `text_vectors: none` says that the model reads none.
+
     Raises:
         InputError: no fields declared, no item file, a field that is not in it, or an item without a row.
     """
-    file = item_file(config, dataset)
-    path, header, names = file.path, file.header, DataSettings.of(config).item_text_fields
+    settings = DataSettings.of(config)
+    names, path = settings.item_text_fields, _path(settings, dataset)
     if not names:
-        raise InputError(
-            f"item_text_fields is empty; name the text columns of {path} in "
-            f"properties/dataset/{dataset.dataset_name}.yaml or on the command line, "
-            f"e.g. --item_text_fields='[{next(reversed(header))}]'"
-        )
+        if config["text_vectors"] == "none":
+            nothing = ("",) * dataset.item_num
+            return ItemText({}, nothing, nothing)
+        do = f"add {path} and name its text columns"
+        if path.is_file():
+            some = next(reversed(item_file(config, dataset).header))
+            do = (
+                f"name the text columns of {path} in properties/dataset/{dataset.dataset_name}.yaml or on the command "
+                f"line, e.g. --item_text_fields='[{some}]'"
+            )
+        raise InputError(f"item_text_fields is empty; {do}, or do without text: --text_vectors=none")
+    file = item_file(config, dataset)
+    header = file.header
     names = [names] if isinstance(names, str) else list(names)
     check_columns(path, header, [dataset.iid_field], "ITEM_ID_FIELD")
     check_columns(path, header, names, "item_text_fields")

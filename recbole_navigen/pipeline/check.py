@@ -26,7 +26,7 @@ from recbole_navigen.language.tags import SCRATCH
 from recbole_navigen.reinforcement.scorers import refuse_unknown_scorer
 from recbole_navigen.sources import refuse_broken_weights
 from recbole_navigen.supervision.chat.local_chat import LocalChat, LocalSettings
-from recbole_navigen.supervision.settings import settings_of
+from recbole_navigen.supervision.settings import learns_instructions, refuse_textless, settings_of
 
 # What decides beside the reading of data whether a run can be made of them.
 _ALSO_READ = (
@@ -125,7 +125,9 @@ def refuse_unfit_navigen(config: Config, part: NaviGenDataset, valid_data: Abstr
             f"{levels} levels of {codes} codes spell {codes**levels} identifiers, too few for {n_items} items; "
             "raise the number of levels or the codebook size."
         )
-    # 2. Pretrained language models.
+    # 2. What is to be written, and pretrained language models.
+    if learns_instructions(config):
+        refuse_textless(config)
     if config["backbone"] != SCRATCH:
         lm = _body(config["backbone"], revision_of(config), config)
         tokens = config["MAX_ITEM_LIST_LENGTH"] * (1 if config["history"] == "pooled" else levels) + levels

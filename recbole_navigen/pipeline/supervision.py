@@ -23,7 +23,7 @@ from recbole_navigen.supervision.facts import ItemFacts, facts_report
 from recbole_navigen.supervision.planner import planner_of
 from recbole_navigen.supervision.roles import made_of, roles_of, search_settings
 from recbole_navigen.supervision.rows import InstructionRow, Supervision, samples_of, supervise
-from recbole_navigen.supervision.settings import NO_TERM, settings_of
+from recbole_navigen.supervision.settings import NO_TERM, refuse_textless, settings_of
 from recbole_navigen.supervision.teacher_terms import teacher_terms
 
 # Settings of the supervision that choose among what is there: they make no other rows.
@@ -43,6 +43,7 @@ def supervision_stage(
         config: settings of the run. part: the training split. table: for terms.
         stages: records what it took. run_folder: see `supervision_of`.
     """
+    refuse_textless(config)
     with stages("supervision") as stage:
         users = part.field2id_token[part.uid_field]
         supervision, cached = supervision_of(

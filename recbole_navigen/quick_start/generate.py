@@ -41,7 +41,7 @@ from recbole_navigen.runs.summary import titles_of
 from recbole_navigen.serving.preferences import Preferences
 from recbole_navigen.serving.recommender import Recommender
 from recbole_navigen.supervision.feedback_lines import read_feedback
-from recbole_navigen.supervision.settings import learns_instructions, settings_of
+from recbole_navigen.supervision.settings import learns_instructions, refuse_textless, settings_of
 
 USERS = 5
 MOST_PRINTED = 20
@@ -240,6 +240,7 @@ def _run(
                 f"model={named} writes no instructions; run_generate takes NaviGen alone, so leave it out."
             )
         finished, progress = find_run(config), RunSettings.of(config).show_progress
+    refuse_textless(config)
     refuse_absent_teachers(settings_of(config))  # the writer's; the ranking model is trained before it
     apart = not learns_instructions(config)
     if finished is None or (apart and not has_writer(config, finished)):

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from recbole_navigen.config.teachers import SupervisionSettings, supervision_settings
+from recbole_navigen.errors import InputError
 from recbole_navigen.language.tags import SCRATCH
 
 NO_TERM = "item"  # names an answer whose terms are not taught, and says nothing
@@ -25,6 +26,15 @@ def settings_of(config: Mapping[str, Any]) -> SupervisionSettings:
 def learns_instructions(config: Mapping[str, Any]) -> bool:
     """Whether the ranking model itself learns cid2ins, and so needs supervision."""
     return bool((config["task_weights"] or {}).get("cid2ins"))
+
+
+def refuse_textless(config: Mapping[str, Any]) -> None:
+    """Refuse to learn instructions where items have no text."""
+    if not config["item_text_fields"]:
+        raise InputError(
+            f"an instruction needs something to say, and the items of {config['dataset']} have no text; name columns "
+            "with text by item_text_fields."
+        )
 
 
 def writer_body(config: Mapping[str, Any]) -> str:

@@ -41,6 +41,7 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
         self._items = torch.Generator().manual_seed(self.settings.seed)
         self._steps_done = 0
         self._steps_in_all = 1
+        self._maps = len(set(model.table.terms)) > 1  # equal TIDs, as of items without text, tell nothing of an item
         self._aligned = 0  # epochs
         self._aligning: dict[str, Any] | None = None  # optimizer of an alignment that was killed
 
@@ -108,7 +109,7 @@ class NaviGenTrainer(AveragedTraining, SafeCheckpoint, Trainer):
             task_loss = model.calculate_loss(batch)
             self.telemetry.note("loss/cid2cid", task_loss)
             loss = weights["cid2cid"] * task_loss
-            if self._steps_done % MAPPING_EVERY == 0:
+            if self._maps and self._steps_done % MAPPING_EVERY == 0:
                 loss = loss + MAPPING_EVERY * self._mapping_loss()
             if self._instructions is not None and self.stage == "finetune":
                 rendered = self._instructions.batch(self.settings.instruction_batch_size, self._items)
