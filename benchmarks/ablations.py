@@ -2,7 +2,7 @@
 
     python benchmarks/ablations.py --dataset=ml-100k [--data_path=FOLDER] [--seeds=2] [--rows=NAME;NAME]
 
-The rows stand in `ablations.yaml`; beside them SASRec and Transitions with the settings of `tuned.yaml`. All are chosen
+The rows stand in `ablations.yaml`; beside them SASRec, HSTU and Transitions with the settings of `tuned.yaml`. All are chosen
 and ranked among unseen items and paired with NaviGen user by user. Finished runs in runs/quality/saved are found again.
 A call writes results/ablations-DATASET.json, keeps the rows measured before, and makes docs/ablations.md of all sets.
 """
@@ -21,7 +21,7 @@ from recbole_navigen.config.reading import parse_value, read_settings
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "ablations.md"
 SETS = ("ml-100k", "amazon-toys-2014", "amazon-games-2018", "microlens-50k")
-BESIDE = ("SASRec", "Transitions")
+BESIDE = ("SASRec", "HSTU", "Transitions")
 METRIC = "NDCG@10, unseen items"
 RATIO = "NaviGen over it"
 RIVAL = "SASRec + text + recipe"
