@@ -2,8 +2,8 @@
 
     python benchmarks/ablations.py --dataset=ml-100k [--data_path=FOLDER] [--seeds=2] [--rows=NAME;NAME]
 
-The rows stand in `ablations.yaml`; beside them SASRec, HSTU and Transitions with the settings of `tuned.yaml`. All are chosen
-and ranked among unseen items and paired with NaviGen user by user. Finished runs in runs/quality/saved are found again.
+The rows stand in `ablations.yaml`; beside them SASRec, HSTU and Transitions with the settings of `tuned.yaml`. All are
+chosen and ranked among unseen items and paired with NaviGen user by user. Finished runs in runs/quality/saved are used.
 A call writes results/ablations-DATASET.json, keeps the rows measured before, and makes docs/ablations.md of all sets.
 """
 
