@@ -6,6 +6,8 @@
 - `second tree`: items are coded twice, by another seed; their vectors gain the code rows of the second tree, which
   start at zero. The softmax over items stays exact.
 - `reversed windows`: half of the windows of the alignment are read backwards.
+- `HSTU blocks`: two layers of HSTU's (arXiv:2402.17152), which weigh the history without a softmax, in place of the
+  transformer's. Texts are read by them, too.
 - `averaged_over_views`, in ranking alone: the mean of the probabilities behind a history and behind shortened copies
   of it (test-time augmentation of sequential recommenders, arXiv:2504.04843).
 
@@ -24,7 +26,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.corrections import zeroed
+from recbole_navigen.baselines.hstu import Block
 from recbole_navigen.identifiers.codes import residual_kmeans
+from recbole_navigen.language.backbone import Backbone
 from recbole_navigen.language.rendering import Rendered
 from recbole_navigen.model.navigen import NaviGen
 from recbole_navigen.network import build
@@ -34,6 +38,7 @@ from recbole_navigen.network.tree_decoder import TreeDecoder
 from recbole_navigen.training.sft import NaviGenTrainer
 
 PARTS, TEMPERATURE = 3, 0.05
+LONGEST = 128  # tokens that HSTU's blocks read at most
 
 
 class PartedTree(TreeDecoder):
@@ -120,7 +125,43 @@ def reversed_windows() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def hstu_blocks() -> Iterator[None]:
+    start = Backbone.__init__
+
+    def init(self, lm, dropout: float = 0.0) -> None:
+        start(self, lm, dropout)
+        heads = lm.config.num_attention_heads
+        self.blocks = nn.ModuleList(Block(self.width, heads, LONGEST, dropout) for _ in self.layers)
+        self.places = nn.Embedding(LONGEST, self.width)
+        nn.init.normal_(self.places.weight, std=0.02)
+        self.after = nn.LayerNorm(self.width)
+
+    def own_parameters(self) -> list[nn.Parameter]:
+        return [*self.blocks.parameters(), *self.places.parameters(), *self.after.parameters()]
+
+    def run_context(self, embeddings: Tensor, lengths: Tensor) -> tuple[Tensor, list]:
+        places = torch.arange(embeddings.shape[1], device=embeddings.device)
+        states = embeddings + self.places(places)
+        for block in self.blocks:
+            states = block(states, places < lengths[:, None])
+        return self.after(states), []
+
+    def run_last(self, embeddings: Tensor, lengths: Tensor) -> Tensor:
+        last = (lengths - 1)[:, None, None].expand(-1, 1, self.width)
+        return self.run_context(embeddings, lengths)[0].gather(1, last)[:, 0]
+
+    with (
+        patch.object(Backbone, "__init__", init),
+        patch.object(Backbone, "own_parameters", own_parameters),
+        patch.object(Backbone, "run_context", run_context),
+        patch.object(Backbone, "run_last", run_last),
+    ):
+        yield
+
+
 ADDED = {
+    "HSTU blocks": hstu_blocks,
     "item parts": lambda: patch.object(build, "TreeDecoder", PartedTree),
     "cosines of item parts": lambda: patch.object(build, "TreeDecoder", partial(PartedTree, cosines=True)),
     "second tree": second_tree,
