@@ -1,10 +1,10 @@
-"""Finished runs together: two SASRecs of different seeds, SASRec with what Transitions count, and TIGER's layout with a
-SASRec that reranks it.
+"""Finished runs together: two SASRecs of different seeds, SASRec or HSTU with what Transitions count, and TIGER's layout
+with a SASRec that reranks it.
 
     python benchmarks/ensembles.py --dataset=ml-100k [--data_path=FOLDER] [--seed=2020] [--rows=NAME;NAME]
 
-What any gain of a single model has to be told from: two SASRecs together, a SASRec beside a memory such as that of
-NaviGen, half and half, and LIGER's way (arXiv:2411.18814). Members have the settings of `tuned.yaml` and
+What any gain of a single model has to be told from: two SASRecs together, a SASRec or HSTU beside a memory such as that
+of NaviGen, half and half, and LIGER's way (arXiv:2411.18814). Members have the settings of `tuned.yaml` and
 `ablations.yaml`, and are found in runs/quality/saved or trained now. All are ranked among unseen items beside their
 members and NaviGen. With --rows only the named ones are made, of the members they need.
 """
@@ -24,13 +24,13 @@ from recbole_navigen.runs.result import Run
 HERE = Path(__file__).resolve().parent
 GENERATOR, RANKER = "TIGER's layout", "SASRec + text"
 TWO, FUSED = "two SASRecs", f"{GENERATOR} nominates 20, {RANKER} ranks"
-MEMORY = "SASRec and Transitions"
 
 
 # Row -> how its members are joined, and which they are.
 ROWS = {
     TWO: ("mean", ("SASRec", "SASRec")),
-    MEMORY: ("mean", ("SASRec", "Transitions")),
+    "SASRec and Transitions": ("mean", ("SASRec", "Transitions")),
+    "HSTU and Transitions": ("mean", ("HSTU", "Transitions")),
     FUSED: ("rerank", (GENERATOR, RANKER)),
 }
 
