@@ -1,5 +1,5 @@
-"""Finished runs together: two SASRecs of different seeds, SASRec or HSTU with what Transitions count, and TIGER's layout
-with a SASRec that reranks it.
+"""Finished runs together: two SASRecs of different seeds, SASRec or HSTU beside a memory, and TIGER's layout with a
+SASRec that reranks it.
 
     python benchmarks/ensembles.py --dataset=ml-100k [--data_path=FOLDER] [--seed=2020] [--rows=NAME;NAME]
 
@@ -24,13 +24,14 @@ from recbole_navigen.runs.result import Run
 HERE = Path(__file__).resolve().parent
 GENERATOR, RANKER = "TIGER's layout", "SASRec + text"
 TWO, FUSED = "two SASRecs", f"{GENERATOR} nominates 20, {RANKER} ranks"
+MEMORY, OTHER = "SASRec and Transitions", "HSTU and Transitions"
 
 
 # Row -> how its members are joined, and which they are.
 ROWS = {
     TWO: ("mean", ("SASRec", "SASRec")),
-    "SASRec and Transitions": ("mean", ("SASRec", "Transitions")),
-    "HSTU and Transitions": ("mean", ("HSTU", "Transitions")),
+    MEMORY: ("mean", ("SASRec", "Transitions")),
+    OTHER: ("mean", ("HSTU", "Transitions")),
     FUSED: ("rerank", (GENERATOR, RANKER)),
 }
 

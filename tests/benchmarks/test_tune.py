@@ -98,13 +98,14 @@ def test_ensembles_stand_beside_their_members(
     small = {**SASREC, "epochs": 2}
     own = {"SASRec": small, "SASRec + text": {**WIDTH, "model": "SASRecText", "epochs": 2, "text_vocabulary": 400}}
     own |= {"Transitions": {"validation_users": 50}}
+    own |= {"HSTU": {"train_rows": "user", "epochs": 2, "hidden_size": 16, "n_heads": 2, "train_batch_size": 16}}
     monkeypatch.setattr(ensembles, "settings_of", lambda name: own)
     words = ["--dataset=tiny", "--item_text_fields=[title]", "--MAX_ITEM_LIST_LENGTH=8", "--state=ERROR"]
     assert ensembles.main([*words, f"--rows={ensembles.MEMORY}"]) == 0
     assert in_this_process == ["NaviGen", "SASRec", "Transitions"]
     assert ensembles.main(words) == 0
-    assert in_this_process[3:] == ["SASRec", "NaviGen", "SASRecText"]
+    assert in_this_process[3:] == ["SASRec", "HSTU", "NaviGen", "SASRecText"]
     table = json.loads((results / "ensembles-tiny.json").read_text())["table"]
-    members = ["NaviGen", "SASRec", "Transitions", ensembles.GENERATOR, ensembles.RANKER]
-    assert list(table) == [*members, ensembles.TWO, ensembles.MEMORY, ensembles.FUSED]
-    assert ensembles.main(words) == 0 and len(in_this_process) == 6
+    members = ["NaviGen", "SASRec", "Transitions", "HSTU", ensembles.GENERATOR, ensembles.RANKER]
+    assert list(table) == [*members, ensembles.TWO, ensembles.MEMORY, ensembles.OTHER, ensembles.FUSED]
+    assert ensembles.main(words) == 0 and len(in_this_process) == 7
