@@ -1,6 +1,6 @@
 """Write docs/results.md, every result there is, and the table of README, from the JSON files of benchmarks/results.
 
-python benchmarks/report.py
+python benchmarks/leaderboard.py
 
 Of several measurements of a model the newest counts, and of those of one day the one of most seeds. A row is marked
 where what it measures has changed since: its settings, or the syntax, without comments, docstrings and annotations, of
@@ -22,7 +22,7 @@ from harness.ranking_runs import settings_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, README = ROOT / "docs" / "results.md", ROOT / "README.md"
-BEGIN, END = "<!-- made by benchmarks/report.py -->\n", "<!-- end -->"
+BEGIN, END = "<!-- made by benchmarks/leaderboard.py -->\n", "<!-- end -->"
 SETS = ("ml-100k", "amazon-toys-2014", "amazon-games-2018", "microlens-50k")
 METRICS = tuple(f"{metric}, {ranked} items" for ranked in ("all", "unseen") for metric in ("NDCG@10", "Recall@10"))
 COSTS = ("seeds", "training min", "parameters")
@@ -171,7 +171,7 @@ def page(measured: list[dict[str, Any]], board: Mapping[str, list[Row]]) -> str:
 
 def _head() -> Iterator[str]:
     yield "# Results\n"
-    yield "*Made by `python benchmarks/report.py` from `benchmarks/results/*.json`.*\n"
+    yield "*Made by `python benchmarks/leaderboard.py` from `benchmarks/results/*.json`.*\n"
     yield (
         "How well each model finds the next item of a user, on four data sets. The last item of each user by time is "
         "the one to be found, the whole catalogue is ranked, and NDCG@10 and Recall@10 are means over seeds with 95% "
