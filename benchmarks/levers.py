@@ -97,13 +97,10 @@ def measured(arguments: argparse.Namespace, lever: dict) -> dict:
 
 
 def seen_anew(arguments: argparse.Namespace, lever: dict) -> dict:
-    """The record of the defaults, with the ranks that their run gives by another way of reading it."""
-    record = measured(arguments, {})
-    several = arguments.targets > 1
-    own = shared_settings(arguments)
-    if several:
-        own["checkpoint_dir"] = apart(RUNS / f"saved-{content_hash([{}, arguments.targets])[:8]}")
-    model, valid_data = load(own, arguments.dataset, RUNS / record["run"])
+    """The record of a run without `views`, with the ranks that it gives where its histories are read in that way."""
+    base = {key: value for key, value in lever.items() if key != "views"}
+    record = measured(arguments, base)
+    model, valid_data = load({**shared_settings(arguments), **base}, arguments.dataset, RUNS / record["run"])
     with averaged_over_views(**lever["views"]):
         return {**record, "settings": lever, "ranks": target_ranks(model, valid_data, arguments.targets).tolist()}
 

@@ -147,15 +147,10 @@ def hstu_blocks() -> Iterator[None]:
             states = block(states, places < lengths[:, None])
         return self.after(states), []
 
-    def run_last(self, embeddings: Tensor, lengths: Tensor) -> Tensor:
-        last = (lengths - 1)[:, None, None].expand(-1, 1, self.width)
-        return self.run_context(embeddings, lengths)[0].gather(1, last)[:, 0]
-
     with (
         patch.object(Backbone, "__init__", init),
         patch.object(Backbone, "own_parameters", own_parameters),
         patch.object(Backbone, "run_context", run_context),
-        patch.object(Backbone, "run_last", run_last),
     ):
         yield
 

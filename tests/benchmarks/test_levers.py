@@ -51,12 +51,13 @@ def test_every_lever_is_measured_once(tiny: Path, levers, monkeypatch: pytest.Mo
         "two trees": {**SMALL, "adds": "second tree"},
         "backwards": {**SMALL, "adds": "reversed windows"},
         "HSTU": {**SMALL, "adds": "HSTU blocks"},
+        "views": {**SMALL, "views": {"views": 2, "share": 0.5, "seed": 1}},
     }
     monkeypatch.setattr(levers, "read_yaml", lambda file: some)
     monkeypatch.setattr(sys, "argv", ["levers.py", "--dataset=tiny", "--epochs=1"])
     levers.main()
     result = json.loads(Path("results/levers-tiny.json").read_text())
-    assert list(result["table"]) == list(some) and result["bars"][0]["value"] == 9
+    assert list(result["table"]) == list(some) and result["bars"][0]["value"] == 10
     assert result["table"]["defaults"]["less the defaults, unseen items"] == "0.0000 [0.0000, 0.0000]"
     records = [json.loads(file.read_text()) for file in Path("runs/tiny").glob("*.json")]
     assert len({record["run"] for record in records}) == 10
